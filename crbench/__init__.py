@@ -1,0 +1,62 @@
+"""crbench: exact, comparable, reproducible numbers for cross-resolution person re-identification.
+
+Every public name is loaded at its first use, so that ``import crbench`` stays light (no torch, no Pillow).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from crbench._version import __version__
+
+if TYPE_CHECKING:
+    from crbench.arrays import features_from_arrays as features_from_arrays
+    from crbench.config import RunSpec as RunSpec
+    from crbench.entries import API_VERSION as API_VERSION
+    from crbench.entries import Entry as Entry
+    from crbench.errors import CrbenchError as CrbenchError
+    from crbench.evaluation import evaluate as evaluate
+    from crbench.harness.run import run as run
+    from crbench.hookspecs import hookimpl as hookimpl
+    from crbench.leaderboard import render as render
+    from crbench.loading import list_plugins as list_plugins
+    from crbench.loading import load_aligner as load_aligner
+    from crbench.loading import load_backbone as load_backbone
+    from crbench.loading import load_dataset as load_dataset
+    from crbench.protocols import EvalProtocol as EvalProtocol
+    from crbench.records import Features as Features
+    from crbench.records import Samples as Samples
+    from crbench.results import load_results as load_results
+
+_ROOMS = {
+    "API_VERSION": "entries",
+    "CrbenchError": "errors",
+    "Entry": "entries",
+    "EvalProtocol": "protocols",
+    "Features": "records",
+    "RunSpec": "config",
+    "Samples": "records",
+    "evaluate": "evaluation",
+    "features_from_arrays": "arrays",
+    "hookimpl": "hookspecs",
+    "list_plugins": "loading",
+    "load_aligner": "loading",
+    "load_backbone": "loading",
+    "load_dataset": "loading",
+    "load_results": "results",
+    "render": "leaderboard",
+    "run": "harness.run",
+}
+
+__all__ = ["__version__", *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'crbench' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"crbench.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])

@@ -1,0 +1,61 @@
+"""What a data set says about itself, and what a check of its files found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen
+class DatasetInfo:
+    """Facts that `crbench data info` prints and `crbench data verify` checks.
+
+    Attributes:
+        name: the data set's name, as in ``--dataset``.
+        title: the source data set.
+        url: where to ask for the data.
+        reference: the paper to cite.
+        licence: terms of use in one line.
+        privacy: what users should know about the people in the pictures.
+        layouts: expected folder trees below the data root, each as a few lines of text.
+        counts: official figures, e.g. ``{"train images": 12936, "train identities": 751}``; empty = not known.
+        opt_in: name of the environment variable that must be ``1`` before the data are read; None = none.
+    """
+
+    name: str
+    title: str
+    url: str = ""
+    reference: str = ""
+    licence: str = ""
+    privacy: str = ""
+    layouts: tuple[str, ...] = ()
+    counts: Mapping[str, int] = attrs.field(factory=dict)
+    opt_in: str | None = None
+
+
+@attrs.frozen
+class Verification:
+    """What a check of a data set's files found.
+
+    Attributes:
+        root: the folder that holds the data set.
+        found: figures of the files found, with the keys of `DatasetInfo.counts`.
+        expected: the official figures.
+        missing, extra, unreadable, duplicate: paths below `root`, or descriptions where a path is not known; `extra`
+            are files that do not belong, `duplicate` are pictures with the bytes of another one.
+    """
+
+    root: str
+    found: Mapping[str, int]
+    expected: Mapping[str, int]
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    duplicate: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether all official figures agree and nothing is missing or unreadable."""
+        agree = all(self.found.get(name) == count for name, count in self.expected.items())
+        return agree and not self.missing and not self.unreadable

@@ -1,0 +1,25 @@
+"""The errors that crbench raises for its users; the command line turns each into one line and an exit code."""
+
+
+class CrbenchError(Exception):
+    """Something the user can mend; the message says what was given, what was expected and what to do."""
+
+
+class ConfigError(CrbenchError):
+    """The wish itself is wrong: an unknown name, option or parameter, or a value out of range."""
+
+
+class DataError(CrbenchError):
+    """Data or weights are missing, changed or unreadable."""
+
+
+class PluginError(CrbenchError):
+    """A plugin failed; the message names the plugin, its distribution and the stage."""
+
+
+class ComparisonError(CrbenchError):
+    """Numbers that must not be compared or trusted: leakage of test data into training, unequal protocols."""
+
+
+class EvaluationError(CrbenchError):
+    """Features cannot be scored: NaN or infinite values, mismatched shapes, no query with a match."""

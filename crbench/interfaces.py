@@ -1,0 +1,179 @@
+"""What a plugin implements: behaviour as `typing.Protocol`, so that nothing has to be inherited.
+
+Feature arrays at this border are torch float32 tensors on ``run.device``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import attrs
+import numpy as np
+
+from crbench.records import Array, Batch, Encoded, Features, Row, Samples, Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from crbench.datasets import DatasetInfo
+    from crbench.pairs import TrainFeatures
+    from crbench.protocols import EvalProtocol
+
+Reader = Callable[[Row], "Image"]
+"""Gives the RGB picture of a row as the protocol shows it (shrunk and encoded); thread-safe."""
+
+
+@attrs.frozen
+class Preprocess:
+    """How a picture becomes network input; data, so that it can be part of a cache key.
+
+    Attributes:
+        size: (height, width) in pixels; LR and HR pictures alike are resized to it.
+        mean, std: per channel, on values in [0, 1].
+        interpolation: kernel of the resize, by Pillow's name; it antialiases.
+    """
+
+    size: tuple[int, int] = (256, 128)
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    interpolation: str = "bilinear"
+
+
+class Tracker(Protocol):
+    """Progress of one piece of work."""
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Count `count` units as done and show the latest figures, e.g. ``loss=0.31``."""
+
+
+class _Silent:
+    def advance(self, count: int = 1, **figures: float) -> None:
+        return None
+
+
+def _no_progress(total: int, description: str, unit: str) -> AbstractContextManager[Tracker]:
+    return nullcontext(_Silent())
+
+
+Progress = Callable[[int, str, str], AbstractContextManager[Tracker]]
+"""Called with total, description and unit; gives a context manager of a `Tracker`."""
+
+
+@attrs.frozen
+class Run:
+    """What a plugin may know of the run that calls it; an argument, never a global.
+
+    Attributes:
+        seed: everything random in a plugin starts from it.
+        device: torch device name.
+        logger: for notes to the user.
+        progress: shows progress bars; silent by default.
+
+    Example:
+        >>> Run(seed=1).generator().integers(10) == Run(seed=1).generator().integers(10)
+        True
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("crbench"), eq=False, repr=False)
+    progress: Progress = attrs.field(default=_no_progress, eq=False, repr=False)
+
+    def generator(self) -> np.random.Generator:
+        """A fresh NumPy generator that starts from `seed`."""
+        return np.random.default_rng(self.seed)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Image to feature.
+
+    An entry's target is called with ``weights: Path | None``, ``device: str`` and its own parameters by keyword, and
+    returns a ready backbone. It raises `crbench.errors.DataError` for weights that are missing or do not fit.
+    """
+
+    dim: int
+    preprocess: Preprocess
+
+    def extract(self, batch: Batch) -> Encoded:
+        """Features of ``batch.inputs`` f32[b, 3, height, width]: `Encoded` with x f32[b, dim], not normalised."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A backbone that can be trained on the training rows of a split; without weights, a run trains it first."""
+
+    def train(self, rows: Samples, read: Reader, *, run: Run) -> Backbone:
+        """A new, trained backbone; `rows` are HR training rows."""
+
+    def state(self) -> Mapping[str, Array]:
+        """All that `weights=` needs to give this backbone again; saved as safetensors."""
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """A fitted aligner. One that also has ``state() -> dict[str, Tensor]`` can be kept (see `Restorable`)."""
+
+    def __call__(self, feats: Features) -> Features:
+        """Same rows in the same order; may change x, D and dims, never its input."""
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """Feature to feature, learned from training features only; the constructor takes hyper-parameters only."""
+
+    def fit(self, train: TrainFeatures, *, run: Run) -> Transform:
+        """Learn from training features.
+
+        Raises:
+            DataError: the features do not allow it (no pairs, NaN, unequal lengths).
+        """
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An aligner whose transform, if it has ``state()``, can be restored from it instead of fitted again."""
+
+    def restore(self, state: Mapping[str, Array]) -> Transform:
+        """The transform that had this state."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A distance of its own, for methods that the fast distances do not cover."""
+
+    def __call__(self, query: Features, gallery: Features) -> Array:
+        """Distances f32[q, g]; smaller is closer."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Pictures, identities and the protocols to evaluate them by.
+
+    A target takes its parameters by keyword; ``root`` is the folder that holds the user's data sets.
+    """
+
+    info: DatasetInfo
+    protocols: Mapping[str, EvalProtocol]
+
+    def split(self, protocol: EvalProtocol, index: int, *, root: Path) -> Split:
+        """Trial `index` (from 0) of the protocol; the same lists on every machine.
+
+        Raises:
+            DataError: the data are missing or not as expected.
+        """
+
+    def read(self, key: str, *, root: Path) -> Image:
+        """The stored picture of a key in RGB, upright, at its stored size; thread-safe.
+
+        Raises:
+            DataError: it cannot be read; the message names the file.
+        """
+
+    def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
+        """A content hash of each stored picture: equal pictures, equal hashes."""

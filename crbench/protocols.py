@@ -1,0 +1,153 @@
+"""`EvalProtocol`: every choice that changes a number, as data, with a fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+import attrs
+from attrs import validators as v
+
+EVALUATION_VERSION = 1
+"""Raised when scores change for unchanged features and protocol; part of every fingerprint."""
+
+KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+"""Resampling kernels, by Pillow's names."""
+
+_IDENTITIES = re.compile(r"official|random:[1-9]\d*/[1-9]\d*")
+_LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:\d+")
+_ENCODER = re.compile(r"none|png|jpeg:([1-9]\d?|100)")
+_SHOT = re.compile(r"multi|single:exact|single:mc:[1-9]\d*")
+
+
+def _matches(pattern: re.Pattern[str], expected: str) -> Any:
+    def validate(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+        if not pattern.fullmatch(value):
+            raise ValueError(f"protocol.{attribute.name}: {value!r} is not one of {expected}")
+
+    return validate
+
+
+def _rates(value: Any) -> tuple[float, ...]:
+    return tuple(sorted({float(rate) for rate in value}))
+
+
+def _check_rates(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
+    if not all(1 < rate < 1000 for rate in value):
+        raise ValueError(f"protocol.{attribute.name}: {list(value)} holds a rate outside (1, 1000)")
+
+
+def _check_ranks(instance: object, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> None:
+    if not value or min(value) < 1:
+        raise ValueError(f"protocol.{attribute.name}: {list(value)} is not a list of ranks from 1 upwards")
+
+
+def _choice(short: str, default: str, *options: str) -> Any:
+    return attrs.field(default=default, validator=v.in_((default, *options)), metadata={"short": short})
+
+
+def _field(short: str, default: Any, **kwargs: Any) -> Any:
+    return attrs.field(default=default, metadata={"short": short}, **kwargs)
+
+
+@attrs.frozen(kw_only=True)
+class EvalProtocol:
+    """Rules that turn a data set into splits and a split into scores.
+
+    The defaults are the ``mlr`` protocol for a data set with official identities and a fixed LR camera (the reading of
+    SING, Jiao et al., AAAI 2018, and LRAR, Wu et al., TIP 2023).
+
+    Attributes:
+        name: names the set of rules.
+        identities: ``official`` train and test identities, or ``random:T/Q``, drawn anew in each trial.
+        trials: number of splits (or of rate and gallery draws on an official split).
+        query: ``lr-camera``: every LR-camera image of every test identity; ``official``: the data set's query list;
+            ``one-per-id``: one random first-camera picture per test identity, in a gallery of all test pictures.
+        lr_camera: ``none`` (plain HR evaluation), ``fixed:C``, ``per-id`` (drawn per identity and trial),
+            ``per-id-and-folder`` (drawn anew for train, query and gallery, as VPFA's scripts do), or ``smaller``
+            (the camera with the smaller pictures is LR as it stands; nothing is shrunk).
+        train_rates: rates at which training pictures are shrunk for LR training features; empty = native LR only.
+        query_rates: rates from which a query's rate is drawn, uniformly; empty = queries stay as stored.
+        rate_per: whether the rate is drawn per ``image`` or per ``identity``.
+        rate_source: how the rate is known at test time: ``oracle`` (it is the protocol's own) or ``presumed``.
+        kernel, antialias, rounding: the resampling of LR pictures, see `crbench.degrade`.
+        encoder: ``none`` (kept in memory), ``png`` or ``jpeg:QUALITY``, applied to LR pictures after shrinking.
+        encode_hr: HR pictures pass the encoder too.
+        shot: ``multi`` (all gallery images), ``single:exact`` (expectation over one random image per identity) or
+            ``single:mc:N`` (mean over N such draws).
+        distractors: gallery images of nobody who is asked for (pid 0 or a person without query images): ``drop`` or
+            ``keep``.
+        junk: gallery images of pid -1: ``drop`` (never counted) or ``keep`` (counted as distractors).
+        same_camera: gallery images of the query's person from the query's own camera: ``ignore`` or ``keep``.
+        ties: a negative at exactly the distance of a positive counts as nearer (``pessimistic``) or not.
+        ap: average precision as the mean precision at each positive (``step``) or with the trapezoid rule.
+        normalise, distance: features are L2-normalised (``l2``) or not; ``cosine``, ``euclidean``, ``sqeuclidean``
+            or the name of a metric plugin.
+        flip: features of a picture and of its mirror image are averaged.
+        ranks: ranks at which the CMC curve is printed.
+
+    Example:
+        >>> mlr = EvalProtocol()
+        >>> mlr.fingerprint() == EvalProtocol(query_rates=[4, 3, 2]).fingerprint()
+        True
+        >>> mlr.fingerprint() == EvalProtocol(kernel="bicubic").fingerprint()
+        False
+    """
+
+    name: str = _field("p", "mlr", validator=v.min_len(1))
+    identities: str = _field("ids", "official", validator=_matches(_IDENTITIES, "official, random:TRAIN/TEST"))
+    trials: int = _field("n", 10, validator=[v.instance_of(int), v.ge(1)])
+    query: str = _choice("q", "lr-camera", "official", "one-per-id")
+    lr_camera: str = _field(
+        "lr",
+        "fixed:1",
+        validator=_matches(_LR_CAMERA, "none, fixed:CAMERA, per-id, per-id-and-folder, smaller"),
+    )
+    train_rates: tuple[float, ...] = _field("tr", (2, 3, 4), converter=_rates, validator=_check_rates)
+    query_rates: tuple[float, ...] = _field("qr", (2, 3, 4), converter=_rates, validator=_check_rates)
+    rate_per: str = _choice("per", "image", "identity")
+    rate_source: str = _choice("rate", "oracle", "presumed")
+    kernel: str = _field("ker", "bilinear", validator=v.in_(KERNELS))
+    antialias: bool = _field("aa", True, validator=v.instance_of(bool))
+    rounding: str = _choice("rnd", "floor", "round", "ceil")
+    encoder: str = _field("enc", "none", validator=_matches(_ENCODER, "none, png, jpeg:1 to jpeg:100"))
+    encode_hr: bool = _field("ehr", False, validator=v.instance_of(bool))
+    shot: str = _field("shot", "single:exact", validator=_matches(_SHOT, "multi, single:exact, single:mc:N"))
+    distractors: str = _choice("dis", "drop", "keep")
+    junk: str = _choice("junk", "drop", "keep")
+    same_camera: str = _choice("cam", "ignore", "keep")
+    ties: str = _choice("tie", "pessimistic", "optimistic")
+    ap: str = _choice("ap", "step", "trapezoid")
+    normalise: str = _choice("norm", "l2", "none")
+    distance: str = _field("d", "cosine", validator=v.min_len(1))
+    flip: bool = _field("flip", False, validator=v.instance_of(bool))
+    ranks: tuple[int, ...] = _field(
+        "r", (1, 5, 10, 20), converter=lambda r: tuple(sorted({int(k) for k in r})), validator=_check_ranks
+    )
+
+    @property
+    def multi_shot(self) -> bool:
+        """Whether a person may have several gallery images; only then do mAP and mINP mean what they say."""
+        return self.shot == "multi"
+
+    def describe(self) -> str:
+        """All fields in one readable line; equal lines mean equal rules."""
+        parts = []
+        for field in attrs.fields(EvalProtocol):
+            value = getattr(self, field.name)
+            if isinstance(value, tuple):
+                value = ",".join(f"{item:g}" for item in value) or "-"
+            parts.append(f"{field.metadata['short']}:{int(value) if isinstance(value, bool) else value}")
+        return "|".join([*parts, f"v{EVALUATION_VERSION}"])
+
+    def fingerprint(self) -> str:
+        """12 hex digits of SHA-256 over all fields and `EVALUATION_VERSION`."""
+        return digest({"protocol": attrs.asdict(self), "version": EVALUATION_VERSION})
+
+
+def digest(content: Any) -> str:
+    """12 hex digits of SHA-256 over the canonical JSON of `content` (keys sorted, no spaces)."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
