@@ -1,0 +1,74 @@
+"""Results to a leaderboard: ranked among equals, as text, Markdown, LaTeX, CSV, JSON or one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from crbench.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from crbench.results import Result
+
+FORMATS = ("table", "github", "latex", "csv", "json", "html")
+"""What `render` can give."""
+
+
+def check_format(format: str) -> None:
+    """Refuse what `render` does not know, for callers that have long work to do first.
+
+    Raises:
+        ConfigError: `format` is not one of `FORMATS`.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"unknown leaderboard format {format!r}; known: {', '.join(FORMATS)}")
+
+
+def render(
+    results: Iterable[Result],
+    *,
+    format: str = "table",
+    per_rate: bool = False,
+    published: bool = False,
+    colour: bool = False,
+) -> str:
+    """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.rows` for its rules.
+
+    Args:
+        results: as from `crbench.load_results`; their order does not matter.
+        format: one of `FORMATS`.
+        per_rate: add Rank-1 of the queries of each down-sampling rate.
+        published: add the numbers that papers print for the same data sets, in tables of their own.
+        colour: mark best and second best by terminal codes (``table`` only).
+
+    Raises:
+        ConfigError: unknown format.
+        DataError: no results.
+
+    Example:
+        >>> render([], format="csv")
+        Traceback (most recent call last):
+        crbench.errors.DataError: no results to show; `crbench run --dataset mlr-synthetic` makes some
+    """
+    check_format(format)
+    from crbench.leaderboard.published import published as published_for
+    from crbench.leaderboard.rows import build
+
+    results = list(results)
+    if not results:
+        raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
+    board = build(results)
+    rows = published_for(result.dataset for result in results) if published else ()
+    if format in ("csv", "json"):
+        from crbench.leaderboard.machine import render_csv, render_json
+
+        return (render_csv if format == "csv" else render_json)(board, rows, per_rate=per_rate)
+    if format == "html":
+        from crbench.leaderboard.html import render_html
+
+        return render_html(board, rows, per_rate=per_rate)
+    from crbench.leaderboard.text import render_github, render_latex, render_table
+
+    if format == "table":
+        return render_table(board, rows, per_rate=per_rate, colour=colour)
+    return (render_github if format == "github" else render_latex)(board, rows, per_rate=per_rate)

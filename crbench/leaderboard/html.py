@@ -1,0 +1,82 @@
+"""The leaderboard as one HTML page that needs nothing else: no network, no second file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from crbench.leaderboard import machine, text
+from crbench.leaderboard.columns import FOOTNOTE, block_table, failure, notes, published_table
+from crbench.leaderboard.labels import clean
+from crbench.leaderboard.published import Published
+from crbench.leaderboard.rows import Block, Board
+from crbench.results import Result
+
+
+def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+    """The page; every text from a result is escaped, and the page's policy allows no script but its own."""
+    loader = PackageLoader("crbench.leaderboard")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = (loader.get_source(environment, name)[0] for name in ("board.css", "board.js"))
+    blocks = (*board.blocks, *board.partial)
+    datasets = dict.fromkeys(row.dataset for row in rows)
+    return environment.get_template("board.html.jinja").render(
+        style=Markup(style),
+        script=Markup(script),
+        digest=_digest,
+        sections=[_section(block, per_rate) for block in blocks],
+        published=[published_table(name, [row for row in rows if row.dataset == name]) for name in datasets],
+        failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
+        footnote=FOOTNOTE,
+        notes=[note for note in notes(board, rows) if not note.startswith("failed: ")],
+        date=max((block.date for block in blocks), default=""),
+        versions=sorted({version for block in blocks for version in block.versions}),
+        csv=machine.render_csv(board, rows, per_rate=per_rate),
+        latex=text.render_latex(board, rows, per_rate=per_rate),
+    )
+
+
+def _digest(source: str) -> str:
+    """How a content security policy names the one inline script or style that it allows."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
+
+
+def _lines(message: str) -> str:
+    return "\n".join(clean(line) for line in message.splitlines())
+
+
+def _section(block: Block, per_rate: bool) -> dict[str, Any]:
+    return {
+        "ranked": block.ranked,
+        "fingerprint": clean(block.fingerprint),
+        "table": block_table(block, per_rate=per_rate),
+        "cells": [_details(row.backbone, row.aligner, row.result) for row in block.rows],
+    }
+
+
+def _details(backbone: str, aligner: str, result: Result) -> dict[str, Any]:
+    """What a reader needs to repeat a row."""
+    where = result.environment
+    versions = {"crbench": where.crbench, "python": where.python, "torch": where.torch, "numpy": where.numpy}
+    return {
+        "name": f"{backbone} + {aligner}",
+        "command": clean(result.command),
+        "machine": clean(f"{where.cpu}, {where.threads} thread(s), device {where.device}, {where.platform}"),
+        "versions": clean(", ".join(f"{name} {version}" for name, version in {**versions, **where.packages}.items())),
+        "weights": result.method.backbone.weights_sha256,
+        "seconds": f"{result.duration_s:.0f}",
+        "created": result.created,
+        "warnings": [clean(warning) for warning in result.warnings],
+    }

@@ -1,0 +1,80 @@
+"""What a method is called in a table: short, distinct and safe to print."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crbench.results import Component, Result
+
+
+def clean(text: str) -> str:
+    """`text` on one line, with control, format and private characters replaced.
+
+    A result file may come from anybody: terminal codes or text-direction marks in a name must not reach the reader.
+
+    Example:
+        >>> clean("vp\\x1b[31mfa\\n")
+        'vp\\ufffd[31mfa\\ufffd'
+    """
+    return "".join("\ufffd" if unicodedata.category(char)[0] == "C" else char for char in text)
+
+
+def component_label(component: Component) -> str:
+    """``NAME/preset``, or the name alone."""
+    return clean(f"{component.name}/{component.preset}" if component.preset else component.name)
+
+
+def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Labels of backbone and aligner for each result.
+
+    Where two results would read the same, what they differ in (parameters, versions, weights, seed, trials) is added in
+    brackets.
+
+    Returns:
+        One (backbone, aligner) pair per result, in order.
+    """
+    labels = [(component_label(result.method.backbone), component_label(result.method.aligner)) for result in results]
+    clashes = defaultdict(list)
+    for index, label in enumerate(labels):
+        clashes[label].append(index)
+    for indices in clashes.values():
+        if len(indices) > 1:
+            for index, label in zip(indices, _told_apart([results[i] for i in indices]), strict=True):
+                labels[index] = label
+    return labels
+
+
+def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Labels of results whose plain labels are equal."""
+    backbones = _differences([_facts(result.method.backbone) for result in results])
+    aligners = _differences(
+        [
+            {**_facts(r.method.aligner), "seed": r.seed, "trials": ",".join(str(trial.index) for trial in r.trials)}
+            for r in results
+        ]
+    )
+    if len(set(zip(backbones, aligners, strict=True))) < len(results):
+        aligners = [f"{bracket} #{result.cell_id}" for bracket, result in zip(aligners, results, strict=True)]
+    return [
+        (
+            component_label(result.method.backbone) + clean(backbone),
+            component_label(result.method.aligner) + clean(aligner),
+        )
+        for result, backbone, aligner in zip(results, backbones, aligners, strict=True)
+    ]
+
+
+def _facts(component: Component) -> dict[str, Any]:
+    weights = component.weights_sha256
+    return {**component.parameters, "version": component.version, "weights": weights[:8] if weights else None}
+
+
+def _differences(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each item, the facts in which the items differ, as `` [a=1, b=2]``; empty where they agree in all."""
+    names = list(dict.fromkeys(name for item in facts for name in item))
+    varying = [name for name in names if any(item.get(name) != facts[0].get(name) for item in facts)]
+    texts = [", ".join(f"{name}={item[name]}" for name in varying if item.get(name) is not None) for item in facts]
+    return [f" [{text}]" if text else "" for text in texts]

@@ -1,0 +1,99 @@
+"""The leaderboard as text: plain for a terminal, Markdown for GitHub, LaTeX for a paper. Layout is tabulate's."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from crbench.leaderboard.columns import FOOTNOTE, Cell, Table, notes, tables
+from crbench.leaderboard.published import Published
+from crbench.leaderboard.rows import Board
+
+_ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
+_MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
+# tabulate escapes the cells, so marks travel through it as private characters; `clean` keeps those out of names.
+_LATEX = {"best": ("\ue000", "\ue002"), "second": ("\ue001", "\ue002"), "": ("", "")}
+_LATEX_AFTER = {
+    "\ue000": r"\textbf{",
+    "\ue001": r"\underline{",
+    "\ue002": "}",
+    "±": r"$\pm$",
+    "†": r"$^\dagger$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "\ue003": "{}",
+    "\ufffd": "?",
+}
+
+
+def render_table(board: Board, rows: Sequence[Published], *, per_rate: bool, colour: bool) -> str:
+    """Plain text; with `colour`, best and second best are bold and underlined by terminal codes."""
+
+    def section(table: Table) -> str:
+        body = _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
+        return "\n".join(filter(None, (", ".join(table.facts), table.rules, "", body)))
+
+    below = [FOOTNOTE, *notes(board, rows)]
+    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), "\n".join(below)]) + "\n"
+
+
+def render_github(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+    """GitHub-flavoured Markdown; best is bold, second underlined; names are escaped."""
+
+    def section(table: Table) -> str:
+        first, *others = map(_markdown, table.facts)
+        caption = ", ".join([f"**{first}**", *others])
+        body = _grid(table, "pipe", lambda cell: _wrap(_markdown(cell.text), _MARKDOWN[cell.mark]), _markdown)
+        rules = f"<sub>{_markdown(table.rules)}</sub>" if table.rules else ""
+        return "\n\n".join(filter(None, (caption, body, rules)))
+
+    below = [f"<sub>{_markdown(note)}</sub>" for note in (FOOTNOTE, *notes(board, rows))]
+    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), *below]) + "\n"
+
+
+def render_latex(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+    """One ``table`` per block, for ``\\usepackage{booktabs}``; best is bold, second underlined; names are escaped."""
+
+    def section(table: Table) -> str:
+        body = _grid(table, "latex_booktabs", lambda cell: _wrap(_guard(cell.text), _LATEX[cell.mark]), str)
+        caption = ", ".join(table.facts)
+        comment = f"% {table.rules}\n" if table.rules else ""
+        return f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n{_after(body)}\n\\end{{table}}"
+
+    below = "\n".join(f"% {note}" for note in (FOOTNOTE, *notes(board, rows)))
+    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), below]) + "\n"
+
+
+def _grid(table: Table, form: str, cell: Callable[[Cell], str], heading: Callable[[str], str]) -> str:
+    return tabulate(
+        [[cell(item) for item in row] for row in table.rows],
+        headers=[heading(column.title) for column in table.columns],
+        tablefmt=form,
+        disable_numparse=True,
+        colalign=["right" if column.numeric else "left" for column in table.columns],
+    )
+
+
+def _wrap(text: str, mark: tuple[str, str]) -> str:
+    return text.join(mark)
+
+
+def _markdown(text: str) -> str:
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
+
+
+def _guard(text: str) -> str:
+    """A cell that LaTeX would read as an argument of the line break before it gets an empty group in front."""
+    return f"\ue003{text}" if text.startswith(("[", "*")) else text
+
+
+def _latex(text: str) -> str:
+    return _after("".join(LATEX_ESCAPE_RULES.get(char, char) for char in text))
+
+
+def _after(text: str) -> str:
+    return "".join(_LATEX_AFTER.get(char, char) for char in text).replace("--", "-{}-")

@@ -1,0 +1,40 @@
+"""The result of one cell, as a record and as a JSON file.
+
+A cell is one (data set, protocol, backbone, aligner). Its file is one JSON object that follows the published schema
+(`schema`); the top-level keys are the fields of `Result`. Scores are fractions in [0, 1], never per cent.
+"""
+
+from __future__ import annotations
+
+from crbench.results.files import from_json, load_results, schema, to_json
+from crbench.results.records import (
+    SCHEMA_VERSION,
+    Component,
+    DataFacts,
+    Environment,
+    Method,
+    ProtocolFacts,
+    Result,
+    Timing,
+)
+from crbench.results.scores import RateScores, Summary, TrialScores, summarise, summarise_rates
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Component",
+    "DataFacts",
+    "Environment",
+    "Method",
+    "ProtocolFacts",
+    "RateScores",
+    "Result",
+    "Summary",
+    "Timing",
+    "TrialScores",
+    "from_json",
+    "load_results",
+    "schema",
+    "summarise",
+    "summarise_rates",
+    "to_json",
+]

@@ -1,0 +1,172 @@
+"""Result records to JSON text and back; reading folders of result files."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+import attrs
+
+from crbench.errors import DataError
+from crbench.results.records import SCHEMA_VERSION, Result
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+_SHOWN_FAULTS = 3
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a result file.
+
+    Example:
+        >>> schema()["properties"]["schema_version"]
+        {'const': 1}
+    """
+    text = resources.files("crbench").joinpath("schema", f"result-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def to_json(result: Result) -> str:
+    """The text of a result file: ASCII, indented, keys in the order of the fields, one newline at the end."""
+    return json.dumps(attrs.asdict(result), indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str, origin: str) -> Result:
+    """Read the text of a result file.
+
+    Args:
+        text: what `to_json` gave.
+        origin: names the file in messages.
+
+    Raises:
+        DataError: not JSON, not of this schema version, or fields that are missing, unknown, of the wrong type or out
+            of range; the message names the file and the fields.
+    """
+    from cattrs import BaseValidationError, transform_error
+
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        raise DataError(
+            f"{origin}: not a crbench result of schema version {SCHEMA_VERSION} (schema_version: {version!r}); "
+            "give result files or folders of them"
+        )
+    try:
+        return _converter().structure(content, Result)
+    except (BaseValidationError, ValueError) as error:
+        faults = transform_error(error, path="$", format_exception=_describe)
+        more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
+        raise DataError(f"{origin}: not a valid result: {'; '.join(faults[:_SHOWN_FAULTS])}{more}") from error
+
+
+def load_results(paths: Iterable[str | Path]) -> list[Result]:
+    """Read result files.
+
+    Args:
+        paths: files, or folders that are searched for ``*.json`` at any depth (hidden files are left out).
+
+    Returns:
+        The results, in the order of `paths` and sorted by path within a folder; a file named twice is read once.
+
+    Raises:
+        DataError: a path does not exist, cannot be read or is not a result.
+    """
+    files: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(f"{path}: no such file or folder; `crbench run` writes results to the folder `results`")
+        found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+        files.update((file, None) for file in found if file == path or not file.name.startswith("."))
+    return [from_json(_read(file), str(file)) for file in files]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read as a result ({error})") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+@functools.cache
+def _converter() -> Converter:
+    """Structures records strictly: JSON types as they are, no missing and no unknown keys."""
+    from cattrs import Converter
+    from cattrs.gen import make_dict_structure_fn
+
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    converter.register_structure_hook_func(_made_of(tuple), _tuple_of(converter))
+    converter.register_structure_hook_func(_made_of(Mapping), _mapping_of(converter))
+    for kind, accepted in ((bool, bool), (int, int), (float, (int, float)), (str, str)):
+        converter.register_structure_hook(kind, _scalar(kind, accepted))
+
+    def record(cls: type[Any]) -> Callable[[Any, Any], Any]:
+        inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
+        names = [field.name for field in attrs.fields(cls)]
+
+        def structure(value: Any, _: Any) -> Any:
+            if missing := [name for name in names if name not in _typed(value, dict, "an object")]:
+                raise ValueError(f"lacks {', '.join(missing)}")
+            return inner(value, cls)
+
+        return structure
+
+    converter.register_structure_hook_factory(attrs.has, record)
+    return converter
+
+
+def _made_of(origin: Any) -> Callable[[Any], bool]:
+    return lambda kind: get_origin(kind) is origin
+
+
+def _tuple_of(converter: Converter) -> Callable[[Any, Any], Any]:
+    """Structures ``tuple[X, ...]`` from a JSON array only; cattrs alone takes any iterable, strings too."""
+
+    def structure(value: Any, kind: Any) -> Any:
+        items: Any = list[get_args(kind)[0]]  # type: ignore[misc]
+        return tuple(converter.structure(_typed(value, list, "a list"), items))
+
+    return structure
+
+
+def _mapping_of(converter: Converter) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, kind: Any) -> Any:
+        items: Any = dict[get_args(kind)]  # type: ignore[misc]
+        return converter.structure(_typed(value, dict, "an object"), items)
+
+    return structure
+
+
+def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if isinstance(value, bool) and kind is not bool:
+            raise TypeError(f"{value!r} is not of type {kind.__name__}")
+        return kind(_typed(value, accepted, f"of type {kind.__name__}"))
+
+    return structure
+
+
+def _typed(value: Any, accepted: Any, expected: str) -> Any:
+    if not isinstance(value, accepted):
+        raise TypeError(f"{str(value)[:60]!r} is not {expected}")
+    return value
+
+
+def _describe(error: BaseException, _kind: type | None) -> str:
+    """One fault in words, without the classes of this package."""
+    from cattrs import ForbiddenExtraKeysError
+
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"unknown field {', '.join(sorted(map(str, error.extra_fields)))}"
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -1,0 +1,142 @@
+"""Scores of trials and their summary over trials."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from attrs import validators as v
+
+_ROUNDING = 1e-9
+_RANK = re.compile(r"R[1-9]\d{0,5}")
+_RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")
+
+
+def _fraction(value: float) -> float:
+    """`value`, freed from rounding errors at the ends of [0, 1]; scores summed in floating point may pass them."""
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise ValueError(f"{value} is not a fraction in [0, 1]")
+    return min(max(float(value), 0.0), 1.0)
+
+
+def _fractions(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(_fraction(value) for value in values)
+
+
+def finite(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    """Validator: None or a finite number from 0 upwards."""
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{attribute.name}: {value} is not a finite number from 0 upwards")
+
+
+def _rate_keys(_instance: object, _attribute: attrs.Attribute[Any], value: Mapping[str, object]) -> None:
+    if bad := [rate for rate in value if not _RATE.fullmatch(rate)]:
+        raise ValueError(f"by_rate: {bad[0]!r} is not a rate like '2' or '2.5'")
+
+
+@attrs.frozen(kw_only=True)
+class RateScores:
+    """Scores of one trial's queries at one rate.
+
+    Attributes:
+        cmc: CMC at ranks 1, 2, ..., R, so that ``cmc[k - 1]`` is Rank-k; fractions.
+        mAP, mINP: fractions; None where the protocol is single-shot.
+        n_query: queries asked.
+        n_valid: queries with a match in the gallery, over which the scores are means; at least 1.
+    """
+
+    cmc: tuple[float, ...] = attrs.field(converter=_fractions, validator=v.min_len(1))
+    mAP: float | None = attrs.field(default=None, converter=attrs.converters.optional(_fraction))  # noqa: N815
+    mINP: float | None = attrs.field(default=None, converter=attrs.converters.optional(_fraction))  # noqa: N815
+    n_query: int = attrs.field(validator=v.ge(1))
+    n_valid: int = attrs.field(validator=v.ge(1))
+
+
+@attrs.frozen(kw_only=True)
+class TrialScores(RateScores):
+    """Scores of one trial over all its queries.
+
+    Attributes:
+        index: trial number of the protocol, from 0.
+        by_rate: scores of the queries of each rate, keyed by the rate as ``f"{rate:g}"``; a rate without a valid
+            query is left out.
+    """
+
+    index: int = attrs.field(validator=v.ge(0))
+    by_rate: Mapping[str, RateScores] = attrs.field(factory=dict, validator=_rate_keys)
+
+
+@attrs.frozen
+class Summary:
+    """One score over the trials: mean, sample standard deviation (n - 1; None for one trial), value of each trial."""
+
+    mean: float = attrs.field(converter=_fraction)
+    std: float | None = attrs.field(validator=finite)
+    values: tuple[float, ...] = attrs.field(converter=_fractions, validator=v.min_len(1))
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Summary:
+        """Summarise; the sums are exact, so the same on every machine.
+
+        Example:
+            >>> Summary.of([0.5, 0.75]).mean
+            0.625
+        """
+        std = statistics.stdev(values) if len(values) > 1 else None
+        return cls(mean=statistics.fmean(values), std=std, values=tuple(values))
+
+
+def summarise(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, Summary]:
+    """Each score over the trials.
+
+    Args:
+        scores: one per trial.
+        ranks: ranks k of the ``Rk`` to give; a rank beyond a curve takes the curve's last value.
+
+    Returns:
+        ``R1``, ``R5``, ... and, where every trial has them, ``mAP`` and ``mINP``; empty without trials.
+
+    Example:
+        >>> trials = [TrialScores(index=i, cmc=(r1, 1), n_query=4, n_valid=4) for i, r1 in enumerate((0.5, 1.0))]
+        >>> summarise(trials, [1])["R1"]
+        Summary(mean=0.75, std=0.3535533905932738, values=(0.5, 1.0))
+    """
+    if not scores:
+        return {}
+    metrics = {f"R{k}": Summary.of([trial.cmc[min(k, len(trial.cmc)) - 1] for trial in scores]) for k in ranks}
+    for name in ("mAP", "mINP"):
+        values = [getattr(trial, name) for trial in scores]
+        if None not in values:
+            metrics[name] = Summary.of(values)
+    return metrics
+
+
+def summarise_rates(trials: Sequence[TrialScores], ranks: Iterable[int]) -> dict[str, dict[str, Summary]]:
+    """`summarise` for each rate, over the trials that have queries of it; lowest rate first."""
+    ranks = tuple(ranks)
+    rates = sorted({rate for trial in trials for rate in trial.by_rate}, key=float)
+    return {
+        rate: summarise([trial.by_rate[rate] for trial in trials if rate in trial.by_rate], ranks) for rate in rates
+    }
+
+
+def check_summaries(where: str, metrics: Mapping[str, Summary], scores: Sequence[RateScores]) -> None:
+    """Refuse summaries that their trials do not give: an edited or mixed-up file must not enter a ranking.
+
+    Raises:
+        ValueError: a score that is missing, unknown or different; the message starts with `where`.
+    """
+    ranks = [int(name[1:]) for name in metrics if _RANK.fullmatch(name)]
+    expected = summarise(scores, ranks)
+    if not ranks or metrics.keys() != expected.keys():
+        raise ValueError(
+            f"{where}: has {', '.join(metrics) or 'no scores'}, the trials give {', '.join(expected) or 'none'}"
+        )
+    for name, summary in metrics.items():
+        given, own = ([one.mean, one.std or 0.0, *one.values] for one in (summary, expected[name]))
+        if len(given) != len(own) or any(abs(a - b) > _ROUNDING for a, b in zip(given, own, strict=True)):
+            raise ValueError(f"{where}.{name}: mean {summary.mean:.6g} disagrees with the trials ({own[0]:.6g})")

@@ -1,0 +1,83 @@
+"""``crbench leaderboard``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from crbench.cli.leaderboard import leaderboard
+from crbench.errors import DataError
+from crbench.leaderboard import render
+from crbench.results import Result, to_json
+
+Make = Callable[..., Result]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with two results below ``results``."""
+    for cell, aligner in enumerate(("none", "ridge")):
+        path = tmp_path / "results" / "mlr-synthetic-mlr" / aligner / f"{cell}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(to_json(make(aligner, (0.4 + cell / 10,), cell=cell)), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def _run(*arguments: str) -> str:
+    done = CliRunner().invoke(leaderboard, arguments, catch_exceptions=False, color=True)
+    assert done.exit_code == 0
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_folder_results_is_the_default(folder: Path, make: Make) -> None:
+    expected = [make("none", (0.4,), cell=0), make("ridge", (0.5,), cell=1)]
+    assert _run() == render(expected)
+    assert _run("results", "--format", "csv", "--per-rate") == render(expected, format="csv", per_rate=True)
+    assert _run(str(folder / "results" / "mlr-synthetic-mlr" / "none" / "0.json")) == render(expected[:1])
+
+
+@pytest.mark.parametrize(
+    ("variables", "coloured"),
+    [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)],
+)
+def test_colour_follows_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ("\x1b[1m" in _run()) is coloured
+
+
+def test_output_goes_to_a_file_without_colour(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert _run("--output", "board/board.txt") == ""
+    text = (folder / "board" / "board.txt").read_text(encoding="utf-8")
+    assert "\x1b" not in text
+    assert "ridge" in text
+
+
+def test_characters_that_the_terminal_lacks_are_replaced(folder: Path) -> None:
+    done = CliRunner(charset="latin-1").invoke(leaderboard, [], catch_exceptions=False)
+    assert "R-1 ?" in done.stdout
+
+
+def _error(*arguments: str) -> str:
+    with pytest.raises(DataError) as caught:
+        CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
+    return str(caught.value)
+
+
+def test_what_is_wrong_is_said(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    assert "no result files in empty; `crbench run --dataset mlr-synthetic` makes some" in _error("empty")
+    assert "nowhere: no such file or folder" in _error("nowhere")
+    assert "broken.json: not valid JSON" in _error("broken.json")
+    assert "cannot write results" in _error("--output", "results")
