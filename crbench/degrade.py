@@ -43,7 +43,9 @@ def resample(image: Image, size: tuple[int, int], kernel: str, *, antialias: boo
 
     name = kernel.upper()
     if antialias or kernel == "nearest":
-        return image.resize(size, PIL.Image.Resampling[name])
+        # Width, then height, each rounded to 8 bits: in one call, Pillow 13 takes the other order than all before it.
+        narrow = image.resize((size[0], image.height), PIL.Image.Resampling[name])
+        return narrow.resize(size, PIL.Image.Resampling[name])
     if kernel not in _POINT_KERNELS:
         raise ValueError(f"kernel {kernel!r} always antialiases; without it choose one of {', '.join(_POINT_KERNELS)}")
     scale_x, scale_y = image.width / size[0], image.height / size[1]
@@ -51,7 +53,7 @@ def resample(image: Image, size: tuple[int, int], kernel: str, *, antialias: boo
 
 
 def encode(image: Image, encoder: str) -> Image:
-    """Write `image` with ``png`` or ``jpeg:QUALITY`` (4:2:0, as most tools write) and read it back; ``none`` returns it."""
+    """Write `image` with ``png`` or ``jpeg:QUALITY`` (4:2:0, as most tools) and read it back; ``none`` returns it."""
     import PIL.Image
 
     if encoder == "none":

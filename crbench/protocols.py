@@ -77,8 +77,7 @@ class EvalProtocol:
         encode_hr: HR pictures pass the encoder too.
         shot: ``multi`` (all gallery images), ``single:exact`` (expectation over one random image per identity) or
             ``single:mc:N`` (mean over N such draws).
-        distractors: gallery images of nobody who is asked for (pid 0 or a person without query images): ``drop`` or
-            ``keep``.
+        distractors: gallery images of pid 0 or of a person who is no test identity: ``drop`` or ``keep``.
         junk: gallery images of pid -1: ``drop`` (never counted) or ``keep`` (counted as distractors).
         same_camera: gallery images of the query's person from the query's own camera: ``ignore`` or ``keep``.
         ties: a negative at exactly the distance of a positive counts as nearer (``pessimistic``) or not.

@@ -1,0 +1,97 @@
+"""Read picture files safely: every readable kind becomes 8-bit RGB by a fixed rule, every bad one a `DataError`."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crbench.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
+"""What Pillow's decoders raise for damaged files."""
+
+
+def read_rgb(path: Path) -> Image:
+    """The first frame of a picture file: mode RGB, 8 bits per channel, upright.
+
+    Fixed conversions: 16-bit values keep their high byte (``>> 8``); an alpha channel is dropped, not blended; palettes
+    are looked up; CMYK follows Pillow's formula, without a colour profile; EXIF orientation is applied.
+
+    Args:
+        path: any file that Pillow can open.
+
+    Raises:
+        DataError: missing, empty, truncated, not a picture, floating-point, or larger than Pillow's
+            ``MAX_IMAGE_PIXELS``; one line that begins with the path.
+    """
+    from PIL import ImageOps
+
+    try:
+        with _open(path) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except _DECODING_ERRORS as error:
+        raise DataError(f"{path}: damaged or truncated picture: {_reason(error)}") from error
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels as stored, from the header alone.
+
+    Raises:
+        DataError: as for `read_rgb`, as far as the header shows it.
+    """
+    with _open(path) as image:
+        return image.size
+
+
+def _open(path: Path) -> Image:
+    """The picture with its header read and its pixels not yet decoded."""
+    import PIL.Image
+
+    data = _bytes(path)
+    if not data:
+        raise DataError(f"{path}: empty file (0 bytes); expected a picture")
+    try:
+        image = PIL.Image.open(io.BytesIO(data))
+    except PIL.UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a picture that Pillow can read") from error
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
+        raise DataError(f"{path}: too many pixels, refused as a decompression bomb") from error
+    except _DECODING_ERRORS as error:
+        raise DataError(f"{path}: damaged picture header: {_reason(error)}") from error
+    if PIL.Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > PIL.Image.MAX_IMAGE_PIXELS:
+        raise DataError(f"{path}: {image.width} x {image.height} pixels, refused as a decompression bomb")
+    return image
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from error
+
+
+def _to_rgb(image: Image) -> Image:
+    import PIL.Image
+
+    if image.mode == "RGB":
+        return image.copy()
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range; expected 8 or 16 bits")
+    if image.mode.startswith("I"):
+        high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        return PIL.Image.fromarray(high).convert("RGB")
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,43 @@
+"""The MLR data sets from the users' own copies of the originals, and plain HR evaluation of the same sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crbench.entries import Entry
+from crbench.hookspecs import hookimpl
+
+_MLR = "SING (Jiao et al., AAAI 2018); LRAR (Wu et al., TIP 2023); see crbench_mlr/README.md"
+
+_SUMMARIES = {
+    "mlr-market1501": "Market-1501, camera 1 in low resolution",
+    "mlr-cuhk03": "CUHK03, one view of each test identity in low resolution",
+    "mlr-viper": "VIPeR, one camera of each test identity in low resolution",
+    "mlr-caviar": "CAVIAR4REID, whose low resolution is genuine",
+    "mlr-dukemtmc": "DukeMTMC-reID (withdrawn; needs an explicit opt-in), camera 1 in low resolution",
+    "mlr-msmt17": "MSMT17 V1 or V2, camera 1 in low resolution",
+    "market1501": "Market-1501, plain HR evaluation",
+    "cuhk03": "CUHK03 with 1367/100 identities, plain HR evaluation",
+    "viper": "VIPeR with 316/316 identities, plain HR evaluation",
+    "caviar": "another name of mlr-caviar",
+    "dukemtmc": "DukeMTMC-reID (withdrawn; needs an explicit opt-in), plain HR evaluation",
+    "msmt17": "MSMT17 V1 or V2, plain HR evaluation",
+}
+
+
+@hookimpl
+def crbench_datasets() -> Iterable[Entry]:
+    """Six MLR data sets, and the same pictures for HR evaluation."""
+    return [_entry(name, summary) for name, summary in _SUMMARIES.items()]
+
+
+def _entry(name: str, summary: str) -> Entry:
+    module = name.removeprefix("mlr-")
+    function = "mlr" if name.startswith("mlr-") else "caviar" if name == "caviar" else "standard"
+    return Entry(
+        name,
+        f"crbench_mlr.{module}:{function}",
+        summary=summary,
+        source=_MLR if function != "standard" else "",
+        defaults={"backbone": "resnet50"},
+    )

@@ -1,0 +1,202 @@
+"""`PictureDataset`: a data set in the user's folders, whatever their layout."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.datasets import DatasetInfo, Verification
+from crbench.errors import DataError
+from crbench.interfaces import Progress, Run
+from crbench.protocols import EvalProtocol
+from crbench.records import Split
+from crbench.splits import Index, draw_split, with_drawn_rates
+from crbench_mlr import vpfa_code
+from crbench_mlr.folders import Layout
+from crbench_mlr.inventory import Inventory
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_T = TypeVar("_T")
+_THREADS = min(8, (os.cpu_count() or 1) + 1)
+
+
+@attrs.define(eq=False)
+class PictureDataset:
+    """A `crbench.interfaces.Dataset` made of the user's original pictures; nothing is written beside them.
+
+    Attributes:
+        info: what the data set says about itself.
+        protocols: by name, the default first.
+        layouts: the ways in which users keep it; the first that is found is taken.
+    """
+
+    info: DatasetInfo
+    protocols: Mapping[str, EvalProtocol]
+    layouts: tuple[Layout, ...]
+    _inventories: dict[Path, Inventory] = attrs.field(factory=dict, init=False, repr=False)
+    _digests: dict[tuple[Path, str], str] = attrs.field(factory=dict, init=False, repr=False)
+    _lock: RLock = attrs.field(factory=RLock, init=False, repr=False)
+
+    def locate(self, root: Path) -> Path:
+        """The folder below `root` that holds the data.
+
+        Raises:
+            DataError: there is none, or the data set asks for an opt-in that was not given.
+        """
+        return self._find(root)[0]
+
+    def inventory(self, root: Path) -> Inventory:
+        """The pictures below `root`; scanned once.
+
+        Raises:
+            DataError: they are missing, or not as expected.
+        """
+        with self._lock:
+            if root not in self._inventories:
+                folder, layout = self._find(root)
+                self._inventories[root] = layout.scan(folder)
+            return self._inventories[root]
+
+    def split(self, protocol: EvalProtocol, index: int, *, root: Path) -> Split:
+        """Trial `index` (from 0) of the protocol; the same lists on every machine.
+
+        Raises:
+            DataError: the data are missing or too few.
+            ConfigError: the protocol has no such trial or does not fit the data set.
+        """
+        inventory = self.inventory(root)
+        pictures = inventory.index
+        if protocol.identities == "official" and np.all(pictures.roles == "any"):
+            pictures = _with_test_set(inventory, index)
+        split = _draw(pictures, protocol, index)
+        return attrs.evolve(split, notes={**inventory.notes, **split.notes})
+
+    def read(self, key: str, *, root: Path) -> Image:
+        """The stored picture of a key in RGB, upright, at its stored size; thread-safe.
+
+        Raises:
+            DataError: it cannot be read; the message names the file.
+        """
+        return self.inventory(root).source.image(key)
+
+    def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
+        """BLAKE2b (16 hex digits) of each stored picture, str[n]; each is read once.
+
+        Raises:
+            DataError: a picture cannot be opened.
+        """
+        source = self.inventory(root).source
+        new = [key for key in dict.fromkeys(keys.tolist()) if (root, key) not in self._digests]
+        with _threaded(source.digest, new) as found:
+            self._digests.update({(root, key): digest for key, digest in zip(new, found, strict=True)})
+        return np.array([self._digests[root, key] for key in keys.tolist()], dtype=np.str_)
+
+    def verify(self, *, root: Path, track: Progress | None = None) -> Verification:
+        """Count everything, open every picture, compare their contents.
+
+        Raises:
+            DataError: the data are missing altogether.
+        """
+        folder, inventory = self.locate(root), self.inventory(root)
+        keys = inventory.index.rows.keys.tolist()
+        unreadable, by_digest = [], defaultdict(list)
+        progress = track or Run().progress
+        with (
+            progress(len(keys), f"verify {self.info.name}", "picture") as tracker,
+            _threaded(lambda key: _inspect(inventory, key), keys) as found,
+        ):
+            for key, (digest, problem) in zip(keys, found, strict=True):
+                tracker.advance()
+                if problem:
+                    unreadable.append(problem)
+                else:
+                    by_digest[digest].append(key)
+        return Verification(
+            root=str(folder),
+            found=inventory.figures,
+            expected=self.info.counts,
+            missing=inventory.missing,
+            extra=inventory.extra,
+            unreadable=tuple(unreadable),
+            duplicate=tuple(f"{key} = {same[0]}" for same in by_digest.values() for key in same[1:]),
+        )
+
+    def _find(self, root: Path) -> tuple[Path, Layout]:
+        self._check_opt_in()
+        looked: dict[Path, str] = {}
+        for layout in self.layouts:
+            for folder, lacks in layout.find(root):
+                if not lacks:
+                    return folder, layout
+                looked.setdefault(folder, f"lacks {', '.join(lacks)}" if folder.is_dir() else "no such folder")
+        raise DataError(self._not_found(root, looked))
+
+    def _check_opt_in(self) -> None:
+        if self.info.opt_in and os.environ.get(self.info.opt_in) != "1":
+            raise DataError(
+                f"{self.info.name}: {self.info.privacy}\n"
+                f"If you have read this and have good reason to go on, set {self.info.opt_in}=1."
+            )
+
+    def _not_found(self, root: Path, looked: Mapping[Path, str]) -> str:
+        where = f"ask for it at {self.info.url}" if self.info.url else "there is no official source any more"
+        lines = [f"{self.info.name}: no copy of {self.info.title} below the data root {root}", "Looked at:"]
+        lines += [f"  {folder}: {problem}" for folder, problem in looked.items()]
+        lines.append("Expected below the data root, one of:")
+        lines += ["  " + line for layout in self.info.layouts for line in layout.splitlines()]
+        lines.append(f"To get the data: {where}; to name another data root: --data-root or CRBENCH_DATA.")
+        return "\n".join(lines)
+
+
+def _draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+    if protocol.query == "one-per-id":
+        return vpfa_code.one_query_split(index, protocol, trial)
+    if protocol.lr_camera == "per-id-and-folder":
+        return vpfa_code.folder_split(index, protocol, trial)
+    split = draw_split(index, protocol, trial)
+    if protocol.lr_camera == "smaller" and protocol.query_rates:
+        query = with_drawn_rates(split.query, protocol, f"{index.name}|trial {trial}")
+        return attrs.evolve(split, query=attrs.evolve(query, rates=np.maximum(query.rates, query.native_rates)))
+    return split
+
+
+def _with_test_set(inventory: Inventory, trial: int) -> Index:
+    """The index with the official test set of a trial as its query folder and the rest as its train folder."""
+    if trial >= len(inventory.test_sets):
+        raise DataError(
+            f"{inventory.index.name}: official identities asked for, but this copy holds {len(inventory.test_sets)} "
+            f"official test sets, so none for trial {trial}; choose another protocol"
+        )
+    test = np.isin(inventory.index.rows.pids, inventory.test_sets[trial])
+    return attrs.evolve(inventory.index, roles=np.where(test, "query", "train"))
+
+
+def _inspect(inventory: Inventory, key: str) -> tuple[str, str | None]:
+    """Content digest of a picture, and what is wrong with it."""
+    try:
+        inventory.source.image(key)
+        return inventory.source.digest(key), None
+    except DataError as error:
+        return "", str(error)
+
+
+@contextmanager
+def _threaded(function: Callable[[str], _T], keys: Iterable[str]) -> Iterator[Iterator[_T]]:
+    """Results in order of the keys; what has not begun is dropped if the block is left early."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        yield pool.map(function, keys)
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,40 @@
+"""Folders in the manner of Market-1501: `bounding_box_train`, `query`, `bounding_box_test`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from crbench_mlr.folders import child, matching
+from crbench_mlr.inventory import Picture
+
+FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+"""Official role by folder."""
+
+TREE = """{folder}/
+  bounding_box_train/{example}
+  query/...
+  bounding_box_test/..."""
+
+
+def scan_folders(
+    folder: Path, pattern: re.Pattern[str], example: str, *, prefix: str = ""
+) -> tuple[list[Picture], list[Path]]:
+    """The pictures of the three folders and all other files there.
+
+    Args:
+        pattern: of whole file names; its groups ``pid`` and ``camid`` are numbers.
+        prefix: put before the keys, which are ``prefix + standard folder name + "/" + file name``.
+
+    Raises:
+        DataError: a folder holds pictures, but none that matches.
+    """
+    found, others = [], []
+    for name, role in FOLDERS.items():
+        matches, rest = matching(child(folder, name), pattern, example)
+        others += rest
+        found += [
+            Picture(f"{prefix}{name}/{path.name}", path, int(match["pid"]), int(match["camid"]), role)
+            for path, match in matches
+        ]
+    return found, others

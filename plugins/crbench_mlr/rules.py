@@ -1,0 +1,68 @@
+"""The protocols that every MLR data set offers, from the few fields in which they differ."""
+
+from __future__ import annotations
+
+import attrs
+
+from crbench.protocols import EvalProtocol
+
+
+def mlr_protocols(mlr: EvalProtocol, vpfa_code: EvalProtocol) -> dict[str, EvalProtocol]:
+    """All protocols of an MLR data set by name, the default ``mlr`` first.
+
+    Args:
+        mlr: the data set's reading of the MLR setting (SING, AAAI 2018; LRAR, TIP 2023).
+        vpfa_code: what VPFA's public scripts make of it.
+    """
+    pro = (2, 3, 4, 5, 6, 7)
+    unseen = (2, 4, 8)  # LRAR section V-F: trained on these, tested on one rate between them
+    rows = [
+        mlr,
+        attrs.evolve(mlr, name="mlrpro", train_rates=pro, query_rates=pro),
+        attrs.evolve(mlr, name="mlr-unseen", train_rates=unseen, query_rates=(3,)),
+        attrs.evolve(mlr, name="mlr-unseen-6", train_rates=unseen, query_rates=(6,)),
+        vpfa_code,
+    ]
+    return {protocol.name: protocol for protocol in rows}
+
+
+def market_vpfa_code() -> EvalProtocol:
+    """What VPFA's script for Market-1501 does, on official folders: one random LR camera per identity in each folder.
+
+    Identities with one camera in a folder stay HR there; every picture passes the JPEG encoder; the query is the
+    official one, most of it in HR. Scores by the rules of the TransReID code that the script feeds.
+    """
+    return EvalProtocol(
+        name="mlr-vpfa-code",
+        trials=1,
+        query="official",
+        lr_camera="per-id-and-folder",
+        kernel="lanczos",
+        encoder="jpeg:75",
+        encode_hr=True,
+        shot="multi",
+        distractors="keep",
+        distance="euclidean",
+        flip=True,
+    )
+
+
+def official_protocols() -> dict[str, EvalProtocol]:
+    """Plain HR evaluation by the official lists: multi-shot, distractors kept, junk dropped, one trial."""
+    return {
+        "standard": EvalProtocol(
+            name="standard",
+            trials=1,
+            query="official",
+            lr_camera="none",
+            train_rates=(),
+            query_rates=(),
+            shot="multi",
+            distractors="keep",
+        )
+    }
+
+
+def plain(mlr: EvalProtocol) -> dict[str, EvalProtocol]:
+    """Plain HR evaluation on the identities and cameras of an MLR protocol: its upper bound, picture by picture."""
+    return {"standard": attrs.evolve(mlr, name="standard", train_rates=(), query_rates=())}

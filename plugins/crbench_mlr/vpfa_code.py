@@ -1,0 +1,67 @@
+"""Splits as VPFA's public preprocessing scripts make them, drawn from named streams instead of file order.
+
+Facts from ``ashmentlzw/VPFA``, folder ``dataset_preprocessing``. See README.md for what these splits measure.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.draws import choices
+from crbench.protocols import EvalProtocol
+from crbench.records import Samples, Split
+from crbench.splits import Index, draw_split, lr_cameras, with_drawn_rates
+
+
+def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+    """Query and gallery folder each with its own LR camera per identity (the scripts for Market-1501 and VIPeR).
+
+    With official folders, an identity that one camera sees in a folder stays HR there. Without them (VIPeR), query and
+    gallery hold one camera each, which is the only one to draw: both become LR. Training rows stay HR, as the features
+    for VPFA come from copies of all training pictures at every rate.
+
+    Raises:
+        ConfigError, DataError: as `crbench.splits.draw_split`.
+    """
+    official = protocol.query == "official"
+    split = draw_split(index, attrs.evolve(protocol, lr_camera="none" if official else "fixed:1"), trial)
+    stream = f"{index.name}|trial {trial}"
+    return attrs.evolve(
+        split,
+        query=_shrink(split.query, protocol, f"{stream}|query", lone_cameras=not official),
+        gallery=_shrink(split.gallery, protocol, f"{stream}|gallery", lone_cameras=not official),
+    )
+
+
+def one_query_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+    """One random first-camera picture per test identity as query, all test pictures as gallery (the CAVIAR script).
+
+    Raises:
+        ConfigError, DataError: as `crbench.splits.draw_split`.
+    """
+    split = draw_split(index, protocol, trial)
+    pool = Samples.concat([split.query, split.gallery])
+    pool = pool.take(np.argsort(pool.keys, kind="stable"))
+    picks = []
+    for pid in np.unique(pool.pids):
+        first_camera = np.flatnonzero((pool.pids == pid) & (pool.camids == pool.camids.min()))
+        picks.append(first_camera[choices(f"{index.name}|trial {trial}|query picture", [pid], len(first_camera))[0]])
+    return attrs.evolve(split, query=pool.take(np.array(picks, dtype=np.intp)), gallery=pool)
+
+
+def _shrink(rows: Samples, protocol: EvalProtocol, stream: str, *, lone_cameras: bool) -> Samples:
+    """The rows of one folder, those of each identity's LR camera at a drawn rate."""
+    lr = rows.camids == lr_cameras(rows, "per-id", stream)
+    if not lone_cameras:
+        lr &= _camera_counts(rows) > 1
+    drawn = with_drawn_rates(rows, protocol, stream).rates
+    return attrs.evolve(rows, rates=np.where(lr, drawn, np.float32(1)))
+
+
+def _camera_counts(rows: Samples) -> NDArray[np.intp]:
+    """For each row, how many cameras see its identity in `rows`."""
+    pairs = np.unique(np.stack([rows.pids, rows.camids]), axis=1)
+    people, counts = np.unique(pairs[0], return_counts=True)
+    return np.asarray(counts[np.searchsorted(people, rows.pids)])
