@@ -1,0 +1,133 @@
+"""From what a user gives to `Inputs`: convert once, refuse with one clear line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.arrays import to_integers, to_torch
+from crbench.errors import EvaluationError
+from crbench.evaluation.distance import DISTANCES
+from crbench.evaluation.task import Inputs
+from crbench.protocols import EvalProtocol
+from crbench.records import Features
+
+if TYPE_CHECKING:
+    import torch
+
+    from crbench.interfaces import Metric
+
+_CHUNK = 1 << 22
+"""Elements looked at in one go."""
+
+_MAX_COLUMNS = 1 << 20
+"""Longest feature; the error bounds of the fast engines hold up to here."""
+
+
+def checked(query: Features, gallery: Features, protocol: EvalProtocol, metric: Metric | None) -> Inputs:
+    """The inputs of an evaluation.
+
+    Raises:
+        EvaluationError: see `crbench.evaluation.evaluate`.
+    """
+    if metric is None and protocol.distance not in DISTANCES:
+        raise EvaluationError(
+            f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)} (or pass the metric itself)"
+        )
+    query, gallery = _converted(query, gallery)
+    _check_labels(query, gallery)
+    query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
+    _check_finite(query, query_dims, "query")
+    _check_finite(gallery, gallery_dims, "gallery")
+    unit = protocol.normalise == "l2" or protocol.distance == "cosine"
+    if metric is None and unit:
+        _check_nonzero(query, np.minimum(query_dims, gallery_dims.min()), "query")
+        _check_nonzero(gallery, np.minimum(gallery_dims, query_dims.min()), "gallery")
+    return Inputs(
+        query=query,
+        gallery=gallery,
+        query_dims=query_dims,
+        gallery_dims=gallery_dims,
+        unit=unit,
+        dot=protocol.distance == "cosine",
+        pessimistic=protocol.ties == "pessimistic",
+        metric=metric,
+    )
+
+
+def _converted(query: Features, gallery: Features) -> tuple[Features, Features]:
+    for role, feats in (("query", query), ("gallery", gallery)):
+        if len(feats) == 0:
+            raise EvaluationError(f"the {role} is empty; expected at least one row")
+    pair = [to_torch(feats.x) for feats in (query, gallery)]
+    device = next((x.device for x in pair if x.device.type == "cuda"), "cpu")  # others lack float64
+    query, gallery = (attrs.evolve(feats, x=x.to(device)) for feats, x in zip((query, gallery), pair, strict=True))
+    columns = query.x.shape[1]
+    if columns != gallery.x.shape[1]:
+        raise EvaluationError(
+            f"query features have {columns} columns, gallery features {gallery.x.shape[1]}; expected equal lengths"
+        )
+    if not 1 <= columns <= _MAX_COLUMNS:
+        raise EvaluationError(f"features have {columns} columns; expected 1 to {_MAX_COLUMNS}")
+    return query, gallery
+
+
+def _check_labels(query: Features, gallery: Features) -> None:
+    for role, feats, least in (("query", query, 0), ("gallery", gallery, -1)):
+        wrong = np.flatnonzero(feats.rows.pids < least)
+        if len(wrong):
+            raise EvaluationError(
+                f"{role} row {wrong[0]} has pid {feats.rows.pids[wrong[0]]}; expected {least} or more"
+                + (" (-1 = junk)" if least else "")
+            )
+
+
+def _dims(feats: Features, role: str) -> NDArray[np.int64]:
+    columns = feats.x.shape[1]
+    if feats.dims is None:
+        return np.full(len(feats), columns, dtype=np.int64)
+    dims = to_integers(feats.dims, f"{role} dims")
+    wrong = np.flatnonzero((dims < 1) | (dims > columns))
+    if len(wrong):
+        raise EvaluationError(f"{role} row {wrong[0]} has dims {dims[wrong[0]]}; expected 1 to {columns}")
+    return dims
+
+
+def _check_finite(feats: Features, dims: NDArray[np.int64], role: str) -> None:
+    import torch
+
+    rows = max(1, _CHUNK // feats.x.shape[1])
+    for start in range(0, len(feats), rows):
+        counted = _leading(feats.x, dims, slice(start, start + rows))
+        wrong = (counted & ~torch.isfinite(feats.x[start : start + rows])).any(dim=1).nonzero()
+        if len(wrong):
+            row = start + int(wrong[0])
+            raise EvaluationError(
+                f"{role} row {row} ({feats.rows.keys[row]}) holds NaN or infinite features; expected finite float32"
+            )
+
+
+def _check_nonzero(feats: Features, dims: NDArray[np.int64], role: str) -> None:
+    rows = max(1, _CHUNK // feats.x.shape[1])
+    for start in range(0, len(feats), rows):
+        counted = _leading(feats.x, dims, slice(start, start + rows))
+        wrong = (~(counted & (feats.x[start : start + rows] != 0)).any(dim=1)).nonzero()
+        if len(wrong):
+            row = start + int(wrong[0])
+            raise EvaluationError(
+                f"{role} row {row} ({feats.rows.keys[row]}) is zero in its first {dims[row]} columns, so it has no "
+                "direction; mend the features or evaluate with normalise=none and distance=euclidean"
+            )
+
+
+def _leading(x: torch.Tensor, dims: NDArray[np.int64], rows: slice) -> torch.Tensor:
+    """bool[r, D] or bool[r, 1], which columns of these rows count."""
+    import torch
+
+    ends = torch.from_numpy(dims[rows]).to(x.device)
+    if bool((ends == x.shape[1]).all()):
+        return torch.ones(len(ends), 1, dtype=torch.bool, device=x.device)
+    return torch.arange(x.shape[1], device=x.device) < ends[:, None]

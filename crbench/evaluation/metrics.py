@@ -1,0 +1,42 @@
+"""Distances of a metric plugin, block by block; every engine sees the same blocks and so the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.arrays import to_torch
+from crbench.errors import EvaluationError
+from crbench.evaluation.task import Inputs
+
+if TYPE_CHECKING:
+    import torch
+
+    from crbench.interfaces import Metric
+
+_BLOCK = 1 << 22
+"""Distances per block."""
+
+
+def blocks(inputs: Inputs, metric: Metric) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
+    """Query rows and their distances f32[b, g] to the whole gallery.
+
+    Raises:
+        EvaluationError: the metric gives another shape or NaN.
+    """
+    count, width = len(inputs.query), len(inputs.gallery)
+    size = max(1, _BLOCK // width)
+    for start in range(0, count, size):
+        queries = np.arange(start, min(start + size, count))
+        found = to_torch(metric(inputs.query.take(queries), inputs.gallery), inputs.query.x.device)
+        if tuple(found.shape) != (len(queries), width):
+            raise EvaluationError(
+                f"the metric gives distances of shape {tuple(found.shape)}; expected {(len(queries), width)}"
+            )
+        wrong = found.isnan().any(dim=1).nonzero()
+        if len(wrong):
+            raise EvaluationError(f"the metric gives NaN for query row {start + int(wrong[0])}")
+        yield queries, found

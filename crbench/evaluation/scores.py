@@ -1,0 +1,104 @@
+"""What an evaluation gives: outcomes per query, and scores as their means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.errors import EvaluationError
+
+
+@attrs.frozen(eq=False)
+class Scores:
+    """Means over the valid queries, as fractions in [0, 1].
+
+    Attributes:
+        cmc: f64[R]; entry k-1 is CMC at rank k, the share of queries with a match among the k nearest. Where the
+            gallery is shorter than R the curve goes on flat.
+        mAP, mINP: means of `Outcomes.ap` and `Outcomes.inp`; None for a single-shot gallery.
+        n_query: all queries.
+        n_valid: queries that have a match in the gallery; only these count.
+    """
+
+    cmc: NDArray[np.float64]
+    mAP: float | None  # noqa: N815 (the field's own spelling)
+    mINP: float | None  # noqa: N815
+    n_query: int
+    n_valid: int
+
+    def rank(self, k: int) -> float:
+        """CMC at rank `k`, from 1 to R.
+
+        Raises:
+            ValueError: the curve does not reach that rank.
+        """
+        if not 1 <= k <= len(self.cmc):
+            raise ValueError(f"rank {k} was not computed; the curve has ranks 1 to {len(self.cmc)}")
+        return float(self.cmc[k - 1])
+
+
+@attrs.frozen(eq=False)
+class Outcomes:
+    """What became of each query, in the order of the query rows.
+
+    Attributes:
+        cmc: f64[q, R]; entry k-1 says whether a match is among the k nearest (0 or 1), or how probable that is where
+            the gallery is drawn. NaN for a query without a match.
+        ap, inp: f64[q], average precision and inverse negative penalty; NaN for a query without a match; None for a
+            single-shot gallery, where the mean of `ap` would only be the mean reciprocal rank.
+        valid: bool[q], whether the query has a match in the gallery under the protocol's rules.
+    """
+
+    cmc: NDArray[np.float64]
+    ap: NDArray[np.float64] | None
+    inp: NDArray[np.float64] | None
+    valid: NDArray[np.bool_]
+
+    def scores(self, mask: NDArray[np.bool_] | None = None) -> Scores:
+        """Means over the valid queries, or over those of a mask bool[q].
+
+        Sums are rounded once (`math.fsum`), so the order of the queries does not matter.
+
+        Raises:
+            EvaluationError: none of the queries is valid.
+        """
+        chosen = np.ones(len(self.valid), dtype=np.bool_) if mask is None else mask
+        counted = chosen & self.valid
+        if not counted.any():
+            raise EvaluationError(f"none of the {int(chosen.sum())} chosen queries has a match in the gallery")
+        return Scores(
+            cmc=np.array([_mean(column) for column in self.cmc[counted].T.tolist()]),
+            mAP=None if self.ap is None else _mean(self.ap[counted].tolist()),
+            mINP=None if self.inp is None else _mean(self.inp[counted].tolist()),
+            n_query=int(chosen.sum()),
+            n_valid=int(counted.sum()),
+        )
+
+
+@attrs.frozen(eq=False)
+class Evaluation:
+    """Scores of one split, and how they came about.
+
+    Attributes:
+        scores: over all valid queries.
+        by_rate: over the queries of each down-sampling rate, lowest first; rates without a valid query are left out.
+        outcomes: per query.
+        engine: what computed it.
+        ambiguous: pairs of a query and a gallery item that were too close to a positive for the fast precision, so that
+            the float64 definition decided; 0 where it decides everything. It depends on the engine, the scores do not.
+    """
+
+    scores: Scores
+    by_rate: Mapping[float, Scores]
+    outcomes: Outcomes
+    engine: str
+    ambiguous: int
+
+
+def _mean(values: Iterable[float]) -> float:
+    items = list(values)
+    return math.fsum(items) / len(items)

@@ -1,0 +1,118 @@
+"""From a protocol's rules to tasks: positives, junk, the same-camera rule, single-shot draws."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.draws import hashes
+from crbench.errors import EvaluationError
+from crbench.evaluation.task import Task
+from crbench.protocols import EvalProtocol
+from crbench.records import Samples
+
+UNKNOWN_CAMERA = -1
+
+
+@attrs.frozen(eq=False)
+class Identities:
+    """Who the candidates of a single-shot gallery are.
+
+    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each picture is an identity of its own. A data set
+    that numbers its persons from 0 is still scored as it should be: pid 0 is a person once a query asks for it.
+
+    Attributes:
+        columns: intp[c], column of each candidate: 0 for the only picture of an identity, else the identity's own.
+        sizes: intp[width], pictures per column.
+        labels: intp[c], a number per identity.
+    """
+
+    columns: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+    labels: NDArray[np.intp]
+
+
+def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> Task:
+    """The multi-shot task: all positives of each query, everything but junk as candidates.
+
+    Raises:
+        EvaluationError: no query has a positive.
+    """
+    order = np.argsort(gallery.pids, kind="stable")
+    pids = gallery.pids[order]
+    first = np.searchsorted(pids, query.pids, side="left")
+    sizes = np.searchsorted(pids, query.pids, side="right") - first
+    owners = np.repeat(np.arange(len(query)), sizes)
+    positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
+    if protocol.same_camera == "ignore":
+        cameras = query.camids[owners]
+        kept = (cameras == UNKNOWN_CAMERA) | (cameras != gallery.camids[positives])
+    else:
+        kept = np.ones(len(owners), dtype=np.bool_)
+    if not kept.any():
+        raise EvaluationError(_why_no_match(query, gallery, len(owners)))
+    candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.junk == "keep"))
+    return Task(
+        positives=positives[kept],
+        starts=np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(query)))]),
+        candidates=candidates,
+        columns=np.zeros(len(candidates), dtype=np.intp),
+    )
+
+
+def identities(task: Task, query: Samples, gallery: Samples) -> Identities:
+    """Who the candidates are."""
+    pids = gallery.pids[task.candidates]
+    unknown = (pids < 0) | ((pids == 0) & ~np.any(query.pids == 0))
+    # unknown people get labels of their own, after everybody else's
+    labels = np.where(unknown, pids.max(initial=0) + 1 + np.arange(len(pids)), pids)
+    _, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    several = counts > 1
+    column_of = np.where(several, np.cumsum(several), 0)
+    sizes = np.concatenate([[int((~several).sum())], counts[several]])
+    return Identities(columns=column_of[labels], sizes=sizes, labels=labels)
+
+
+def by_identity(task: Task, who: Identities) -> Task:
+    """The task of the exact single-shot expectation: everything counted per identity."""
+    return attrs.evolve(task, columns=who.columns, width=len(who.sizes))
+
+
+def draw(task: Task, who: Identities, gallery: Samples, stream: str) -> Task:
+    """The task of one single-shot draw: one gallery image per identity.
+
+    Each image gets a priority from its key alone (`crbench.draws.hashes`); an identity is represented by its image of
+    the highest priority, the query's own person by the highest among the query's positives.
+    """
+    priorities = hashes(stream, gallery.keys)
+    order = np.lexsort((priorities[task.candidates], who.labels))
+    last = np.flatnonzero(np.diff(who.labels[order], append=-1))
+    candidates = task.candidates[np.sort(order[last])]
+    owners = np.repeat(np.arange(len(task.sizes)), task.sizes)
+    ranked = np.lexsort((priorities[task.positives], owners))
+    answered = task.sizes > 0
+    return Task(
+        positives=task.positives[ranked[task.starts[1:][answered] - 1]],
+        starts=np.concatenate([[0], np.cumsum(answered)]),
+        candidates=candidates,
+        columns=np.zeros(len(candidates), dtype=np.intp),
+    )
+
+
+def _why_no_match(query: Samples, gallery: Samples, same_person: int) -> str:
+    if same_person == 0:
+        return (
+            "no query has a match: query and gallery have no person in common "
+            f"(query pids {_few(query.pids)}, gallery pids {_few(gallery.pids)})"
+        )
+    return (
+        f"no query has a match: the same-camera rule removes all {same_person} pairs of one person, as the cameras are "
+        f"equal (query camids {_few(query.camids)}, gallery camids {_few(gallery.camids)}); "
+        "give the true camids, -1 for unknown, or evaluate with same_camera=keep"
+    )
+
+
+def _few(values: NDArray[np.int64]) -> str:
+    distinct = np.unique(values)
+    return ", ".join(map(str, distinct[:5])) + (", ..." if len(distinct) > 5 else "")

@@ -1,0 +1,107 @@
+"""What an engine is asked, and what it answers.
+
+Every score follows from integers: for each positive of each query, how many gallery items are ahead of it. An engine
+finds these integers and knows nothing else; `crbench.evaluation.rank` turns them into CMC, AP and INP. Counts over
+parts of the gallery add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.records import Features
+
+if TYPE_CHECKING:
+    from crbench.interfaces import Metric
+
+
+@attrs.frozen(eq=False)
+class Inputs:
+    """Checked features and how they are compared.
+
+    Attributes:
+        query, gallery: x is a float32 torch tensor, both on one device, finite where it counts.
+        query_dims, gallery_dims: i64[n], how many leading columns count; query i and gallery item j are compared on the
+            first ``min(query_dims[i], gallery_dims[j])`` columns.
+        unit: rows are divided by their norm after that cut.
+        dot: rank by the inner product, otherwise by the squared Euclidean distance.
+        pessimistic: a negative at exactly the distance of a positive is ahead of it.
+        metric: replaces all of the above but `pessimistic`, if given.
+    """
+
+    query: Features
+    gallery: Features
+    query_dims: NDArray[np.int64]
+    gallery_dims: NDArray[np.int64]
+    unit: bool
+    dot: bool
+    pessimistic: bool
+    metric: Metric | None = None
+
+
+@attrs.frozen(eq=False)
+class Task:
+    """Which positives to rank, and which gallery items may be ahead of them.
+
+    Attributes:
+        positives: intp[P], gallery rows, query by query.
+        starts: intp[q + 1]; the positives of query i are ``positives[starts[i]:starts[i + 1]]``.
+        candidates: intp[c], gallery rows that may be ahead; those of the query's own person never are.
+        columns: intp[c], in which of `width` counts a candidate is counted.
+        width: counts per positive.
+    """
+
+    positives: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    candidates: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    width: int = 1
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """intp[q], positives per query."""
+        return np.diff(self.starts)
+
+
+@attrs.frozen(eq=False)
+class Counts:
+    """An engine's answer for some queries.
+
+    Attributes:
+        queries: intp[b], query rows.
+        ahead: integers [p, width] in NumPy, for the positives of these queries in order: candidates ahead, per column.
+        ambiguous: query-item pairs decided by the float64 definition instead of a faster product.
+    """
+
+    queries: NDArray[np.intp]
+    ahead: NDArray[np.integer]
+    ambiguous: int = 0
+
+
+class Engine(Protocol):
+    """Counts what is ahead of positives; built once per evaluation from `Inputs`, asked once per task."""
+
+    def __init__(self, inputs: Inputs) -> None: ...
+
+    def count(self, task: Task) -> Iterator[Counts]:
+        """Answers that together cover each query with positives exactly once, in any order."""
+
+
+def slots(task: Task, queries: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Positions within ``task.positives`` of all positives of `queries`, query by query.
+
+    Example:
+        >>> starts = np.array([0, 2, 2, 5])
+        >>> task = Task(np.arange(5), starts, candidates=np.arange(9), columns=np.zeros(9, np.intp))
+        >>> slots(task, np.array([2, 0])).tolist()
+        [2, 3, 4, 0, 1]
+    """
+    sizes = task.sizes[queries]
+    before = np.cumsum(sizes) - sizes
+    found: NDArray[np.intp] = np.arange(sizes.sum()) + np.repeat(task.starts[queries] - before, sizes)
+    return found

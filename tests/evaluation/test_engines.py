@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from unittest import mock
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from evaluation import oracle
+from evaluation.strategies import cases
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from crbench.arrays import features_from_arrays
+from crbench.evaluation import evaluate, metrics, torch_engine, torch_tile
+from crbench.protocols import EvalProtocol
+
+MULTI = EvalProtocol(shot="multi")
+
+
+def run(case, **options):
+    return evaluate(case.query, case.gallery, case.protocol, **options)
+
+
+def assert_same(one, other):
+    for name in ("cmc", "ap", "inp", "valid"):
+        a, b = getattr(one.outcomes, name), getattr(other.outcomes, name)
+        assert (a is None and b is None) or np.array_equal(a, b, equal_nan=True), name
+    assert np.array_equal(one.scores.cmc, other.scores.cmc)
+    assert (one.scores.mAP, one.scores.mINP) == (other.scores.mAP, other.scores.mINP)
+    assert list(one.by_rate) == list(other.by_rate)
+
+
+def taken(feats, order):
+    return feats.take(np.asarray(order))
+
+
+@settings(max_examples=200, deadline=None)
+@given(cases())
+def test_torch_equals_reference(case):
+    assert_same(run(case, engine="torch"), run(case, engine="reference"))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.integers(1, 5), st.integers(1, 7), st.sampled_from([1, 30]))
+def test_block_sizes_do_not_matter(case, queries, items, counts):
+    whole = run(case, engine="torch")
+    with (
+        mock.patch.multiple(torch_engine, QUERIES=queries, ITEMS=items, WORK=queries, COUNTS=counts),
+        mock.patch.object(torch_tile, "_CHUNK", 3),
+        mock.patch.object(metrics, "_BLOCK", 3),
+    ):
+        assert_same(run(case, engine="torch"), whole)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(shots=["multi", "single:exact"]), st.randoms(use_true_random=False))
+def test_order_of_the_gallery_does_not_matter(case, random):
+    order = list(range(len(case.gallery)))
+    random.shuffle(order)
+    assert_same(run(attrs.evolve(case, gallery=taken(case.gallery, order))), run(case))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(shots=["single:mc:4"]), st.randoms(use_true_random=False))
+def test_draws_follow_the_keys_and_not_the_order(case, random):
+    order = list(range(len(case.gallery)))
+    random.shuffle(order)
+    assert_same(run(attrs.evolve(case, gallery=taken(case.gallery, order))), run(case))
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(shots=["multi"], distance="sqeuclidean", normalise="none"))
+def test_multi_shot_equals_the_textbook(case):
+    integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
+    case = attrs.evolve(case, query=integers[0], gallery=integers[1])
+    found = run(case).outcomes
+    distances = oracle.distance_matrix(case.query, case.gallery, case.protocol)
+    cmc, ap, inp = oracle.multi_shot(case.query.rows, case.gallery.rows, distances, case.protocol)
+    np.testing.assert_array_equal(found.cmc, cmc)
+    np.testing.assert_allclose(found.ap, ap, rtol=1e-12)
+    np.testing.assert_array_equal(found.inp, inp)
+    np.testing.assert_array_equal(found.valid, ~np.isnan(ap))
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("ap", ["step", "trapezoid"])
+def test_random_features_give_the_textbook_scores(distance, ap):
+    rng = np.random.default_rng(5)
+    query = features_from_arrays(rng.normal(size=(40, 33)), rng.integers(1, 12, 40), camids=rng.integers(1, 4, 40))
+    gallery = features_from_arrays(
+        rng.normal(size=(300, 33)), rng.integers(-1, 12, 300), camids=rng.integers(1, 4, 300)
+    )
+    protocol = EvalProtocol(shot="multi", ap=ap, distance=distance, normalise="none")
+    found = evaluate(query, gallery, protocol)
+    distances = oracle.distance_matrix(query, gallery, protocol)
+    cmc, ap_values, inp = oracle.multi_shot(query.rows, gallery.rows, distances, protocol)
+    np.testing.assert_array_equal(found.scores.cmc, cmc.mean(axis=0))
+    assert found.scores.mAP == pytest.approx(ap_values.mean(), rel=1e-12)
+    assert found.scores.mINP == pytest.approx(inp.mean(), rel=1e-12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases(shots=["single:exact"], max_rows=9, distance="sqeuclidean", normalise="none"))
+def test_single_shot_expectation_equals_the_mean_over_all_draws(case):
+    integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
+    case = attrs.evolve(case, query=integers[0], gallery=integers[1])
+    found = run(case).outcomes
+    distances = oracle.distance_matrix(case.query, case.gallery, case.protocol)
+    for i in np.flatnonzero(found.valid):
+        expected = oracle.all_draws(case.query.rows, case.gallery.rows, distances, case.protocol, i)
+        np.testing.assert_allclose(found.cmc[i], expected, atol=1e-12)
+
+
+def test_draws_converge_to_the_expectation():
+    rng = np.random.default_rng(8)
+    query = features_from_arrays(rng.normal(size=(30, 6)), np.arange(30) % 10 + 1, camids=np.ones(30, dtype=int))
+    pids = rng.permutation(np.arange(120) % 12)
+    gallery = features_from_arrays(rng.normal(size=(120, 6)), pids, camids=rng.integers(1, 4, 120))
+    exact = evaluate(query, gallery, EvalProtocol(shot="single:exact"))
+    draws = 400
+    mc = evaluate(query, gallery, EvalProtocol(shot=f"single:mc:{draws}"), stream="convergence")
+    p = exact.outcomes.cmc
+    error = np.abs(mc.outcomes.cmc - p) / np.sqrt(np.maximum(p * (1 - p), 1e-9) / draws)
+    assert error.max() < 5  # standard errors, over 30 x 20 correlated figures
+    assert error.mean() < 1
+
+
+def test_draws_are_named():
+    rng = np.random.default_rng(3)
+    query = features_from_arrays(rng.normal(size=(20, 4)), np.arange(20) % 5 + 1)
+    gallery = features_from_arrays(rng.normal(size=(60, 4)), np.arange(60) % 6 + 1)
+    one, again, other = (
+        evaluate(query, gallery, EvalProtocol(shot="single:mc:2"), stream=name).outcomes.cmc for name in "aab"
+    )
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(ranks=(50,)))
+def test_cmc_never_falls_and_stays_within_bounds(case):
+    outcomes = run(case).outcomes
+    cmc = outcomes.cmc[outcomes.valid]
+    assert (np.diff(cmc, axis=1) >= 0).all()
+    assert cmc.min() >= 0
+    assert cmc.max() <= 1
+    assert np.isnan(outcomes.cmc[~outcomes.valid]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(distance="cosine"))
+def test_full_dims_are_no_dims(case):
+    plain = attrs.evolve(case, query=attrs.evolve(case.query, dims=None), gallery=attrs.evolve(case.gallery, dims=None))
+    columns = case.query.x.shape[1]
+    full = [attrs.evolve(f, dims=np.full(len(f), columns)) for f in (case.query, case.gallery)]
+    assert_same(run(attrs.evolve(case, query=full[0], gallery=full[1])), run(plain))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.randoms(use_true_random=False))
+def test_columns_beyond_dims_do_not_matter(case, random):
+    assume(case.query.dims is not None)
+    spoilt = []
+    for feats in (case.query, case.gallery):
+        beyond = torch.arange(feats.x.shape[1]) >= torch.from_numpy(feats.dims)[:, None]
+        spoilt.append(attrs.evolve(feats, x=feats.x.masked_fill(beyond, random.choice([7.0, 1e38, float("nan")]))))
+    assert_same(run(attrs.evolve(case, query=spoilt[0], gallery=spoilt[1])), run(case))
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases(), st.sampled_from(["reference", "torch"]))
+def test_increasing_transform_of_the_distances_changes_nothing(case, engine):
+    def plain(query, gallery):
+        return -torch.round(query.x @ gallery.x.T * 8).clamp(-1e4, 1e4)
+
+    def transformed(query, gallery):
+        return plain(query, gallery) * 4 - 100
+
+    assert_same(run(case, metric=transformed, engine=engine), run(case, metric=plain))
+
+
+def test_metric_sees_ties_and_infinite_distances():
+    query = features_from_arrays([[0.0]], [1])
+    gallery = features_from_arrays([[0.0]] * 4, [2, 1, 2, 2])
+    for row, ties, expected in (
+        ([1, 1, 0, 2], "pessimistic", 3),
+        ([1, 1, 0, 2], "optimistic", 2),
+        ([np.inf, np.inf, np.inf, 2], "pessimistic", 4),
+        ([np.inf, np.inf, np.inf, 2], "optimistic", 2),
+    ):
+        for engine in ("torch", "reference"):
+            result = evaluate(
+                query,
+                gallery,
+                EvalProtocol(shot="multi", ties=ties),
+                engine=engine,
+                metric=lambda q, g, row=row: np.array([row], dtype=np.float32),
+            )
+            assert result.scores.mAP == 1 / expected
+            assert result.ambiguous == 0
+
+
+@pytest.mark.parametrize("protocol", [MULTI, EvalProtocol(), EvalProtocol(shot="multi", distance="euclidean")])
+def test_constant_features_are_all_ties(protocol):
+    query = features_from_arrays(np.full((3, 5), 0.3), [1, 2, 3])
+    gallery = features_from_arrays(np.full((60, 5), 0.3), np.arange(60) % 6 + 1)
+    worst = evaluate(query, gallery, protocol)
+    best = evaluate(query, gallery, attrs.evolve(protocol, ties="optimistic"))
+    assert worst.ambiguous == 3 * 50  # 10 of the 60 are of the own person
+    assert worst.scores.rank(1) == 0
+    assert best.scores.rank(1) == 1
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("columns", [7, 300])
+def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
+    rng = np.random.default_rng(columns)
+    base = rng.normal(size=(6, columns)).astype(np.float32)
+    near = [np.nextafter(base, np.float32(side)) for side in (-9, 9)]
+    x = np.concatenate([base, *near] * 2) * rng.choice([1, 1 + 2**-23], (36, 1))
+    pids = rng.permutation(np.arange(36) % 4 + 1)
+    for scale in (1e-42, 1e-20, 1.0, 1e18, 1e35):
+        query, gallery = (features_from_arrays(x * scale, pids) for _ in range(2))
+        protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
+        found = evaluate(query, gallery, protocol, engine="torch")
+        assert_same(found, evaluate(query, gallery, protocol, engine="reference"))
+        assert found.ambiguous > 0
+
+
+def test_fast_precisions_of_the_process_do_not_reach_the_scores():
+    rng = np.random.default_rng(1)
+    query = features_from_arrays(rng.normal(size=(60, 256)), np.arange(60) % 20 + 1)
+    gallery = features_from_arrays(rng.normal(size=(900, 256)), np.arange(900) % 30 + 1)
+    expected = evaluate(query, gallery, MULTI, engine="reference")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_same(evaluate(query, gallery, MULTI), expected)
+
+
+def test_fast_products_are_switched_off_and_on_again():
+    before = torch.get_float32_matmul_precision()
+    legacy = not hasattr(torch.backends.mkldnn, "matmul")  # torch < 2.9
+    matmul = torch.backends.cuda.matmul
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert legacy or matmul.fp32_precision == "tf32"
+        with torch_tile.ieee_float32():
+            assert torch.get_float32_matmul_precision() == "highest" if legacy else matmul.fp32_precision == "ieee"
+        assert torch.get_float32_matmul_precision() == "medium"
+        assert legacy or matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@settings(max_examples=100, deadline=None)
+@given(cases())
+def test_cuda_equals_reference(case):
+    on_device = [attrs.evolve(f, x=f.x.cuda()) for f in (case.query, case.gallery)]
+    found = run(attrs.evolve(case, query=on_device[0], gallery=on_device[1]))
+    assert_same(found, run(case, engine="reference"))
+
+
+def test_importing_the_evaluation_does_not_import_torch():
+    code = "import sys, crbench.evaluation, crbench.arrays; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

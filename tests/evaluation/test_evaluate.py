@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+
+from crbench.arrays import features_from_arrays
+from crbench.errors import EvaluationError
+from crbench.evaluation import evaluate
+from crbench.protocols import EvalProtocol
+from crbench.records import Features, Samples
+
+MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none", ranks=[1, 2, 5])
+
+
+def line(places, pids, **columns):
+    """Features on a line, so that distances can be read off."""
+    return features_from_arrays([[float(place)] for place in places], pids, **columns)
+
+
+def score(query, gallery, engine="torch", **rules):
+    return evaluate(query, gallery, attrs.evolve(MULTI, **rules), engine=engine)
+
+
+@pytest.fixture(params=["torch", "reference"])
+def engine(request):
+    return request.param
+
+
+def test_scores_by_hand(engine):
+    query = line([0, 10], pids=[1, 2], rates=[2, 4])
+    gallery = line([1, 2, 3, 11, 13], pids=[1, 3, 1, 3, 2])
+    # query 0 meets 1, 3, 1, 3, 2: hits at 1 and 3; query 1 meets 3, 2, ...: hit at 2
+    result = score(query, gallery, engine)
+    np.testing.assert_array_equal(result.outcomes.cmc, [[1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
+    np.testing.assert_allclose(result.outcomes.ap, [(1 + 2 / 3) / 2, 1 / 2])
+    np.testing.assert_allclose(result.outcomes.inp, [2 / 3, 1 / 2])
+    assert (result.scores.rank(1), result.scores.rank(2)) == (0.5, 1.0)
+    assert result.scores.mAP == pytest.approx((5 / 6 + 1 / 2) / 2)
+    assert {rate: s.rank(1) for rate, s in result.by_rate.items()} == {2.0: 1.0, 4.0: 0.0}
+    assert result.engine == engine
+
+
+def test_trapezoid_ap_by_hand(engine):
+    gallery = line([1, 2, 3], pids=[1, 3, 1])
+    result = score(line([0], pids=[1]), gallery, engine, ap="trapezoid")
+    assert result.scores.mAP == pytest.approx(((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2)
+
+
+def test_ties_by_hand(engine):
+    query, gallery = line([0], pids=[1]), line([1, -1, 1, 5], pids=[1, 2, 2, 1])
+    worst, best = (score(query, gallery, engine, ties=ties) for ties in ("pessimistic", "optimistic"))
+    assert worst.scores.mAP == (1 / 3 + 2 / 4) / 2
+    assert best.scores.mAP == (1 + 2 / 4) / 2
+
+
+def test_junk_is_dropped_or_counts_as_a_negative(engine):
+    query, gallery = line([0], pids=[1]), line([1, 2], pids=[-1, 1])
+    assert score(query, gallery, engine).scores.rank(1) == 1
+    assert score(query, gallery, engine, junk="keep").scores.rank(1) == 0
+
+
+def test_own_camera_is_ignored_for_the_own_person_only(engine):
+    query = line([0], pids=[1], camids=[1])
+    gallery = line([1, 2, 3], pids=[1, 2, 1], camids=[1, 1, 2])
+    assert score(query, gallery, engine).scores.mAP == 1 / 2
+    assert score(query, gallery, engine, same_camera="keep").scores.mAP == (1 + 2 / 3) / 2
+
+
+def test_unknown_cameras_never_match(engine):
+    query, gallery = line([0], pids=[1]), line([1], pids=[1])
+    assert score(query, gallery, engine).scores.rank(1) == 1
+
+
+def test_queries_without_match_are_counted_and_left_out(engine):
+    query = line([0, 0, 9], pids=[1, 7, 8], rates=[2, 2, 3])
+    result = score(query, line([1, 2], pids=[1, 2]), engine)
+    assert (result.scores.n_query, result.scores.n_valid) == (3, 1)
+    assert result.outcomes.valid.tolist() == [True, False, False]
+    assert result.scores.rank(1) == 1
+    assert list(result.by_rate) == [2.0]
+    assert (result.by_rate[2.0].n_query, result.by_rate[2.0].n_valid) == (2, 1)
+
+
+def test_curve_goes_on_flat_beyond_the_gallery(engine):
+    result = score(line([0], pids=[1]), line([2, 1], pids=[1, 2]), engine)
+    np.testing.assert_array_equal(result.scores.cmc, [0, 1, 1, 1, 1])
+
+
+def test_single_shot_by_hand(engine):
+    query = line([0], pids=[1])
+    # person 2 is ahead in one draw of two, person 3 in two of three
+    gallery = line([5, 1, 9, 2, 3, 8], pids=[1, 2, 2, 3, 3, 3])
+    result = score(query, gallery, engine, shot="single:exact")
+    np.testing.assert_allclose(result.scores.cmc, [1 / 6, 4 / 6, 1, 1, 1])
+    assert (result.scores.mAP, result.scores.mINP) == (None, None)
+    assert (result.outcomes.ap, result.outcomes.inp) == (None, None)
+
+
+def test_single_shot_takes_the_mean_over_the_own_images(engine):
+    gallery = line([1, 3, 2], pids=[1, 1, 2])
+    np.testing.assert_allclose(score(line([0], [1]), gallery, engine, shot="single:exact").scores.cmc[:2], [0.5, 1])
+
+
+@pytest.mark.parametrize("shot", ["single:exact", "single:mc:2"])
+def test_distractors_and_kept_junk_are_identities_of_their_own(engine, shot):
+    query, gallery = line([0], pids=[5]), line([1, 2, 3, 4], pids=[0, 0, -1, 5])
+    curve = score(query, gallery, engine, shot=shot, junk="keep").scores.cmc
+    np.testing.assert_array_equal(curve, [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(score(query, gallery, engine, shot=shot).scores.cmc, [0, 0, 1, 1, 1])
+
+
+def test_pid_0_is_a_person_once_a_query_asks_for_it(engine):
+    query, gallery = line([0, 0], pids=[0, 1]), line([1, 2, 3], pids=[0, 0, 1])
+    np.testing.assert_array_equal(score(query, gallery, engine, shot="single:exact").outcomes.cmc[1, :2], [0, 1])
+
+
+@pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
+def test_perfect_distances_give_one(engine, shot):
+    pids = np.arange(12) % 4 + 1
+    feats = features_from_arrays(np.eye(4)[pids - 1], pids)
+    result = evaluate(feats, feats, EvalProtocol(shot=shot), engine=engine)
+    assert result.scores.rank(1) == 1
+    assert (result.scores.mAP, result.scores.mINP) == ((1, 1) if shot == "multi" else (None, None))
+
+
+def test_inp_equals_ap_for_a_single_match():
+    rng = np.random.default_rng(2)
+    pids = np.arange(50) + 1
+    query, gallery = (features_from_arrays(rng.normal(size=(50, 3)), pids) for _ in range(2))
+    outcomes = score(query, gallery).outcomes
+    np.testing.assert_array_equal(outcomes.ap, outcomes.inp)
+
+
+def test_rows_are_normalised_after_the_cut(engine):
+    # on one column both gallery items point the query's way; on two, the second is off
+    query = features_from_arrays([[1.0, 0.0]], [1], dims=[1])
+    gallery = features_from_arrays([[1.0, 9.0], [2.0, 0.0]], [1, 2], dims=[1, 2])
+    cosine = {"distance": "cosine", "normalise": "l2", "ties": "optimistic"}
+    assert score(query, gallery, engine, **cosine).scores.rank(1) == 1
+    whole = attrs.evolve(query, dims=None), attrs.evolve(gallery, dims=None)
+    assert score(*whole, engine, **cosine).scores.rank(1) == 0
+
+
+def test_cosine_is_of_the_angle_whatever_normalise_says(engine):
+    query, gallery = features_from_arrays([[1.0, 0.0]], [1]), features_from_arrays([[1.0, 0.0], [50.0, 50.0]], [1, 2])
+    assert score(query, gallery, engine, distance="cosine").scores.rank(1) == 1
+
+
+def test_input_is_left_alone():
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    kept = x.copy()
+    feats = features_from_arrays(x, np.arange(9) % 3 + 1)
+    score(feats, feats)
+    np.testing.assert_array_equal(x, kept)
+
+
+def test_scores_of_a_mask():
+    outcomes = score(line([0, 10], pids=[1, 2]), line([1, 9, 11], pids=[1, 3, 2])).outcomes
+    assert outcomes.scores(np.array([True, False])).mAP == 1
+    with pytest.raises(EvaluationError, match="none of the 0 chosen queries"):
+        outcomes.scores(np.array([False, False]))
+
+
+@pytest.mark.parametrize("k", [0, 6])
+def test_rank_outside_the_curve_is_refused(k):
+    with pytest.raises(ValueError, match="ranks 1 to 5"):
+        score(line([0], [1]), line([1], [1])).scores.rank(k)
+
+
+def _features(x, **columns):
+    x = np.asarray(x, dtype=columns.pop("dtype", np.float32))
+    count = len(x)
+    dims = columns.pop("dims", None)
+    rows = Samples(keys=[f"key {i}" for i in range(count)], **({"pids": np.ones(count, dtype=int)} | columns))
+    return Features(x=x, rows=rows, dims=dims)
+
+
+GOOD = _features([[1, 2], [3, 4]])
+
+BAD_INPUT = {
+    "nan": (_features([[1, 2], [np.nan, 1]]), GOOD, {}, r"query row 1 \(key 1\) holds NaN or infinite"),
+    "inf": (GOOD, _features([[np.inf, 2]]), {}, r"gallery row 0 \(key 0\) holds NaN or infinite"),
+    "float64 too large": (GOOD, _features([[1e300, 2]], dtype=np.float64), {}, "gallery row 0 .* infinite"),
+    "columns": (GOOD, _features([[1, 2, 3]]), {}, "query features have 2 columns, gallery features 3"),
+    "no columns": (_features(np.ones((1, 0))), _features(np.ones((1, 0))), {}, "features have 0 columns"),
+    "no query": (_features(np.ones((0, 2))), GOOD, {}, "the query is empty"),
+    "no gallery": (GOOD, _features(np.ones((0, 2))), {}, "the gallery is empty"),
+    "strangers": (GOOD, _features([[1, 2]], pids=[4]), {}, "no person in common .query pids 1, gallery pids 4"),
+    "one camera": (
+        _features([[1, 2]], camids=0),
+        _features([[1, 2]], camids=0),
+        {},
+        "same-camera rule removes all 1 pairs .*same_camera=keep",
+    ),
+    "query pid": (_features([[1, 2]], pids=[-1]), GOOD, {}, "query row 0 has pid -1; expected 0 or more"),
+    "gallery pid": (GOOD, _features([[1, 2]], pids=[-2]), {}, "gallery row 0 has pid -2; expected -1 or more"),
+    "dims 0": (_features([[1, 2]], dims=np.array([0])), GOOD, {}, "query row 0 has dims 0; expected 1 to 2"),
+    "dims 3": (GOOD, _features([[1, 2]], dims=np.array([3])), {}, "gallery row 0 has dims 3; expected 1 to 2"),
+    "dims dtype": (GOOD, _features([[1, 2]], dims=np.array([1.0])), {}, "gallery dims are float64; expected integers"),
+    "zero": (_features([[0, 0]]), GOOD, {}, r"query row 0 \(key 0\) is zero in its first 2 columns"),
+    "zero after the cut": (
+        _features([[1, 2]], dims=np.array([1])),
+        _features([[0, 2]]),
+        {},
+        "gallery row 0 .* is zero in its first 1 columns",
+    ),
+    "integers": (GOOD, _features([[1, 2]], dtype=np.int64), {}, "features are int64; expected floating-point"),
+    "distance": (GOOD, GOOD, {"protocol": EvalProtocol(distance="cosin")}, "unknown distance 'cosin'; known: cosine"),
+    "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, torch"),
+    "metric shape": (GOOD, GOOD, {"metric": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
+    "metric nan": (GOOD, GOOD, {"metric": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_one_clear_line(name):
+    query, gallery, options, message = BAD_INPUT[name]
+    with pytest.raises(EvaluationError, match=message) as caught:
+        evaluate(query, gallery, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_zero_rows_have_a_euclidean_distance(engine):
+    assert score(line([0], [1]), line([0, 1], [1, 2]), engine).scores.rank(1) == 1
+
+
+def test_metric_replaces_an_unknown_distance(engine):
+    protocol = EvalProtocol(distance="my-metric", shot="multi")
+    query, gallery = line([0], [1]), line([5, 1], [1, 2])
+    farthest_first = evaluate(query, gallery, protocol, engine=engine, metric=lambda q, g: -(q.x - g.x.T).abs())
+    assert farthest_first.scores.rank(1) == 1
