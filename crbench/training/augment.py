@@ -1,0 +1,76 @@
+"""Random changes of a whole batch of pictures at once, on the batch's device and without a loop over pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from crbench.interfaces import Preprocess
+from crbench.training.recipe import Recipe
+
+ERASED_AREA = (0.02, 0.4)
+ERASED_ASPECT = 0.3
+ERASE_ATTEMPTS = 10
+
+
+def augment(pictures: Tensor, recipe: Recipe, preprocess: Preprocess, generator: torch.Generator) -> Tensor:
+    """Mirror, pad and crop, normalise, erase: network input from decoded pictures.
+
+    Args:
+        pictures: u8[b, height, width, 3] at the network's input size.
+        generator: on the CPU whatever the device, so that the same numbers are drawn everywhere.
+
+    Returns:
+        f32[b, 3, height, width] in channels-last memory order.
+    """
+    moved = crop_and_flip(pictures, pad=recipe.pad, flip=recipe.flip, generator=generator)
+    mean = torch.tensor(preprocess.mean, device=pictures.device)
+    std = torch.tensor(preprocess.std, device=pictures.device)
+    inputs = torch.addcmul(-mean / std, moved, 1 / (255 * std))
+    if recipe.erase:
+        inputs = erase(inputs, probability=recipe.erase, generator=generator)
+    return inputs.permute(0, 3, 1, 2)
+
+
+def crop_and_flip(pictures: Tensor, *, pad: int, flip: float, generator: torch.Generator) -> Tensor:
+    """A crop of the same size from each picture with `pad` black pixels around it, mirrored with probability `flip`.
+
+    One gather for the whole batch: shape and dtype as `pictures`, [b, height, width, 3].
+    """
+    count, height, width, _ = pictures.shape
+    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < flip
+    columns = torch.arange(width).expand(count, width)
+    rows = (top + torch.arange(height)).to(pictures.device)  # [b, height]
+    columns = (left + torch.where(mirrored, columns.flip(1), columns)).to(pictures.device)  # [b, width]
+    padded = functional.pad(pictures, (0, 0, pad, pad, pad, pad))
+    which = torch.arange(count, device=pictures.device)
+    return padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def erase(inputs: Tensor, *, probability: float, generator: torch.Generator) -> Tensor:
+    """Set a random rectangle of each picture to the mean colour (0) with a probability.
+
+    Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, Algorithm 1: area and aspect are drawn until the
+    rectangle fits, here at most `ERASE_ATTEMPTS` times; 0 instead of noise as in Luo et al., CVPRW 2019.
+
+    Args:
+        inputs: f32[b, height, width, 3], normalised.
+    """
+    count, height, width, _ = inputs.shape
+    draws = torch.rand(5, count, ERASE_ATTEMPTS, generator=generator, dtype=torch.float64)
+    low, high = ERASED_AREA
+    area = height * width * (low + (high - low) * draws[0])
+    aspect = ERASED_ASPECT + (1 / ERASED_ASPECT - ERASED_ASPECT) * draws[1]
+    tall, wide = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
+    fits = (tall < height) & (wide < width)
+    top, left = (draws[2] * (height - tall + 1)).floor(), (draws[3] * (width - wide + 1)).floor()
+    first = fits.to(torch.uint8).argmax(dim=1, keepdim=True)
+    wanted = fits.any(dim=1) & (draws[4, :, 0] < probability)
+    tall, wide, top, left = (values.gather(1, first) for values in (tall, wide, top, left))  # [b, 1] each
+    y, x = torch.arange(height), torch.arange(width)
+    in_rows = (y >= top) & (y < top + tall) & wanted[:, None]
+    in_columns = (x >= left) & (x < left + wide)
+    erased = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    return inputs.masked_fill(erased.to(inputs.device), 0.0)

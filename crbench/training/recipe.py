@@ -1,0 +1,115 @@
+"""`Recipe`: how a backbone is trained, as data; and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("cosine", "step")
+
+
+def _number(low: float, high: float = math.inf, *, open_low: bool = False) -> Any:
+    """Validate a finite number of [low, high], or (low, high] with `open_low`."""
+
+    def validate(_instance: object, attribute: attrs.Attribute[float], value: object) -> None:
+        valid = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not valid or not low <= value <= high or (open_low and value == low):  # type: ignore[operator]
+            bounds = f"{'above' if open_low else 'from'} {low:g}" + (f" to {high:g}" if high < math.inf else "")
+            raise ValueError(f"recipe.{attribute.name}: {value!r} is not a number {bounds}")
+
+    return validate
+
+
+def _count(low: int) -> Any:
+    def validate(_instance: object, attribute: attrs.Attribute[int], value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < low:
+            raise ValueError(f"recipe.{attribute.name}: {value!r} is not a whole number from {low}")
+
+    return validate
+
+
+def _choice(*options: str) -> Any:
+    def validate(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+        if value not in options:
+            raise ValueError(f"recipe.{attribute.name}: {value!r} is not one of {', '.join(options)}")
+
+    return validate
+
+
+def _epochs(value: Iterable[float]) -> tuple[float, ...]:
+    return tuple(value)
+
+
+def _check_milestones(_instance: object, _attribute: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
+    if not all(math.isfinite(epoch) and epoch > 0 for epoch in value):
+        raise ValueError(f"recipe.milestones: {list(value)} holds an epoch that is not above 0")
+
+
+@attrs.frozen(kw_only=True)
+class Recipe:
+    """How a backbone is trained; the defaults are those of Luo et al., "Bag of Tricks", CVPRW 2019, Sec. 3.
+
+    Attributes:
+        epochs: passes over the pictures (see `crbench.training.sampler`).
+        identities, images: P persons and K pictures of each in a batch.
+        optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9, Nesterov).
+        lr: largest learning rate.
+        weight_decay: of all parameters that are trained; decoupled with ``adamw`` only.
+        warmup_epochs: epochs in which the learning rate rises linearly from a tenth of `lr`.
+        schedule: ``cosine`` (to zero at the end) or ``step`` (to a tenth at each of `milestones`).
+        milestones: epochs, for ``step``.
+        label_smoothing: share of the ID loss's target that is spread over all persons.
+        triplet_weight: factor of the soft-margin batch-hard triplet loss beside the ID loss.
+        flip: probability of a mirror image.
+        pad: pixels of black border from which a random crop of the input's size is taken; 0 = none.
+        erase: probability that a random rectangle is erased.
+
+    Raises:
+        ValueError: a value out of range.
+
+    Example:
+        >>> Recipe(epochs=3).batch_size
+        64
+    """
+
+    epochs: int = attrs.field(default=120, validator=_count(1))
+    identities: int = attrs.field(default=16, validator=_count(2))
+    images: int = attrs.field(default=4, validator=_count(2))
+    optimizer: str = attrs.field(default="adam", validator=_choice(*OPTIMIZERS))
+    lr: float = attrs.field(default=3.5e-4, validator=_number(0, open_low=True))
+    weight_decay: float = attrs.field(default=5e-4, validator=_number(0))
+    warmup_epochs: float = attrs.field(default=10, validator=_number(0))
+    schedule: str = attrs.field(default="step", validator=_choice(*SCHEDULES))
+    milestones: tuple[float, ...] = attrs.field(default=(40, 70), converter=_epochs, validator=_check_milestones)
+    label_smoothing: float = attrs.field(default=0.1, validator=_number(0, 1))
+    triplet_weight: float = attrs.field(default=1.0, validator=_number(0))
+    flip: float = attrs.field(default=0.5, validator=_number(0, 1))
+    pad: int = attrs.field(default=10, validator=_count(0))
+    erase: float = attrs.field(default=0.5, validator=_number(0, 1))
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures in a full batch, P x K."""
+        return self.identities * self.images
+
+
+def learning_rate(recipe: Recipe, epoch: float) -> float:
+    """The learning rate after `epoch` epochs, which may be a fraction.
+
+    The cosine starts where the warm-up ends; the warm-up is a factor, so a milestone within it counts too.
+
+    Example:
+        >>> recipe = Recipe(epochs=10, lr=1.0, warmup_epochs=2, schedule="cosine")
+        >>> [round(learning_rate(recipe, epoch), 3) for epoch in (0, 1, 2, 6, 10)]
+        [0.1, 0.55, 1.0, 0.5, 0.0]
+    """
+    warm = 1.0 if epoch >= recipe.warmup_epochs else 0.1 + 0.9 * epoch / recipe.warmup_epochs
+    if recipe.schedule == "step":
+        return recipe.lr * warm * 0.1 ** sum(epoch >= milestone for milestone in recipe.milestones)
+    span = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
+    past = min(max(epoch - recipe.warmup_epochs, 0.0) / span, 1.0)
+    return recipe.lr * warm * 0.5 * (1 + math.cos(math.pi * past))

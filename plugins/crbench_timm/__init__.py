@@ -1,0 +1,50 @@
+"""Backbones with timm bodies and BN necks: a small one for the CPU, and the ResNet-50 baseline of the field."""
+
+from __future__ import annotations
+
+from crbench.entries import Entry
+from crbench.hookspecs import hookimpl
+
+TARGET = "crbench_timm.backbone:TimmBackbone"
+
+BAG_OF_TRICKS = {
+    "architecture": "resnet50",
+    "pretrained": "imagenet",
+    "epochs": 120,
+    "identities": 16,
+    "images": 4,
+    "optimizer": "adam",
+    "lr": 3.5e-4,
+    "weight_decay": 5e-4,
+    "warmup_epochs": 10.0,
+    "schedule": "step",
+    "milestones": (40.0, 70.0),
+    "label_smoothing": 0.1,
+    "triplet_weight": 1.0,
+    "flip": 0.5,
+    "pad": 10,
+    "erase": 0.5,
+}
+
+
+@hookimpl
+def crbench_backbones() -> list[Entry]:
+    """``resnet-tiny`` and ``resnet50``."""
+    return [
+        Entry(
+            "resnet-tiny",
+            TARGET,
+            summary="ResNet of four blocks, BN neck, 128x64, 256-d; trains from scratch in about a minute on two cores",
+            source="timm; Luo et al., CVPRW 2019",
+        ),
+        Entry(
+            "resnet50",
+            TARGET,
+            summary="ResNet-50 with last stride 1 and BN neck, 256x128, 2048-d; from ImageNet weights",
+            source="Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-identification, CVPRW 2019",
+            presets={
+                "bag-of-tricks": BAG_OF_TRICKS,
+                "scratch": {**BAG_OF_TRICKS, "pretrained": "none"},
+            },
+        ),
+    ]

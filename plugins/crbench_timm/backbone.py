@@ -1,0 +1,163 @@
+"""`TimmBackbone`: a timm body with a BN neck as a trainable backbone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from crbench.config import weights_root
+from crbench.errors import DataError
+from crbench.interfaces import Reader, Run
+from crbench.records import Batch, Encoded, Samples
+from crbench.training import Embedder, Recipe, train
+from crbench_timm.architectures import ARCHITECTURES, Architecture, build_embedder
+from crbench_timm.weights import load_weights
+
+FEATURES = ("before", "after")
+PRETRAINED = ("none", "imagenet")
+
+
+class TimmBackbone:
+    """A network body, global average pooling and a BN neck.
+
+    The defaults train ``resnet-tiny``; the presets of ``resnet50`` hold its own recipe.
+
+    Args:
+        weights: file written from `state`, or a ``.pth`` with the same names; None = not trained yet.
+        device: torch device name.
+        architecture: a name of `crbench_timm.architectures.ARCHITECTURES`.
+        pretrained: what training starts from if no `weights` are given: ``none`` (random weights from the run's seed)
+            or ``imagenet`` (a file of the weights folder).
+        feature: ``before`` or ``after`` the neck.
+        epochs, identities, images, optimizer, lr, weight_decay, warmup_epochs, schedule, milestones, label_smoothing,
+            triplet_weight, flip, pad, erase: see `crbench.training.Recipe`.
+
+    Attributes:
+        dim: feature length.
+        preprocess: how pictures become input.
+        model: the network, an `Embedder` in evaluation mode.
+        recipe: how `train` trains.
+
+    Raises:
+        DataError: weights are missing or do not fit.
+        ValueError: a parameter out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+        architecture: str = "resnet-tiny",
+        pretrained: str = "none",
+        feature: str = "after",
+        epochs: int = 14,
+        identities: int = 8,
+        images: int = 4,
+        optimizer: str = "adamw",
+        lr: float = 8e-3,
+        weight_decay: float = 5e-2,
+        warmup_epochs: float = 2.0,
+        schedule: str = "cosine",
+        milestones: tuple[float, ...] = (),
+        label_smoothing: float = 0.1,
+        triplet_weight: float = 1.0,
+        flip: float = 0.5,
+        pad: int = 4,
+        erase: float = 0.0,
+    ) -> None:
+        self.recipe = Recipe(
+            epochs=epochs,
+            identities=identities,
+            images=images,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            warmup_epochs=warmup_epochs,
+            schedule=schedule,
+            milestones=milestones,
+            label_smoothing=label_smoothing,
+            triplet_weight=triplet_weight,
+            flip=flip,
+            pad=pad,
+            erase=erase,
+        )
+        _check_choice("architecture", architecture, tuple(ARCHITECTURES))
+        _check_choice("pretrained", pretrained, PRETRAINED)
+        _check_choice("feature", feature, FEATURES)
+        self._name = architecture
+        self._feature = feature
+        self._architecture = ARCHITECTURES[architecture]
+        self._from_scratch = weights is None and pretrained == "none"
+        self.dim = self._architecture.dim
+        self.preprocess = self._architecture.preprocess
+        model = build_embedder(self._architecture, seed=0)
+        if weights is not None:
+            load_weights(model, weights, heads=("classifier.",))
+        elif pretrained == "imagenet":
+            load_weights(model.body, _imagenet_file(architecture, self._architecture), heads=("fc.",))
+        self.model = _placed(model, device)
+
+    def extract(self, batch: Batch) -> Encoded:
+        """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the model's device."""
+        device = next(self.model.parameters()).device
+        inputs = batch.inputs.to(device, memory_format=torch.channels_last)
+        with torch.inference_mode():
+            before, after = self.model(inputs)
+        # an ordinary tensor, so that an aligner may use it in a computation with gradients
+        return Encoded(x=(after if self._feature == "after" else before).clone())
+
+    def train(self, rows: Samples, read: Reader, *, run: Run) -> TimmBackbone:
+        """A new backbone, trained by `recipe` on HR rows; `self` is unchanged.
+
+        It starts from this backbone's weights if they came from a file, otherwise from random ones of ``run.seed``.
+
+        Raises:
+            DataError, CrbenchError: see `crbench.training.train`.
+        """
+        model = build_embedder(self._architecture, run.seed) if self._from_scratch else copy.deepcopy(self.model)
+        train(model, rows, read, recipe=self.recipe, preprocess=self.preprocess, run=run, name=self._name)
+        trained = copy.copy(self)
+        trained.model = _placed(model, run.device)
+        trained._from_scratch = False
+        return trained
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All parameters and buffers of `model`, on the CPU."""
+        return {
+            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+            for name, tensor in self.model.state_dict().items()
+        }
+
+
+def _placed(model: Embedder, device: str) -> Embedder:
+    return model.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _check_choice(parameter: str, value: str, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ValueError(f"{parameter}: {value!r} is not one of {', '.join(options)}")
+
+
+def _imagenet_file(name: str, architecture: Architecture) -> Path:
+    """The first of the architecture's ImageNet files that is in the weights folder.
+
+    Raises:
+        ValueError: none are known for it.
+        DataError: none is there.
+    """
+    if not architecture.imagenet:
+        raise ValueError(f"pretrained: no ImageNet weights are known for {name}; choose pretrained=none")
+    folder = weights_root()
+    for file in architecture.imagenet:
+        if (folder / file).is_file():
+            return folder / file
+    files = " or ".join(f"{file} (from {page})" for file, page in architecture.imagenet.items())
+    raise DataError(
+        f"ImageNet weights of {name} are not in {folder}; put there {files}, "
+        "or train from scratch with --set backbone.pretrained=none"
+    )
