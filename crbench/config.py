@@ -149,6 +149,10 @@ def build_spec(values: Mapping[str, Any], origin: str) -> RunSpec:
         raise ConfigError(f"{origin}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
     if "dataset" not in values:
         raise ConfigError(f"{origin}: no data set given; name one with --dataset, e.g. mlr-synthetic")
+    attrs.resolve_types(RunSpec)
+    for field in attrs.fields(RunSpec):
+        if field.name in values and field.converter is None and field.name != "set":
+            convert(values[field.name], field.type, f"{origin}: {field.name}")
     try:
         return RunSpec(**{**values, "set": _flat(values.get("set", {}))})
     except (ValueError, TypeError) as error:

@@ -28,7 +28,12 @@ class Resolved:
 
     registered: Registered
     preset: str
-    parameters: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values as JSON can hold them, for results and cache keys."""
+        return {name: plain(value) for name, value in self.values.items()}
 
     @property
     def name(self) -> str:
@@ -45,7 +50,7 @@ class Resolved:
         target = load_target(self.registered)
         try:
             with plugin_stage(self.registered.owner, "construction"):
-                return target(**self.parameters, **context)
+                return target(**self.values, **context)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the wish.
             if isinstance(error.__cause__, (ValueError, TypeError)):
@@ -78,9 +83,7 @@ def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> 
     missing = sorted(set(fields) - set(values))
     if missing:
         raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; give --set {kind}.{missing[0]}=...")
-    return Resolved(
-        registered=registered, preset=preset, parameters={key: plain(values[key]) for key in sorted(values)}
-    )
+    return Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
 
 
 def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:

@@ -229,7 +229,7 @@ class Split:
             )
 
     def manifest(self) -> str:
-        """The split as tab-separated text: one header line, then one line per row, sorted; the same on every machine."""
+        """The split as tab-separated text: a header, then one line per row, sorted; the same on every machine."""
         lines = []
         for role in ("train", "query", "gallery"):
             rows: Samples = getattr(self, role)

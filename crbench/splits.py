@@ -68,7 +68,11 @@ def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[N
     pids, camids = index.rows.pids, index.rows.camids
     if protocol.identities == "official":
         train = np.unique(pids[(index.roles == "train") & (pids > 0)])
-        return train, np.unique(pids[(index.roles == "query") & (pids > 0)])
+        test = np.unique(pids[(index.roles == "query") & (pids > 0)])
+        for role, found in (("train", train), ("query", test)):
+            if len(found) == 0:
+                raise DataError(f"{index.name}: no {role} pictures were found; see: crbench data verify {index.name}")
+        return train, test
     train_count, test_count = (int(n) for n in protocol.identities.removeprefix("random:").split("/"))
     everybody = np.unique(pids[pids > 0]).tolist()
     paired = [pid for pid in everybody if len(np.unique(camids[pids == pid])) >= 2]

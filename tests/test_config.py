@@ -38,7 +38,7 @@ def test_settings(text, expected):
 
 @pytest.mark.parametrize("text", ["aligner.hidden", "hidden=3", ".hidden=3", "a.b.c=3", "=3"])
 def test_bad_settings(text):
-    with pytest.raises(ConfigError, match="expected PART.NAME=VALUE"):
+    with pytest.raises(ConfigError, match=r"expected PART\.NAME=VALUE"):
         parse_setting(text)
 
 

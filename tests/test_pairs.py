@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given
+from strategies import samples
 
 from crbench.errors import DataError
 from crbench.pairs import Pairs, TrainFeatures
 from crbench.records import Features, Samples
-from strategies import samples
 
 
 def features(keys, pids, rates, x):

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from strategies import samples
 
 from crbench.errors import ComparisonError
 from crbench.records import Domain, Features, Samples, Split
-from strategies import samples
 
 
 def test_scalars_are_repeated():

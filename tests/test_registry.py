@@ -80,7 +80,7 @@ def test_a_misspelt_hook_is_reported(point):
 
 def test_asking_for_what_a_broken_plugin_may_own_names_its_error(point):
     registry = discover([point("super-align", crbench_aligners=broken_hook)])
-    with pytest.raises(PluginError, match="may belong to somebody 1.0.*hook: RuntimeError: two lines") as caught:
+    with pytest.raises(PluginError, match=r"may belong to somebody 1\.0.*hook: RuntimeError: two lines") as caught:
         registry.get("aligner", "super-align")
     assert isinstance(caught.value.__cause__, RuntimeError)
 
@@ -95,7 +95,7 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
     registry = discover(
         [point("a", "one", crbench_aligners=offers("x", "y")), point("b", "two", crbench_aligners=offers("x"))]
     )
-    with pytest.raises(PluginError, match="claimed by one 1.0.*and two 1.0"):
+    with pytest.raises(PluginError, match=r"claimed by one 1\.0.*and two 1\.0"):
         registry.get("aligner", "x")
     assert registry.get("aligner", "y").owner.distribution == "one"
     assert [record.status for record in registry.records()] == ["clash", "clash", "ok"]

@@ -1,0 +1,96 @@
+"""The command line: options, one library call, printing. Exit codes are decided here and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from crbench._version import __version__
+from crbench.errors import ComparisonError, ConfigError, CrbenchError, DataError, EvaluationError, PluginError
+
+EXIT_CODES: dict[type[CrbenchError], int] = {
+    EvaluationError: 1,
+    ConfigError: 2,
+    DataError: 3,
+    PluginError: 4,
+    ComparisonError: 5,
+}
+INTERRUPTED = 130
+
+_COMMANDS = {
+    "run": "crbench.cli.run:run",
+    "leaderboard": "crbench.cli.leaderboard:leaderboard",
+    "data": "crbench.cli.data:data",
+    "plugins": "crbench.cli.plugins:plugins",
+    "cache": "crbench.cli.cache:cache",
+}
+
+_EPILOG = """Exit codes: 0 done, 1 a cell failed or could not be scored, 2 wrong usage or configuration, 3 data or
+weights missing, changed or unreadable, 4 a plugin failed, 5 not comparable (test data in training), 130 interrupted."""
+
+
+class _LazyGroup(click.Group):
+    """Imports the module of a command only when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"crbench {__version__}, Python {sys.version.split()[0]}, torch {version('torch')}")
+        ctx.exit()
+
+
+@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Versions.")
+def crbench() -> None:
+    """Benchmark cross-resolution person re-identification: from images to a leaderboard.
+
+    \b
+    crbench run --aligner vpfa --dataset mlr-synthetic    works without any data
+    crbench run --aligner vpfa --dataset mlr-cuhk03       with your copy of CUHK03
+    crbench data info mlr-cuhk03                          where to put it
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(invoke(arguments))
+
+
+def invoke(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        outcome: Any = crbench.main(args=arguments, prog_name="crbench", standalone_mode=False)
+    except CrbenchError as error:
+        click.echo(f"crbench: error: {error}", err=True)
+        return exit_code(error)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("crbench: interrupted; finished cells and cached features are kept, run again to continue", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; keep Python from complaining at exit.
+        sys.stdout = None
+        return 0
+    return outcome if isinstance(outcome, int) else 0
+
+
+def exit_code(error: CrbenchError) -> int:
+    """The documented exit code of an error."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)

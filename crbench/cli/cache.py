@@ -1,0 +1,67 @@
+"""``crbench cache``: the folder of features and fitted transforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_OPTION = click.option(
+    "--cache-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder; else CRBENCH_CACHE, config, platform.",
+)
+
+
+@click.group()
+def cache() -> None:
+    """Look after cached features and fitted transforms."""
+
+
+@cache.command("ls")
+@_OPTION
+def ls(cache_dir: Path | None) -> None:
+    """List what is kept."""
+    from tabulate import tabulate
+
+    from crbench.config import cache_root
+    from crbench.store.upkeep import list_cache
+
+    root = cache_root(cache_dir)
+    rows = [
+        (entry.path.relative_to(root), entry.what, entry.rows or "", f"{entry.bytes / 1e6:.1f} MB", f"{entry.days:.1f}")
+        for entry in list_cache(root)
+    ]
+    click.echo(f"crbench: cache folder {root}", err=True)
+    click.echo(tabulate(rows, headers=("entry", "of", "rows", "size", "days old")))
+
+
+@cache.command("verify")
+@_OPTION
+def verify(cache_dir: Path | None) -> int:
+    """Read every file and compare it with its checksum; exit code 3 when one is damaged."""
+    from crbench.config import cache_root
+    from crbench.store.upkeep import damaged_files, stored_files
+
+    root = cache_root(cache_dir)
+    damaged = list(damaged_files(root))
+    for path, reason in damaged:
+        click.echo(f"{path}: {reason}")
+    click.echo(f"crbench: {len(stored_files(root))} files, {len(damaged)} damaged", err=True)
+    return 3 if damaged else 0
+
+
+@cache.command("prune")
+@_OPTION
+@click.option("--older-than", type=float, metavar="DAYS", help="Delete entries unchanged for so many days.")
+@click.option("--all", "everything", is_flag=True, help="Delete everything.")
+@click.option("--bad", is_flag=True, help="Delete damaged files.")
+def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool) -> None:
+    """Delete cached files; results and trained weights stay."""
+    from crbench.config import cache_root
+    from crbench.store.upkeep import prune_cache
+
+    if not (everything or bad or older_than is not None):
+        raise click.UsageError("say what to delete: --older-than DAYS, --bad or --all")
+    gone = prune_cache(cache_root(cache_dir), older_than_days=0 if everything else older_than, bad=bad)
+    click.echo(f"crbench: deleted {len(gone)} entries", err=True)

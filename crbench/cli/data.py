@@ -1,0 +1,227 @@
+"""``crbench data``: what is known of each data set, and whether the user's copy is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crbench.cli.names import PluginName
+
+if TYPE_CHECKING:
+    from crbench.datasets import DatasetInfo, Verification
+    from crbench.interfaces import Dataset
+    from crbench.protocols import EvalProtocol
+
+_NAME = click.argument("name", type=PluginName("dataset"))
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_SET = click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
+_ROOT = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
+)
+_INCOMPLETE = 3
+
+
+@click.group()
+def data() -> None:
+    """Data sets: where they are, what they should hold, and what they do hold."""
+
+
+@data.command("list")
+@_JSON
+def list_datasets(as_json: bool) -> None:
+    """List the data sets that are known."""
+    from tabulate import tabulate
+
+    from crbench.loading import list_plugins
+
+    records = [record for record in list_plugins() if record.kind == "dataset"]
+    if as_json:
+        rows = [{"name": r.name, "summary": r.summary, "status": r.status} for r in records]
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(tabulate([(r.name, r.status, r.summary) for r in records], headers=("name", "status", "")))
+
+
+@data.command()
+@_NAME
+@_SET
+@_JSON
+def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
+    """Show layout, counts, protocols, terms and privacy of a data set."""
+    import attrs
+
+    dataset = _load(name, settings)
+    if as_json:
+        protocols = {
+            key: {**attrs.asdict(protocol), "fingerprint": protocol.fingerprint()}
+            for key, protocol in dataset.protocols.items()
+        }
+        click.echo(json.dumps({**attrs.asdict(dataset.info), "protocols": protocols}, indent=2))
+        return
+    click.echo(_describe(dataset.info, dataset.protocols))
+
+
+@data.command()
+@_NAME
+@_SET
+@_ROOT
+@_JSON
+@click.pass_context
+def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: Path | None, as_json: bool) -> None:
+    """Count, open and compare every picture of your copy; exit code 3 if it is not as published."""
+    import attrs
+
+    from crbench.cli.progress import progress
+    from crbench.config import data_root as find_root
+
+    dataset: Any = _load(name, settings)
+    if not hasattr(dataset, "verify"):
+        raise click.UsageError(f"data set {name!r} cannot be verified: it offers no verify()")
+    found: Verification = dataset.verify(root=find_root(data_root), track=progress)
+    if as_json:
+        click.echo(json.dumps({**attrs.asdict(found), "ok": found.ok}, indent=2))
+    else:
+        click.echo(_report(name, found))
+    ctx.exit(0 if found.ok else _INCOMPLETE)
+
+
+@data.command()
+@click.argument("name", type=PluginName("dataset"), required=False)
+@_SET
+@_ROOT
+def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) -> None:
+    """Print the data root, or the folder in which a data set was found."""
+    from crbench.config import data_root as find_root
+
+    root = find_root(data_root)
+    dataset: Any = _load(name, settings) if name else None
+    click.echo(dataset.locate(root) if hasattr(dataset, "locate") else root)
+
+
+@data.command()
+@_NAME
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
+@click.option("--protocol", help="One of the data set's protocols; default: its first.")
+@click.option("--trial", type=int, default=0, show_default=True, help="Trial whose split is written.")
+@_SET
+@_ROOT
+def export(
+    name: str, output: Path, protocol: str | None, trial: int, settings: tuple[str, ...], data_root: Path | None
+) -> None:
+    """Write the pictures of one split, LR copies included, as folders in the manner of Market-1501."""
+    from crbench.cli.progress import progress
+    from crbench.config import data_root as find_root
+    from crbench.export import export as write
+
+    dataset = _load(name, settings)
+    rules = _choose_protocol(dataset, protocol, settings)
+    split = write(dataset, rules, trial, root=find_root(data_root), output=output, track=progress)
+    counts = ", ".join(f"{len(getattr(split, role))} {role}" for role in ("train", "query", "gallery"))
+    click.echo(f"crbench: wrote {counts} pictures of {name}, protocol {rules.name}, trial {trial}", err=True)
+    click.echo(output)
+
+
+@data.command()
+@_NAME
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Picture file.")
+@click.option("--protocol", help="One of the data set's protocols; default: its first.")
+@click.option("--people", type=click.IntRange(min=1), default=6, show_default=True, help="People to show.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the people.")
+@_SET
+@_ROOT
+def preview(
+    name: str,
+    output: Path,
+    protocol: str | None,
+    people: int,
+    seed: int,
+    settings: tuple[str, ...],
+    data_root: Path | None,
+) -> None:
+    """Draw a contact sheet: people in HR and their LR copies side by side."""
+    from crbench.config import data_root as find_root
+    from crbench.errors import ConfigError
+    from crbench.preview import contact_sheet
+
+    dataset = _load(name, settings)
+    rules = _choose_protocol(dataset, protocol, settings)
+    sheet = contact_sheet(dataset, rules, root=find_root(data_root), people=people, seed=seed)
+    try:
+        sheet.save(output)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"output {output}: cannot be written: {error}") from error
+    click.echo(output)
+
+
+def _load(name: str, settings: tuple[str, ...]) -> Dataset:
+    from crbench.errors import ConfigError
+    from crbench.loading import load_dataset
+
+    changes = _parsed(settings)
+    unknown = sorted(set(changes) - {"dataset", "protocol", name})
+    if unknown:
+        raise ConfigError(f"--set {unknown[0]}.*: expected PART.NAME with PART one of dataset, protocol, {name}")
+    return load_dataset(name, **{**changes.get("dataset", {}), **changes.get(name, {})})
+
+
+def _parsed(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Values by part and name; a part may be ``dataset``, ``protocol`` or the data set's own name."""
+    from crbench.config import parse_setting
+
+    parts: dict[str, dict[str, Any]] = {}
+    for text in settings:
+        key, value = parse_setting(text)
+        part, _, field = key.partition(".")
+        parts.setdefault(part, {})[field] = value
+    return parts
+
+
+def _choose_protocol(dataset: Dataset, wish: str | None, settings: tuple[str, ...]) -> EvalProtocol:
+    from crbench.harness.plan import choose_protocol
+
+    return choose_protocol(dataset, wish, _parsed(settings).get("protocol", {}))
+
+
+def _describe(info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:
+    facts = {
+        "source": info.title,
+        "paper": info.reference,
+        "get it": info.url,
+        "licence": info.licence,
+        "privacy": info.privacy,
+        "opt-in": f"set {info.opt_in}=1" if info.opt_in else "",
+        "counts": ", ".join(f"{count:,} {label}" for label, count in info.counts.items()),
+    }
+    lines = [info.name, *(f"  {label + ':':<9}{fact}" for label, fact in facts.items() if fact)]
+    if info.layouts:
+        lines.append("  layout below the data root, one of:")
+        lines += ["    " + line for layout in info.layouts for line in layout.splitlines()]
+    lines.append("  protocols, the default first:")
+    lines += [f"    {key:<14} {rules.fingerprint()}  {rules.describe()}" for key, rules in protocols.items()]
+    return "\n".join(lines)
+
+
+def _report(name: str, found: Verification) -> str:
+    from tabulate import tabulate
+
+    labels = dict.fromkeys([*found.expected, *found.found])
+    rows = [(label, found.found.get(label, 0), found.expected.get(label, ""), _judge(found, label)) for label in labels]
+    lines = [f"{name} in {found.root}", tabulate(rows, headers=("", "found", "official", ""))]
+    for kind in ("missing", "unreadable", "extra", "duplicate"):
+        entries = getattr(found, kind)
+        if entries:
+            lines += [f"{kind}: {len(entries)}", *(f"  {entry}" for entry in entries)]
+    lines.append("complete" if found.ok else "not as published")
+    return "\n".join(lines)
+
+
+def _judge(found: Verification, label: str) -> str:
+    if label not in found.expected:
+        return ""
+    return "ok" if found.found.get(label) == found.expected[label] else "differs"

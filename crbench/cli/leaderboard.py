@@ -1,0 +1,43 @@
+"""``crbench leaderboard``: result files to a table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from crbench.cli.terminal import wants_colour
+from crbench.errors import DataError
+from crbench.leaderboard import FORMATS, render
+
+
+@click.command()
+@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
+@click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate.")
+@click.option("--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead of the standard output.")
+def leaderboard(results: tuple[Path, ...], form: str, per_rate: bool, published: bool, output: Path | None) -> None:
+    """Rank results that are comparable, in one table per protocol.
+
+    RESULTS are result files or folders of them; by default the folder "results".
+    """
+    from crbench.results import load_results
+
+    paths = results or (Path("results"),)
+    found = load_results(paths)
+    if not found:
+        places = ", ".join(map(str, paths))
+        raise DataError(f"no result files in {places}; `crbench run --dataset mlr-synthetic` makes some")
+    colour = output is None and wants_colour()
+    text = render(found, format=form, per_rate=per_rate, published=published, colour=colour)
+    if output is None:
+        encoding = sys.stdout.encoding or "utf-8"
+        click.echo(text.encode(encoding, "replace").decode(encoding), nl=False, color=colour)
+        return
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write {output} ({error})") from error

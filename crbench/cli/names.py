@@ -1,0 +1,25 @@
+"""Parameter types whose shell completion knows the installed plugins."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class PluginName(click.types.StringParamType):
+    """The name of a plugin of one kind, with an optional preset; it is looked up later, by the library."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Names, and ``name/preset`` where there are presets."""
+        from crbench.loading import list_plugins
+
+        records = [record for record in list_plugins() if record.kind == self._kind]
+        names = [
+            "/".join(part for part in (record.name, preset) if part)
+            for record in records
+            for preset in ("", *record.presets)
+        ]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]

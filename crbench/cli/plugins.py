@@ -1,0 +1,41 @@
+"""``crbench plugins``: what is installed, and what is broken and why."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--strict-plugins", is_flag=True, help="Stop with exit code 4 at the first plugin that fails or clashes.")
+def plugins(as_json: bool, strict_plugins: bool) -> None:
+    """List backbones, aligners, data sets and metrics, and plugins that are broken."""
+    import attrs
+    from tabulate import tabulate
+
+    from crbench.loading import list_plugins
+    from crbench.registry import discover
+
+    if strict_plugins:
+        discover(strict=True)
+    records = list_plugins()
+    if as_json:
+        click.echo(json.dumps([attrs.asdict(record) for record in records], indent=2))
+        return
+    rows = [
+        (
+            record.kind,
+            record.name,
+            ", ".join(record.presets),
+            f"{record.distribution} {record.version}",
+            record.status,
+            record.error or record.summary,
+        )
+        for record in records
+    ]
+    click.echo(tabulate(rows, headers=("kind", "name", "presets", "distribution", "status", "")))
+    broken = sum(record.status != "ok" for record in records)
+    if broken:
+        click.echo(f"crbench: {broken} of {len(records)} cannot be used; the others work", err=True)

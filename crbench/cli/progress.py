@@ -1,0 +1,46 @@
+"""Progress bars on stderr for work of more than a second; nothing when stderr is not a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Never
+
+import attrs
+
+from crbench.interfaces import Tracker
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+@attrs.frozen
+class _Bar:
+    bar: tqdm[Never]
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        if figures:
+            self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+        self.bar.update(count)
+
+
+@contextmanager
+def progress(total: int, description: str, unit: str) -> Iterator[Tracker]:
+    """A bar with rate and time left; see `crbench.interfaces.Progress`."""
+    from tqdm import tqdm
+
+    disable = not sys.stderr.isatty()
+    with tqdm(total=total, desc=description, unit=f" {unit}", delay=1, disable=disable, leave=False) as bar:
+        yield _Bar(bar)
+
+
+def configure_logging(verbosity: int) -> None:
+    """Send notes of crbench to stderr: -1 warnings only, 0 notes, 1 everything."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("crbench: %(message)s"))
+    logger = logging.getLogger("crbench")
+    logger.handlers[:] = [handler]
+    logger.propagate = False
+    logger.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))

@@ -1,0 +1,120 @@
+"""``crbench run``: evaluate every combination of data set, backbone and aligner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crbench.cli.names import PluginName
+from crbench.cli.terminal import wants_colour
+from crbench.leaderboard import FORMATS
+
+if TYPE_CHECKING:
+    from crbench.config import RunSpec
+    from crbench.results import Result
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option("--dataset", type=PluginName("dataset"), multiple=True, help="Data set; may be given several times.")
+@click.option("--backbone", type=PluginName("backbone"), multiple=True, help="NAME[/PRESET]; default: the data set's.")
+@click.option("--aligner", type=PluginName("aligner"), multiple=True, help="NAME[/PRESET]; default: none.")
+@click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
+@click.option("--trial", help="Trials, e.g. 3, 0-9 or 0,2,5-7; default: all.")
+@click.option("--seed", type=int, help="Seed of training and fitting; the protocol's draws do not depend on it.")
+@click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
+@click.option("--weights", type=_FILE, help="Weights file of the backbone.")
+@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
+@click.option("--config", type=_FILE, help="TOML file with these options as keys; options given here win.")
+@click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
+@click.option("--output", type=_FOLDER, help="Folder for results; default: results.")
+@click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
+@click.option("--limit", type=int, help="Only the first N identities; the result is not rankable.")
+@click.option("--batch-size", type=int, help="Images per network call; default: 64.")
+@click.option("-j", "--num-workers", type=int, help="Threads that decode and resize.")
+@click.option("--on-bad-image", type=click.Choice(["error", "skip"]), help="Stop at an unreadable image, or skip it.")
+@click.option("--engine", help="Evaluation engine: auto, torch, reference.")
+@click.option("--baseline/--no-baseline", default=None, help="Evaluate the aligner 'none' too; default: yes.")
+@click.option("--cache/--no-cache", default=None, help="Keep and reuse features and fits; default: yes.")
+@click.option("--resume/--no-resume", default=None, help="Take finished cells from the output folder; default: yes.")
+@click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
+@click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
+@click.option("-q", "--quiet", count=True, help="Warnings only.")
+@click.option("-v", "--verbose", count=True, help="More notes.")
+def run(
+    settings: tuple[str, ...],
+    config: Path | None,
+    dry_run: bool,
+    form: str,
+    per_rate: bool,
+    quiet: int,
+    verbose: int,
+    **options: Any,
+) -> int:
+    """Run the benchmark and print its leaderboard.
+
+    Features, fits and finished cells are kept: a run that was stopped continues where it was.
+
+    \b
+    crbench run --aligner vpfa --dataset mlr-synthetic
+    crbench run --aligner vpfa --aligner ridge --dataset mlr-viper --trial 0-2
+    crbench run --aligner vpfa/paper --dataset mlr-synthetic --set aligner.hidden=512
+    """
+    import logging
+
+    from crbench.cli.progress import configure_logging, progress
+    from crbench.harness.run import run as run_cells
+    from crbench.interfaces import Run
+    from crbench.leaderboard import render
+
+    configure_logging(-1 if quiet else verbose)
+    spec = _spec(options, settings, config)
+    if dry_run:
+        _print_plan(spec)
+        return 0
+    logger = logging.getLogger("crbench")
+    results = run_cells(spec, context=Run(logger=logger, progress=progress), on_result=_report)
+    done = [result for result in results if result.status == "ok"]
+    if done:
+        click.echo(render(done, format=form, per_rate=per_rate, colour=wants_colour()), nl=False)
+    return 0 if len(done) == len(results) else 1
+
+
+def _spec(options: dict[str, Any], settings: tuple[str, ...], config: Path | None) -> RunSpec:
+    from crbench.config import build_spec, load_toml, parse_setting
+
+    values = {} if config is None else load_toml(config)
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    changes = {**values.get("set", {}), **dict(parse_setting(text) for text in settings)}
+    return build_spec({**values, **given, "set": changes}, "run" if config is None else str(config))
+
+
+def _print_plan(spec: RunSpec) -> None:
+    from tabulate import tabulate
+
+    from crbench.harness.plan import make_plan
+
+    plan = make_plan(spec)
+    rows = [
+        (job.dataset.name, job.protocol.name, job.backbone.name, aligner.name, len(job.trials))
+        for job in plan.jobs
+        for aligner in job.aligners
+    ]
+    click.echo(tabulate(rows, headers=("data set", "protocol", "backbone", "aligner", "trials")))
+    for note in plan.notes:
+        click.echo(f"crbench: {note}", err=True)
+
+
+def _report(result: Result, earlier: bool) -> None:
+    aligner = "/".join(part for part in (result.method.aligner.name, result.method.aligner.preset) if part)
+    cell = f"{result.dataset}, {result.method.backbone.name}, {aligner}"
+    if result.status == "failed":
+        reason = (result.error or "").strip().splitlines()[-1]
+        click.echo(f"crbench: {cell} failed: {reason}", err=True)
+    elif earlier:
+        click.echo(f"crbench: {cell}: already in the output folder (--no-resume runs it again)", err=True)

@@ -1,0 +1,1 @@
+"""The harness: from a `RunSpec` to results, in ten steps (see `crbench.harness.run`)."""

@@ -1,0 +1,57 @@
+"""Where a result was made: versions, processor, device."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from crbench._version import __version__
+from crbench.errors import ConfigError
+from crbench.results import Environment
+
+
+def pick_device(wish: str) -> str:
+    """The torch device for ``auto`` or a device name.
+
+    Raises:
+        ConfigError: torch does not know it or it is not there.
+    """
+    import torch
+
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=wish)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {wish!r} cannot be used ({reason}); choose auto, cpu or cuda:N") from error
+    return wish
+
+
+def describe_environment(device: str) -> Environment:
+    """The environment of this process."""
+    import numpy as np
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+    return Environment(
+        crbench=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+        platform=platform.platform(),
+        cpu=_processor(),
+        device=name,
+        threads=torch.get_num_threads(),
+        packages={package: version(package) for package in ("pillow", "scipy", "timm")},
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,166 @@
+"""Step 1: from a `RunSpec` to cells, with every name and parameter resolved, or an error before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from crbench.config import PARTS, RunSpec, convert
+from crbench.entries import Kind
+from crbench.errors import ConfigError
+from crbench.evaluation import ENGINES
+from crbench.evaluation.distance import DISTANCES
+from crbench.interfaces import Dataset
+from crbench.loading import Resolved, load_target, resolve
+from crbench.protocols import EvalProtocol
+from crbench.registry import installed
+
+BASELINE = "none"
+
+
+@attrs.frozen
+class Job:
+    """All cells that share data set, protocol and backbone, and so share features.
+
+    Attributes:
+        dataset, backbone, aligners: the resolved methods; one cell per aligner.
+        source: the data set itself.
+        trials: trial numbers, sorted.
+    """
+
+    dataset: Resolved
+    source: Dataset
+    protocol: EvalProtocol
+    backbone: Resolved
+    aligners: tuple[Resolved, ...]
+    trials: tuple[int, ...]
+
+
+@attrs.frozen
+class Plan:
+    """The jobs of a run, and what was taken by default and why, for the user to read."""
+
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        """Number of results that the run gives."""
+        return sum(len(job.aligners) for job in self.jobs)
+
+
+def make_plan(spec: RunSpec) -> Plan:
+    """Resolve everything that the spec names.
+
+    Raises:
+        ConfigError, PluginError: an unknown name, protocol, trial or parameter, or a plugin that does not work.
+    """
+    jobs: list[Job] = []
+    notes: list[str] = []
+    if spec.engine not in ("auto", *ENGINES):
+        raise ConfigError(f"unknown engine {spec.engine!r}; known: auto, {', '.join(ENGINES)}")
+    for name in spec.dataset:
+        dataset = resolve("dataset", name, _changes(spec, "dataset", name))
+        source = dataset.build()
+        protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
+        if protocol.distance not in DISTANCES:
+            resolve("metric", protocol.distance)
+        if spec.protocol is None:
+            notes.append(f"protocol {protocol.name} (default of {name})")
+        trials = _trials(spec, protocol, notes)
+        aligners = list(_aligners(spec, dataset, notes))
+        for backbone_name in _backbones(spec, dataset, notes):
+            backbone = resolve("backbone", backbone_name, _changes(spec, "backbone", backbone_name))
+            load_target(backbone.registered)
+            job = Job(
+                dataset=dataset,
+                source=source,
+                protocol=protocol,
+                backbone=backbone,
+                aligners=tuple(aligners),
+                trials=trials,
+            )
+            jobs.append(job)
+    _check_parts(spec, jobs)
+    return Plan(jobs=tuple(jobs), notes=tuple(dict.fromkeys(notes)))
+
+
+def choose_protocol(source: Dataset, wish: str | None, changes: Mapping[str, Any]) -> EvalProtocol:
+    """A protocol of a data set (its first by default) with fields changed.
+
+    Raises:
+        ConfigError: no such protocol or field, or a value that is out of range or of the wrong type.
+    """
+    name = wish or next(iter(source.protocols))
+    if name not in source.protocols:
+        known = ", ".join(source.protocols)
+        raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}; known: {known}")
+    attrs.resolve_types(EvalProtocol)
+    fields = attrs.fields_dict(EvalProtocol)
+    values = {}
+    for key, value in changes.items():
+        if key not in fields or key == "name":
+            raise ConfigError(f"protocol has no field {key!r}; known: {', '.join(sorted(set(fields) - {'name'}))}")
+        values[key] = convert(value, fields[key].type, f"protocol.{key}")
+    try:
+        return attrs.evolve(source.protocols[name], **values)
+    except ValueError as error:
+        raise ConfigError(str(error.args[0])) from error
+
+
+def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[int, ...]:
+    if spec.trial is None:
+        notes.append(f"trials 0-{protocol.trials - 1} (all of protocol {protocol.name})")
+        return tuple(range(protocol.trials))
+    if max(spec.trial) >= protocol.trials:
+        raise ConfigError(f"trial {max(spec.trial)} is not one of 0-{protocol.trials - 1} of protocol {protocol.name}")
+    return spec.trial
+
+
+def _backbones(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[str]:
+    if spec.backbone:
+        yield from spec.backbone
+        return
+    named = [installed().get("aligner", wish.partition("/")[0]).entry for wish in spec.aligner]
+    for entry in [*named, dataset.registered.entry]:
+        if "backbone" in entry.defaults:
+            notes.append(f"backbone {entry.defaults['backbone']} (default of {entry.name})")
+            yield entry.defaults["backbone"]
+            return
+    known = ", ".join(installed().names("backbone"))
+    raise ConfigError(f"data set {dataset.name!r} names no default backbone; give --backbone, one of {known}")
+
+
+def _aligners(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[Resolved]:
+    wishes = list(dict.fromkeys(spec.aligner))
+    if spec.baseline and BASELINE not in wishes:
+        notes.append(f"aligner {BASELINE} (baseline, so that gains are seen)")
+        wishes.insert(0, BASELINE)
+    for wish in wishes:
+        preset = dataset.registered.entry.defaults.get(f"aligner:{wish}")
+        full = f"{wish}/{preset}" if preset else wish
+        if preset:
+            notes.append(f"aligner {full} (default preset on {dataset.name})")
+        changes = {} if wish == BASELINE else _changes(spec, "aligner", wish)
+        resolved = resolve("aligner", full, changes)
+        resolved.build()
+        yield resolved
+
+
+def _changes(spec: RunSpec, kind: Kind, wish: str) -> dict[str, Any]:
+    return {**_part(spec, kind), **_part(spec, wish.partition("/")[0])}
+
+
+def _part(spec: RunSpec, part: str) -> Mapping[str, Any]:
+    return {key.partition(".")[2]: value for key, value in spec.set.items() if key.partition(".")[0] == part}
+
+
+def _check_parts(spec: RunSpec, jobs: list[Job]) -> None:
+    methods = {method.registered.entry.name for job in jobs for method in (job.dataset, job.backbone, *job.aligners)}
+    for key in spec.set:
+        part, dot, name = key.partition(".")
+        if not (dot and name and part in {*PARTS, *methods}):
+            known = ", ".join([*PARTS, *sorted(methods)])
+            raise ConfigError(f"set {key!r}: expected PART.NAME with PART one of {known}")

@@ -1,0 +1,1 @@
+"""The rooms that write: feature cache, fitted transforms, trained weights, results."""

@@ -1,0 +1,100 @@
+"""Look after a cache folder: what lies there, whether it is whole, and what can go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from crbench.store.features import content_digest
+
+_DAY = 86_400
+
+
+@attrs.frozen
+class CacheEntry:
+    """One encoder's features, or one fitted transform: `rows` is 0 for a transform."""
+
+    path: Path
+    what: str
+    files: int
+    rows: int
+    bytes: int
+    days: float
+
+
+def list_cache(root: Path) -> list[CacheEntry]:
+    """All entries, sorted by path; `days` since the last change."""
+    folders = sorted(path for path in root.glob("features/*") if path.is_dir())
+    return [_encoder_entry(folder) for folder in folders] + [
+        _entry(path, path.stem.rpartition("-")[0], [path], 0) for path in sorted(root.glob("transforms/*.safetensors"))
+    ]
+
+
+def damaged_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Files that cannot be read or whose content is not what was written, with the reason."""
+    from safetensors import SafetensorError, safe_open
+
+    for path in stored_files(root):
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+                expected = (file.metadata() or {}).get("sha256")
+        except (SafetensorError, OSError) as error:
+            yield path, str(error)
+            continue
+        if content_digest(tensors) != expected:
+            yield path, "its content is not what was written"
+
+
+def stored_files(root: Path) -> list[Path]:
+    """All tensor files of a cache folder, sorted."""
+    return sorted(root.glob("features/*/*.safetensors")) + sorted(root.glob("transforms/*.safetensors"))
+
+
+def prune_cache(root: Path, *, older_than_days: float | None, bad: bool) -> list[Path]:
+    """Delete entries that have not changed for some days, or damaged files; returns what went."""
+    gone = []
+    if bad:
+        gone = [path for path, _ in damaged_files(root)]
+        for path in gone:
+            path.unlink(missing_ok=True)
+    if older_than_days is not None:
+        for entry in list_cache(root):
+            if entry.days >= older_than_days:
+                shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
+                gone.append(entry.path)
+    return gone
+
+
+def _encoder_entry(folder: Path) -> CacheEntry:
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    rows = 0
+    for path in files:
+        try:
+            with safe_open(path, framework="pt") as file:
+                rows += file.get_slice("ids").get_shape()[0]
+        except (SafetensorError, OSError):
+            continue  # `damaged_files` names it
+    header = folder / "encoder.json"
+    name = json.loads(header.read_text(encoding="utf-8"))["backbone"] if header.exists() else "?"
+    return _entry(folder, name, [*files, header] if header.exists() else files, rows)
+
+
+def _entry(path: Path, what: str, files: list[Path], rows: int) -> CacheEntry:
+    stats = [file.stat() for file in files]
+    newest = max((stat.st_mtime for stat in stats), default=path.stat().st_mtime)
+    return CacheEntry(
+        path=path,
+        what=what,
+        files=len(files),
+        rows=rows,
+        bytes=sum(stat.st_size for stat in stats),
+        days=(time.time() - newest) / _DAY,
+    )

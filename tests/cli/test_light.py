@@ -1,0 +1,44 @@
+"""What must answer at once imports nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "h5py")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import crbench",
+        "import crbench; crbench.Entry, crbench.hookimpl, crbench.RunSpec, crbench.list_plugins()",
+        "from crbench.cli import invoke; invoke(['--help'])",
+        "from crbench.cli import invoke; invoke(['--version'])",
+        "from crbench.cli import invoke; invoke(['run', '--help'])",
+        "from crbench.cli import invoke; invoke(['plugins'])",
+        "from crbench.cli import invoke; invoke(['data', 'list'])",
+    ],
+)
+def test_nothing_heavy_is_imported(code):
+    check = f"import sys\n{code}\nprint('heavy:', [name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
+def test_every_public_name_can_be_loaded():
+    import crbench
+
+    assert all(getattr(crbench, name) is not None for name in crbench.__all__)
+    assert set(crbench.__all__) <= set(dir(crbench))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = crbench.nothing
+
+
+def test_names_are_completed_with_their_presets():
+    from crbench.cli.names import PluginName
+
+    found = [item.value for item in PluginName("aligner").shell_complete(None, None, "vpfa")]
+    assert found == ["vpfa", "vpfa/paper", "vpfa/official-code", "vpfa/light"]

@@ -1,0 +1,83 @@
+"""Strangers' packages, built and installed by pip, found by their entry points; broken ones beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1] / "plugins"
+PACKAGES = ("mean-shift-plugin", "broken-import", "broken-hook", "broken-construction")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder with the four packages installed."""
+    folder = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--target", str(folder), *(str(HERE / name) for name in PACKAGES)], check=True)
+    return folder
+
+
+@pytest.fixture
+def crbench(site, tmp_path):
+    """Run the command line in a process of its own that sees the packages."""
+
+    def call(*arguments):
+        paths = os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])
+        folders = {f"CRBENCH_{name}": str(tmp_path / name) for name in ("DATA", "CACHE", "WEIGHTS")}
+        return subprocess.run(
+            [sys.executable, "-m", "crbench", *arguments],
+            env={**os.environ, "PYTHONPATH": paths, **folders},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def test_a_strangers_method_is_short():
+    assert len((HERE / "mean-shift-plugin" / "shrunk_shift.py").read_text().splitlines()) < 30
+
+
+def test_all_are_listed_with_what_ails_them(crbench):
+    done = crbench("plugins", "--json")
+    assert done.returncode == 0
+    records = {record["name"]: record for record in json.loads(done.stdout)}
+    assert records["shrunk-shift"]["distribution"] == "crbench-mean-shift"
+    assert records["shrunk-shift"]["version"] == "1.2.3"
+    assert records["broken-import"]["error"] == "import: ImportError: no module named 'a_library_that_moved'"
+    assert records["broken-hook"]["error"] == "hook: RuntimeError: the hook failed"
+    assert records["fragile"]["status"] == "ok", "a constructor fails only when it is called"
+    assert records["vpfa"]["status"] == "ok"
+
+
+def test_a_strangers_method_runs_and_is_ranked(crbench):
+    small = ["--set", "dataset.train_identities=4", "--set", "dataset.test_identities=3", "--set", "backbone.epochs=1"]
+    done = crbench("run", "--dataset", "mlr-synthetic", "--aligner", "shrunk-shift", "--trial", "0-1", *small)
+    assert done.returncode == 0, done.stderr
+    assert "shrunk-shift" in done.stdout
+    board = crbench("leaderboard", "--format", "csv")
+    assert "shrunk-shift" in board.stdout
+
+
+def test_asking_for_a_broken_one_names_its_owner_and_error(crbench):
+    built = crbench("run", "--dataset", "mlr-synthetic", "--aligner", "fragile")
+    assert built.returncode == 4
+    assert "crbench-broken-construction 0.0.1" in built.stderr
+    assert "the constructor failed" in built.stderr
+    hidden = crbench("run", "--dataset", "mlr-synthetic", "--aligner", "broken-hook")
+    assert hidden.returncode == 4
+    assert "the hook failed" in hidden.stderr
+
+
+def test_strict_stops_at_the_first(crbench):
+    done = crbench("plugins", "--strict-plugins")
+    assert done.returncode == 4
+    assert "failed at" in done.stderr

@@ -1,0 +1,149 @@
+"""``crbench run`` from the user's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import builders
+import pytest
+
+from crbench.cli import invoke
+from crbench.results import load_results
+
+SMALL = ["--set", "dataset.train_identities=8", "--set", "dataset.test_identities=6", "--set", "backbone.epochs=1"]
+JOB = ["run", "--dataset", "mlr-synthetic", "--aligner", "vpfa", "--aligner", "ridge", *SMALL, "--set", "vpfa.epochs=2"]
+
+
+def test_the_main_job(capsys):
+    assert invoke(JOB) == 0
+    captured = capsys.readouterr()
+    for name in ("none (baseline)", "vpfa/light", "ridge", "R-1", "samples/s"):
+        assert name in captured.out
+    for note in ("backbone resnet-tiny (default of mlr-synthetic)", "trials 0-9", "aligner none (baseline"):
+        assert note in captured.err
+    assert invoke([*JOB, "--format", "json", "-q"]) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out)
+    assert again.err.count("already in the output folder") == 3
+
+
+def test_a_dry_run_prints_cells_and_does_nothing(capsys, tmp_path):
+    assert invoke([*JOB, "--trial", "0-2", "--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()[2:]
+    assert [line.split() for line in lines] == [
+        ["mlr-synthetic", "mlr", "resnet-tiny", aligner, "3"] for aligner in ("none", "vpfa/light", "ridge")
+    ]
+    assert not (tmp_path / "results").exists()
+
+
+def test_options_win_over_the_config_file(tmp_path, capsys):
+    Path("run.toml").write_text('dataset = "mlr-synthetic"\naligner = ["ridge"]\nbaseline = false\ntrial = "0-4"\n')
+    assert invoke(["run", "--config", "run.toml", "--trial", "1", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["mlr-synthetic  mlr         resnet-tiny  ridge           1"]
+
+
+def test_a_failed_cell_gives_exit_code_1_and_the_others_their_table(capsys):
+    # Features of 256 numbers cannot be cut by a hidden layer of a size that memory cannot hold.
+    assert invoke([*JOB, "--set", "vpfa.lr=1e30"]) == 1
+    captured = capsys.readouterr()
+    assert "vpfa/light failed: " in captured.err
+    assert "ridge" in captured.out
+    statuses = {result.method.aligner.name: result.status for result in load_results(["results"])}
+    assert statuses == {"none": "ok", "ridge": "ok", "vpfa": "failed"}
+
+
+LAYOUTS = {
+    "mlr-market1501": lambda root: builders.build_market1501(root),
+    "market1501": lambda root: builders.build_market1501(root, "market1501"),
+    "mlr-dukemtmc": lambda root: builders.build_dukemtmc(root),
+    "mlr-msmt17": lambda root: builders.build_msmt17(root, "V1"),
+    "msmt17": lambda root: builders.build_msmt17(root, "V2"),
+    "mlr-viper": lambda root: builders.build_viper(root),
+    "viper": lambda root: builders.build_viper(root, "VIPeR"),
+    "mlr-caviar": lambda root: builders.build_caviar(root),
+    "caviar": lambda root: builders.build_caviar(root, "CAVIARa"),
+    "mlr-cuhk03": lambda root: builders.build_cuhk03_mat(root),
+    "cuhk03": lambda root: builders.build_cuhk03_folders(root),
+    "mlr-cuhk03 from a Market-style folder": lambda root: builders.build_cuhk03_market_style(root),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch, capsys):
+    from crbench.loading import load_dataset
+
+    monkeypatch.setenv("CRBENCH_ACCEPT_DUKEMTMC", "1")
+    name = layout.partition(" ")[0]
+    LAYOUTS[layout](tmp_path / "data")
+    protocol = next(iter(load_dataset(name).protocols.values()))
+    identities = builders.small(protocol).identities
+    arguments = ["run", "--dataset", name, "--backbone", "resnet-tiny", "--set", "resnet-tiny.epochs=1"]
+    aligner = ["--aligner", "coral"] if protocol.lr_camera != "none" else []
+    assert invoke([*arguments, *aligner, "--set", f"protocol.identities={identities}"]) == 0
+    results = load_results(["results"])
+    assert len(results) == 1 + bool(aligner)
+    assert {len(result.trials) for result in results} == {protocol.trials}
+    assert all(trial.n_valid > 0 for result in results for trial in result.trials)
+    assert f"{name}, protocol {protocol.name}" in capsys.readouterr().out
+
+
+def start(folder, *extra):
+    environment = {**os.environ, "CRBENCH_CACHE": str(folder / "cache"), "CRBENCH_WEIGHTS": str(folder / "weights")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "crbench", *JOB, "--output", str(folder / "results"), *extra],
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def scores(folder):
+    return {result.cell_id: (result.trials, result.fingerprint) for result in load_results([folder / "results"])}
+
+
+@pytest.mark.slow
+def test_killing_and_resuming_changes_no_byte_of_the_scores(tmp_path):
+    began = time.perf_counter()
+    assert start(tmp_path / "whole").wait() == 0
+    whole = time.perf_counter() - began
+    expected = scores(tmp_path / "whole")
+    moments = random.Random(0)
+    killed = 0
+    for attempt in range(20):
+        folder = tmp_path / f"attempt {attempt}"
+        process = start(folder)
+        try:
+            process.wait(timeout=moments.uniform(0.2, 1.0) * whole)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        assert start(folder).wait() == 0
+        assert scores(folder) == expected
+        assert not [path for path in (folder / "results").rglob(".part-*.json")]
+    assert killed >= 10
+
+
+def test_two_runs_at_once_agree_and_corrupt_nothing(tmp_path, capsys):
+    both = [start(tmp_path), start(tmp_path)]
+    assert [process.wait() for process in both] == [0, 0]
+    results = load_results([tmp_path / "results"])
+    for cell in {result.cell_id for result in results}:
+        assert len({str(result.trials) for result in results if result.cell_id == cell}) == 1
+    assert invoke(["cache", "verify", "--cache-dir", str(tmp_path / "cache")]) == 0
+    assert len(list((tmp_path / "weights" / "trained").glob("*.safetensors"))) == 1
+
+
+def test_interrupting_keeps_what_is_there(tmp_path):
+    process = start(tmp_path)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait() in (130, 0, -signal.SIGINT)
+    assert start(tmp_path).wait() == 0

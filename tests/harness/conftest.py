@@ -1,0 +1,50 @@
+"""A registry with fakes beside the installed plugins, and folders of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import Failing, Hard, Learner, learner, nan_backbone, random_backbone
+
+from crbench import registry
+from crbench.config import RunSpec
+from crbench.entries import Entry
+from crbench.registry import Owner, Registered, Registry
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    """The data set ``tiny`` and backbones and aligners that are quick or that fail."""
+    owner = Owner(plugin="fakes", distribution="crbench-fakes", version="1")
+    offered = [
+        ("dataset", Entry("tiny", Hard, defaults={"backbone": "random"})),
+        ("backbone", Entry("random", random_backbone)),
+        ("backbone", Entry("learner", learner)),
+        ("backbone", Entry("nan", nan_backbone)),
+        ("aligner", Entry("failing", Failing)),
+    ]
+    entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)
+    real = registry.discover()
+    monkeypatch.setattr(registry, "discover", lambda **_: Registry(entries=real.entries + entries, broken=real.broken))
+    registry.installed.cache_clear()
+    Learner.trainings.clear()
+    yield Learner
+    registry.installed.cache_clear()
+
+
+@pytest.fixture
+def spec(tmp_path, monkeypatch, fakes):
+    """Make a spec on ``tiny`` whose folders are the test's own."""
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path / "weights"))
+
+    def make(**values):
+        return RunSpec(
+            **{
+                "dataset": "tiny",
+                "output": tmp_path / "results",
+                "cache_dir": tmp_path / "cache",
+                "batch_size": 16,
+                **values,
+            }
+        )
+
+    return make

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import json
+import shlex
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from fakes import Hard
+
+from crbench.cli import invoke
+from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
+from crbench.harness.run import run
+from crbench.results import load_results
+
+
+def scores(results):
+    return {result.method.aligner.name: result.trials for result in results}
+
+
+def test_a_run_gives_one_result_per_cell_and_writes_it(spec, tmp_path):
+    results = run(spec(aligner=["mean-shift", "ridge"]))
+    assert [result.method.aligner.name for result in results] == ["none", "mean-shift", "ridge"]
+    assert {len(result.trials) for result in results} == {2}
+    assert len({result.fingerprint for result in results}) == 1
+    assert len({result.cell_id for result in results}) == 3
+    stored = load_results([tmp_path / "results"])
+    assert sorted(stored, key=lambda r: r.cell_id) == sorted(results, key=lambda r: r.cell_id)
+    folders = {path.parent.relative_to(tmp_path / "results").as_posix() for path in tmp_path.glob("results/**/*.json")}
+    assert folders == {"tiny-mlr/random__none", "tiny-mlr/random__mean-shift", "tiny-mlr/random__ridge"}
+
+
+def test_finished_cells_are_taken_and_new_ones_added(spec):
+    first = run(spec(aligner="mean-shift"))
+    told = []
+    again = run(spec(aligner=["mean-shift", "ridge"]), on_result=lambda result, earlier: told.append(earlier))
+    assert told == [True, True, False]
+    assert again[:2] == first
+
+
+def test_cache_and_resume_change_no_score(spec):
+    fresh = run(spec(aligner="ridge"))
+    assert 0 < fresh[0].metrics["R1"].mean < 1, "scores at an end would hide differences"
+    cached = run(spec(aligner="ridge", resume=False))
+    without = run(spec(aligner="ridge", resume=False, cache=False))
+    assert scores(fresh) == scores(cached) == scores(without)
+    assert [result.timings["extract"].cached for result in (fresh[0], cached[0], without[0])] == [False, True, False]
+    assert cached[1].timings["fit"].cached
+    assert cached[1].timings["fit"].seconds == fresh[1].timings["fit"].seconds
+
+
+def test_trials_share_their_features(spec):
+    run(spec(trial=0))
+    one_then_both = run(spec())
+    assert one_then_both[0].timings["extract"].count < run(spec(cache=False, resume=False))[0].timings["extract"].count
+    assert scores(one_then_both) == scores(run(spec(cache=False, resume=False)))
+
+
+def test_a_failing_cell_is_stored_and_the_others_go_on(spec, tmp_path):
+    results = run(spec(aligner=["failing", "ridge"]))
+    assert [result.status for result in results] == ["ok", "failed", "ok"]
+    assert "ArithmeticError: no fit today" in results[1].error
+    assert [result.status for result in load_results([tmp_path / "results" / "tiny-mlr" / "random__failing"])] == [
+        "failed"
+    ]
+    told = []
+    run(spec(aligner="failing"), on_result=lambda result, earlier: told.append((result.status, earlier)))
+    assert told == [("ok", True), ("failed", False)], "a failure is tried again, never taken from before"
+
+
+def test_everything_that_changes_a_number_changes_the_cell(spec):
+    base = run(spec(trial=0))[0]
+    changes = [
+        {"seed": 1},
+        {"batch_size": 8},
+        {"trial": 1},
+        {"set": {"backbone.seed": 3}},
+        {"set": {"protocol.kernel": "bicubic"}},
+        {"limit": 3},
+        {"backbone": "learner"},
+    ]
+    cells = [run(spec(**{"trial": 0, **change}))[0].cell_id for change in changes]
+    assert len({base.cell_id, *cells}) == len(changes) + 1
+
+
+def test_a_limited_result_is_not_rankable(spec):
+    result = run(spec(limit=3))[0]
+    assert not result.rankable
+    assert result.trials[0].n_query < run(spec())[0].trials[0].n_query
+    assert any("not rankable" in warning for warning in result.warnings)
+
+
+def test_the_command_repeats_the_cell(spec, tmp_path):
+    settings = {"protocol.ties": "optimistic", "ridge.alpha": 2.0, "protocol.query_rates": [2, 3]}
+    result = run(spec(aligner="ridge", trial=[0, 1], seed=3, set=settings))[1]
+    folders = ["--output", str(tmp_path / "again"), "--cache-dir", str(tmp_path / "cache")]
+    assert invoke([*shlex.split(result.command)[1:], *folders]) == 0
+    repeated = load_results([tmp_path / "again"])
+    assert [other.cell_id for other in repeated] == [result.cell_id]
+    assert repeated[0].trials == result.trials
+
+
+def test_a_trainable_backbone_is_trained_once_per_training_list(spec, fakes):
+    first = run(spec(backbone="learner"))
+    assert len(fakes.trainings) == 2, "two trials with different training identities"
+    again = run(spec(backbone="learner", resume=False, cache=False))
+    assert len(fakes.trainings) == 2
+    assert scores(first) == scores(again)
+    assert first[0].method.backbone.trained
+
+
+def test_weights_trained_on_test_identities_are_refused(spec, tmp_path):
+    run(spec(backbone="learner", trial=0))
+    weights = next((tmp_path / "weights" / "trained").glob("*.safetensors"))
+    assert run(spec(backbone="learner", trial=0, weights=weights))[0].warnings == ()
+    with pytest.raises(ComparisonError, match="were trained on"):
+        run(spec(backbone="learner", trial=1, weights=weights))
+    weights.with_suffix(".json").unlink()
+    assert "leakage cannot be ruled out" in run(spec(backbone="learner", trial=1, weights=weights))[0].warnings[0]
+
+
+def test_missing_weights_are_named(spec, tmp_path):
+    with pytest.raises(DataError, match=r"none\.pth does not exist"):
+        run(spec(backbone="learner", weights=tmp_path / "none.pth"))
+
+
+def test_features_that_are_not_finite_are_refused_and_not_cached(spec, tmp_path):
+    with pytest.raises(EvaluationError, match="NaN or infinite features for"):
+        run(spec(backbone="nan"))
+    assert list(tmp_path.glob("cache/**/*.safetensors")) == []
+
+
+def test_a_picture_in_training_and_test_is_refused(spec, monkeypatch):
+    monkeypatch.setattr(Hard, "digests", lambda self, keys, *, root: np.full(len(keys), "same"))
+    with pytest.raises(ComparisonError, match="test pictures are also training pictures"):
+        run(spec())
+
+
+def test_a_bad_picture_stops_or_is_skipped(spec, monkeypatch):
+    plain = run(spec(trial=0))[0]
+    query = Hard().split(Hard().protocols["mlr"], 0, root=None).query
+    read = Hard.read
+
+    def broken(self, key, *, root):
+        if key == query.keys[0]:
+            raise DataError(f"{key}: image file is truncated")
+        return read(self, key, root=root)
+
+    monkeypatch.setattr(Hard, "read", broken)
+    with pytest.raises(DataError, match="is truncated"):
+        run(spec(trial=0, cache=False, resume=False))
+    skipped = run(spec(trial=0, on_bad_image="skip"))[0]
+    assert skipped.data.skipped == 1
+    assert skipped.trials[0].n_query == plain.trials[0].n_query - 1
+    assert skipped.fingerprint != plain.fingerprint
+
+
+def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch):
+    reads = []
+    read = Hard.read
+
+    def counted(self, key, *, root):
+        reads.append(key)
+        return read(self, key, root=root)
+
+    monkeypatch.setattr(Hard, "read", counted)
+    count = run(spec(cache=False))[0].timings["extract"].count
+    assert len(reads) == len(set(reads)) < count
+
+
+def test_flip_averages_with_the_mirror_image(spec):
+    plain, flipped = (run(spec(set={"protocol.flip": flip}))[0] for flip in (False, True))
+    assert plain.fingerprint != flipped.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dataset": "tinny"}, "unknown dataset 'tinny'; did you mean 'tiny'"),
+        ({"aligner": "rigde"}, "unknown aligner 'rigde'; did you mean 'ridge'"),
+        ({"protocol": "none"}, "has no protocol 'none'; known: mlr"),
+        ({"trial": 2}, "trial 2 is not one of 0-1"),
+        ({"set": {"protocol.kernal": "box"}}, "protocol has no field 'kernal'"),
+        ({"set": {"protocol.kernel": "cubic"}}, "kernel"),
+        ({"set": {"protocol.trials": "many"}}, "protocol.trials = 'many' is not of type int"),
+        ({"set": {"alinger.shrink": 1}}, "expected PART.NAME with PART one of"),
+        ({"set": {"protocol.distance": "manhattan"}, "baseline": False}, "unknown metric 'manhattan'"),
+        ({"device": "tpu"}, "device 'tpu' cannot be used"),
+        ({"engine": "fast"}, "unknown engine 'fast'; known: auto"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_stops_before_any_work(spec, tmp_path, values, message):
+    with pytest.raises(ConfigError, match=message):
+        run(spec(**values))
+    assert not (tmp_path / "cache").exists()
+
+
+def test_results_are_plain_json(spec, tmp_path):
+    run(spec())
+    text = next(tmp_path.glob("results/**/*.json")).read_text()
+    content = json.loads(text)
+    assert 0 <= content["metrics"]["R1"]["mean"] <= 1
+    assert content["environment"]["torch"] == torch.__version__
+
+
+def test_spec_and_context_seed_agree(spec):
+    assert scores(run(spec(backbone="learner", seed=1))) != scores(run(spec(backbone="learner", seed=2)))
+
+
+def test_the_job_records_what_it_left_out(spec):
+    result = run(spec())[0]
+    assert attrs.asdict(result.data)["notes"] == {}
+    assert len(result.data.splits) == 2

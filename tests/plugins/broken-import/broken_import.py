@@ -1,0 +1,3 @@
+"""Fails when it is imported."""
+
+raise ImportError("no module named 'a_library_that_moved'")
