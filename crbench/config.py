@@ -197,7 +197,14 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for kind, accepted in ((int, (int,)), (float, (int, float)), (str, (str,)), (bool, (bool,))):
         converter.register_structure_hook(kind, _strict(kind, accepted))
+    converter.register_structure_hook(Path, _structure_path)
     return converter
+
+
+def _structure_path(value: Any, _: Any) -> Path:
+    if not isinstance(value, (str, Path)):
+        raise TypeError(f"{value!r} is not a path")
+    return Path(value).expanduser()
 
 
 def _strict(kind: type, accepted: tuple[type, ...]) -> Any:

@@ -17,6 +17,7 @@ from crbench.entries import Kind
 from crbench.errors import ConfigError, DataError, PluginError
 from crbench.interfaces import Aligner, Backbone, Dataset
 from crbench.registry import PluginRecord, Registered, installed, plugin_stage
+from crbench.store.files import content_hash
 
 _CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
 """Arguments that the run gives to a target and that are not parameters of the method."""
@@ -39,6 +40,16 @@ class Resolved:
     def name(self) -> str:
         """The entry's name, with the preset where it has any: ``vpfa/paper``."""
         return "/".join(part for part in (self.registered.entry.name, self.preset) if part)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides what the method does (JSON values): a file that a parameter names counts by its content."""
+        owner = self.registered.owner
+        files = {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
+        return {
+            "name": self.name,
+            "distribution": f"{owner.distribution} {owner.version}",
+            "parameters": {**self.parameters, **files},
+        }
 
     def build(self, **context: Any) -> Any:
         """Call the target.

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Pairing = Literal["image", "id_mean"]
 
+Scope = Literal["shared", "per_rate"]
+"""One map for all source domains, or one for each."""
+
 
 @attrs.frozen(eq=False)
 class Pairs:
@@ -121,10 +124,6 @@ def _means(x: Array, groups: list[NDArray[np.intp]]) -> Array:
     import torch
 
     return torch.stack([x[index].mean(dim=0) for index in groups])
-
-
-Scope = Literal["shared", "per_rate"]
-"""One map for all source domains, or one for each."""
 
 
 def by_scope(pairs: Pairs, scope: Scope) -> Iterator[tuple[tuple[Domain, ...], Pairs]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import pytest
 
@@ -98,3 +100,23 @@ class TestResolve:
     def test_weights_must_exist(self, tmp_path):
         with pytest.raises(DataError, match=r"none.pth does not exist"):
             loading.load_backbone("needy", weights=tmp_path / "none.pth", size=1)
+
+    def test_a_file_that_a_parameter_names_counts_by_its_content(self, tmp_path, monkeypatch):
+        @attrs.frozen
+        class Loads:
+            weights: Path | None = None
+
+        owner = Owner(plugin="p", distribution="d", version="1")
+        made = Registry(entries=(Registered("aligner", Entry("loads", Loads), owner),), broken=())
+        monkeypatch.setattr(loading, "installed", lambda: made)
+        file = tmp_path / "w.bin"
+        identities = []
+        for content in (b"one", b"two"):
+            file.write_bytes(content)
+            identities.append(loading.resolve("aligner", "loads", {"weights": str(file)}).identity())
+        assert identities[0] != identities[1]
+        assert loading.resolve("aligner", "loads", {"weights": str(file)}).parameters == {"weights": str(file)}
+        folder = loading.resolve("aligner", "loads", {"weights": str(tmp_path)}).identity()
+        assert folder != identities[1]
+        gone = loading.resolve("aligner", "loads", {"weights": str(tmp_path / "none")}).identity()
+        assert gone["parameters"]["weights"] == "missing"

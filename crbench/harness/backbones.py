@@ -131,14 +131,7 @@ def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tu
 
 
 def _facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
-    owner = job.backbone.registered.owner
-    return {
-        "backbone": job.backbone.name,
-        "distribution": f"{owner.distribution} {owner.version}",
-        "parameters": job.backbone.parameters,
-        "weights": sha256,
-        "device": device.partition(":")[0],
-    }
+    return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
 
 
 def _training_key(job: Job, trial: TrialData, run: Run) -> str:

@@ -90,12 +90,9 @@ class CellRunner:
         return self._fitted[key]
 
     def _fit_key(self, ids: NDArray[np.bytes_], rows: Samples) -> str:
-        owner = self.aligner.registered.owner
         return digest(
             {
-                "aligner": self.aligner.name,
-                "distribution": f"{owner.distribution} {owner.version}",
-                "parameters": self.aligner.parameters,
+                "aligner": self.aligner.identity(),
                 "features": dict(self.origin),
                 "rows": sorted(zip([i.tobytes().hex() for i in ids], rows.pids.tolist(), strict=True)),
                 "seed": self.run.seed,

@@ -61,7 +61,7 @@ def cell_id(job: Job, aligner: Resolved, trials: Sequence[TrialData], spec: RunS
     return digest(
         {
             "data": comparability(job, trials, spec.limit),
-            "methods": [_identity(method) for method in (job.dataset, job.backbone, aligner)],
+            "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
             "weights": sha256_file(spec.weights) if spec.weights and spec.weights.is_file() else None,
             "seed": spec.seed,
             "batch_size": spec.batch_size,
@@ -139,15 +139,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
-
-
-def _identity(method: Resolved) -> dict[str, Any]:
-    owner = method.registered.owner
-    return {
-        "name": method.name,
-        "parameters": method.parameters,
-        "distribution": f"{owner.distribution} {owner.version}",
-    }
 
 
 def _backbone(facts: RunFacts) -> Component:

@@ -39,6 +39,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
     write_whole(path, lambda temporary: save_file(contiguous, temporary, metadata=dict(metadata)))
 
 
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files; ``missing`` where there is neither."""
+    if not path.is_dir():
+        return sha256_file(path) if path.is_file() else "missing"
+    lines = [f"{file.name} {sha256_file(file)}\n" for file in sorted(path.iterdir()) if file.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
     with path.open("rb") as file:

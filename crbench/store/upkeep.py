@@ -83,7 +83,7 @@ def _encoder_entry(folder: Path) -> CacheEntry:
         except (SafetensorError, OSError):
             continue  # `damaged_files` names it
     header = folder / "encoder.json"
-    name = json.loads(header.read_text(encoding="utf-8"))["backbone"] if header.exists() else "?"
+    name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"] if header.exists() else "?"
     return _entry(folder, name, [*files, header] if header.exists() else files, rows)
 
 

@@ -201,7 +201,7 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert "Traceback" not in captured.err
     errors = [line for line in captured.err.splitlines() if line.lower().startswith(("crbench: error", "error:"))]
     assert len(errors) == 1
-    half = [path for path in tmp_path.rglob(".part-*")]
+    half = list(tmp_path.rglob(".part-*"))
     assert half == [], "a half-written file was left behind"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()

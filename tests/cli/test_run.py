@@ -127,7 +127,7 @@ def test_killing_and_resuming_changes_no_byte_of_the_scores(tmp_path):
         process.wait()
         assert start(folder).wait() == 0
         assert scores(folder) == expected
-        assert not [path for path in (folder / "results").rglob(".part-*.json")]
+        assert not list((folder / "results").rglob(".part-*.json"))
     assert killed >= 10
 
 

@@ -13,7 +13,7 @@ from crbench.store.files import write_text, write_whole
 from crbench.store.transforms import load_state, save_state
 from crbench.store.upkeep import damaged_files, list_cache, prune_cache
 
-ENCODER = {"backbone": "toy", "weights": None}
+ENCODER = {"backbone": {"name": "toy"}, "weights": None}
 
 
 def ids_of(*keys, rate=1.0):
