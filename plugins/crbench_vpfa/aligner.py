@@ -1,0 +1,110 @@
+"""The VPFA aligner: its hyper-parameters, and from training features to a fitted transform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+import torch
+from attrs import validators as v
+from torch import Tensor
+
+from crbench.errors import DataError
+from crbench.interfaces import Run
+from crbench.pairs import Scope, TrainFeatures, by_scope, check_alignable
+from crbench_vpfa import weights as weight_files
+from crbench_vpfa.module import Gate, Init, VectorPanning
+from crbench_vpfa.pairs import PairRule, draw, paired
+from crbench_vpfa.train import Recipe, Schedule, train_module
+from crbench_vpfa.transform import PanningTransform, from_state
+
+_AT_LEAST_1 = [v.instance_of(int), v.ge(1)]
+
+
+@attrs.frozen
+class VPFA:
+    """Vector panning feature alignment (arXiv:2510.00936v1); the defaults are the paper's.
+
+    Attributes:
+        pairs: ``id_mean``: LR and HR mean of each identity (Eq. 2); ``image``: each LR picture with its HR version, as
+            in the official code; ``bootstrap``: means of a random half of the identity's images, anew for each draw.
+        min_count: images that an identity needs on either side for a mean.
+        draws: training pairs drawn, by cycling through shuffled identities; 0 takes every pair once.
+        scope: one module for all rates (``shared``), or one for each (``per_rate``).
+        hidden: width of the blocks.
+        blocks: number of Linear, LayerNorm, ReLU blocks.
+        gate: ``tanh`` or ``none``.
+        residual: the output is z + f(z), not f(z).
+        init: ``normal`` with `init_std`, or the ``framework`` default.
+        init_std: standard deviation of the linear weights.
+        epochs: passes over the drawn pairs.
+        batch_size: pairs per step.
+        lr: Adam's learning rate.
+        weight_decay: of Adam.
+        schedule: ``constant``, ``step30`` (halved every 30 epochs) or ``cosine`` (down to 0).
+        weights: a ``.safetensors`` file, or a folder with the official ``mlp_model_{2,3,4}x.pth``; `fit` then takes
+            these weights and trains nothing, so all settings above but `gate` and `residual` are without effect.
+    """
+
+    pairs: PairRule = attrs.field(default="id_mean", validator=v.in_(("id_mean", "image", "bootstrap")))
+    min_count: int = attrs.field(default=2, validator=_AT_LEAST_1)
+    draws: int = attrs.field(default=5000, validator=[v.instance_of(int), v.ge(0)])
+    scope: Scope = attrs.field(default="shared", validator=v.in_(("shared", "per_rate")))
+    hidden: int = attrs.field(default=2048, validator=_AT_LEAST_1)
+    blocks: int = attrs.field(default=3, validator=_AT_LEAST_1)
+    gate: Gate = attrs.field(default="tanh", validator=v.in_(("tanh", "none")))
+    residual: bool = attrs.field(default=True, validator=v.instance_of(bool))
+    init: Init = attrs.field(default="normal", validator=v.in_(("normal", "framework")))
+    init_std: float = attrs.field(default=1e-3, converter=float, validator=v.gt(0))
+    epochs: int = attrs.field(default=120, validator=_AT_LEAST_1)
+    batch_size: int = attrs.field(default=32, validator=_AT_LEAST_1)
+    lr: float = attrs.field(default=2e-4, converter=float, validator=v.gt(0))
+    weight_decay: float = attrs.field(default=1e-5, converter=float, validator=v.ge(0))
+    schedule: Schedule = attrs.field(default="constant", validator=v.in_(("constant", "step30", "cosine")))
+    weights: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+
+    def fit(self, train: TrainFeatures, *, run: Run) -> PanningTransform:
+        """Train on pairs of LR and HR features, or load `weights`.
+
+        Raises:
+            DataError: NaN or infinite values, LR and HR features of different length, no pairs, a loss that is not
+                finite, or weights that are damaged or do not fit.
+        """
+        check_alignable(train)
+        dim = int(train.source.x.shape[1])
+        if self.weights is not None:
+            return self._load(self.weights, dim)
+        generator = torch.Generator().manual_seed(run.seed)
+        parts = list(by_scope(paired(train, self.pairs, self.min_count, run.logger), self.scope))
+        drawn = [draw(pairs, train, self.pairs, self.draws, generator) for _, pairs in parts]
+        recipe = Recipe(self.epochs, self.batch_size, self.lr, self.weight_decay, self.schedule)
+        modules = {}
+        with run.progress(sum(recipe.steps(len(part.order)) for part in drawn), "vpfa fit", "step") as tracker:
+            for (domains, _), part in zip(parts, drawn, strict=True):
+                module = VectorPanning(
+                    dim, hidden=self.hidden, blocks=self.blocks, gate=self.gate, residual=self.residual
+                )
+                module.initialise(self.init, self.init_std, generator)
+                module.to(part.source.device)
+                train_module(module, part, recipe, generator=generator, tracker=tracker)
+                modules[domains] = module.eval().requires_grad_(False)
+        return PanningTransform(modules)
+
+    def restore(self, state: Mapping[str, Tensor]) -> PanningTransform:
+        """The transform that had this state.
+
+        Raises:
+            DataError: it is not the state of such a transform.
+        """
+        return from_state(state, gate=self.gate, residual=self.residual)
+
+    def _load(self, path: Path, dim: int) -> PanningTransform:
+        transform = weight_files.load(path, gate=self.gate, residual=self.residual)
+        sizes = {module.dim for module in transform.modules.values()}
+        if sizes != {dim}:
+            raise DataError(
+                f"vpfa weights {path}: made for features of {', '.join(map(str, sorted(sizes)))} columns, but the "
+                f"backbone gives {dim}"
+            )
+        return transform

@@ -1,0 +1,184 @@
+"""Training of the vector-panning module; the same steps on the CPU and, as one CUDA graph, on a GPU."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+from crbench.errors import DataError
+from crbench.interfaces import Tracker
+from crbench_vpfa.module import VectorPanning
+from crbench_vpfa.pairs import Drawn
+
+Schedule = Literal["constant", "step30", "cosine"]
+
+REPORT_EVERY = 20
+"""Steps between two looks at the loss; on a GPU each look waits for the steps before it."""
+
+EAGER_STEPS = 3
+"""Steps on a GPU before the graph is captured; libraries set themselves up during them."""
+
+
+@attrs.frozen
+class Recipe:
+    """How the module is trained.
+
+    Attributes:
+        epochs: passes over the drawn pairs.
+        batch_size: pairs per step; the last step of an epoch takes what is left.
+        lr, weight_decay: of Adam; the decay is added to the gradient.
+        schedule: ``constant``; ``step30``: halved every 30 epochs; ``cosine``: down to 0 over the whole training.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    schedule: Schedule
+
+    def lr_at(self, epoch: int, progress: float) -> float:
+        """Learning rate in an epoch (from 0), when `progress` in [0, 1) of all steps is done."""
+        if self.schedule == "step30":
+            return self.lr * float(0.5 ** (epoch // 30))
+        if self.schedule == "cosine":
+            return self.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.lr
+
+    def steps(self, pairs: int) -> int:
+        """Steps of the whole training on so many drawn pairs."""
+        return self.epochs * math.ceil(pairs / self.batch_size)
+
+
+def train_module(
+    module: VectorPanning, drawn: Drawn, recipe: Recipe, *, generator: torch.Generator, tracker: Tracker
+) -> None:
+    """Minimise the squared distance of the module's output to the target (Eq. 6), averaged over rows and columns.
+
+    Args:
+        module: changed in place; on the device of the features.
+        drawn: the pairs.
+        recipe: schedule and sizes.
+        generator: of the CPU, for the order of the pairs, so that the order is the same on every device.
+        tracker: advanced by the number of steps done, with the mean loss over them.
+
+    Raises:
+        DataError: the loss is not finite.
+    """
+    size = min(recipe.batch_size, len(drawn.order))
+    step = _Step(module, drawn, recipe, size)
+    total, done, reported = recipe.steps(len(drawn.order)), 0, 0
+    for epoch in range(recipe.epochs):
+        for rows, weights in _batches(drawn, size, generator):
+            step(rows, weights, recipe.lr_at(epoch, done / total))
+            done += 1
+            if done - reported == REPORT_EVERY or done == total:
+                tracker.advance(done - reported, loss=_checked(step.take_loss() / (done - reported), done, recipe.lr))
+                reported = done
+
+
+def _batches(drawn: Drawn, size: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    """Row numbers i64[size] and weights f32[size, 1] of each step of an epoch, on the device.
+
+    All batches have one size, so that one graph serves all: rows that fill up the last one weigh nothing, and the
+    weights of a batch add up to 1 / D. LayerNorm looks at one row at a time, so these rows change nothing.
+    """
+    count, device = len(drawn.order), drawn.source.device
+    order = drawn.order[torch.randperm(count, generator=generator)]
+    filled = torch.zeros(math.ceil(count / size) * size, dtype=torch.int64)
+    filled[:count] = order
+    weights = torch.zeros(len(filled))
+    weights[:count] = 1
+    weights = weights.view(-1, size)
+    weights /= weights.sum(dim=1, keepdim=True) * drawn.source.shape[1]
+    rows = filled.view(-1, size).to(device)
+    return list(zip(rows, weights.unsqueeze(2).to(device), strict=True))
+
+
+def _checked(loss: float, step: int, lr: float) -> float:
+    if not math.isfinite(loss):
+        raise DataError(f"vpfa: the loss is {loss} at step {step}; a smaller aligner.lr than {lr:g} may help")
+    return loss
+
+
+class _Step:
+    """One optimisation step over fixed buffers.
+
+    On CUDA, gather, forward, backward and Adam are captured once and replayed: a step of batch 32 then costs what its
+    memory traffic costs (about 40 bytes per parameter), not what its hundred kernel launches cost.
+    """
+
+    def __init__(self, module: VectorPanning, drawn: Drawn, recipe: Recipe, size: int) -> None:
+        self._module = module
+        self._source, self._target = drawn.source, drawn.target
+        device = drawn.source.device
+        self._cuda = device.type == "cuda"
+        self._rows = torch.zeros(size, dtype=torch.int64, device=device)
+        self._weights = torch.zeros(size, 1, device=device)
+        self._loss = torch.zeros((), device=device)
+        self._optimizer = torch.optim.Adam(
+            module.parameters(),
+            # A captured step reads the learning rate from memory, so there it is a tensor.
+            lr=torch.tensor(recipe.lr, device=device) if self._cuda else recipe.lr,
+            weight_decay=recipe.weight_decay,
+            fused=device.type in ("cpu", "cuda"),
+            capturable=self._cuda,
+        )
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._eager_steps = 0
+
+    def __call__(self, rows: Tensor, weights: Tensor, lr: float) -> None:
+        """Take one step on the given rows."""
+        self._rows.copy_(rows)
+        self._weights.copy_(weights)
+        self._set_lr(lr)
+        if self._graph is not None:
+            self._graph.replay()
+        elif not self._cuda:
+            self._update()
+        elif self._eager_steps < EAGER_STEPS:
+            self._update_aside()
+            self._eager_steps += 1
+        else:
+            self._graph = self._capture()
+            self._graph.replay()
+
+    def take_loss(self) -> float:
+        """The sum of the losses since the last call."""
+        loss = float(self._loss)
+        self._loss.zero_()
+        return loss
+
+    def _set_lr(self, lr: float) -> None:
+        group = self._optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+    def _update(self) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        gap = self._module(self._source[self._rows]) - self._target[self._rows]
+        loss = (self._weights * gap.square()).sum()
+        loss.backward()
+        self._optimizer.step()
+        self._loss += loss.detach()
+
+    def _update_aside(self) -> None:
+        """A step on a stream of its own, as PyTorch asks for before a capture."""
+        stream = torch.cuda.Stream(self._source.device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream(self._source.device))
+        with torch.cuda.stream(stream):
+            self._update()
+        torch.cuda.current_stream(self._source.device).wait_stream(stream)
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        # Capturing does not run the step; gradients must be born inside the graph's own memory.
+        self._optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._source.device), torch.cuda.graph(graph):
+            self._update()
+        return graph

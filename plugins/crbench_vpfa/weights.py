@@ -1,0 +1,104 @@
+"""VPFA weights in files: our safetensors, and the official ``mlp_model_{2,3,4}x.pth``; no file can run code."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from crbench.errors import DataError
+from crbench.records import Domain
+from crbench_vpfa.module import Gate
+from crbench_vpfa.transform import PanningTransform, from_state, module_from
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What `torch.load` was seen to raise on files with a few changed or missing bytes."""
+
+_OFFICIAL = re.compile(r"mlp_model_(\d+(?:\.\d+)?)x\.pth")
+
+
+def load(path: Path, *, gate: Gate = "tanh", residual: bool = True) -> PanningTransform:
+    """The transform in a ``.safetensors`` file, or in a folder with official files.
+
+    Raises:
+        DataError: nothing such is there, or a file is damaged, holds code or does not fit.
+    """
+    if path.is_dir():
+        return load_official(_official_files(path))
+    if not path.is_file():
+        raise DataError(
+            f"vpfa weights {path}: there is no such file or folder; expected a .safetensors file or a folder with "
+            "mlp_model_2x.pth, mlp_model_3x.pth, ..."
+        )
+    try:
+        state = safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise DataError(f"vpfa weights {path}: damaged, or not a safetensors file ({error})") from error
+    return from_state(state, gate=gate, residual=residual)
+
+
+def save(transform: PanningTransform, path: Path) -> None:
+    """Write the transform's weights as safetensors; `load` reads them."""
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in transform.state().items()}, path)
+
+
+def load_official(paths_by_rate: Mapping[float, Path]) -> PanningTransform:
+    """The official weights, one file per rate (keys ``model.0.weight`` ...); residual and tanh as in the code.
+
+    Raises:
+        DataError: a file is missing, damaged, holds code or does not fit.
+    """
+    return PanningTransform(
+        {
+            (Domain(rate=float(rate)),): module_from(_read_official(path), gate="tanh", residual=True, origin=path.name)
+            for rate, path in sorted(paths_by_rate.items())
+        }
+    )
+
+
+def _official_files(folder: Path) -> dict[float, Path]:
+    matches = [(_OFFICIAL.fullmatch(path.name), path) for path in sorted(folder.iterdir())]
+    files = {float(match[1]): path for match, path in matches if match}
+    if not files:
+        raise DataError(f"vpfa weights {folder}: the folder holds no mlp_model_2x.pth, mlp_model_3x.pth, ...")
+    return files
+
+
+def _read_official(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise DataError(f"vpfa weights {path}: there is no such file")
+    try:
+        with warnings.catch_warnings():
+            # Remarks on odd pickles would come on top of the one line below.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DataError(
+            f"vpfa weights {path}: not read, as it is damaged or its pickle holds more than tensors, which could run "
+            "code; save the state_dict alone"
+        ) from error
+    except _DAMAGE as error:
+        raise DataError(f"vpfa weights {path}: damaged, or not a file that torch.save wrote") from error
+    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
+        raise DataError(f"vpfa weights {path}: expected a state_dict of tensors, found {type(content).__name__}")
+    return content

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from crbench_vpfa.module import VectorPanning
+from crbench_vpfa.pairs import Drawn
+from crbench_vpfa.train import Recipe, _batches, _Step, train_module
+
+from crbench.errors import DataError
+
+
+class Record:
+    """A tracker that remembers."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+        self.losses: list[float] = []
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        self.counts.append(count)
+        self.losses.append(figures["loss"])
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make_module() -> VectorPanning:
+    module = VectorPanning(6, hidden=8, blocks=2)
+    module.initialise("framework", 1e-3, seeded())
+    return module
+
+
+def make_pairs(count: int = 50) -> Drawn:
+    source = torch.randn(count, 6, generator=seeded(1))
+    return Drawn(source=source, target=source + 0.5, order=torch.arange(count))
+
+
+def test_equals_plain_adam_on_the_mean_squared_error() -> None:
+    """The reference is the loop of the official code: MSELoss, Adam, the last partial batch kept."""
+    pairs, recipe = make_pairs(50), Recipe(31, 16, 1e-3, 1e-2, "step30")
+    module, reference = make_module(), make_module()
+    train_module(module, pairs, recipe, generator=seeded(2), tracker=Record())
+    optimizer = torch.optim.Adam(reference.parameters(), lr=1e-3, weight_decay=1e-2)
+    generator = seeded(2)
+    for epoch in range(31):
+        optimizer.param_groups[0]["lr"] = 1e-3 if epoch < 30 else 5e-4
+        for rows in torch.randperm(50, generator=generator).split(16):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(reference(pairs.source[rows]), pairs.target[rows]).backward()
+            optimizer.step()
+    for one, other in zip(module.parameters(), reference.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_an_epoch_holds_every_draw_once_and_batches_weigh_alike() -> None:
+    pairs = Drawn(torch.zeros(5, 6), torch.zeros(5, 6), order=torch.tensor([0, 1, 2, 3, 4, 4, 2]))
+    batches = _batches(pairs, 3, seeded())
+    seen = torch.cat([rows[weights[:, 0] > 0] for rows, weights in batches])
+    assert sorted(seen.tolist()) == [0, 1, 2, 2, 3, 4, 4]
+    assert all(rows.shape == (3,) for rows, _ in batches)
+    assert all(math.isclose(float(weights.sum()) * 6, 1, rel_tol=1e-6) for _, weights in batches)
+
+
+def test_reports_every_step_and_a_falling_loss() -> None:
+    record, recipe = Record(), Recipe(50, 16, 1e-2, 0.0, "cosine")
+    train_module(make_module(), make_pairs(), recipe, generator=seeded(), tracker=record)
+    assert sum(record.counts) == recipe.steps(50) == 200
+    assert record.losses[-1] < 0.1 * record.losses[0]
+
+
+def test_a_batch_larger_than_all_pairs_is_cut() -> None:
+    record, recipe = Record(), Recipe(2, 4096, 1e-3, 0.0, "constant")
+    train_module(make_module(), make_pairs(5), recipe, generator=seeded(), tracker=record)
+    assert sum(record.counts) == 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "progress", "expected"),
+    [
+        ("constant", 119, 0.99, 0.2),
+        ("step30", 29, 0.2, 0.2),
+        ("step30", 30, 0.25, 0.1),
+        ("step30", 119, 0.99, 0.025),
+        ("cosine", 0, 0.0, 0.2),
+        ("cosine", 60, 0.5, 0.1),
+    ],
+)
+def test_schedules(schedule: str, epoch: int, progress: float, expected: float) -> None:
+    recipe = Recipe(120, 32, 0.2, 0.0, schedule)  # type: ignore[arg-type]
+    assert math.isclose(recipe.lr_at(epoch, progress), expected)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+    pairs = Drawn(torch.full((4, 6), 3e38), torch.full((4, 6), -3e38), order=torch.arange(4))
+    with pytest.raises(DataError, match=r"the loss is \S+ at step 2; a smaller aligner\.lr"):
+        train_module(make_module(), pairs, Recipe(2, 4, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record())
+
+
+def test_the_captured_form_takes_each_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of eager steps, capture and replay, with a graph that replays on the CPU."""
+
+    class Replay:
+        def __init__(self, step: _Step) -> None:
+            self.step = step
+
+        def replay(self) -> None:
+            self.step._update()
+
+    plain, captured = make_module(), make_module()
+    recipe = Recipe(3, 16, 1e-2, 0.0, "cosine")
+    train_module(plain, make_pairs(), recipe, generator=seeded(), tracker=Record())
+    captures = []
+    original = _Step.__init__
+
+    def as_on_a_gpu(self: _Step, *arguments: object) -> None:
+        original(self, *arguments)  # type: ignore[arg-type]
+        self._cuda = True
+
+    monkeypatch.setattr(_Step, "__init__", as_on_a_gpu)
+    monkeypatch.setattr(_Step, "_update_aside", _Step._update)
+    monkeypatch.setattr(_Step, "_capture", lambda self: captures.append(1) or Replay(self))
+    train_module(captured, make_pairs(), recipe, generator=seeded(), tracker=Record())
+    assert captures == [1]
+    for one, other in zip(plain.parameters(), captured.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
+    pairs, recipe = make_pairs(), Recipe(5, 16, 1e-3, 1e-5, "cosine")
+    cpu, gpu = make_module(), make_module().cuda()
+    train_module(cpu, pairs, recipe, generator=seeded(), tracker=Record())
+    on_gpu = Drawn(pairs.source.cuda(), pairs.target.cuda(), pairs.order)
+    train_module(gpu, on_gpu, recipe, generator=seeded(), tracker=Record())
+    for one, other in zip(cpu.parameters(), gpu.parameters(), strict=True):
+        assert torch.allclose(one, other.cpu(), atol=1e-4)
