@@ -9,8 +9,8 @@ from crbench.records import Samples
 
 
 @st.composite
-def samples(draw, min_size=0, max_size=20, pids=st.integers(1, 5), rates=st.sampled_from([1.0, 2.0, 3.0, 4.0])):
-    """Rows with distinct keys."""
+def samples(draw, min_size=0, max_size=20):
+    """Rows with distinct keys, few persons, and all rates of the mlr protocol."""
     count = draw(st.integers(min_size, max_size))
 
     def column(values):
@@ -18,7 +18,7 @@ def samples(draw, min_size=0, max_size=20, pids=st.integers(1, 5), rates=st.samp
 
     return Samples(
         keys=np.array([f"picture {i}" for i in range(count)], dtype=np.str_),
-        pids=column(pids),
+        pids=column(st.integers(1, 5)),
         camids=column(st.integers(1, 3)),
-        rates=column(rates),
+        rates=column(st.sampled_from([1.0, 2.0, 3.0, 4.0])),
     )

@@ -1,0 +1,25 @@
+"""No alignment: the row that every gain is measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+from torch import Tensor
+
+from crbench.interfaces import Run
+from crbench.pairs import TrainFeatures
+from crbench_baselines.affine import AffineTransform, from_state
+
+
+@attrs.frozen
+class Identity:
+    """Leaves all features as they are."""
+
+    def fit(self, train: TrainFeatures, *, run: Run) -> AffineTransform:
+        """A transform without any map."""
+        return AffineTransform({})
+
+    def restore(self, state: Mapping[str, Tensor]) -> AffineTransform:
+        """The transform that had this (empty) state."""
+        return from_state(state)
