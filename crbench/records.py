@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import attrs
@@ -238,7 +239,7 @@ class Split:
                 lines.append(f"{role}\t{key}\t{pid}\t{camid}\t{rate:g}\t{native:g}\n")
         return "role\tkey\tpid\tcamid\trate\tnative_rate\n" + "".join(sorted(lines))
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 of `manifest`, 64 hex digits."""
         return hashlib.sha256(self.manifest().encode()).hexdigest()

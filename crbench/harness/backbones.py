@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +42,24 @@ class Encoder:
     warnings: tuple[str, ...] = ()
 
 
-def provide_encoder(job: Job, trial: TrialData, weights: Path | None, *, read: Reader, run: Run) -> Encoder:
-    """The backbone for a trial.
+def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: Run) -> str:
+    """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
+    return str(weights) if weights is not None else _training_key(job, trial, run)
+
+
+def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None, *, read: Reader, run: Run) -> Encoder:
+    """The backbone for trials of one `encoder_key`.
 
     Raises:
         DataError: weights that are missing or do not fit.
-        ComparisonError: the weights were trained on identities or pictures of this trial's test rows.
+        ComparisonError: the weights were trained on identities or pictures of these trials' test rows.
     """
     if weights is not None:
         if not weights.is_file():
             raise DataError(f"weights file {weights} does not exist; give the path of a file with --weights")
-        warnings = check_card(weights, job, trial)
-        return _loaded(job, weights, run.device, trained=False, warnings=warnings)
+        warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
+        return _loaded(job, weights, run.device, trained=False, warnings=tuple(warnings))
+    trial = trials[0]
     name = f"{job.backbone.registered.entry.name}-{_training_key(job, trial, run)}.safetensors"
     path = weights_root() / "trained" / name
     if not path.exists():

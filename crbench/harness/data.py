@@ -89,13 +89,17 @@ def make_reader(job: Job, root: Path) -> Reader:
     return read
 
 
-def comparability(job: Job, trials: Sequence[TrialData], limit: int | None) -> str:
-    """The fingerprint that two results must share to be ranked together: rules, data and what was left out."""
+def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
+    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
+
+    Args:
+        checksum: `data_checksum` of the trials.
+    """
     content = {
         "dataset": job.source.info.name,
         "protocol": job.protocol.fingerprint(),
         "trials": [trial.index for trial in trials],
-        "data": data_checksum(trials),
+        "data": checksum,
         "skipped": [trial.skipped for trial in trials],
         "limit": limit,
         "version": EVALUATION_VERSION,

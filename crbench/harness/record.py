@@ -29,81 +29,121 @@ class Tally:
     aligner: Resolved
     scores: list[TrialScores] = attrs.field(factory=list)
     timings: dict[str, Timing] = attrs.field(factory=dict)
+    weights: set[str | None] = attrs.field(factory=set)
+    trained: bool = False
+    warnings: list[str] = attrs.field(factory=list)
     parameters: int | None = None
     error: str | None = None
+    _fits: set[int] = attrs.field(factory=set, init=False)
+
+    def use(self, encoder: Encoder, extraction: Timing) -> None:
+        """Count in an encoder and the extraction of its features."""
+        self.weights.add(encoder.weights_sha256)
+        self.trained |= encoder.trained
+        self.warnings.extend(encoder.warnings)
+        self._count("extract", extraction)
+        if encoder.seconds is not None:
+            self._count("train", Timing(seconds=encoder.seconds, count=1, unit="trainings"))
 
     def add(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
-        """Count in one trial."""
+        """Count in one trial; trials may share a fit."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform)
-        self.timings["fit"] = Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached)
-        self.timings["transform"] = transform_timing(fitted)
-        before = self.timings.get("evaluate", Timing(seconds=0.0, count=0, unit="queries"))
-        self.timings["evaluate"] = Timing(
-            seconds=before.seconds + evaluation_s, count=before.count + scores.n_query, unit="queries"
+        if id(fitted) not in self._fits:
+            self._fits.add(id(fitted))
+            self._count("fit", Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached))
+            self._count("transform", transform_timing(fitted))
+        self._count("evaluate", Timing(seconds=evaluation_s, count=scores.n_query, unit="queries"))
+
+    def _count(self, stage: str, more: Timing) -> None:
+        before = self.timings.get(stage, Timing(seconds=0.0, count=0, unit=more.unit, cached=True))
+        self.timings[stage] = Timing(
+            seconds=before.seconds + more.seconds,
+            count=before.count + more.count,
+            unit=more.unit,
+            cached=before.cached and more.cached,
         )
 
 
 @attrs.frozen(eq=False)
 class RunFacts:
-    """What the results of one job share."""
+    """What the results of one job share.
+
+    Attributes:
+        checksum: of the data, see `data_checksum`.
+        fingerprint: of rules and data, see `comparability`.
+    """
 
     job: Job
     trials: Sequence[TrialData]
-    encoders: Sequence[Encoder]
     spec: RunSpec
     run: Run
-    seconds: float
+    checksum: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run) -> RunFacts:
+        """The facts of a job whose splits are drawn."""
+        checksum = data_checksum(trials)
+        return cls(job, trials, spec, run, checksum, comparability(job, trials, checksum, spec.limit))
 
 
-def cell_id(job: Job, aligner: Resolved, trials: Sequence[TrialData], spec: RunSpec, run: Run) -> str:
+def cell_id(facts: RunFacts, aligner: Resolved) -> str:
     """12 hex digits that stand for all that decides the cell's numbers."""
+    job, spec = facts.job, facts.spec
     return digest(
         {
-            "data": comparability(job, trials, spec.limit),
+            "data": facts.fingerprint,
             "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
             "weights": sha256_file(spec.weights) if spec.weights and spec.weights.is_file() else None,
             "seed": spec.seed,
             "batch_size": spec.batch_size,
-            "device": run.device.partition(":")[0],
+            "device": facts.run.device.partition(":")[0],
             "version": EVALUATION_VERSION,
         }
     )
 
 
-def make_result(facts: RunFacts, tally: Tally, cell: str) -> Result:
+def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
     """The result of one cell, ok or failed."""
     job, spec = facts.job, facts.spec
-    warnings = [warning for encoder in facts.encoders for warning in encoder.warnings]
+    warnings = list(tally.warnings)
     skipped = sum(trial.skipped for trial in facts.trials)
     if skipped:
         warnings.append(f"{skipped} unreadable test pictures were skipped")
     if spec.limit is not None:
         warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(
-        cell_id=cell,
+        cell_id=cell_id(facts, tally.aligner),
         status="ok" if tally.error is None else "failed",
         error=tally.error,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=job.dataset.name,
         data=DataFacts(
-            checksum=data_checksum(facts.trials),
+            checksum=facts.checksum,
             splits=tuple(trial.split.checksum for trial in facts.trials),
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
             skipped=skipped,
         ),
         protocol=ProtocolFacts.of(job.protocol),
-        fingerprint=comparability(job, facts.trials, spec.limit),
+        fingerprint=facts.fingerprint,
         rate_source=job.protocol.rate_source,
         rankable=spec.limit is None,
         seed=spec.seed,
-        method=Method(backbone=_backbone(facts), aligner=_component(tally.aligner, parameter_count=tally.parameters)),
+        method=Method(
+            backbone=_component(
+                job.backbone,
+                weights_sha256=next(iter(tally.weights)) if len(tally.weights) == 1 else None,
+                trained=tally.trained,
+            ),
+            aligner=_component(tally.aligner, parameter_count=tally.parameters),
+        ),
         trials=tuple(tally.scores) if tally.error is None else (),
         timings=tally.timings,
         environment=describe_environment(facts.run.device),
         command=command_line(facts, tally.aligner),
         warnings=tuple(dict.fromkeys(warnings)),
-        duration_s=facts.seconds,
+        duration_s=seconds,
     )
 
 
@@ -139,15 +179,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
-
-
-def _backbone(facts: RunFacts) -> Component:
-    shas = {encoder.weights_sha256 for encoder in facts.encoders}
-    return _component(
-        facts.job.backbone,
-        weights_sha256=shas.pop() if len(shas) == 1 else None,
-        trained=any(encoder.trained for encoder in facts.encoders),
-    )
 
 
 def _component(method: Resolved, **facts: Any) -> Component:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.config import RunSpec, cache_root, data_root
-from crbench.harness.backbones import Encoder, provide_encoder
+from crbench.harness.backbones import Encoder, encoder_key, provide_encoder
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import pick_device
@@ -22,7 +23,6 @@ from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import RunFacts, Tally, cell_id, make_result
 from crbench.harness.timing import Clock
 from crbench.interfaces import Run
-from crbench.protocols import digest
 from crbench.records import Samples
 from crbench.results import Result, Timing, to_json
 from crbench.store.features import FeatureTable, row_ids
@@ -76,52 +76,42 @@ def _run_job(job: Job, spec: RunSpec, context: Run) -> Iterator[tuple[Result, bo
     trials = load_trials(
         job, root=root, limit=spec.limit, skip_bad=skip_bad, run=context, workers=max(1, spec.num_workers)
     )
-    ids = {aligner.name: cell_id(job, aligner, trials, spec, context) for aligner in job.aligners}
-    known = {name: find_result(spec.output, cell) for name, cell in ids.items()} if spec.resume else {}
-    open_cells = [Tally(aligner) for aligner in job.aligners if known.get(aligner.name) is None]
-    encoders = _run_trials(job, trials, open_cells, spec, context, root) if open_cells else []
-    seconds = time.perf_counter() - started
-    tallies = {tally.aligner.name: tally for tally in open_cells}
+    facts = RunFacts.of(job, trials, spec, context)
+    todo = []
     for aligner in job.aligners:
-        earlier = known.get(aligner.name)
-        if earlier is not None:
+        earlier = find_result(spec.output, cell_id(facts, aligner)) if spec.resume else None
+        if earlier is None:
+            todo.append(Tally(aligner))
+        else:
             yield earlier, True
-            continue
-        facts = RunFacts(job, trials, encoders, spec, context, seconds)
-        result = make_result(facts, tallies[aligner.name], ids[aligner.name])
+    for tally in _run_trials(job, trials, todo, spec, context, root) if todo else ():
+        result = make_result(facts, tally, time.perf_counter() - started)
         write_text(result_path(spec.output, result), to_json(result))
         yield result, False
 
 
 def _run_trials(
     job: Job, trials: list[TrialData], tallies: list[Tally], spec: RunSpec, context: Run, root: Path
-) -> list[Encoder]:
-    """Steps 4 to 8 for all trials, one encoder after the other, so that one encoder's features are open at a time."""
+) -> Iterator[Tally]:
+    """Steps 4 to 8, one encoder after the other; gives each cell as soon as its last trial is done."""
     read = make_reader(job, root)
     cache = cache_root(spec.cache_dir) if spec.cache else None
-    encoders: dict[str, tuple[Encoder, list[TrialData]]] = {}
-    for trial in trials:
-        encoder = provide_encoder(job, trial, spec.weights, read=read, run=context)
-        encoders.setdefault(digest(encoder.facts), (encoder, []))[1].append(trial)
-    for encoder, group in encoders.values():
-        origin = _feature_origin(job, encoder, spec)
-        table = FeatureTable.open(cache, origin)
-        extractor = Extractor(
-            backbone=encoder.backbone,
-            read=read,
-            batch_size=spec.batch_size,
-            flip=job.protocol.flip,
-            workers=max(1, spec.num_workers),
-        )
-        rows, ids = _all_rows(group)
+    groups = [list(group) for _, group in groupby(trials, lambda t: encoder_key(job, t, spec.weights, context))]
+    origin, table = None, FeatureTable.open(None, {})
+    for group in groups:
+        encoder = provide_encoder(job, group, spec.weights, read=read, run=context)
+        # Trials with other training rows may still share the encoder, and so its features.
+        if origin != (origin := _feature_origin(job, encoder, spec)):
+            table = FeatureTable.open(cache, origin)
+        extractor = Extractor(encoder.backbone, read, spec.batch_size, job.protocol.flip, max(1, spec.num_workers))
         with Clock(context.device) as clock:
-            count = extractor.fill(table, rows, ids, context)
+            count = extractor.fill(table, *_all_rows(group), context)
+        extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
         for tally in tallies:
-            tally.timings["extract"] = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
-            if encoder.seconds is not None:
-                tally.timings["train"] = Timing(seconds=encoder.seconds, count=1, unit="trainings")
+            tally.use(encoder, extraction)
             _run_cell(CellRunner(job, tally.aligner, table, origin, cache, spec.engine, context), group, tally)
-    return [encoder for encoder, _ in encoders.values()]
+            if group is groups[-1]:
+                yield tally
 
 
 def _run_cell(runner: CellRunner, trials: list[TrialData], tally: Tally) -> None:

@@ -36,6 +36,7 @@ def test_finished_cells_are_taken_and_new_ones_added(spec):
     told = []
     again = run(spec(aligner=["mean-shift", "ridge"]), on_result=lambda result, earlier: told.append(earlier))
     assert told == [True, True, False]
+    assert [result.method.aligner.name for result in again] == ["none", "mean-shift", "ridge"]
     assert again[:2] == first
 
 
@@ -212,3 +213,22 @@ def test_the_job_records_what_it_left_out(spec):
     result = run(spec())[0]
     assert attrs.asdict(result.data)["notes"] == {}
     assert len(result.data.splits) == 2
+
+
+def test_a_finished_cell_is_written_before_the_next_one_ends(spec, tmp_path):
+    seen = []
+
+    def look(result, earlier):
+        seen.append(len(list(tmp_path.glob("results/**/*.json"))))
+
+    run(spec(aligner=["mean-shift", "ridge"]), on_result=look)
+    assert seen == [1, 2, 3]
+
+
+def test_costs_add_up_over_encoders_and_shared_fits_count_once(spec):
+    result = run(spec(backbone="learner", aligner="ridge"))[1]
+    assert result.timings["train"].count == 2
+    assert result.timings["fit"].count == 2
+    one_trial = run(spec(backbone="learner", trial=0, cache=False, resume=False))[0].timings["extract"].count
+    assert result.timings["extract"].count > one_trial
+    assert result.timings["evaluate"].count == sum(trial.n_query for trial in result.trials)

@@ -1,0 +1,16 @@
+"""Keeps tests and the examples in docstrings away from the user's own folders and settings."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_folders(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("crbench")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DATA", "CACHE", "WEIGHTS"):
+            patch.setenv(f"CRBENCH_{name}", str(folder / name.lower()))
+        for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+            patch.setenv(name, str(folder / name.lower()))
+        yield
