@@ -22,8 +22,8 @@ from crbench.protocols import EvalProtocol
 from crbench.records import Split
 from crbench.splits import Index, draw_split, with_drawn_rates
 from crbench_mlr import vpfa_code
-from crbench_mlr.folders import Layout
 from crbench_mlr.inventory import Inventory
+from crbench_mlr.layout import Layout
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,8 +15,9 @@ from crbench.imaging import read_size
 from crbench.protocols import EvalProtocol
 from crbench.splits import Index
 from crbench_mlr.base import PictureDataset
-from crbench_mlr.folders import Layout, matching
+from crbench_mlr.folders import matching
 from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols
 
 _EXAMPLE = "0001001.jpg"

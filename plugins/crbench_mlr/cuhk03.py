@@ -14,8 +14,9 @@ from crbench.errors import ConfigError, DataError
 from crbench.protocols import EvalProtocol
 from crbench_mlr.base import PictureDataset
 from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
-from crbench_mlr.folders import Layout, child, matching
+from crbench_mlr.folders import child, matching
 from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, scan_folders
 from crbench_mlr.rules import mlr_protocols, plain
 

@@ -3,45 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import attrs
 
 from crbench.errors import DataError
 
-if TYPE_CHECKING:
-    from crbench_mlr.inventory import Inventory
-
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 _SHRUNK = re.compile(r"_\dx\.[a-z]+$", re.IGNORECASE)
-
-
-@attrs.frozen
-class Layout:
-    """One way in which users keep a data set.
-
-    Attributes:
-        places: folders below the data root where it may be, best first; ``.`` is the root itself. Case, hyphens and
-            underscores do not matter.
-        holds: paths that such a folder must have; a name may hold the wildcards ``*`` and ``?``.
-        scan: lists the pictures of a folder that holds them all.
-    """
-
-    places: tuple[str, ...]
-    holds: tuple[str, ...]
-    scan: Callable[[Path], Inventory]
-
-    def find(self, root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """Each candidate folder with what it lacks (all of `holds` where there is no such folder)."""
-        for place in self.places:
-            folders = list(descend(root, place))
-            for folder in folders:
-                yield folder, tuple(path for path in self.holds if next(descend(folder, path), None) is None)
-            if not folders:
-                yield root / place, self.holds
 
 
 def descend(folder: Path, path: str) -> Iterator[Path]:

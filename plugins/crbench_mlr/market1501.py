@@ -9,8 +9,8 @@ from pathlib import Path
 from crbench.datasets import DatasetInfo
 from crbench.protocols import EvalProtocol
 from crbench_mlr.base import PictureDataset
-from crbench_mlr.folders import Layout
 from crbench_mlr.inventory import Inventory, from_pictures
+from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, TREE, scan_folders
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 

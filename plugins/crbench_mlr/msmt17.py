@@ -13,8 +13,9 @@ from crbench.datasets import DatasetInfo
 from crbench.errors import ConfigError, DataError
 from crbench.protocols import EvalProtocol
 from crbench_mlr.base import PictureDataset
-from crbench_mlr.folders import Layout, child
+from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.layout import Layout
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 
 TRAIN_IDENTITIES = 1041

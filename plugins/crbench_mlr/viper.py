@@ -9,8 +9,9 @@ from pathlib import Path
 from crbench.datasets import DatasetInfo
 from crbench.protocols import EvalProtocol
 from crbench_mlr.base import PictureDataset
-from crbench_mlr.folders import Layout, child, matching
+from crbench_mlr.folders import child, matching
 from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols, plain
 
 _EXAMPLE = "000_45.bmp"
