@@ -198,7 +198,17 @@ def _converter() -> cattrs.Converter:
     for kind, accepted in ((int, (int,)), (float, (int, float)), (str, (str,)), (bool, (bool,))):
         converter.register_structure_hook(kind, _strict(kind, accepted))
     converter.register_structure_hook(Path, _structure_path)
+    literal: Any = typing.Literal
+    converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is literal, _structure_literal)
     return converter
+
+
+def _structure_literal(value: Any, kind: Any) -> Any:
+    # Not cattrs' own hook, whose error has no class that all supported versions share.
+    options = typing.get_args(kind)
+    if not any(value == option and type(value) is type(option) for option in options):
+        raise ValueError(f"{value!r} is not one of {options}")
+    return value
 
 
 def _structure_path(value: Any, _: Any) -> Path:

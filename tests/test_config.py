@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,16 @@ def test_bad_settings(text):
 
 @pytest.mark.parametrize(
     ("value", "wanted"),
-    [("512", int), (3.7, int), (True, int), (1, bool), ("x", float), (3, str), ("a", tuple[int, ...])],
+    [
+        ("512", int),
+        (3.7, int),
+        (True, int),
+        (1, bool),
+        ("x", float),
+        (3, str),
+        ("a", tuple[int, ...]),
+        ("x", Literal["a", "b"]),
+    ],
 )
 def test_no_value_is_bent_to_a_type(value, wanted):
     with pytest.raises(ConfigError, match=r"x = .* is not of type"):
@@ -95,7 +105,8 @@ def test_config_files_that_cannot_be_read(tmp_path):
 def test_folders_come_from_option_variable_config_platform(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
-    monkeypatch.delenv("CRBENCH_DATA", raising=False)
+    for name in ("DATA", "CACHE"):
+        monkeypatch.delenv(f"CRBENCH_{name}", raising=False)
     assert data_root() == tmp_path / "share" / "crbench" / "data"
     (tmp_path / "config" / "crbench").mkdir(parents=True)
     config = tmp_path / "config" / "crbench" / "config.toml"

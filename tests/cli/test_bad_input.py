@@ -135,6 +135,7 @@ CASES = {
         "did you mean 'hidden'",
     ),
     "set-wrong-type": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.hidden=big"], 2, "is not of type int"),
+    "set-no-such-choice": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.schedule=fast"], 2, "schedule = 'fast'"),
     "set-out-of-range": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.hidden=0"], 2, "hidden"),
     "set-unknown-rule": (nothing, [*RUN, "--set", "protocol.filter=box"], 2, "protocol has no field 'filter'"),
     "set-bad-rule": (nothing, [*RUN, "--set", "protocol.kernel=cubic"], 2, "kernel"),
