@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -141,57 +141,6 @@ def by_scope(pairs: Pairs, scope: Scope) -> Iterator[tuple[tuple[Domain, ...], P
             yield (domain,), Pairs(source=pairs.source.take(index), target=pairs.target.take(index))
     else:
         raise ValueError(f"unknown scope {scope!r}; expected 'shared' or 'per_rate'")
-
-
-def nearest_domain(domain: Domain, trained: Iterable[Domain]) -> Domain | None:
-    """The trained source domain whose map serves rows of `domain`; None where the rows stay as they are.
-
-    A domain that was not trained takes the one of its modality that is nearest in 1/rate, that is, in picture size
-    (of two equally near ones the lower rate). HR rows, and modalities without any trained domain, stay as they are.
-
-    Example:
-        >>> trained = [Domain(rate=2), Domain(rate=3), Domain(rate=4)]
-        >>> nearest_domain(Domain(rate=8), trained)
-        Domain(modality='rgb', rate=4)
-        >>> nearest_domain(Domain(rate=1), trained) is None
-        True
-    """
-    candidates = sorted(other for other in trained if other.modality == domain.modality)
-    if domain in candidates:
-        return domain
-    if domain.rate == 1 or not candidates:
-        return None
-    return min(candidates, key=lambda other: abs(1 / other.rate - 1 / domain.rate))
-
-
-def domains_key(domains: Iterable[Domain]) -> str:
-    """The domains that a map serves as text, for the keys of a transform's state; `parse_domains` reads it.
-
-    Example:
-        >>> domains_key([Domain(rate=2), Domain("infrared")])
-        'rgb@2+infrared@1.0'
-    """
-    return "+".join(f"{domain.modality}@{domain.rate}" for domain in domains)
-
-
-def parse_domains(key: str) -> tuple[Domain, ...]:
-    """The domains of a `domains_key`.
-
-    Raises:
-        DataError: `key` is not such a text.
-
-    Example:
-        >>> parse_domains("rgb@2.0+infrared@1.0")
-        (Domain(modality='rgb', rate=2.0), Domain(modality='infrared', rate=1.0))
-    """
-    domains = []
-    for part in key.split("+"):
-        modality, _, rate = part.rpartition("@")
-        try:
-            domains.append(Domain(modality, float(rate)))
-        except ValueError as error:
-            raise DataError(f"state key {key!r} names no domains; expected e.g. 'rgb@2.0+rgb@3.0'") from error
-    return tuple(domains)
 
 
 def check_alignable(train: TrainFeatures) -> None:

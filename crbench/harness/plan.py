@@ -13,11 +13,10 @@ from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES
 from crbench.evaluation.distance import DISTANCES
 from crbench.interfaces import Dataset
+from crbench.leaderboard.rows import BASELINE
 from crbench.loading import Resolved, load_target, resolve
 from crbench.protocols import EvalProtocol
 from crbench.registry import installed
-
-BASELINE = "none"
 
 
 @attrs.frozen

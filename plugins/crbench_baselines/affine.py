@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor
 
+from crbench.domains import domains_key, map_by_domain, parse_domains
 from crbench.errors import DataError
-from crbench.pairs import domains_key, nearest_domain, parse_domains
 from crbench.records import Domain, Features
 
 
@@ -46,6 +45,12 @@ class Affine:
         return Affine(change(self.bias), None if self.weight is None else change(self.weight))
 
 
+def _mapped(mapping: Affine, x: Tensor) -> Tensor:
+    if len(mapping.bias) != x.shape[1]:
+        raise DataError(f"features have {x.shape[1]} columns, but the map was fitted on {len(mapping.bias)}")
+    return mapping.to(x.device)(x)
+
+
 @attrs.frozen(eq=False)
 class AffineTransform:
     """Maps the rows of each source domain by its own map, an unseen rate by the nearest trained one.
@@ -66,20 +71,7 @@ class AffineTransform:
         Raises:
             DataError: the features have another length than those that the maps were fitted on.
         """
-        serving = {domain: mapping for domains, mapping in self.maps.items() for domain in domains}
-        x: Tensor = feats.x
-        for domain, mask in feats.rows.domains():
-            nearest = nearest_domain(domain, serving)
-            if nearest is None:
-                continue
-            mapping = serving[nearest].to(x.device)
-            if len(mapping.bias) != x.shape[1]:
-                raise DataError(f"features have {x.shape[1]} columns, but the map was fitted on {len(mapping.bias)}")
-            if x is feats.x:
-                x = x.clone()
-            index = torch.from_numpy(np.flatnonzero(mask)).to(x.device)
-            x[index] = mapping(x[index])
-        return attrs.evolve(feats, x=x)
+        return map_by_domain(feats, self.maps, _mapped)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and biases, each under the domains that it serves: ``rgb@2.0/bias``."""

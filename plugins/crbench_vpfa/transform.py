@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor
 
+from crbench.domains import domains_key, map_by_domain, parse_domains
 from crbench.errors import DataError
-from crbench.pairs import domains_key, nearest_domain, parse_domains
 from crbench.records import Domain, Features
 from crbench_vpfa.module import Gate, VectorPanning
 
@@ -39,20 +38,13 @@ class PanningTransform:
         Raises:
             DataError: the features have another length than those that the module was fitted on.
         """
-        serving = {domain: module for domains, module in self.modules.items() for domain in domains}
-        x: Tensor = feats.x
-        for domain, mask in feats.rows.domains():
-            nearest = nearest_domain(domain, serving)
-            if nearest is None:
-                continue
-            if x is feats.x:
-                x = x.clone()
-            module = serving[nearest].to(x.device)
-            if module.dim != x.shape[1]:
-                raise DataError(f"vpfa: features have {x.shape[1]} columns, but it was fitted on {module.dim}")
-            for index in torch.split(torch.from_numpy(np.flatnonzero(mask)).to(x.device), self.batch_size):
-                x[index] = module(x[index])
-        return attrs.evolve(feats, x=x)
+        return map_by_domain(feats, self.modules, self._mapped)
+
+    def _mapped(self, module: VectorPanning, x: Tensor) -> Tensor:
+        if module.dim != x.shape[1]:
+            raise DataError(f"vpfa: features have {x.shape[1]} columns, but it was fitted on {module.dim}")
+        module.to(x.device)
+        return torch.cat([module(part) for part in torch.split(x, self.batch_size)])
 
     def state(self) -> dict[str, Tensor]:
         """All weights, each under the domains that it serves: ``rgb@2.0+rgb@3.0/model.0.weight``."""

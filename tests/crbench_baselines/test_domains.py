@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crbench.domains import domains_key, nearest_domain, parse_domains
 from crbench.errors import DataError
-from crbench.pairs import TrainFeatures, by_scope, check_alignable, domains_key, nearest_domain, parse_domains
+from crbench.pairs import TrainFeatures, by_scope, check_alignable
 from crbench.records import Domain
 from crbench.testing import train_features
 
