@@ -14,8 +14,8 @@ from crbench.errors import DataError
 from crbench.interfaces import Reader, Run
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Embedder, Recipe, train
+from crbench.weights import load_weights
 from crbench_timm.architectures import ARCHITECTURES, Architecture, build_embedder
-from crbench_timm.weights import load_weights
 
 FEATURES = ("before", "after")
 PRETRAINED = ("none", "imagenet")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from crbench_timm.weights import load_weights
 from torch import Tensor, nn
 
 from crbench.errors import DataError
+from crbench.weights import load_weights
 
 State = dict[str, Tensor]
 

@@ -1,0 +1,73 @@
+"""The published configurations as presets: plain data, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PERSONS = ("market", "duke", "msmt17", "occ-duke")
+VEHICLES = ("veri", "vehicleid")
+
+FOLDERS: Mapping[str, str] = {
+    "market": "Market",
+    "duke": "DukeMTMC",
+    "msmt17": "MSMT17",
+    "occ-duke": "OCC_Duke",
+    "veri": "VeRi",
+    "vehicleid": "VehicleID",
+}
+"""The configuration folder of the public code behind the first word of a preset."""
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+CAMERA = {"sie": "camera"}
+JPM = {"jpm": True}
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    """Parameters of each published configuration; ``Market/vit_sie.yml`` is ``market-vit-sie``.
+
+    Example:
+        >>> presets()["occ-duke-vit-transreid-stride"]["stride"]
+        11
+    """
+    found = {f"{data}-{name}": values for data in PERSONS for name, values in _person(data).items()}
+    found |= {f"{data}-{name}": values for data in VEHICLES for name, values in _vehicle(data).items()}
+    # the first preset is the default of the entry
+    default = "market-vit-transreid-stride"
+    return {default: found.pop(default), **found}
+
+
+def _person(data: str) -> dict[str, dict[str, Any]]:
+    full = {**CAMERA, **JPM}
+    # the Occluded-Duke configurations slide by 11, all others of this name by 12
+    stride = {**full, "stride": 11 if data == "occ-duke" else 12}
+    configs: dict[str, dict[str, Any]] = {
+        "vit-base": {},
+        "vit-sie": {**CAMERA},
+        "vit-jpm": {**JPM},
+        "vit-transreid": full,
+        "vit-transreid-stride": stride,
+        "deit-transreid-stride": {**stride, "architecture": "deit-base"},
+    }
+    if data != "occ-duke":
+        configs["vit-transreid-384"] = {**full, "size": (384, 128)}
+        configs["vit-transreid-stride-384"] = {**stride, "size": (384, 128)}
+    if data == "msmt17":
+        configs["vit-small"] = {"architecture": "vit-small"}
+        configs["deit-small"] = {"architecture": "deit-small"}
+    return configs
+
+
+def _vehicle(data: str) -> dict[str, dict[str, Any]]:
+    square = {"size": (256, 256)}
+    full = {**square, **JPM, "shift": 8}
+    if data == "veri":
+        full |= {"sie": "both", "view_count": 8}
+    deit = {**full, **IMAGENET, "architecture": "deit-base"}
+    return {
+        "vit-base": square,
+        "vit-transreid": full,
+        "vit-transreid-stride": {**full, "stride": 12},
+        "deit-transreid": deit,
+        "deit-transreid-stride": {**deit, "stride": 12},
+    }

@@ -1,0 +1,111 @@
+"""`TransReID`: the transformer, the jigsaw patch module and the BN necks."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from crbench_transreid.vit import Architecture, VisionTransformer, grid
+
+CHUNKS = 4
+"""Number of local features."""
+
+
+class TransReID(nn.Module):
+    """He et al., ICCV 2021; the state dict has the keys of the released checkpoints.
+
+    Args:
+        size: (height, width) of the images in pixels.
+        stride: distance of patches in pixels.
+        classes: number of training identities; 0 = no classifiers.
+        side: number of side information embeddings; 0 = none.
+        coefficient: factor of the side information.
+        jpm: use the jigsaw patch module.
+        shift: of the jigsaw patch module, counted as in the paper's code; see `jigsaw_order`.
+
+    Attributes:
+        dim: feature length: the width, or five times the width with the jigsaw patch module.
+
+    Raises:
+        ValueError: too few patches for the jigsaw patch module.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        size: tuple[int, int],
+        *,
+        stride: int = 16,
+        classes: int = 0,
+        side: int = 0,
+        coefficient: float = 3.0,
+        jpm: bool = False,
+        shift: int = 5,
+    ) -> None:
+        super().__init__()
+        rows, columns = grid(size, stride)
+        if jpm and rows * columns < max(CHUNKS, shift):
+            raise ValueError(f"size: {rows} x {columns} patches are too few for the jigsaw patch module, shift {shift}")
+        self.base = VisionTransformer(
+            architecture, size, stride=stride, side=side, coefficient=coefficient, split_last=jpm
+        )
+        self.jpm = jpm
+        self.shift = shift
+        self.dim = architecture.width * (1 + CHUNKS * jpm)
+        if jpm:
+            self.b1 = copy.deepcopy(nn.Sequential(self.base.blocks[-1], self.base.norm))
+            self.b2 = copy.deepcopy(self.b1)
+        for name in ("", *(f"_{i}" for i in range(1, CHUNKS + 1) if jpm)):
+            if classes:
+                self.add_module(f"classifier{name}", nn.Linear(architecture.width, classes, bias=False))
+            self.add_module(f"bottleneck{name}", nn.BatchNorm1d(architecture.width))
+
+    def forward(self, images: Tensor, side: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features before and after the necks, each f32[b, dim]: global, then the local ones divided by 4.
+
+        Args:
+            images: f32[b, 3, height, width].
+            side: f32[b, width], side information, such as ``model.base.sie_embed[cameras, 0]``.
+
+        Raises:
+            ValueError: side information for a network without it, or none for one with it.
+        """
+        if (side is None) != (self.base.sie_embed is None):
+            wanted = "no" if side is not None else "an"
+            raise ValueError(f"side: this network takes {wanted} embedding of side information per image")
+        tokens = self.base(images, side)
+        before = [self.b1(tokens)[:, 0], *self._local(tokens)] if self.jpm else [tokens[:, 0]]
+        after = [self.get_submodule(f"bottleneck_{i}" if i else "bottleneck")(part) for i, part in enumerate(before)]
+        return _joined(before), _joined(after)
+
+    def _local(self, tokens: Tensor) -> tuple[Tensor, ...]:
+        """Local features, f32[b, width] each: the class token beside a quarter of the shuffled patches (Sec. 3.3)."""
+        patches = tokens[:, 1:]
+        length = patches.shape[1] // CHUNKS
+        order = jigsaw_order(patches.shape[1], self.shift)[: CHUNKS * length]
+        chunks = [torch.cat([tokens[:, :1], chunk], dim=1) for chunk in patches[:, order].chunk(CHUNKS, dim=1)]
+        local: Tensor = self.b2(torch.cat(chunks))[:, 0]
+        return local.chunk(CHUNKS)
+
+
+def jigsaw_order(count: int, shift: int) -> list[int]:
+    """The order in which the jigsaw patch module deals `count` patches: rolled, then shuffled in two groups.
+
+    The patches are rolled by ``shift - 1``, as the public code counts `shift` with the class token in front. An odd
+    list gets its second-last patch once more at its end. Then both halves alternate.
+
+    Example:
+        >>> jigsaw_order(6, shift=3)
+        [2, 5, 3, 0, 4, 1]
+    """
+    rolled = [*range(shift - 1, count), *range(shift - 1)]
+    if count % 2:
+        rolled.append(rolled[-2])
+    half = len(rolled) // 2
+    return [index for pair in zip(rolled[:half], rolled[half:], strict=True) for index in pair]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat([parts[0], *(part / CHUNKS for part in parts[1:])], dim=1)
