@@ -108,9 +108,14 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
 def _notes(
     query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
 ) -> list[str]:
+    from crbench.features_io import copied_queries
+
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
     taken = [f"{name}={getattr(protocol, name)}" for name in RULES if name not in given | {"ranks"}]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
+    copies = copied_queries(query, gallery, same_camera=protocol.same_camera)
+    if copies:
+        notes.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")
     unknown = [role for role, feats in (("query", query), ("gallery", gallery)) if (feats.rows.camids == -1).all()]
     if unknown and protocol.same_camera == "ignore":
         notes.append(f"cameras of the {' and '.join(unknown)} are unknown, so the same-camera rule removes nothing")

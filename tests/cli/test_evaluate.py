@@ -147,3 +147,12 @@ def test_unknown_cameras_are_mentioned(tmp_path, capsys):
 def test_every_tool_can_be_asked_for(tool, tmp_path, capsys):
     found = json.loads(run([*as_npz(tmp_path), "--as", tool, "--format", "json"], capsys).out)
     assert found["mAP"] is not None
+
+
+@pytest.mark.parametrize(("camera", "said"), [(2, True), (1, False)])
+def test_a_query_in_its_own_gallery_is_mentioned(camera, said, tmp_path, capsys):
+    gallery = {key: array.copy() for key, array in GALLERY.items()}
+    gallery["features"][3], gallery["camids"][3] = QUERY["features"][0], camera  # query 0 was taken by camera 1
+    np.savez(tmp_path / "q.npz", **QUERY)
+    np.savez(tmp_path / "g.npz", **gallery)
+    assert ("1 queries have a match with the very same" in run(["q.npz", "g.npz"], capsys).err) == said
