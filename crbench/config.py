@@ -16,6 +16,7 @@ import platformdirs
 from attrs import validators as v
 
 from crbench.errors import ConfigError
+from crbench.protocols import EvalProtocol
 
 PARTS = ("aligner", "backbone", "dataset", "protocol")
 """What ``--set PART.NAME=VALUE`` can change; a method's own name works in place of its kind."""
@@ -181,6 +182,25 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
     except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError, ValueError, TypeError) as error:
         name = str(wanted).replace("typing.", "") if typing.get_args(wanted) else wanted.__name__
         raise ConfigError(f"{where} = {value!r} is not of type {name}") from error
+
+
+def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalProtocol:
+    """`protocol` with fields changed.
+
+    Raises:
+        ConfigError: no such field, or a value that is out of range or of the wrong type.
+    """
+    attrs.resolve_types(EvalProtocol)
+    fields = attrs.fields_dict(EvalProtocol)
+    values = {}
+    for key, value in changes.items():
+        if key not in fields or key == "name":
+            raise ConfigError(f"protocol has no field {key!r}; known: {', '.join(sorted(set(fields) - {'name'}))}")
+        values[key] = convert(value, fields[key].type, f"protocol.{key}")
+    try:
+        return attrs.evolve(protocol, **values)
+    except ValueError as error:
+        raise ConfigError(str(error.args[0])) from error
 
 
 def plain(value: Any) -> Any:

@@ -82,6 +82,9 @@ class EvalProtocol:
         same_camera: gallery images of the query's person from the query's own camera: ``ignore`` or ``keep``.
         ties: a negative at exactly the distance of a positive counts as nearer (``pessimistic``) or not.
         ap: average precision as the mean precision at each positive (``step``) or with the trapezoid rule.
+        ap_gallery: what AP and INP of a single-shot protocol refer to: ``drawn`` (neither is given) or ``all`` (all
+            valid gallery images, beside a single-shot CMC).
+        unmatched: queries without a match do not count (``ignore``), or count with zero in every mean (``zero``).
         normalise, distance: features are L2-normalised (``l2``) or not; ``cosine``, ``euclidean``, ``sqeuclidean``
             or the name of a metric plugin.
         flip: features of a picture and of its mirror image are averaged.
@@ -119,6 +122,8 @@ class EvalProtocol:
     same_camera: str = _choice("cam", "ignore", "keep")
     ties: str = _choice("tie", "pessimistic", "optimistic")
     ap: str = _choice("ap", "step", "trapezoid")
+    ap_gallery: str = _choice("apg", "drawn", "all")
+    unmatched: str = _choice("un", "ignore", "zero")
     normalise: str = _choice("norm", "l2", "none")
     distance: str = _field("d", "cosine", validator=v.min_len(1))
     flip: bool = _field("flip", False, validator=v.instance_of(bool))

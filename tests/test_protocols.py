@@ -29,6 +29,8 @@ OTHER = {
     "same_camera": "keep",
     "ties": "optimistic",
     "ap": "trapezoid",
+    "ap_gallery": "all",
+    "unmatched": "zero",
     "normalise": "none",
     "distance": "euclidean",
     "flip": True,

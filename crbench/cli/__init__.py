@@ -22,6 +22,7 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "run": "crbench.cli.run:run",
+    "evaluate": "crbench.cli.evaluate:evaluate",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",
@@ -63,6 +64,7 @@ def crbench() -> None:
     crbench run --aligner vpfa --dataset mlr-synthetic    works without any data
     crbench run --aligner vpfa --dataset mlr-cuhk03       with your copy of CUHK03
     crbench data info mlr-cuhk03                          where to put it
+    crbench evaluate --query q.npz --gallery g.npz        scores of your own features
     """
 
 

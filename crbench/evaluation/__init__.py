@@ -11,6 +11,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
 
 from crbench.errors import EvaluationError
@@ -87,9 +88,11 @@ def evaluate(
     inputs = checked(query, gallery, protocol, metric)
     task = shots.matches(query.rows, gallery.rows, protocol)
     answers = _Answers(_load(name)(inputs))
-    outcomes = _outcomes(answers, task, inputs, protocol, stream)
+    outcomes = attrs.evolve(
+        _outcomes(answers, task, inputs, protocol, stream), unmatched_count=protocol.unmatched == "zero"
+    )
     by_rate = {
-        domain.rate: outcomes.scores(mask) for domain, mask in query.rows.domains() if np.any(outcomes.valid & mask)
+        domain.rate: outcomes.scores(mask) for domain, mask in query.rows.domains() if np.any(outcomes.counted & mask)
     }
     return Evaluation(
         scores=outcomes.scores(), by_rate=by_rate, outcomes=outcomes, engine=name, ambiguous=answers.ambiguous
@@ -113,6 +116,15 @@ def _outcomes(answers: _Answers, task: Task, inputs: Inputs, protocol: EvalProto
     ranks = max(protocol.ranks)
     if protocol.multi_shot:
         return rank.multi_shot(task, answers.count(task), ranks, ap=protocol.ap)
+    outcomes = _single_shot(answers, task, inputs, protocol, stream)
+    if protocol.ap_gallery == "drawn":
+        return outcomes
+    full = rank.multi_shot(task, answers.count(task), ranks, ap=protocol.ap)
+    return attrs.evolve(outcomes, ap=full.ap, inp=full.inp)
+
+
+def _single_shot(answers: _Answers, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> Outcomes:
+    ranks = max(protocol.ranks)
     query, gallery = inputs.query.rows, inputs.gallery.rows
     who = shots.identities(task, query, gallery)
     if protocol.shot == "single:exact":

@@ -14,14 +14,14 @@ from crbench.errors import EvaluationError
 
 @attrs.frozen(eq=False)
 class Scores:
-    """Means over the valid queries, as fractions in [0, 1].
+    """Means over the queries that count, as fractions in [0, 1].
 
     Attributes:
         cmc: f64[R]; entry k-1 is CMC at rank k, the share of queries with a match among the k nearest. Where the
             gallery is shorter than R the curve goes on flat.
-        mAP, mINP: means of `Outcomes.ap` and `Outcomes.inp`; None for a single-shot gallery.
+        mAP, mINP: means of `Outcomes.ap` and `Outcomes.inp`; None where these are.
         n_query: all queries.
-        n_valid: queries that have a match in the gallery; only these count.
+        n_valid: queries that have a match in the gallery; only these count, unless ``unmatched="zero"``.
     """
 
     cmc: NDArray[np.float64]
@@ -51,32 +51,45 @@ class Outcomes:
         ap, inp: f64[q], average precision and inverse negative penalty; NaN for a query without a match; None for a
             single-shot gallery, where the mean of `ap` would only be the mean reciprocal rank.
         valid: bool[q], whether the query has a match in the gallery under the protocol's rules.
+        unmatched_count: queries without a match take part in means, with zero.
     """
 
     cmc: NDArray[np.float64]
     ap: NDArray[np.float64] | None
     inp: NDArray[np.float64] | None
     valid: NDArray[np.bool_]
+    unmatched_count: bool = False
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """bool[q], the queries that take part in means."""
+        return np.ones_like(self.valid) if self.unmatched_count else self.valid
 
     def scores(self, mask: NDArray[np.bool_] | None = None) -> Scores:
-        """Means over the valid queries, or over those of a mask bool[q].
+        """Means over the queries that count, or over those of them in a mask bool[q].
 
         Sums are rounded once (`math.fsum`), so the order of the queries does not matter.
 
         Raises:
-            EvaluationError: none of the queries is valid.
+            EvaluationError: none of the queries counts.
         """
         chosen = np.ones(len(self.valid), dtype=np.bool_) if mask is None else mask
-        counted = chosen & self.valid
+        counted = chosen & self.counted
         if not counted.any():
             raise EvaluationError(f"none of the {int(chosen.sum())} chosen queries has a match in the gallery")
         return Scores(
-            cmc=np.array([_mean(column) for column in self.cmc[counted].T.tolist()]),
-            mAP=None if self.ap is None else _mean(self.ap[counted].tolist()),
-            mINP=None if self.inp is None else _mean(self.inp[counted].tolist()),
+            cmc=np.array([_mean(column) for column in self._numbers(self.cmc, counted).T.tolist()]),
+            mAP=None if self.ap is None else _mean(self._numbers(self.ap, counted).tolist()),
+            mINP=None if self.inp is None else _mean(self._numbers(self.inp, counted).tolist()),
             n_query=int(chosen.sum()),
-            n_valid=int(counted.sum()),
+            n_valid=int((chosen & self.valid).sum()),
         )
+
+    def _numbers(self, column: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The outcomes of a mask, zero for a query without a match."""
+        chosen: NDArray[np.float64] = column[mask]
+        chosen[~self.valid[mask]] = 0.0
+        return chosen
 
 
 @attrs.frozen(eq=False)
@@ -84,8 +97,8 @@ class Evaluation:
     """Scores of one split, and how they came about.
 
     Attributes:
-        scores: over all valid queries.
-        by_rate: over the queries of each down-sampling rate, lowest first; rates without a valid query are left out.
+        scores: over all queries that count.
+        by_rate: over the queries of each down-sampling rate, lowest first; rates of which no query counts are left out.
         outcomes: per query.
         engine: what computed it.
         ambiguous: pairs of a query and a gallery item that were too close to a positive for the fast precision, so that

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from crbench.config import PARTS, RunSpec, convert
+from crbench.config import PARTS, RunSpec, change_protocol
 from crbench.entries import Kind
 from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES
@@ -96,17 +96,7 @@ def choose_protocol(source: Dataset, wish: str | None, changes: Mapping[str, Any
     if name not in source.protocols:
         known = ", ".join(source.protocols)
         raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}; known: {known}")
-    attrs.resolve_types(EvalProtocol)
-    fields = attrs.fields_dict(EvalProtocol)
-    values = {}
-    for key, value in changes.items():
-        if key not in fields or key == "name":
-            raise ConfigError(f"protocol has no field {key!r}; known: {', '.join(sorted(set(fields) - {'name'}))}")
-        values[key] = convert(value, fields[key].type, f"protocol.{key}")
-    try:
-        return attrs.evolve(source.protocols[name], **values)
-    except ValueError as error:
-        raise ConfigError(str(error.args[0])) from error
+    return change_protocol(source.protocols[name], changes)
 
 
 def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[int, ...]:

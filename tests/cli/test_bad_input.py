@@ -106,6 +106,43 @@ def unreadable_card(folder):
     (folder / "w.json").write_text("{")
 
 
+PIDS = np.array([1, 2, 3])
+ROWS = np.eye(3, 4, dtype=np.float32)
+
+
+def features(gallery=None, *, meta=None, query=None):
+    """q.npz and g.npz with three rows each; `gallery` and `query` replace arrays (None: leave out)."""
+
+    def prepare(folder):
+        for name, changes in (("q", query), ("g", gallery)):
+            arrays = {"features": ROWS, "pids": PIDS} | (changes or {})
+            np.savez(folder / f"{name}.npz", **{key: value for key, value in arrays.items() if value is not None})
+        np.save(folder / "q.npy", ROWS)
+        if meta is not None:
+            (folder / "meta.csv").write_text(meta)
+
+    return prepare
+
+
+def feature_file(name, content):
+    def prepare(folder):
+        features()(folder)
+        (folder / name).write_bytes(content((folder / "g.npz").read_bytes()))
+
+    return prepare
+
+
+def cut_safetensors(folder):
+    features()(folder)
+    save_file({"features": torch.zeros(3, 4)}, folder / "g.safetensors")
+    (folder / "g.safetensors").write_bytes((folder / "g.safetensors").read_bytes()[:-9])
+
+
+EVALUATE = ["evaluate", "--query", "q.npz", "--gallery", "g.npz"]
+OTHER_GALLERY = EVALUATE[:-1]
+META = [*EVALUATE, "--meta", "meta.csv"]
+NAN_ROWS = np.where(np.eye(3, 4) > 0, np.nan, 1.0)
+
 WEIGHTS = [*RUN, *SMALL, "--weights", "w.pth"]
 
 CASES = {
@@ -183,6 +220,68 @@ CASES = {
     "results-cut": (results('{"schema_version": 1, "cell'), ["leaderboard"], 3, "not valid JSON"),
     "results-other-json": (results("[1, 2]"), ["leaderboard"], 3, "not a crbench result"),
     "results-lacking-fields": (results('{"schema_version": 1}'), ["leaderboard"], 3, "lacks"),
+    "features-no-such-file": (features(), [*OTHER_GALLERY, "h.npz"], 3, "h.npz: no such file"),
+    "features-other-suffix": (features(), [*OTHER_GALLERY, "g.mat"], 3, "g.mat: not a feature file"),
+    "features-is-text": (
+        feature_file("g.npz", lambda _: b"pid,camid"),
+        EVALUATE,
+        3,
+        "g.npz: holds Python objects or is no",
+    ),
+    "features-empty-file": (feature_file("g.npz", lambda _: b""), EVALUATE, 3, "g.npz: cannot be read"),
+    "features-cut": (feature_file("g.npz", lambda b: b[: len(b) // 2]), EVALUATE, 3, "g.npz: cannot be read"),
+    "features-pickle": (feature_file("g.npz", lambda _: pickle.dumps(Evil())), EVALUATE, 3, "g.npz: holds Python"),
+    "features-cut-safetensors": (cut_safetensors, [*OTHER_GALLERY, "g.safetensors"], 3, "g.safetensors: cannot be"),
+    "features-missing-array": (features({"features": None}), EVALUATE, 3, "g.npz: array 'features' is missing"),
+    "features-missing-pids": (features({"pids": None}), EVALUATE, 3, "g.npz: array 'pids' is missing"),
+    "features-objects": (features({"pids": PIDS.astype(object)}), EVALUATE, 3, "g.npz: array 'pids': holds Python"),
+    "features-integer": (features({"features": np.eye(3, dtype=int)}), EVALUATE, 3, "g.npz: array 'features' is int64"),
+    "features-one-dimension": (features({"features": np.ones(3)}), EVALUATE, 3, "'features' has shape (3,)"),
+    "features-pids-too-few": (features({"pids": PIDS[:2]}), EVALUATE, 3, "g.npz: array 'pids' has 2 rows, features"),
+    "features-pids-not-whole": (features({"pids": PIDS + 0.5}), EVALUATE, 3, "numbers that are not whole"),
+    "features-pids-too-large": (features({"pids": PIDS.astype(np.uint64) + 2**63}), EVALUATE, 3, "at most 2^63 - 1"),
+    "features-pids-text": (features({"pids": PIDS.astype(str)}), EVALUATE, 3, "'pids' is <U21; expected numbers"),
+    "features-rate-below-one": (features({"rates": PIDS * 0.5}), EVALUATE, 3, "g.npz: samples: every rate"),
+    "features-nan": (features({"features": NAN_ROWS}), EVALUATE, 1, "gallery row 0 (0) holds NaN or infinite"),
+    "features-zero": (features({"features": ROWS * 0}), EVALUATE, 1, "gallery row 0 (0) is zero"),
+    "features-lengths-differ": (features({"features": np.eye(3, 5)}), EVALUATE, 1, "query features have 4 columns"),
+    "features-no-rows": (features({"features": ROWS[:0], "pids": PIDS[:0]}), EVALUATE, 1, "the gallery is empty"),
+    "features-nobody-in-common": (features({"pids": PIDS + 9}), EVALUATE, 1, "no query has a match"),
+    "features-negative-pid": (features(query={"pids": -PIDS}), EVALUATE, 1, "query row 0 has pid -1; expected 0"),
+    "features-dims-too-large": (
+        features({"dims": PIDS + 9}),
+        EVALUATE,
+        1,
+        "gallery row 0 has dims 10; expected 1 to 4",
+    ),
+    "features-idle-rule": (features(), [*EVALUATE, "--set", "protocol.kernel=box"], 2, "kernel plays no role"),
+    "features-no-rule": (features(), [*EVALUATE, "--set", "aligner.hidden=1"], 2, "expected protocol.NAME=VALUE"),
+    "features-unknown-distance": (features(), [*EVALUATE, "--set", "protocol.distance=l1"], 2, "unknown distance 'l1'"),
+    "features-unknown-tool": (features(), [*EVALUATE, "--as", "oml"], 2, "'oml' is not one of"),
+    "features-fpr-no-number": (features(), [*EVALUATE, "--fpr", "low"], 2, "not a list of shares"),
+    "features-fpr-too-large": (features(), [*EVALUATE, "--fpr", "2"], 1, "FPR 2.0 is not a share"),
+    "features-group-unknown": (features(), [*EVALUATE, "--group-by", "hat"], 2, "no such column; known: pid, camid"),
+    "features-npy-alone": (features(), ["evaluate", "--query", "q.npy", "--gallery", "g.npz"], 3, "q.csv beside it"),
+    "features-outcomes-unwritable": (features(), [*EVALUATE, "--per-query", "no/x.csv"], 3, "cannot write no/x.csv"),
+    "meta-missing": (features(), META, 3, "meta.csv: No such file"),
+    "meta-empty": (features(meta="pid,role"), META, 3, "meta.csv: an empty table"),
+    "meta-ragged": (features(meta="pid,role\n1\n"), META, 3, "meta.csv: line 2 has 1 cells, the header 2"),
+    "meta-twice": (features(meta="pid,pid\n1,1\n"), META, 3, "column 'pid' occurs twice"),
+    "meta-too-short": (features(meta="camid\n1\n2\n"), META, 3, "meta.csv: 2 rows, 2 of them query, but q.npz has 3"),
+    "meta-no-integer": (features(meta="camid\n1\n2\nleft\n"), META, 3, "line 4, column 'camid': 'left' is not an int"),
+    "meta-unknown-role": (
+        features(meta="camid,role\n1,probe\n"),
+        META,
+        3,
+        "line 2, column 'role': 'probe' is not query",
+    ),
+    "meta-no-such-role": (features(meta="camid,role\n" + "1,gallery\n" * 3), META, 3, "meta.csv: no row is query"),
+    "meta-differs": (
+        features(meta="pid\n1\n2\n2\n"),
+        META,
+        3,
+        "q.npz: array 'pids' differs from the column of meta.csv",
+    ),
     "preview-unknown-set": (nothing, ["data", "preview", "x", "-o", "x.png"], 2, "unknown dataset 'x'"),
     "export-into-a-full-folder": (results("x"), ["data", "export", "mlr-synthetic", "-o", "results"], 2, "results"),
     "verify-missing": (nothing, ["data", "verify", "mlr-caviar"], 3, "CAVIAR"),

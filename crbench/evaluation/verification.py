@@ -1,0 +1,166 @@
+"""Verification: the share of true pairs that is accepted (TPR) when few false pairs may be (FPR).
+
+A pair of a query and a gallery item is accepted if its distance is at most a threshold. TPR at FPR f is the largest TPR
+of all thresholds at which at most ``f`` of the false pairs are accepted; nothing is interpolated. The best thresholds
+are distances of true pairs, so it is enough to count, for each of these, the false pairs at most as far. That is exact
+and needs no sorted list of all pairs. Products are taken in float64, and what is too close to a true pair's distance to
+be decided so is decided by the definition in `crbench.evaluation.distance`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.errors import EvaluationError
+from crbench.evaluation.checks import checked
+from crbench.evaluation.shots import matches
+from crbench.evaluation.task import Inputs, Task
+from crbench.evaluation.torch_tile import Side, exact_distances
+from crbench.protocols import EvalProtocol
+from crbench.records import Features
+
+_QUERIES = 1024
+_ITEMS = 4096
+
+_ROUNDOFF = 2.0**-53
+
+
+def verification(
+    query: Features, gallery: Features, protocol: EvalProtocol, fprs: Sequence[float]
+) -> Mapping[float, float]:
+    """TPR at each FPR over all valid pairs; junk and the same-camera rule as in `crbench.evaluation.evaluate`.
+
+    Queries without a match take part with their false pairs. `protocol.ties` and `protocol.shot` play no role: pairs at
+    one distance are accepted together, and all gallery images take part. Memory beside the features: one tile of
+    distances and one number per true pair.
+
+    Args:
+        fprs: shares of false pairs in [0, 1).
+
+    Returns:
+        TPR by FPR, fractions in [0, 1].
+
+    Raises:
+        EvaluationError: an FPR out of range, no false pair, or what `crbench.evaluation.evaluate` refuses.
+
+    Example:
+        >>> from crbench.arrays import features_from_arrays
+        >>> query = features_from_arrays([[1.0, 0.0], [0.0, 1.0]], pids=[1, 2])
+        >>> gallery = features_from_arrays([[1.0, 0.1], [1.0, 0.9]], pids=[1, 2])
+        >>> verification(query, gallery, EvalProtocol(), [0.0, 0.5])
+        {0.0: 0.5, 0.5: 1.0}
+    """
+    wrong = [fpr for fpr in fprs if not 0 <= fpr < 1]
+    if wrong:
+        raise EvaluationError(f"FPR {wrong[0]} is not a share of false pairs; expected 0 or more and less than 1")
+    inputs = checked(query, gallery, protocol, None)
+    task = matches(inputs.query.rows, inputs.gallery.rows, protocol)
+    falses = _false_pairs(inputs, task)
+    if falses == 0:
+        raise EvaluationError("no false pair: every gallery item shows the person of every query")
+    # the shortest decimal of the number, as 1e-3 of 1,000 pairs is one pair
+    allowed = {fpr: math.floor(Fraction(str(float(fpr))) * falses) for fpr in fprs}
+    accepted = _Pairs.of(inputs).falsely_accepted(task, limit=max(allowed.values(), default=0))
+    return {fpr: int(np.searchsorted(accepted, count, side="right")) / len(accepted) for fpr, count in allowed.items()}
+
+
+def _false_pairs(inputs: Inputs, task: Task) -> int:
+    """Pairs of a query and a candidate of another person."""
+    pids, counts = np.unique(inputs.gallery.rows.pids[task.candidates], return_counts=True)
+    same = dict(zip(pids.tolist(), counts.tolist(), strict=True))
+    return sum(len(task.candidates) - same.get(pid, 0) for pid in inputs.query.rows.pids.tolist())
+
+
+@attrs.frozen(eq=False)
+class _Pairs:
+    """Both sides of an evaluation, and how they are compared."""
+
+    inputs: Inputs
+    query: Side
+    gallery: Side
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> _Pairs:
+        return cls(inputs, Side(inputs.query, unit=inputs.unit), Side(inputs.gallery, unit=inputs.unit))
+
+    def falsely_accepted(self, task: Task, *, limit: int) -> NDArray[np.int64]:
+        """i64[P], rising: false pairs at most as far as each true pair; no longer exact beyond `limit`."""
+        owners = np.repeat(np.arange(len(task.sizes)), task.sizes)
+        thresholds = self._exact(owners, task.positives).sort().values
+        # the false pairs that each threshold accepts beyond those of the one before; the last slot: none accepts
+        found = torch.zeros(len(thresholds) + 1, dtype=torch.int64, device=thresholds.device)
+        for rows, items, cut in self._tiles(task):
+            total = found[:-1].cumsum(dim=0)
+            # thresholds past the limit are lost whatever else is counted
+            useful = int(torch.searchsorted(total, torch.tensor(limit, device=total.device), right=True))
+            if useful == 0:
+                break
+            slots = self._slots(thresholds[:useful], rows, items, cut)
+            found[:useful] += torch.bincount(slots, minlength=useful + 1)[:useful]
+        accepted: NDArray[np.int64] = found[:-1].cumsum(dim=0).cpu().numpy()
+        return accepted
+
+    def _slots(
+        self, thresholds: torch.Tensor, rows: NDArray[np.intp], items: NDArray[np.intp], cut: int
+    ) -> torch.Tensor:
+        """i64[m], the first threshold that accepts each false pair of a tile; `len(thresholds)` where none does."""
+        index, columns = self._on_device(rows), self._on_device(items)
+        distances, band = self._tile(index, columns, cut)
+        others = self._pids(self.inputs.query, rows)[:, None] != self._pids(self.inputs.gallery, items)[None]
+        near = (others & (distances - band <= thresholds[-1])).nonzero()
+        pairs = distances[near[:, 0], near[:, 1]]
+        slots = torch.searchsorted(thresholds, pairs - band)
+        doubtful = (slots != torch.searchsorted(thresholds, pairs + band)).nonzero()[:, 0]
+        if len(doubtful):
+            chosen = index[near[doubtful, 0]], columns[near[doubtful, 1]]
+            exact = exact_distances(self.query, self.gallery, *chosen, cut=cut, dot=self.inputs.dot)
+            slots[doubtful] = torch.searchsorted(thresholds, exact)
+        return slots
+
+    def _tile(self, index: torch.Tensor, columns: torch.Tensor, cut: int) -> tuple[torch.Tensor, float]:
+        """Distances f64[b, g] by a matrix product, and a bound of their error."""
+        a, b = self.query.exact(index, cut), self.gallery.exact(columns, cut)
+        squares = (a * a).sum(dim=1), (b * b).sum(dim=1)
+        size = float((squares[0].max().sqrt() + squares[1].max().sqrt()) ** 2)
+        # a sum of n products errs by less than n roundings of the product of the norms (Higham, section 3.1), in the
+        # product and in the definition; the squares err likewise
+        band = 4 * (cut + 8) * _ROUNDOFF * size
+        product = a @ b.T
+        return (-product if self.inputs.dot else squares[0][:, None] + squares[1][None] - 2 * product), band
+
+    def _tiles(self, task: Task) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
+        """Query rows and candidates in tiles of one number of compared columns."""
+        query_dims, gallery_dims = self.inputs.query_dims, self.inputs.gallery_dims[task.candidates]
+        for mine in np.unique(query_dims):
+            rows = np.flatnonzero(query_dims == mine)
+            for theirs in np.unique(gallery_dims):
+                items = task.candidates[gallery_dims == theirs]
+                for start in range(0, len(rows), _QUERIES):
+                    for first in range(0, len(items), _ITEMS):
+                        part = rows[start : start + _QUERIES], items[first : first + _ITEMS]
+                        yield *part, int(min(mine, theirs))
+
+    def _exact(self, rows: NDArray[np.intp], items: NDArray[np.intp]) -> torch.Tensor:
+        """f64[P], distances of pairs by the definition."""
+        cuts = np.minimum(self.inputs.query_dims[rows], self.inputs.gallery_dims[items])
+        found = torch.empty(len(rows), dtype=torch.float64, device=self.query.x.device)
+        for cut in np.unique(cuts).tolist():
+            same = np.flatnonzero(cuts == cut)
+            pair = self._on_device(rows[same]), self._on_device(items[same])
+            found[self._on_device(same)] = exact_distances(
+                self.query, self.gallery, *pair, cut=cut, dot=self.inputs.dot
+            )
+        return found
+
+    def _pids(self, feats: Features, rows: NDArray[np.intp]) -> torch.Tensor:
+        return self._on_device(feats.rows.pids[rows])
+
+    def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
+        return torch.from_numpy(index.astype(np.int64)).to(self.query.x.device)

@@ -1,0 +1,153 @@
+"""The table beside features: a CSV file with one line per row, in the order of the rows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.errors import DataError
+
+ROLES = ("query", "gallery")
+
+_NAMES = {
+    "pid": "pids",
+    "pids": "pids",
+    "label": "pids",
+    "camid": "camids",
+    "camids": "camids",
+    "camera": "camids",
+    "rate": "rates",
+    "rates": "rates",
+    "dims": "dims",
+    "key": "keys",
+    "keys": "keys",
+    "path": "keys",
+}
+"""Columns of the table and the arrays that they give; label, path and camera are OpenMetricLearning's names."""
+
+_YES = {"1", "true", "yes"}
+_NO = {"0", "false", "no", ""}
+
+
+@attrs.frozen(eq=False)
+class Meta:
+    """A table as text.
+
+    Attributes:
+        path: where it comes from, for messages.
+        columns: text [n] by name, as in the header.
+    """
+
+    path: Path
+    columns: Mapping[str, NDArray[np.str_]]
+
+    def rows(self, role: str, count: int, features: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.intp]]:
+        """The columns of one role, and the rows of its feature file that they belong to.
+
+        The roles are in a column ``role`` (query or gallery), or in ``is_query`` and ``is_gallery``; without them the
+        whole table is meant.
+
+        Args:
+            role: ``query`` or ``gallery``.
+            count: rows of the feature file: as many as the role has, or as the table has.
+            features: the feature file, for messages.
+
+        Returns:
+            Known columns by the name of their array (pids, camids, ...) and all columns by their own name; and the rows
+            of the file.
+
+        Raises:
+            DataError: another number of rows, no row of that role, a cell that is not what it should be.
+        """
+        mask = self._mask(role)
+        chosen = np.flatnonzero(mask)
+        if count not in (len(chosen), len(mask)):
+            raise DataError(
+                f"{self.path}: {len(mask)} rows, {len(chosen)} of them {role}, but {features} has {count} rows; "
+                "expected one row per row of features"
+            )
+        which = chosen if count == len(mask) else np.arange(count)
+        found: dict[str, NDArray[Any]] = {}
+        for name, column in self.columns.items():
+            found[name] = column[chosen]
+        for name, array in _NAMES.items():
+            if name in self.columns:
+                found[array] = self._parsed(name, array, chosen)
+        return found, which
+
+    def _mask(self, role: str) -> NDArray[np.bool_]:
+        if "role" in self.columns:
+            roles = self.columns["role"]
+            self._check("role", lambda cell: cell in (*ROLES, "train", ""), "query, gallery or train")
+            mask: NDArray[np.bool_] = roles == role
+        elif f"is_{role}" in self.columns:
+            name = f"is_{role}"
+            self._check(name, lambda cell: cell.lower() in _YES | _NO, "true or false")
+            mask = np.array([cell.lower() in _YES for cell in self.columns[name].tolist()], dtype=np.bool_)
+        else:
+            return np.ones(len(next(iter(self.columns.values()))), dtype=np.bool_)
+        if not mask.any():
+            raise DataError(f"{self.path}: no row is {role}")
+        return mask
+
+    def _parsed(self, name: str, array: str, chosen: NDArray[np.intp]) -> NDArray[Any]:
+        column = self.columns[name][chosen]
+        if array == "keys":
+            return column
+        kind, expected = (np.float32, "a number") if array == "rates" else (np.int64, "an integer")
+        try:
+            return column.astype(kind)
+        except (ValueError, OverflowError):
+            convert = float if array == "rates" else np.int64
+            at, cell = next((i, cell) for i, cell in enumerate(column.tolist()) if not _converts(cell, convert))
+            line = int(chosen[at]) + 2
+            raise DataError(f"{self.path}: line {line}, column {name!r}: {cell!r} is not {expected}") from None
+
+    def _check(self, name: str, accepted: Callable[[str], bool], expected: str) -> None:
+        for number, cell in enumerate(self.columns[name].tolist()):
+            if not accepted(cell):
+                raise DataError(f"{self.path}: line {number + 2}, column {name!r}: {cell!r} is not {expected}")
+
+
+def load_meta(path: Path) -> Meta:
+    """The table in a CSV file (UTF-8, comma-separated, a header line).
+
+    Raises:
+        DataError: no such file, not such a table, a line of another length than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = list(csv.reader(file, strict=True)) or [[]]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a table in CSV ({error})") from error
+    lines = [line for line in lines if line]
+    header = [name.strip() for name in header]
+    if not lines or not any(header):
+        raise DataError(f"{path}: an empty table; expected a header such as pid,camid,role and one line per row")
+    doubles = sorted({name for name in header if header.count(name) > 1})
+    if doubles:
+        raise DataError(f"{path}: column {doubles[0]!r} occurs twice")
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(header):
+            raise DataError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
+    columns = zip(*([cell.strip() for cell in line] for line in lines), strict=True)
+    return Meta(
+        path=path,
+        columns={name: np.array(column, dtype=np.str_) for name, column in zip(header, columns, strict=True)},
+    )
+
+
+def _converts(text: str, kind: Callable[[str], Any]) -> bool:
+    try:
+        kind(text)
+    except (ValueError, OverflowError):
+        return False
+    return True

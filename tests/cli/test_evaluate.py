@@ -1,0 +1,158 @@
+"""``crbench evaluate``: every way to give features leads to the same scores."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from crbench import EvalProtocol, evaluate, features_from_arrays
+from crbench.cli import invoke
+
+# Worked out by hand, cosine distance. Query 0 (person 1): the order is person 1, 2, 1, AP = (1 + 2/3) / 2. Query 1
+# (person 2): 1 is nearest, AP = 1/2. Query 2 (person 9) has no match.
+QUERY = {
+    "features": np.array([[1.0, 0.0], [0.8, 0.8], [0.0, 1.0]]),
+    "pids": np.array([1, 2, 9]),
+    "camids": np.array([1, 1, 2]),
+    "rates": np.array([2.0, 4.0, 4.0]),
+}
+GALLERY = {
+    "features": np.array([[1.0, 0.1], [0.5, 0.5], [1.0, 0.6], [2.0, 0.0]]),
+    "pids": np.array([1, 1, 2, 1]),
+    "camids": np.array([2, 2, 3, 1]),
+}
+HEADER = ["pid", "camid", "rate", "role", "hat"]
+
+
+def table():
+    lines = [(p, c, r, "query", "yes" if p == 1 else "no") for p, c, r in zip(*list(QUERY.values())[1:], strict=True)]
+    return lines + [(p, c, 1, "gallery", "") for p, c in zip(*list(GALLERY.values())[1:], strict=True)]
+
+
+def write_csv(path, header, lines):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *lines])
+
+
+def as_npz(folder):
+    np.savez(folder / "q.npz", **QUERY, other=np.array([None]))  # what is not ours is not looked at
+    np.savez_compressed(folder / "g.npz", **GALLERY)
+    return ["q.npz", "g.npz"]
+
+
+def as_safetensors(folder):
+    for name, arrays in (("q", QUERY), ("g", GALLERY)):
+        save_file({key: torch.from_numpy(array) for key, array in arrays.items()}, folder / f"{name}.safetensors")
+    return ["q.safetensors", "g.safetensors"]
+
+
+def as_npy_and_table(folder):
+    np.save(folder / "q.npy", QUERY["features"])
+    np.save(folder / "g.npy", GALLERY["features"])
+    write_csv(folder / "meta.csv", HEADER, table())
+    return ["q.npy", "g.npy", "--meta", "meta.csv"]
+
+
+def as_npy_and_their_tables(folder):
+    arguments = as_npy_and_table(folder)[:2]
+    for name, role in (("q", "query"), ("g", "gallery")):
+        write_csv(folder / f"{name}.csv", HEADER, [line for line in table() if line[3] == role])
+    return arguments
+
+
+def as_one_file_in_the_manner_of_oml(folder):
+    np.save(folder / "all.npy", np.concatenate([QUERY["features"], GALLERY["features"]]))
+    header = ["path", "label", "split", "is_query", "is_gallery", "camera", "rate"]
+    lines = [
+        (f"{i}.jpg", p, "validation", r == "query", r == "gallery", c, rate)
+        for i, (p, c, rate, r, _) in enumerate(table())
+    ]
+    write_csv(folder / "df.csv", header, lines)
+    return ["all.npy", "all.npy", "--meta", "df.csv"]
+
+
+def as_matlab_would(folder):
+    doubles = {key: array.astype(float).reshape(-1, 1) for key, array in QUERY.items() if key != "features"}
+    np.savez(folder / "q.npz", features=np.asfortranarray(QUERY["features"]), **doubles)
+    np.savez(folder / "g.npz", **GALLERY)
+    return ["q.npz", "g.npz"]
+
+
+WAYS = [as_npz, as_safetensors, as_npy_and_table, as_npy_and_their_tables, as_one_file_in_the_manner_of_oml]
+
+
+def run(arguments, capsys):
+    query, gallery, *more = arguments
+    assert invoke(["evaluate", "--query", query, "--gallery", gallery, *more]) == 0
+    return capsys.readouterr()
+
+
+@pytest.mark.parametrize("way", [*WAYS, as_matlab_would])
+def test_all_ways_give_the_scores_worked_out_by_hand(way, tmp_path, capsys):
+    found = json.loads(run([*way(tmp_path), "--format", "json", "--set", "protocol.ranks=[3]"], capsys).out)
+    assert found["cmc"] == [0.5, 1.0, 1.0]
+    assert found["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2)
+    assert found["mINP"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert (found["n_query"], found["n_valid"]) == (3, 2)
+    assert found["by_rate"]["2"]["cmc"] == [1.0, 1.0, 1.0]
+    assert found["by_rate"]["4"]["n_query"] == 2
+    assert found["fingerprint"] == EvalProtocol(**found["protocol"]).fingerprint()
+    assert found["protocol"]["shot"] == "multi"
+
+
+def test_the_same_as_the_library(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    arrays = [{"features": rng.normal(size=(n, 5)), "pids": rng.integers(0, 4, n)} for n in (10, 30)]
+    for name, side in zip("qg", arrays, strict=True):
+        np.savez(tmp_path / f"{name}.npz", **side)
+    found = json.loads(run(["q.npz", "g.npz", "--format", "json", "--set", "protocol.shot=single:exact"], capsys).out)
+    query, gallery = (features_from_arrays(side["features"], side["pids"]) for side in arrays)
+    scores = evaluate(query, gallery, EvalProtocol(shot="single:exact")).scores
+    assert found["cmc"] == scores.cmc.tolist()
+    assert found["mAP"] is None
+
+
+def test_groups_verification_and_the_table(tmp_path, capsys):
+    said = run([*as_npy_and_table(tmp_path), "--group-by", "hat", "--fpr", "0,0.125"], capsys)
+    rows = {" ".join(line.split()[:2]): line.split() for line in said.out.splitlines()}
+    assert rows["hat yes"][2] == "100.00"
+    assert rows["hat no"][-2:] == ["2", "1"]
+    assert "TPR at FPR 0: 0.00" in said.out
+    assert "TPR at FPR 0.125: 66.67" in said.out
+    assert "defaults taken: shot=multi" in said.err
+
+
+def test_outcomes_per_query(tmp_path, capsys):
+    run([*as_npz(tmp_path), "--per-query", "out.csv", "--set", "protocol.ranks=[1,2]"], capsys)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["cmc1"] for row in rows] == ["1.0", "0.0", ""]
+    assert [row["cmc2"] for row in rows] == ["1.0", "1.0", ""]
+    assert [row["has_match"] for row in rows] == ["1", "1", "0"]
+    assert float(rows[0]["ap"]) == pytest.approx(5 / 6)
+
+
+def test_unknown_cameras_are_mentioned(tmp_path, capsys):
+    for name, side in (("q", QUERY), ("g", GALLERY)):
+        np.savez(tmp_path / f"{name}.npz", features=side["features"], pids=side["pids"])
+    assert "cameras of the query and gallery are unknown" in run(["q.npz", "g.npz"], capsys).err
+
+
+@pytest.mark.parametrize("tool", ["torchreid", "torchreid-cuhk03", "fastreid", "transreid", "layumi"])
+def test_every_tool_can_be_asked_for(tool, tmp_path, capsys):
+    found = json.loads(run([*as_npz(tmp_path), "--as", tool, "--format", "json"], capsys).out)
+    assert found["mAP"] is not None
+
+
+@pytest.mark.parametrize(("camera", "said"), [(2, True), (1, False)])
+def test_a_query_in_its_own_gallery_is_mentioned(camera, said, tmp_path, capsys):
+    gallery = {key: array.copy() for key, array in GALLERY.items()}
+    gallery["features"][3], gallery["camids"][3] = QUERY["features"][0], camera  # query 0 was taken by camera 1
+    np.savez(tmp_path / "q.npz", **QUERY)
+    np.savez(tmp_path / "g.npz", **gallery)
+    assert ("1 queries have a match with the very same" in run(["q.npz", "g.npz"], capsys).err) == said
