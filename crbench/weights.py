@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,22 @@ from crbench.errors import DataError
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training codes commonly store the tensors beside other things."""
+
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What `torch.load` was seen to raise on files with a few changed or missing bytes."""
 
 
 def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) -> None:
@@ -83,7 +100,7 @@ def _read_torch(path: Path) -> object:
             f"weights {path}: not plain tensors, so it was not read: it is damaged, or its pickle holds Python "
             "objects, which can run code; save the state_dict alone, as safetensors"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise DataError(f"weights {path}: damaged, or not a file that torch.save wrote") from error
 
 

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import struct
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor
 
 from crbench.errors import DataError
 from crbench.records import Domain
+from crbench.weights import read_tensors
 from crbench_vpfa.module import Gate
 from crbench_vpfa.transform import PanningTransform, from_state, module_from
-
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-"""What `torch.load` was seen to raise on files with a few changed or missing bytes."""
 
 _OFFICIAL = re.compile(r"mlp_model_(\d+(?:\.\d+)?)x\.pth")
 
@@ -50,11 +30,7 @@ def load(path: Path, *, gate: Gate = "tanh", residual: bool = True) -> PanningTr
             f"vpfa weights {path}: there is no such file or folder; expected a .safetensors file or a folder with "
             "mlp_model_2x.pth, mlp_model_3x.pth, ..."
         )
-    try:
-        state = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise DataError(f"vpfa weights {path}: damaged, or not a safetensors file ({error})") from error
-    return from_state(state, gate=gate, residual=residual)
+    return from_state(read_tensors(path), gate=gate, residual=residual)
 
 
 def save(transform: PanningTransform, path: Path) -> None:
@@ -70,7 +46,7 @@ def load_official(paths_by_rate: Mapping[float, Path]) -> PanningTransform:
     """
     return PanningTransform(
         {
-            (Domain(rate=float(rate)),): module_from(_read_official(path), gate="tanh", residual=True, origin=path.name)
+            (Domain(rate=float(rate)),): module_from(read_tensors(path), gate="tanh", residual=True, origin=path.name)
             for rate, path in sorted(paths_by_rate.items())
         }
     )
@@ -82,23 +58,3 @@ def _official_files(folder: Path) -> dict[float, Path]:
     if not files:
         raise DataError(f"vpfa weights {folder}: the folder holds no mlp_model_2x.pth, mlp_model_3x.pth, ...")
     return files
-
-
-def _read_official(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise DataError(f"vpfa weights {path}: there is no such file")
-    try:
-        with warnings.catch_warnings():
-            # Remarks on odd pickles would come on top of the one line below.
-            warnings.simplefilter("ignore", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DataError(
-            f"vpfa weights {path}: not read, as it is damaged or its pickle holds more than tensors, which could run "
-            "code; save the state_dict alone"
-        ) from error
-    except _DAMAGE as error:
-        raise DataError(f"vpfa weights {path}: damaged, or not a file that torch.save wrote") from error
-    if not isinstance(content, Mapping) or not all(isinstance(tensor, Tensor) for tensor in content.values()):
-        raise DataError(f"vpfa weights {path}: expected a state_dict of tensors, found {type(content).__name__}")
-    return content
