@@ -112,8 +112,8 @@ class TransReIDBackbone:
 
 def _no_weights() -> DataError:
     return DataError(
-        f"transreid needs weights: take a released checkpoint (transformer_120.pth) from {SOURCE}, put it into "
-        f"{weights_root()}, e.g. as vit_transreid_market.pth, and name it with --weights"
+        f"transreid needs weights: take the checkpoint of this configuration (transformer_120.pth) from {SOURCE}, "
+        f"put it into {weights_root()} and give its path with --weights"
     )
 
 

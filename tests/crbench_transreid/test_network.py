@@ -149,6 +149,13 @@ def test_the_keys_are_the_official_ones() -> None:
     assert keys == expected
 
 
+def test_the_norms_have_their_published_epsilon() -> None:
+    # too small a change for features of unit variance to show
+    for module in tiny_network(jpm=True).modules():
+        if isinstance(module, torch.nn.LayerNorm | torch.nn.BatchNorm1d):
+            assert module.eps == (1e-6 if isinstance(module, torch.nn.LayerNorm) else 1e-5)
+
+
 def test_side_information_is_added_to_all_tokens_times_the_coefficient() -> None:
     model = tiny_network(side=2, coefficient=3.0)
     model.base.blocks = torch.nn.ModuleList()
