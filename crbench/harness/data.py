@@ -22,6 +22,9 @@ from crbench.records import Row, Samples, Split
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_HASHED_AT_ONCE = 2048
+"""Files between two steps of the progress bar."""
+
 _OPEN_PICTURES = 64
 """Decoded pictures kept, so that a picture's LR copies, which are asked for one after another, decode it once."""
 
@@ -59,7 +62,7 @@ def load_trials(job: Job, *, root: Path, limit: int | None, skip_bad: bool, run:
         splits = [_limited(split, limit) for split in splits]
     keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))
     bad = _unreadable(job, keys, root, run, workers) if skip_bad else frozenset()
-    digests = dict(zip(keys.tolist(), job.source.digests(keys, root=root).tolist(), strict=True))
+    digests = _digests(job, keys, root, run)
     trials = []
     for index, split in zip(job.trials, splits, strict=True):
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
@@ -157,6 +160,17 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: Run, workers:
     for fault in bad.values():
         run.logger.warning("skipped: %s", fault)
     return frozenset(bad)
+
+
+def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: Run) -> dict[str, str]:
+    """Content hash by key; reading every file of a large data set takes a while."""
+    digests: dict[str, str] = {}
+    with run.progress(len(keys), "hash images", "image") as bar:
+        for start in range(0, len(keys), _HASHED_AT_ONCE):
+            part = keys[start : start + _HASHED_AT_ONCE]
+            digests.update(zip(part.tolist(), job.source.digests(part, root=root).tolist(), strict=True))
+            bar.advance(len(part))
+    return digests
 
 
 def _check_leakage(split: Split, digests: Mapping[str, str], where: str) -> None:
