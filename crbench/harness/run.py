@@ -42,8 +42,8 @@ def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None
         on_result: told of each result.
 
     Returns:
-        One result per cell, in the order of the plan. A cell whose aligner fails is ``failed`` with its traceback; the
-        others go on.
+        One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner
+        fails is ``failed`` with its traceback; the others go on.
 
     Raises:
         CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage.
