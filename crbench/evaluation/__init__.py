@@ -6,10 +6,10 @@ answer. `distance` and `reference` are the definition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import numpy as np
@@ -18,21 +18,19 @@ from crbench.errors import EvaluationError
 from crbench.evaluation import rank, shots
 from crbench.evaluation.checks import checked
 from crbench.evaluation.scores import Evaluation, Outcomes, Scores
-from crbench.evaluation.task import Counts, Engine, Inputs, Task
+from crbench.evaluation.task import LEAST_MEMORY, MEMORY, PRECISIONS, Counts, Engine, Inputs, Settings, Task
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from crbench.interfaces import Metric
 
-__all__ = ["ENGINES", "Evaluation", "Outcomes", "Scores", "evaluate"]
+__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate"]
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "reference": "crbench.evaluation.reference:ReferenceEngine",
-        "torch": "crbench.evaluation.torch_engine:TorchEngine",
+        "torch": "crbench.evaluation.tiled:TorchEngine",
     }
 )
 """Engines by name, imported at first use."""
@@ -46,6 +44,8 @@ def evaluate(
     engine: str = "auto",
     stream: str = "evaluate",
     metric: Metric | None = None,
+    precision: str = "auto",
+    memory_budget: int = MEMORY,
 ) -> Evaluation:
     """Score query features against gallery features.
 
@@ -61,17 +61,22 @@ def evaluate(
         query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
             `crbench.arrays.features_from_arrays`. Where a tensor is on a CUDA device, both are brought there.
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
-        engine: ``reference`` (slow, the definition), ``torch``, or ``auto`` to choose.
+        engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.draws`); same name, same draws.
         metric: distances f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
             as they are, so normalising is its own affair.
+        precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
+            float64, so scores do not depend on it.
+        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. Tables of a few bytes
+            per row are not counted.
 
     Returns:
         Scores over all queries that have a positive, per rate too, and the outcome of each query.
 
     Raises:
         EvaluationError: empty, integer, non-finite or zero features, lengths that differ, pids or dims out of range, an
-            unknown distance or engine, a metric of the wrong shape, no query with a positive.
+            unknown distance, engine or precision, a memory budget below 1 MiB, a metric of
+            the wrong shape, no query with a positive.
 
     Example:
         >>> from crbench.arrays import features_from_arrays
@@ -85,57 +90,74 @@ def evaluate(
     name = "torch" if engine == "auto" else engine
     if name not in ENGINES:
         raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
+    settings = _settings(precision, memory_budget)
     inputs = checked(query, gallery, protocol, metric)
     task = shots.matches(query.rows, gallery.rows, protocol)
-    answers = _Answers(_load(name)(inputs))
-    outcomes = attrs.evolve(
-        _outcomes(answers, task, inputs, protocol, stream), unmatched_count=protocol.unmatched == "zero"
-    )
+    counter = _load(name)(inputs, settings)
+    outcomes, ambiguous = _outcomes(counter, task, inputs, protocol, stream)
+    outcomes = attrs.evolve(outcomes, unmatched_count=protocol.unmatched == "zero")
     by_rate = {
         domain.rate: outcomes.scores(mask) for domain, mask in query.rows.domains() if np.any(outcomes.counted & mask)
     }
     return Evaluation(
-        scores=outcomes.scores(), by_rate=by_rate, outcomes=outcomes, engine=name, ambiguous=answers.ambiguous
+        scores=outcomes.scores(),
+        by_rate=by_rate,
+        outcomes=outcomes,
+        engine=name,
+        precision=counter.precision,
+        ambiguous=ambiguous,
     )
 
 
-class _Answers:
-    """An engine that keeps account of its ambiguous comparisons."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.ambiguous = 0
-
-    def count(self, task: Task) -> Iterator[Counts]:
-        for counts in self._engine.count(task):
-            self.ambiguous += counts.ambiguous
-            yield counts
+def _settings(precision: str, memory: int) -> Settings:
+    if precision not in ("auto", *PRECISIONS):
+        raise EvaluationError(f"unknown precision {precision!r}; known: auto, {', '.join(PRECISIONS)}")
+    if memory < LEAST_MEMORY:
+        raise EvaluationError(f"a memory budget of {memory} bytes is too small; expected {LEAST_MEMORY} or more")
+    return Settings(precision=precision, memory=memory)
 
 
-def _outcomes(answers: _Answers, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> Outcomes:
+class _Part(Protocol):
+    """What is made of the answers to one task."""
+
+    task: Task
+
+    def add(self, counts: Counts) -> None: ...
+
+
+def _ask(engine: Engine, parts: Sequence[_Part]) -> int:
+    """Hand each answer to its part; how many comparisons were ambiguous."""
+    ambiguous = 0
+    for counts in engine.count([part.task for part in parts]):
+        parts[counts.task].add(counts)
+        ambiguous += counts.ambiguous
+    return ambiguous
+
+
+def _outcomes(engine: Engine, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> tuple[Outcomes, int]:
+    """The outcomes, and how many comparisons were ambiguous."""
     ranks = max(protocol.ranks)
+    full = rank.MultiShot(task, ranks, ap=protocol.ap)
     if protocol.multi_shot:
-        return rank.multi_shot(task, answers.count(task), ranks, ap=protocol.ap)
-    outcomes = _single_shot(answers, task, inputs, protocol, stream)
-    if protocol.ap_gallery == "drawn":
-        return outcomes
-    full = rank.multi_shot(task, answers.count(task), ranks, ap=protocol.ap)
-    return attrs.evolve(outcomes, ap=full.ap, inp=full.inp)
-
-
-def _single_shot(answers: _Answers, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> Outcomes:
-    ranks = max(protocol.ranks)
-    query, gallery = inputs.query.rows, inputs.gallery.rows
-    who = shots.identities(task, query, gallery)
+        ambiguous = _ask(engine, [full])
+        return full.outcomes(), ambiguous
+    extra = [] if protocol.ap_gallery == "drawn" else [full]
+    who = shots.identities(task, inputs.query.rows, inputs.gallery.rows)
     if protocol.shot == "single:exact":
-        task = shots.by_identity(task, who)
-        return rank.single_shot(task, answers.count(task), ranks, sizes=who.sizes)
-    cmc = np.zeros((len(query), ranks))
-    draws = int(protocol.shot.removeprefix("single:mc:"))
-    for number in range(draws):
-        drawn = shots.draw(task, who, gallery, f"{stream}|draw {number}")
-        cmc += rank.multi_shot(drawn, answers.count(drawn), ranks, ap=protocol.ap).cmc
-    return Outcomes(cmc=cmc / draws, ap=None, inp=None, valid=task.sizes > 0)
+        exact = rank.SingleShot(shots.by_identity(task, who), ranks, sizes=who.sizes)
+        ambiguous = _ask(engine, [exact, *extra])
+        outcomes = exact.outcomes()
+    else:
+        draws = int(protocol.shot.removeprefix("single:mc:"))
+        names = [f"{stream}|draw {number}" for number in range(draws)]
+        within = np.zeros((len(task.sizes), ranks), dtype=np.int64)
+        drawn = [rank.Draws(shots.draw(task, who, inputs.gallery.rows, name), within) for name in names]
+        ambiguous = _ask(engine, [*drawn, *extra])
+        cmc = np.where((task.sizes > 0)[:, None], within / draws, np.nan)
+        outcomes = Outcomes(cmc=cmc, ap=None, inp=None, valid=task.sizes > 0)
+    if extra:
+        outcomes = attrs.evolve(outcomes, ap=full.outcomes().ap, inp=full.outcomes().inp)
+    return outcomes, ambiguous
 
 
 def _load(name: str) -> type[Engine]:

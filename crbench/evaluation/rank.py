@@ -7,7 +7,6 @@ bits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +21,40 @@ _CHUNK = 1 << 12
 """Positives whose rank distributions are computed in one go."""
 
 
-def multi_shot(task: Task, answers: Iterable[Counts], ranks: int, *, ap: str) -> Outcomes:
-    """Outcomes with all gallery images.
+class MultiShot:
+    """Collects the outcomes of a task with all its gallery images.
 
     The i-th nearest of P positives has ``rank_i = i +`` negatives ahead of it. CMC at k is 1 if ``rank_1 <= k``; INP is
     ``P / rank_P`` (Ye et al., TPAMI 2021); for AP see `average_precision`.
-
-    Args:
-        ap: the AP rule.
     """
-    count = len(task.sizes)
-    cmc = np.full((count, ranks), np.nan)
-    precision, penalty = np.full(count, np.nan), np.full(count, np.nan)
-    for query, ahead in _by_query(task, ((answer.queries, answer.ahead[:, 0]) for answer in answers)):
-        # a nearer positive never has more negatives ahead of it
-        hits = np.sort(ahead) + np.arange(1, len(ahead) + 1)
-        cmc[query] = hits[0] <= np.arange(1, ranks + 1)
-        precision[query] = average_precision(hits, ap)
-        penalty[query] = len(hits) / hits[-1]
-    return Outcomes(cmc=cmc, ap=precision, inp=penalty, valid=task.sizes > 0)
+
+    def __init__(self, task: Task, ranks: int, *, ap: str) -> None:
+        """Args: the task, the length of the CMC curve, and the AP rule."""
+        self.task = task
+        self._ap = ap
+        count = len(task.sizes)
+        self._cmc = np.full((count, ranks), np.nan)
+        self._precision, self._penalty = np.full(count, np.nan), np.full(count, np.nan)
+
+    def add(self, counts: Counts) -> None:
+        """Take the answer for some queries."""
+        sizes = self.task.sizes[counts.queries]
+        ends = np.cumsum(sizes)
+        first = ends - sizes
+        order = np.lexsort((counts.ahead[:, 0], np.repeat(np.arange(len(sizes)), sizes)))
+        place = np.arange(1, len(order) + 1) - np.repeat(first, sizes)
+        hits = counts.ahead[order, 0] + place  # a nearer positive never has more negatives ahead of it
+        self._cmc[counts.queries] = hits[first][:, None] <= np.arange(1, self._cmc.shape[1] + 1)
+        self._penalty[counts.queries] = sizes / hits[ends - 1]
+        precisions = _precisions(hits, place, self._ap).tolist()
+        self._precision[counts.queries] = [
+            math.fsum(precisions[start:end]) / (end - start)
+            for start, end in zip(first.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def outcomes(self) -> Outcomes:
+        """The outcomes, once every query with positives was added."""
+        return Outcomes(cmc=self._cmc, ap=self._precision, inp=self._penalty, valid=self.task.sizes > 0)
 
 
 def average_precision(hits: NDArray[np.int64], rule: str) -> float:
@@ -58,30 +72,58 @@ def average_precision(hits: NDArray[np.int64], rule: str) -> float:
         >>> round(average_precision(np.array([1, 4]), "trapezoid"), 4)
         0.7083
     """
-    found = np.arange(1, len(hits) + 1)
-    precision = found / hits
+    return math.fsum(_precisions(hits, np.arange(1, len(hits) + 1), rule).tolist()) / len(hits)
+
+
+def _precisions(hits: NDArray[np.integer], found: NDArray[np.integer], rule: str) -> NDArray[np.float64]:
+    """f64[n], what each positive adds to the AP: its rank, and how many positives it completes."""
+    precision: NDArray[np.float64] = found / hits
     if rule == "trapezoid":
         before = np.divide(found - 1, hits - 1, out=np.ones(len(hits)), where=hits > 1)
         precision = (before + precision) / 2
-    return math.fsum(precision.tolist()) / len(hits)
+    return precision
 
 
-def single_shot(task: Task, answers: Iterable[Counts], ranks: int, *, sizes: NDArray[np.intp]) -> Outcomes:
-    """Expected outcomes when each identity shows one of its valid images, drawn uniformly and independently.
+class SingleShot:
+    """Collects expected outcomes when each identity shows one of its valid images, drawn uniformly and independently.
 
     For a positive, the image of another identity j is ahead with probability p_j, the share of j's images that are.
     Its rank is 1 plus a sum of independent Bernoulli(p_j), so CMC at k is a Poisson-binomial probability; the query's
     outcome is the mean over its positives, each of which is drawn with equal probability.
-
-    Args:
-        sizes: intp[width], images per identity; column 0 holds all identities of one image.
     """
-    cmc = np.full((len(task.sizes), ranks), np.nan)
-    curves = ((answer.queries, placed_within(answer.ahead, sizes, ranks)) for answer in answers)
-    for query, mine in _by_query(task, curves):
-        # sorted, so that the sum does not depend on the order of the gallery
-        cmc[query] = np.sort(mine, axis=0).sum(axis=0) / len(mine)
-    return Outcomes(cmc=cmc, ap=None, inp=None, valid=task.sizes > 0)
+
+    def __init__(self, task: Task, ranks: int, *, sizes: NDArray[np.intp]) -> None:
+        """Args: the task, the length of the CMC curve, and intp[width], images per identity; column 0 holds all
+        identities of one image.
+        """
+        self.task = task
+        self._sizes = sizes
+        self._cmc = np.full((len(task.sizes), ranks), np.nan)
+
+    def add(self, counts: Counts) -> None:
+        """Take the answer for some queries."""
+        curves = placed_within(counts.ahead, self._sizes, self._cmc.shape[1])
+        ends = np.cumsum(self.task.sizes[counts.queries])
+        for query, mine in zip(counts.queries.tolist(), np.split(curves, ends[:-1]), strict=True):
+            # sorted, so that the sum does not depend on the order of the gallery
+            self._cmc[query] = np.sort(mine, axis=0).sum(axis=0) / len(mine)
+
+    def outcomes(self) -> Outcomes:
+        """The outcomes, once every query with positives was added."""
+        return Outcomes(cmc=self._cmc, ap=None, inp=None, valid=self.task.sizes > 0)
+
+
+class Draws:
+    """Collects the CMC of one single-shot draw: the one positive of a query is in place 1 + negatives ahead of it."""
+
+    def __init__(self, task: Task, places: NDArray[np.int64]) -> None:
+        """Args: the task, and i64[q, ranks], to which it is added how often a query is placed within each rank."""
+        self.task = task
+        self._within = places
+
+    def add(self, counts: Counts) -> None:
+        """Take the answer for some queries."""
+        self._within[counts.queries] += counts.ahead <= np.arange(self._within.shape[1])
 
 
 def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: int) -> NDArray[np.float64]:
@@ -89,7 +131,7 @@ def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: in
 
     Args:
         ahead: integers [p, width], images ahead, per identity.
-        sizes: intp[width], see `single_shot`.
+        sizes: intp[width], see `SingleShot`.
 
     Example:
         >>> placed_within(np.array([[1, 1, 2]]), np.array([7, 2, 2]), 4).tolist()  # two surely ahead, perhaps a third
@@ -124,12 +166,3 @@ def _poisson_binomial(chances: NDArray[np.float64], sure: NDArray[np.int64], ran
             alive = mass.sum(axis=0) > _NEGLIGIBLE
     within: NDArray[np.float64] = np.minimum(np.cumsum(mass, axis=0), 1.0).T
     return within
-
-
-def _by_query(
-    task: Task, answers: Iterable[tuple[NDArray[np.intp], NDArray[np.generic]]]
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
-    """Each query that has positives, with its own rows of the answers."""
-    for queries, rows in answers:
-        ends = np.cumsum(task.sizes[queries])
-        yield from zip(queries.tolist(), np.split(rows, ends[:-1]), strict=True)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
 from crbench.evaluation.distance import distances, unit
-from crbench.evaluation.task import Counts, Inputs, Task
+from crbench.evaluation.task import Counts, Inputs, Settings, Task
 
 
 class ReferenceEngine:
     """Every other engine gives the integers of this one."""
 
-    def __init__(self, inputs: Inputs) -> None:
+    precision = "float64"
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
         self._inputs = inputs
         self._query = inputs.query.x.cpu().numpy().astype(np.float64)
         self._gallery = inputs.gallery.x.cpu().numpy().astype(np.float64)
 
-    def count(self, task: Task) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
         for query, row in self._rows():
-            positives = task.positives[task.starts[query] : task.starts[query + 1]]
-            if len(positives):
-                ahead = [self._ahead(task, query, row, positive) for positive in positives]
-                yield Counts(queries=np.array([query]), ahead=np.array(ahead))
+            for number, task in enumerate(tasks):
+                positives = task.positives[task.starts[query] : task.starts[query + 1]]
+                if len(positives):
+                    ahead = [self._ahead(task, query, row, positive) for positive in positives]
+                    yield Counts(task=number, queries=np.array([query]), ahead=np.array(ahead))
 
     def _rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Each query with its distances to the whole gallery."""

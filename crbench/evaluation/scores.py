@@ -101,14 +101,16 @@ class Evaluation:
         by_rate: over the queries of each down-sampling rate, lowest first; rates of which no query counts are left out.
         outcomes: per query.
         engine: what computed it.
-        ambiguous: pairs of a query and a gallery item that were too close to a positive for the fast precision, so that
-            the float64 definition decided; 0 where it decides everything. It depends on the engine, the scores do not.
+        precision: of its products; finer than asked for where too much was ambiguous.
+        ambiguous: pairs of a query and a gallery item that were too close to a positive for that precision, so that
+            float64 decided; 0 where it decides everything. It depends on engine and precision, the scores do not.
     """
 
     scores: Scores
     by_rate: Mapping[float, Scores]
     outcomes: Outcomes
     engine: str
+    precision: str
     ambiguous: int
 
 

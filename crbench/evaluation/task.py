@@ -7,7 +7,7 @@ parts of the gallery add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -18,6 +18,15 @@ from crbench.records import Features
 
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
+
+
+PRECISIONS = ("fp32", "tf32", "bf16x3", "bf16", "int8")
+"""Arithmetic of the products; all give the same scores."""
+
+MEMORY = 128 << 20
+"""Bytes that an engine uses beside the features, unless told otherwise."""
+
+LEAST_MEMORY = 1 << 20
 
 
 @attrs.frozen(eq=False)
@@ -73,23 +82,47 @@ class Counts:
     """An engine's answer for some queries.
 
     Attributes:
+        task: number of the task that is answered.
         queries: intp[b], query rows.
         ahead: integers [p, width] in NumPy, for the positives of these queries in order: candidates ahead, per column.
-        ambiguous: query-item pairs decided by the float64 definition instead of a faster product.
+        ambiguous: query-item pairs decided in float64 instead of by a faster product.
     """
 
+    task: int
     queries: NDArray[np.intp]
     ahead: NDArray[np.integer]
     ambiguous: int = 0
 
 
+@attrs.frozen
+class Settings:
+    """How an engine works; no score depends on it.
+
+    Attributes:
+        precision: of the products, one of `PRECISIONS`; ``auto`` = the engine's choice.
+        memory: bytes to use beside the features.
+    """
+
+    precision: str = "auto"
+    memory: int = MEMORY
+
+
 class Engine(Protocol):
-    """Counts what is ahead of positives; built once per evaluation from `Inputs`, asked once per task."""
+    """Counts what is ahead of positives; built once per evaluation from `Inputs`.
 
-    def __init__(self, inputs: Inputs) -> None: ...
+    Attributes:
+        precision: of the products; the one in use at the end, as an engine may turn to a finer one.
+    """
 
-    def count(self, task: Task) -> Iterator[Counts]:
-        """Answers that together cover each query with positives exactly once, in any order."""
+    precision: str
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None: ...
+
+    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+        """Answers that together cover, for each task, each query with positives exactly once, in any order.
+
+        Distances are computed once for all tasks.
+        """
 
 
 def slots(task: Task, queries: NDArray[np.intp]) -> NDArray[np.intp]:

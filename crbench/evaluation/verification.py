@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from crbench.errors import EvaluationError
 from crbench.evaluation.checks import checked
 from crbench.evaluation.shots import matches
+from crbench.evaluation.sides import Side, exact_distances
 from crbench.evaluation.task import Inputs, Task
-from crbench.evaluation.torch_tile import Side, exact_distances
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
 

@@ -14,10 +14,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from crbench.arrays import features_from_arrays
-from crbench.evaluation import evaluate, metrics, torch_engine, torch_tile
+from crbench.evaluation import PRECISIONS, blocks, counters, evaluate, metrics, products, sides, tiled
 from crbench.protocols import EvalProtocol
 
 MULTI = EvalProtocol(shot="multi")
+
+WAYS = [{"engine": "torch", "precision": precision} for precision in PRECISIONS]
+"""Each must give what the reference engine gives."""
 
 
 def run(case, **options):
@@ -39,20 +42,25 @@ def taken(feats, order):
 
 @settings(max_examples=200, deadline=None)
 @given(cases())
-def test_torch_equals_reference(case):
-    assert_same(run(case, engine="torch"), run(case, engine="reference"))
+def test_every_engine_equals_the_reference(case):
+    expected = run(case, engine="reference")
+    for way in WAYS:
+        assert_same(run(case, **way), expected)
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), st.integers(1, 5), st.integers(1, 7), st.sampled_from([1, 30]))
-def test_block_sizes_do_not_matter(case, queries, items, counts):
-    whole = run(case, engine="torch")
+@given(cases(), st.sampled_from(WAYS), st.integers(1, 5), st.integers(1, 7), st.sampled_from([1, 30]))
+def test_block_sizes_do_not_matter(case, way, queries, items, counts):
+    whole = run(case)
     with (
-        mock.patch.multiple(torch_engine, QUERIES=queries, ITEMS=items, WORK=queries, COUNTS=counts),
-        mock.patch.object(torch_tile, "_CHUNK", 3),
+        mock.patch.object(blocks.Sizes, "within", return_value=blocks.Sizes(queries, items, counts)),
+        mock.patch.object(counters, "WORK", queries),
+        mock.patch.object(tiled, "WORK", queries),
+        mock.patch.object(counters, "_CHUNK", 3),
+        mock.patch.object(sides, "_CHUNK", 3),
         mock.patch.object(metrics, "_BLOCK", 3),
     ):
-        assert_same(run(case, engine="torch"), whole)
+        assert_same(run(case, **way), whole)
 
 
 @settings(max_examples=60, deadline=None)
@@ -225,9 +233,11 @@ def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
     for scale in (1e-42, 1e-20, 1.0, 1e18, 1e35):
         query, gallery = (features_from_arrays(x * scale, pids) for _ in range(2))
         protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
-        found = evaluate(query, gallery, protocol, engine="torch")
-        assert_same(found, evaluate(query, gallery, protocol, engine="reference"))
-        assert found.ambiguous > 0
+        expected = evaluate(query, gallery, protocol, engine="reference")
+        for way in WAYS:
+            found = evaluate(query, gallery, protocol, **way)
+            assert_same(found, expected)
+            assert found.ambiguous > 0
 
 
 def test_fast_precisions_of_the_process_do_not_reach_the_scores():
@@ -246,7 +256,7 @@ def test_fast_products_are_switched_off_and_on_again():
     try:
         torch.set_float32_matmul_precision("medium")
         assert legacy or matmul.fp32_precision == "tf32"
-        with torch_tile.ieee_float32():
+        with products.matmul_precision("ieee"):
             assert torch.get_float32_matmul_precision() == "highest" if legacy else matmul.fp32_precision == "ieee"
         assert torch.get_float32_matmul_precision() == "medium"
         assert legacy or matmul.fp32_precision == "tf32"

@@ -15,6 +15,7 @@ from crbench.evaluation import verification as room
 from crbench.evaluation.checks import checked
 from crbench.evaluation.conventions import own_protocol
 from crbench.evaluation.reference import ReferenceEngine
+from crbench.evaluation.task import Settings
 from crbench.evaluation.verification import verification
 
 FPRS = [0.0, 0.01, 0.1, 0.25, 0.5, 0.99]
@@ -22,7 +23,7 @@ FPRS = [0.0, 0.01, 0.1, 0.25, 0.5, 0.99]
 
 def by_trying_all_thresholds(case, fpr):
     """TPR from all pairs at once, with the distances of the reference engine."""
-    rows = dict(ReferenceEngine(checked(case.query, case.gallery, case.protocol, None))._rows())
+    rows = dict(ReferenceEngine(checked(case.query, case.gallery, case.protocol, None), Settings())._rows())
     query, gallery = case.query.rows, case.gallery.rows
     true, false = [], []
     for i, distances in rows.items():

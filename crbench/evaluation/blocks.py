@@ -1,0 +1,84 @@
+"""How a tiled engine cuts its work: blocks of queries and tiles of gallery items that fit into a memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.evaluation.task import Inputs, Task
+
+QUERIES = 1024
+"""Most queries per block; smaller ones are slower, as a product packs the gallery anew for each."""
+
+ITEMS = 4096
+"""Most gallery items per tile."""
+
+_LEAST_QUERIES = 16
+_TILE_BYTES = 16
+"""Per score of a tile: two products and what is made of them."""
+
+_COUNT_BYTES = 64
+"""Per positive of a block and column: bounds, distances, counts."""
+
+_DENSE = 0.75
+"""A range of rows of which that share is wanted is taken as it is: the others are masked, and nothing is copied."""
+
+
+@attrs.frozen
+class Sizes:
+    """Most queries and items of a tile, and most counts of a block of queries."""
+
+    queries: int
+    items: int
+    counts: int
+
+    @classmethod
+    def within(cls, memory: int, columns: int) -> Sizes:
+        """Sizes that fit: a quarter of the memory for counts, half for tiles with a copy of their rows.
+
+        Example:
+            >>> Sizes.within(128 << 20, 512)
+            Sizes(queries=1024, items=3527, counts=524288)
+        """
+        room, row = memory // 2, 4 * columns
+        queries = min(QUERIES, max(_LEAST_QUERIES, room // 4 // row))
+        items = max(1, (room - queries * row) // (row + _TILE_BYTES * queries))
+        return cls(queries=queries, items=min(ITEMS, items), counts=max(1, memory // 4 // _COUNT_BYTES))
+
+
+def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
+    """Queries that have positives in any task, in blocks of equal dims and of a bounded number of counts."""
+    counts = np.sum([task.sizes * task.width for task in tasks], axis=0)
+    order = np.argsort(dims, kind="stable")
+    order = order[counts[order] > 0]
+    for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):
+        upto = np.cumsum(counts[same])
+        start = 0
+        while start < len(same):
+            before = upto[start - 1] if start else 0
+            stop = min(start + sizes.queries, int(np.searchsorted(upto, before + sizes.counts, side="right")))
+            stop = max(stop, start + 1)
+            yield same[start:stop]
+            start = stop
+
+
+def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[NDArray[np.intp]]:
+    """Gallery rows that are a candidate of any task, and perhaps a few between them, in tiles of equal dims."""
+    wanted = np.zeros(len(inputs.gallery), dtype=np.bool_)
+    for task in tasks:
+        wanted[task.candidates] = True
+    rows = np.flatnonzero(wanted)
+    if len(rows) == 0:
+        return
+    if len(rows) >= _DENSE * (rows[-1] + 1 - rows[0]):
+        rows = np.arange(rows[0], rows[-1] + 1)
+    dims = inputs.gallery_dims[rows]
+    if (dims != dims[0]).any():
+        order = np.argsort(dims, kind="stable")
+        rows, dims = rows[order], dims[order]
+    for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
+        for start in range(0, len(same), items):
+            yield same[start : start + items]

@@ -1,0 +1,174 @@
+"""Matrix products in several precisions, and by how much each may be wrong.
+
+A row x is written as ``scale * (hi + lo) + rest``, and a product leaves out ``lo . lo`` and all that meets a rest:
+
+==========  ======================================  ===========================  =======================
+precision   hi (and lo)                             norm of rest                 accumulation
+==========  ======================================  ===========================  =======================
+``fp32``    x                                       0                            float32, IEEE
+``tf32``    x, of which hardware keeps 11 bits      at most ``2**-10 |x|``       float32
+``bf16``    x rounded to 8 bits                     at most ``2**-8 |x|``        float32
+``bf16x3``  x and its remainder, 8 bits each        at most ``2**-16 |x|``       float32
+``int8``    two digits of 8 bits to the base 254    ``sqrt(n) / 2`` last digits  int32, exact
+==========  ======================================  ===========================  =======================
+
+Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of columns, a and b two rows.
+
+1. For the parts that are multiplied, the Cauchy-Schwarz inequality gives
+   ``abs(a.b - computed) <= |rest_a| (|b| + |rest_b|) + |a| |rest_b| + |lo_a| |lo_b| + accumulation``.
+2. A float32 sum of k products, in whatever order the library sums and with or without fused multiply-add, errs by at
+   most ``g(k) |a| |b|`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), where k = n, or 3 n for
+   three products that are added up. Products of 8 or 11 bits are exact in float32. Sums of int8 products are exact:
+   127**2 n < 2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for the factors that
+   turn a product into a score.
+3. What remains is absolute: underflow in float32, flushed to zero or not. Norms are between 2**-40 and 2**40, or rows
+   are multiplied by a power of two first, so with norms brought to 1 it is far under 2**-40, the slack of a tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+import torch
+
+ROUNDOFF = 2.0**-24
+BASE = 254.0
+INT8_COLUMNS = 1 << 16
+"""Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
+
+_TAME = 2.0**40
+_LEFT_OUT = {"fp32": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
+_BF16_LOW = 2.0**-8 * (1 + 2.0**-8)
+
+FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
+"""What to turn to when a precision leaves too much in doubt."""
+
+
+@attrs.frozen(eq=False)
+class Operand:
+    """Rows, ready to be multiplied; the row x is ``scale * (hi + lo) + rest``.
+
+    Attributes:
+        hi: [n, D] f32, or i8.
+        lo: [n, D] bf16 values as f32, or i8 in units of ``1 / BASE``; None = 0.
+        scale: f64[n].
+        norms, rest, low: f64[n], norms of x, of the rest and of ``scale * lo``; bounds for the latter two.
+    """
+
+    hi: torch.Tensor
+    lo: torch.Tensor | None
+    scale: torch.Tensor
+    norms: torch.Tensor
+    rest: torch.Tensor
+    low: torch.Tensor
+
+
+def operand(x: torch.Tensor, norms: torch.Tensor, precision: str, scale: float | None) -> Operand:
+    """Rows f32[n, D] of given norms f64[n] for a product.
+
+    Args:
+        scale: a power of two by which all rows may be divided, if they must; None = each row by its own.
+    """
+    zero = torch.zeros_like(norms)
+    if precision == "int8":
+        return _digits(x, norms)
+    scales = _powers(norms, scale)
+    if scales is None:
+        scales = torch.ones_like(norms)
+    else:
+        x = (x.double() / scales[:, None]).float()
+    rest = norms * _LEFT_OUT[precision]
+    if precision in ("fp32", "tf32"):
+        return Operand(hi=x, lo=None, scale=scales, norms=norms, rest=rest, low=zero)
+    hi = x.bfloat16().float()
+    if precision == "bf16":
+        return Operand(hi=hi, lo=None, scale=scales, norms=norms, rest=rest, low=zero)
+    return Operand(hi=hi, lo=(x - hi).bfloat16().float(), scale=scales, norms=norms, rest=rest, low=norms * _BF16_LOW)
+
+
+def product(a: Operand, b: Operand, precision: str) -> torch.Tensor:
+    """f32[n, m], the inner products of the rows as far as the precision gives them, over both scales."""
+    if precision == "int8":
+        return _int8_product(a, b)
+    with _arithmetic(precision, a.hi.device), torch.autocast(a.hi.device.type, enabled=False):
+        found = a.hi @ b.hi.T
+        if a.lo is not None and b.lo is not None:
+            found.addmm_(a.hi, b.lo.T)
+            found.addmm_(a.lo, b.hi.T)
+    return found
+
+
+def accumulated(columns: int, precision: str) -> float:
+    """The share of ``|a| |b|`` by which summation may be wrong, with the roundings that make a score of a product."""
+    terms = {"int8": 4, "bf16x3": 3 * columns}.get(precision, columns)
+    roundings = (terms + 6) * ROUNDOFF
+    return roundings / (1 - roundings)
+
+
+def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
+    """f64[n], powers of two to divide rows by; None where norms are moderate."""
+    if scale is not None:
+        return None if 1 / _TAME < scale < _TAME else torch.full_like(norms, scale)
+    if bool(((norms > 1 / _TAME) & (norms < _TAME)).all()):
+        return None
+    return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
+
+
+def _digits(x: torch.Tensor, norms: torch.Tensor) -> Operand:
+    """Rows as two digits of 8 bits each."""
+    last = x.abs().amax(dim=1).double() / 127
+    last[last == 0] = 1.0
+    scaled = x.double() / last[:, None]
+    high = scaled.round()
+    low = ((scaled - high) * BASE).round()
+    return Operand(
+        hi=high.to(torch.int8),
+        lo=low.to(torch.int8),
+        scale=last,
+        norms=norms,
+        rest=last * (0.5 * (1 + 2.0**-20) * x.shape[1] ** 0.5 / BASE),
+        low=torch.linalg.vector_norm(low, dim=1) * last / BASE,
+    )
+
+
+def _int8_product(a: Operand, b: Operand) -> torch.Tensor:
+    found = torch._int_mm(a.hi, b.hi.T).float()
+    if a.lo is not None and b.lo is not None:
+        cross = torch._int_mm(a.hi, b.lo.T)
+        cross += torch._int_mm(a.lo, b.hi.T)
+        found.add_(cross, alpha=1 / BASE)
+    return found
+
+
+@contextmanager
+def _arithmetic(precision: str, device: torch.device) -> Iterator[None]:
+    if precision == "tf32" and device.type == "cuda":
+        with matmul_precision("tf32"):
+            yield
+    else:
+        with matmul_precision("ieee"):
+            yield
+
+
+@contextmanager
+def matmul_precision(wanted: str) -> Iterator[None]:
+    """Matrix products of float32 with (``tf32``) or without (``ieee``) TF32, whatever the process has chosen."""
+    if not hasattr(torch.backends.mkldnn, "matmul"):  # torch < 2.9
+        chosen = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest" if wanted == "ieee" else "high")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(chosen)
+        return
+    backends = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul
+    precisions = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = wanted if backend is torch.backends.cuda.matmul else "ieee"
+        yield
+    finally:
+        for backend, precision in zip(backends, precisions, strict=True):
+            backend.fp32_precision = precision

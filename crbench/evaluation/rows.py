@@ -1,0 +1,261 @@
+"""A block of queries: distances of its positives, tiles of scores, and bounds that hold.
+
+Distances are known at three levels, and only what one level leaves in doubt goes on to the next:
+
+1. Tiles: a fast product (`crbench.evaluation.products`) gives the score of each item. The score is the cosine where
+   rows are normalised, and ``z = (a.b - |b|**2 / 2) / c**2`` otherwise, c being a power of two that brings all norms
+   below 1: the squared distance is ``|a|**2 - 2 z c**2``.
+2. Pairs: inner products in float64 in any order, each wrong by at most ``n 2**-53 |a| |b|``. Where rows are normalised,
+   minus the cosine (or 2 minus twice the cosine) differs from the definition by less than ``4 (n + 32) 2**-53``.
+   Otherwise ``|a|**2 + |b|**2 - 2 a.b`` does by less than ``(n + 32) 2**-53 (|a| + |b|)**2``. The definition's own
+   roundings, at most 20 levels of a tree sum, are within the 32.
+3. The definition, `crbench.evaluation.distance`.
+
+A score differs from that of the true distance by at most the band: with norms in units of c, or 1 if normalised, M the
+largest norm of a tile's items and g as in `products`, that is ``g |a| M`` for the product, ``g M**2`` for
+``|b|**2 / 2`` and the difference, the rests' share, and 2**-40 plus four times the error of level 2 for all that
+happens in float64. So an item whose score is above ``T + band`` is surely nearer than a positive of score T, and one
+below ``T - band`` surely farther; both bounds are rounded outwards to float32.
+"""
+
+from __future__ import annotations
+
+import attrs
+import torch
+
+from crbench.evaluation.counters import Counter
+from crbench.evaluation.products import Operand, accumulated, operand, product
+from crbench.evaluation.sides import Side, exact_distances
+from crbench.records import Features
+
+_SLACK = 2.0**-40
+
+
+@attrs.frozen(eq=False)
+class Items:
+    """Gallery items of one tile: a slice or rows i64[g], of which `dims` columns count."""
+
+    index: slice | torch.Tensor
+    dims: int
+
+
+@attrs.frozen(eq=False)
+class Scored:
+    """Products of a tile with what makes scores of them (see `crbench.evaluation.counters.Tile`), and how wrong.
+
+    Attributes:
+        cut: columns compared.
+        band: f64[b].
+    """
+
+    products: torch.Tensor
+    rows: torch.Tensor
+    factors: torch.Tensor
+    terms: torch.Tensor
+    cut: int
+    band: torch.Tensor
+
+
+@attrs.frozen(eq=False)
+class Near:
+    """Distances f64[m] that differ from the definition's by at most errors f64[m]."""
+
+    distances: torch.Tensor
+    errors: torch.Tensor
+
+
+class Lengths:
+    """Norms of rows, by the number of columns that count."""
+
+    def __init__(self, feats: Features, counter: Counter) -> None:
+        self.x: torch.Tensor = feats.x
+        self._counter = counter
+        self._known: dict[int, torch.Tensor] = {}
+
+    def at(self, cut: int) -> torch.Tensor:
+        """f64[n], norms of the first `cut` columns."""
+        if cut not in self._known:
+            rows = torch.arange(len(self.x), device=self.x.device)
+            x = self.x[:, :cut]
+            self._known[cut] = self._counter.dots(x, x, rows, rows).sqrt()
+        return self._known[cut]
+
+
+@attrs.frozen(eq=False)
+class Geometry:
+    """Both sides of an evaluation, and how they are compared.
+
+    Attributes:
+        query, gallery: rows of the definition.
+        query_norms, gallery_norms: their norms.
+        gallery_dims: i64[n].
+        dot: see `crbench.evaluation.distance.distances`.
+        scale: the power of two that brings all norms below 1, if rows are not normalised.
+        counter: gives inner products of pairs.
+    """
+
+    query: Side
+    gallery: Side
+    query_norms: Lengths
+    gallery_norms: Lengths
+    gallery_dims: torch.Tensor
+    dot: bool
+    scale: float
+    counter: Counter
+
+    def operand(self, lengths: Lengths, index: slice | torch.Tensor, cut: int, precision: str) -> Operand:
+        """Rows for a product."""
+        scale = None if self.query.unit else self.scale
+        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale)
+
+    def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+        """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
+        a, b = self.query_norms.at(cut)[rows], self.gallery_norms.at(cut)[items]
+        dots = self.counter.dots(self.query.x[:, :cut], self.gallery.x[:, :cut], rows, items)
+        roundings = (cut + 32) * 2.0**-53
+        if self.query.unit:
+            cosines = dots / (a * b)
+            return Near(-cosines if self.dot else 2 - 2 * cosines, torch.full_like(cosines, 4 * roundings))
+        return Near(a * a + b * b - 2 * dots, roundings * (a + b) ** 2)
+
+    def exact(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+        """f64[m], distances by the definition."""
+        return exact_distances(self.query, self.gallery, rows, items, cut=cut, dot=self.dot)
+
+
+@attrs.frozen(eq=False)
+class FeatureRows:
+    """A block of query rows, compared by their features.
+
+    Attributes:
+        index: a slice or rows i64[b].
+        rows: i64[b], the same.
+        dims: how many of their columns count.
+    """
+
+    geometry: Geometry
+    index: slice | torch.Tensor
+    rows: torch.Tensor
+    dims: int
+    _operands: dict[tuple[int, str], Operand] = attrs.field(factory=dict, init=False)
+
+    def near_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> Near:
+        """Distances of positives; owners i64[p] are places in the block."""
+        rows = self.rows[owners]
+        found = Near(*(torch.empty(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2)))
+        for cut, same in self._by_cut(positives):
+            near = self.geometry.near(rows[same], positives[same], cut)
+            found.distances[same], found.errors[same] = near.distances, near.errors
+        return found
+
+    def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
+        """f64[p], distances of positives by the definition."""
+        rows = self.rows[owners]
+        found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+        for cut, same in self._by_cut(positives):
+            found[same] = self.geometry.exact(rows[same], positives[same], cut)
+        return found
+
+    def near(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+        """Distances of pairs of the block and the gallery at level 2."""
+        return self.geometry.near(self.rows[owners], items, cut)
+
+    def exact(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+        """f64[m], distances of pairs of the block and the gallery by the definition."""
+        return self.geometry.exact(self.rows[owners], items, cut)
+
+    def score(self, items: Items, precision: str) -> Scored:
+        """The tile against some gallery items."""
+        geometry, cut = self.geometry, min(self.dims, items.dims)
+        if (cut, precision) not in self._operands:
+            self._operands[cut, precision] = geometry.operand(geometry.query_norms, self.index, cut, precision)
+        a = self._operands[cut, precision]
+        b = geometry.operand(geometry.gallery_norms, items.index, cut, precision)
+        a_unit, b_unit = (
+            part.norms if geometry.query.unit else torch.full_like(part.norms, geometry.scale) for part in (a, b)
+        )
+        terms = torch.zeros_like(b.norms) if geometry.query.unit else (b.norms / b_unit) ** 2 / -2
+        return Scored(
+            products=product(a, b, precision),
+            rows=(a.scale / a_unit).float(),
+            factors=(b.scale / b_unit).float(),
+            terms=terms.float(),
+            cut=cut,
+            band=self._band(a, b, a_unit, b_unit, precision),
+        )
+
+    def _band(self, a: Operand, b: Operand, a_unit: torch.Tensor, b_unit: torch.Tensor, precision: str) -> torch.Tensor:
+        """f64[b], by how much a score may differ from that of the true distance."""
+        cut, unit = a.hi.shape[1], self.geometry.query.unit
+        size, longest = a.norms / a_unit, (b.norms / b_unit).max()
+        rest, longest_rest = a.rest / a_unit, (b.rest / b_unit).max()
+        low, longest_low = a.low / a_unit, (b.low / b_unit).max()
+        summed = size * longest + (0 if unit else longest**2)
+        return (
+            accumulated(cut, precision) * summed * (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
+            + rest * (longest + longest_rest)
+            + size * longest_rest
+            + low * longest_low
+            + _SLACK
+            + 16 * (cut + 32) * 2.0**-53
+        )
+
+    def bounds(
+        self, scored: Scored, owners: torch.Tensor, distances: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
+        geometry = self.geometry
+        if geometry.query.unit:
+            targets = -distances if geometry.dot else 1 - distances / 2
+        else:
+            size = geometry.query_norms.at(scored.cut)[self.rows[owners]]
+            targets = (size**2 - distances) / 2 / geometry.scale**2
+        band = scored.band[owners]
+        return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
+
+    def _by_cut(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+        cuts = self.geometry.gallery_dims[positives].clamp(max=self.dims)
+        return [(cut, (cuts == cut).nonzero()[:, 0]) for cut in torch.unique(cuts).tolist()]
+
+
+@attrs.frozen(eq=False)
+class MetricRows:
+    """A block of query rows with their distances f32[b, n] by a metric, which are compared as they are."""
+
+    distances: torch.Tensor
+
+    def near_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> Near:
+        """Distances of positives."""
+        return self.near(owners, positives, 0)
+
+    def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
+        """f64[p], distances of positives."""
+        return self.exact(owners, positives, 0)
+
+    def near(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+        """Distances of pairs, without error."""
+        found = self.exact(owners, items, cut)
+        return Near(found, torch.zeros_like(found))
+
+    def exact(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+        """f64[m], distances of pairs."""
+        return self.distances[owners, items].double()
+
+    def score(self, items: Items, precision: str) -> Scored:
+        """The tile against some gallery items; only equal distances are in doubt."""
+        products = -self.distances[:, items.index]
+        ones = products.new_ones(max(products.shape))
+        rows, factors = ones[: products.shape[0]], ones[: products.shape[1]]
+        return Scored(products, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows))
+
+    def bounds(
+        self, scored: Scored, owners: torch.Tensor, distances: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """f32[p] each, the distances themselves."""
+        targets = -distances.float()
+        return targets, targets
+
+
+def _outwards(bounds: torch.Tensor, towards: float) -> torch.Tensor:
+    rounded = bounds.float()
+    return rounded.nextafter(torch.full_like(rounded, towards))

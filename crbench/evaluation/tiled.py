@@ -1,0 +1,334 @@
+"""The tiled engines: tiles of scores, and for each item the number of positives it is ahead of.
+
+Nothing is kept of a tile and the gallery is not sorted. Within a query, the positives are sorted instead: an item is
+ahead of the n farthest of them for some n, so it is enough to find n, and most items of a good ranking are behind all.
+Who compares scores with bounds is a matter of the counter (`crbench.evaluation.counters`); what is in doubt is decided
+here, in float64 (`crbench.evaluation.rows`). Memory beside the features is bounded: one tile, a copy of its rows at
+most, and the counts of one block of queries.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.evaluation import metrics
+from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
+from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.products import FINER, INT8_COLUMNS
+from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Near, Scored
+from crbench.evaluation.sides import Side
+from crbench.evaluation.task import Counts, Inputs, Settings, Task, slots
+
+if TYPE_CHECKING:
+    from crbench.interfaces import Metric
+
+TOO_MANY = 1 / 32
+"""Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
+
+_log = logging.getLogger(__name__)
+
+
+@attrs.frozen(eq=False)
+class _Asked:
+    """Some queries of a task and, query by query, their positives from the farthest to the nearest.
+
+    Attributes:
+        number: of the task.
+        queries: intp[b], of the block; those without positives in this task too.
+        owners: i64[p], which of the b queries.
+        positives: i64[p], gallery rows.
+        near: their distances.
+        order: i64[p], their places in the task's order.
+        first, leaps, width: see `crbench.evaluation.counters.Bounds`.
+    """
+
+    number: int
+    queries: NDArray[np.intp]
+    owners: torch.Tensor
+    positives: torch.Tensor
+    near: Near
+    order: torch.Tensor
+    first: torch.Tensor
+    leaps: torch.Tensor
+    width: int
+
+    def counts(self, task: Task, ambiguous: int) -> Counts:
+        """The answer, in the task's order."""
+        leaps = self.leaps.view(len(self.owners), -1)
+        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
+        found = torch.empty_like(leaps)
+        found[self.order] = upto[self.first[1:][self.owners] - 1] - upto + leaps
+        answered = self.queries[task.sizes[self.queries] > 0]
+        return Counts(task=self.number, queries=answered, ahead=found.cpu().numpy(), ambiguous=ambiguous)
+
+
+@attrs.frozen(eq=False)
+class _Part:
+    """A tile's items: rows i64[g], pids sorted, and for each task who is a candidate."""
+
+    items: Items
+    rows: torch.Tensor
+    pids: torch.Tensor
+    by_pid: torch.Tensor
+    candidates: tuple[Candidates, ...]
+
+
+class TiledEngine:
+    """Gives the integers of `ReferenceEngine`, whatever the counter and the precision."""
+
+    def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str) -> None:
+        self.precision = _usable(precision if settings.precision == "auto" else settings.precision, inputs)
+        self._inputs = inputs
+        self._counter = counter
+        self._device: torch.device = inputs.query.x.device
+        self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1])
+        self._query_pids, self._gallery_pids, self._gallery_dims = (
+            self._on_device(column)
+            for column in (inputs.query.rows.pids, inputs.gallery.rows.pids, inputs.gallery_dims)
+        )
+        self._geometry = None if inputs.metric else self._of_features()
+
+    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+        """See `crbench.evaluation.task.Engine`."""
+        for queries, rows in self._rows(tasks):
+            asked = self._asked(tasks, queries, rows)
+            ambiguous = [0] * len(asked)
+            for part in self._parts(tasks):
+                for place, doubts in self._compare(asked, rows, part):
+                    ambiguous[place] += doubts
+            for one, doubts in zip(asked, ambiguous, strict=True):
+                yield one.counts(tasks[one.number], 0 if self._inputs.metric else doubts)
+
+    def _of_features(self) -> Geometry:
+        inputs = self._inputs
+        query, gallery = (Lengths(feats, self._counter) for feats in (inputs.query, inputs.gallery))
+        scale = 1.0
+        if not inputs.unit:
+            longest = max(self._longest(query, inputs.query_dims), self._longest(gallery, inputs.gallery_dims))
+            scale = 2.0 ** math.frexp(longest)[1]
+        return Geometry(
+            query=Side(inputs.query, unit=inputs.unit),
+            gallery=Side(inputs.gallery, unit=inputs.unit),
+            query_norms=query,
+            gallery_norms=gallery,
+            gallery_dims=self._gallery_dims,
+            dot=inputs.dot,
+            scale=scale,
+            counter=self._counter,
+        )
+
+    def _longest(self, lengths: Lengths, dims: NDArray[np.int64]) -> float:
+        """The largest norm; nothing is looked at beyond dims."""
+        cuts = np.unique(dims).tolist()
+        return max(float(lengths.at(cut)[self._on_device(np.flatnonzero(dims == cut))].max()) for cut in cuts)
+
+    def _rows(self, tasks: Sequence[Task]) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
+        """Blocks of queries that have positives, and what compares them."""
+        if self._inputs.metric is not None:
+            yield from self._metric_rows(tasks, self._inputs.metric)
+        elif self._geometry is not None:
+            yield from self._feature_rows(tasks, self._geometry)
+
+    def _feature_rows(
+        self, tasks: Sequence[Task], geometry: Geometry
+    ) -> Iterator[tuple[NDArray[np.intp], FeatureRows]]:
+        for queries in query_blocks(tasks, self._inputs.query_dims, self._sizes):
+            dims = int(self._inputs.query_dims[queries[0]])
+            yield queries, FeatureRows(geometry, self._index(queries), self._on_device(queries), dims)
+
+    def _metric_rows(self, tasks: Sequence[Task], metric: Metric) -> Iterator[tuple[NDArray[np.intp], MetricRows]]:
+        sizes = np.sum([task.sizes for task in tasks], axis=0)
+        for queries, distances in metrics.blocks(self._inputs, metric):
+            answered = np.flatnonzero(sizes[queries])
+            if len(answered):
+                yield queries[answered], MetricRows(distances[self._on_device(answered)])
+
+    def _asked(self, tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows) -> list[_Asked]:
+        """The tasks' positives of some queries; distances of a positive of several tasks are computed once."""
+        found = [
+            (np.repeat(np.arange(len(queries)), task.sizes[queries]), task.positives[slots(task, queries)])
+            for task in tasks
+        ]
+        pairs = np.concatenate([owners * len(self._inputs.gallery) + items for owners, items in found])
+        places = np.arange(len(pairs))
+        if len(tasks) > 1:
+            pairs, places = np.unique(pairs, return_inverse=True)
+        owners, items = np.divmod(pairs, len(self._inputs.gallery))
+        near = rows.near_positives(self._on_device(owners), self._on_device(items))
+        ends = np.cumsum([len(owners) for owners, _ in found])
+        return [
+            self._sorted(number, task, queries, *found[number], near, self._on_device(mine))
+            for (number, task), mine in zip(enumerate(tasks), np.split(places, ends[:-1]), strict=True)
+            if len(mine)
+        ]
+
+    def _sorted(
+        self,
+        number: int,
+        task: Task,
+        queries: NDArray[np.intp],
+        owners: NDArray[np.intp],
+        positives: NDArray[np.intp],
+        near: Near,
+        places: torch.Tensor,
+    ) -> _Asked:
+        distances = near.distances[places]
+        mine = self._on_device(owners)
+        order = distances.argsort(descending=True)
+        order = order[mine[order].argsort(stable=True)]
+        return _Asked(
+            number=number,
+            queries=queries,
+            owners=mine,
+            positives=self._on_device(positives)[order],
+            near=Near(distances[order], near.errors[places][order]),
+            order=order,
+            first=self._on_device(np.concatenate([[0], np.cumsum(task.sizes[queries])])),
+            leaps=torch.zeros(len(owners) * task.width, dtype=torch.int32, device=self._device),
+            width=task.width,
+        )
+
+    def _parts(self, tasks: Sequence[Task]) -> Iterator[_Part]:
+        columns = [np.full(len(self._inputs.gallery), -1, dtype=np.int32) for _ in tasks]
+        for task, column in zip(tasks, columns, strict=True):
+            column[task.candidates] = task.columns
+        for rows in item_tiles(tasks, self._inputs, self._sizes.items):
+            index = self._on_device(rows)
+            pids, by_pid = self._gallery_pids[index].sort()
+            mine = [self._on_device(column[rows]) for column in columns]
+            masks = [torch.where(column < 0, torch.nan, torch.zeros(1, device=self._device)) for column in mine]
+            yield _Part(
+                items=Items(self._index(rows), int(self._inputs.gallery_dims[rows[0]])),
+                rows=index,
+                pids=pids,
+                by_pid=by_pid,
+                candidates=tuple(Candidates(*pair) for pair in zip(masks, mine, strict=True)),
+            )
+
+    def _compare(
+        self, asked: Sequence[_Asked], rows: FeatureRows | MetricRows, part: _Part
+    ) -> Iterator[tuple[int, int]]:
+        """Add what a tile holds to the counts; for each of `asked`, how many pairs were in doubt."""
+        scored = rows.score(part.items, self.precision)
+        tile = Tile(
+            products=scored.products,
+            rows=scored.rows,
+            factors=scored.factors,
+            terms=scored.terms,
+            query_pids=self._query_pids[self._on_device(asked[0].queries)],
+            pids=part.pids,
+            by_pid=part.by_pid,
+        )
+        total = 0
+        for place, one in enumerate(asked):
+            bounds = Bounds(
+                one.first, *rows.bounds(scored, one.owners, one.near.distances), leaps=one.leaps, width=one.width
+            )
+            candidates, doubtful = part.candidates[one.number], 0
+            for doubts in self._counter.count(tile, bounds, candidates):
+                doubtful += len(doubts.rows)
+                for some in _pieces(doubts):
+                    self._decide(one, rows, part, candidates, scored, some)
+            total += doubtful
+            yield place, doubtful
+        if total > TOO_MANY * scored.products.numel() * len(asked):
+            self._refine(total / (scored.products.numel() * len(asked)))
+
+    def _decide(
+        self,
+        asked: _Asked,
+        rows: FeatureRows | MetricRows,
+        part: _Part,
+        candidates: Candidates,
+        scored: Scored,
+        doubts: Doubts,
+    ) -> None:
+        """Compare each item in doubt with each positive in question, in float64."""
+        near = rows.near(doubts.rows, part.rows[doubts.items], scored.cut)
+        counts = doubts.last - doubts.first
+        pair = torch.repeat_interleave(counts)
+        positive = torch.arange(len(pair), device=self._device) + (doubts.first - counts.cumsum(0) + counts)[pair]
+        distance, limit = near.distances[pair], asked.near.distances[positive]
+        error = near.errors[pair] + asked.near.errors[positive]
+        ahead = distance < limit - error
+        unsure = (~ahead & ~(distance > limit + error)).nonzero()[:, 0]
+        if len(unsure):
+            ahead[unsure] = self._by_definition(asked, rows, part, scored.cut, doubts, pair[unsure], positive[unsure])
+        pair, positive = pair[ahead], positive[ahead]
+        slots = positive * asked.width + candidates.columns[doubts.items[pair]]
+        ones = torch.ones_like(slots, dtype=torch.int32)
+        asked.leaps.index_add_(0, slots, ones)
+        # what is ahead of a positive counts for the farther ones too, which are decided one by one
+        farther = positive > asked.first[doubts.rows[pair]]
+        asked.leaps.index_add_(0, slots[farther] - asked.width, -ones[farther])
+
+    def _by_definition(
+        self,
+        asked: _Asked,
+        rows: FeatureRows | MetricRows,
+        part: _Part,
+        cut: int,
+        doubts: Doubts,
+        pair: torch.Tensor,
+        positive: torch.Tensor,
+    ) -> torch.Tensor:
+        """bool[m], whether the item of each pair is ahead of the positive."""
+        pairs, mine = torch.unique(pair, return_inverse=True)
+        distances = rows.exact(doubts.rows[pairs], part.rows[doubts.items[pairs]], cut)[mine]
+        positives, mine = torch.unique(positive, return_inverse=True)
+        limits = rows.exact_positives(asked.owners[positives], asked.positives[positives])[mine]
+        return distances <= limits if self._inputs.pessimistic else distances < limits
+
+    def _refine(self, share: float) -> None:
+        finer = FINER.get(self.precision)
+        if finer is not None and self._geometry is not None:
+            _log.warning(
+                "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
+                100 * share,
+                self.precision,
+                finer,
+            )
+            self.precision = finer
+
+    def _index(self, rows: NDArray[np.intp]) -> slice | torch.Tensor:
+        """Rows as a slice where they are one, so that nothing is copied."""
+        if rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
+            return slice(int(rows[0]), int(rows[-1]) + 1)
+        return self._on_device(rows)
+
+    def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
+        return torch.from_numpy(index.astype(np.int64)).to(self._device)
+
+
+class TorchEngine(TiledEngine):
+    """Counts with torch operations, on the CPU and on CUDA."""
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+        super().__init__(inputs, settings, TorchCounter(), "fp32")
+
+
+def _usable(precision: str, inputs: Inputs) -> str:
+    """The precision, or the one to use for features that are too long for it."""
+    return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
+
+
+def _pieces(doubts: Doubts) -> Iterator[Doubts]:
+    """Doubts in pieces of a bounded number of comparisons."""
+    if len(doubts.rows) == 0:
+        return
+    upto = (doubts.last - doubts.first).cumsum(0)
+    pieces = int(upto[-1]) // WORK
+    marks = torch.arange(1, pieces + 1, device=upto.device) * WORK
+    ends = torch.unique(torch.searchsorted(upto, marks, right=True)).tolist()
+    for start, stop in zip([0, *ends], [*ends, len(upto)], strict=True):
+        if start < stop:
+            some = slice(start, stop)
+            yield Doubts(doubts.rows[some], doubts.items[some], doubts.first[some], doubts.last[some])
