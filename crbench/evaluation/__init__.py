@@ -30,6 +30,7 @@ __all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluat
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "reference": "crbench.evaluation.reference:ReferenceEngine",
+        "numba": "crbench.evaluation.tiled:NumbaEngine",
         "torch": "crbench.evaluation.tiled:TorchEngine",
     }
 )
@@ -87,11 +88,11 @@ def evaluate(
         (1.0, 1)
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    name = "torch" if engine == "auto" else engine
-    if name not in ENGINES:
+    if engine not in ("auto", *ENGINES):
         raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
     settings = _settings(precision, memory_budget)
     inputs = checked(query, gallery, protocol, metric)
+    name = _chosen(engine, inputs)
     task = shots.matches(query.rows, gallery.rows, protocol)
     counter = _load(name)(inputs, settings)
     outcomes, ambiguous = _outcomes(counter, task, inputs, protocol, stream)
@@ -107,6 +108,13 @@ def evaluate(
         precision=counter.precision,
         ambiguous=ambiguous,
     )
+
+
+def _chosen(engine: str, inputs: Inputs) -> str:
+    device = inputs.query.x.device.type
+    if engine == "numba" and device != "cpu":
+        raise EvaluationError(f"engine 'numba' works on the CPU, and the features are on {device}; use engine 'torch'")
+    return ("numba" if device == "cpu" else "torch") if engine == "auto" else engine
 
 
 def _settings(precision: str, memory: int) -> Settings:

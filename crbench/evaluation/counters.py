@@ -91,11 +91,14 @@ class Counter(Protocol):
     def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """Add to ``bounds.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt."""
 
-    def dots(self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    def dots(
+        self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
+    ) -> torch.Tensor:
         """f64[m], inner products of rows of `a` and of `b`, f32[n, D] each, in float64 and in any order of summation.
 
         Args:
             rows, items: i64[m] each.
+            columns: how many leading columns count.
         """
 
 
@@ -117,13 +120,15 @@ class TorchCounter:
             rows, items = (scores >= farthest[some]).nonzero(as_tuple=True)
             yield _found(rows + start, items, scores[rows, items], bounds, candidates.columns)
 
-    def dots(self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    def dots(
+        self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
+    ) -> torch.Tensor:
         """See `Counter`."""
         found = torch.empty(len(rows), dtype=torch.float64, device=a.device)
-        step = max(1, _CHUNK // a.shape[1])
+        step = max(1, _CHUNK // columns)
         for start in range(0, len(rows), step):
             some = slice(start, start + step)
-            found[some] = (a[rows[some]].double() * b[items[some]].double()).sum(dim=1)
+            found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
         return found
 
 

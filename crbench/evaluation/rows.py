@@ -76,8 +76,7 @@ class Lengths:
         """f64[n], norms of the first `cut` columns."""
         if cut not in self._known:
             rows = torch.arange(len(self.x), device=self.x.device)
-            x = self.x[:, :cut]
-            self._known[cut] = self._counter.dots(x, x, rows, rows).sqrt()
+            self._known[cut] = self._counter.dots(self.x, self.x, rows, rows, cut).sqrt()
         return self._known[cut]
 
 
@@ -111,7 +110,7 @@ class Geometry:
     def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
         a, b = self.query_norms.at(cut)[rows], self.gallery_norms.at(cut)[items]
-        dots = self.counter.dots(self.query.x[:, :cut], self.gallery.x[:, :cut], rows, items)
+        dots = self.counter.dots(self.query.x, self.gallery.x, rows, items, cut)
         roundings = (cut + 32) * 2.0**-53
         if self.query.unit:
             cosines = dots / (a * b)

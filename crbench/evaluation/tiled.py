@@ -315,6 +315,15 @@ class TorchEngine(TiledEngine):
         super().__init__(inputs, settings, TorchCounter(), "fp32")
 
 
+class NumbaEngine(TiledEngine):
+    """Counts with loops compiled by numba, on the CPU."""
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+        from crbench.evaluation.compiled import CompiledCounter
+
+        super().__init__(inputs, settings, CompiledCounter(), "fp32")
+
+
 def _usable(precision: str, inputs: Inputs) -> str:
     """The precision, or the one to use for features that are too long for it."""
     return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision

@@ -19,7 +19,7 @@ from crbench.protocols import EvalProtocol
 
 MULTI = EvalProtocol(shot="multi")
 
-WAYS = [{"engine": "torch", "precision": precision} for precision in PRECISIONS]
+WAYS = [{"engine": engine, "precision": precision} for engine in ("numba", "torch") for precision in PRECISIONS]
 """Each must give what the reference engine gives."""
 
 

@@ -1,0 +1,214 @@
+"""The counter for the CPU: loops compiled by numba at first use.
+
+Compiled code is kept beside this file or, where that cannot be written, in numba's folder of the user; NUMBA_CACHE_DIR
+names another one. Rows are shared out to as many threads as torch uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
+
+DOUBTS = 1 << 15
+"""Doubts handed over in one go, per thread."""
+
+_CHUNK = 256
+"""Items that are compared with one positive after another."""
+
+_FEW = 48
+"""Up to so many positives, comparing with one after another is faster than a search per item."""
+
+
+def _compile(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            found = numba.njit(signature, nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # no folder can be written, so nothing is kept
+            found = numba.njit(signature, nogil=True, **options)(function)
+        compiled: Callable[..., Any] = found
+        return compiled
+
+    return decorate
+
+
+@_compile("void(f4[::1], f4, f4[::1], f4[::1], f4[::1], i8, i8[::1], i8[::1])")
+def _scores(products, row, factors, terms, scores, pid, pids, by_pid):  # type: ignore[no-untyped-def]
+    """Scores of one query; NaN, which compares with nothing, for items of its own person."""
+    for item in range(len(scores)):
+        scores[item] = products[item] * (row * factors[item]) + terms[item]
+    place = np.searchsorted(pids, pid)
+    while place < len(pids) and pids[place] == pid:
+        scores[by_pid[place]] = np.nan
+        place += 1
+
+
+@_compile("UniTuple(i8, 2)(f4, f4[::1], f4[::1], i8, i8)")
+def _passed(score, low, high, first, last):  # type: ignore[no-untyped-def]
+    """Of rising bounds, the ends of those that a score is surely and possibly ahead of."""
+    surely, end = first, last
+    while surely < end:
+        middle = (surely + end) // 2
+        if score > high[middle]:
+            surely = middle + 1
+        else:
+            end = middle
+    possibly, end = surely, last
+    while possibly < end:
+        middle = (possibly + end) // 2
+        if score >= low[middle]:
+            possibly = middle + 1
+        else:
+            end = middle
+    return surely, possibly
+
+
+@_compile("UniTuple(i8, 2)(f4[::1], f4, f4)", fastmath={"reassoc"})
+def _tally(scores, low, high):  # type: ignore[no-untyped-def]
+    """How many scores are surely and possibly ahead of a positive."""
+    surely, possibly = np.float32(0), np.float32(0)
+    for score in scores:
+        surely += np.float32(1) if score > high else np.float32(0)
+        possibly += np.float32(1) if score >= low else np.float32(0)
+    return int(surely), int(possibly)
+
+
+@_compile("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[:, ::1], i8, i8)")
+def _count_few(scores, first, last, low, high, leaps, doubts, row, filled):  # type: ignore[no-untyped-def]
+    """Count one query's items against one positive after another, the farthest first; the number of doubts so far."""
+    for start in range(0, len(scores), _CHUNK):
+        chunk = scores[start : start + _CHUNK]
+        certain = True
+        for positive in range(first, last):
+            surely, possibly = _tally(chunk, low[positive], high[positive])
+            if possibly == 0:
+                break
+            certain &= surely == possibly
+            leaps[positive] += surely
+            if positive > first:
+                leaps[positive - 1] -= surely
+        if not certain:
+            for item in range(len(chunk)):
+                if chunk[item] >= low[first]:
+                    surely, possibly = _passed(chunk[item], low, high, first, last)
+                    if possibly > surely:
+                        doubts[0, filled], doubts[1, filled] = row, start + item
+                        doubts[2, filled], doubts[3, filled] = surely, possibly
+                        filled += 1
+    return filled
+
+
+@_compile("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
+def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, row, filled):  # type: ignore[no-untyped-def]
+    """Count one query's items by a search for each that passes the farthest positive; the number of doubts so far."""
+    for item in range(len(scores)):
+        if scores[item] >= low[first]:
+            surely, possibly = _passed(scores[item], low, high, first, last)
+            if surely > first:
+                leaps[(surely - 1) * width + columns[item]] += 1
+            if possibly > surely:
+                doubts[0, filled], doubts[1, filled] = row, item
+                doubts[2, filled], doubts[3, filled] = surely, possibly
+                filled += 1
+    return filled
+
+
+@_compile(
+    "UniTuple(i8, 2)(i8, i8, f4[:, ::1], f4[::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[::1],"
+    " i8[::1], f4[::1], f4[::1], i4[::1], i8, i8[::1], i8[:, ::1])"
+)
+def _count(  # type: ignore[no-untyped-def]
+    start,
+    stop,
+    products,
+    rows,
+    factors,
+    terms,
+    query_pids,
+    pids,
+    by_pid,
+    first,
+    low,
+    high,
+    leaps,
+    width,
+    columns,
+    doubts,
+):
+    """Count some rows of a tile: the row at which `doubts` is full, and how many there are."""
+    scores = np.empty(products.shape[1], dtype=np.float32)
+    filled = 0
+    for row in range(start, stop):
+        mine, last = first[row], first[row + 1]
+        if mine == last:
+            continue
+        if filled + len(scores) > doubts.shape[1]:
+            return row, filled
+        _scores(products[row], rows[row], factors, terms, scores, query_pids[row], pids, by_pid)
+        if width == 1 and last - mine <= _FEW:
+            filled = _count_few(scores, mine, last, low, high, leaps, doubts, row, filled)
+        else:
+            filled = _count_many(scores, mine, last, low, high, leaps, columns, width, doubts, row, filled)
+    return stop, filled
+
+
+@_compile("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
+def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untyped-def]
+    for pair in range(start, stop):
+        mine, other = a[rows[pair]], b[items[pair]]
+        total = 0.0
+        for column in range(cut):
+            total += np.float64(mine[column]) * np.float64(other[column])
+        found[pair] = total
+
+
+class CompiledCounter:
+    """Counts with compiled loops on the CPU."""
+
+    def __init__(self) -> None:
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
+        """See `crbench.evaluation.counters.Counter`."""
+        shape = tile.products.shape
+        terms = (tile.terms + candidates.mask).numpy()
+        arrays = [tile.products.numpy(), tile.rows.numpy(), tile.factors.numpy(), terms]
+        arrays += [part.numpy() for part in (tile.query_pids, tile.pids, tile.by_pid)]
+        arrays += [part.numpy() for part in (bounds.first, bounds.low, bounds.high, bounds.leaps)]
+        ranges = list(_shares(shape[0], self._threads))
+        buffers = [np.empty((4, max(DOUBTS, shape[1])), dtype=np.int64) for _ in ranges]
+        while ranges:
+            jobs = [
+                self._pool.submit(_count, *some, *arrays, bounds.width, candidates.columns.numpy(), buffer)
+                for some, buffer in zip(ranges, buffers, strict=False)
+            ]
+            found = [job.result() for job in jobs]
+            pieces = [buffer[:, :filled] for buffer, (_, filled) in zip(buffers, found, strict=False)]
+            yield Doubts(*torch.from_numpy(np.concatenate(pieces, axis=1)))
+            ranges = [(at, stop) for (_, stop), (at, _) in zip(ranges, found, strict=True) if at < stop]
+
+    def dots(
+        self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
+    ) -> torch.Tensor:
+        """See `crbench.evaluation.counters.Counter`."""
+        found: NDArray[np.float64] = np.empty(len(rows))
+        arrays = [part.numpy() for part in (a, b, rows, items)]
+        jobs = [self._pool.submit(_dots, *some, *arrays, columns, found) for some in _shares(len(rows), self._threads)]
+        for job in jobs:
+            job.result()
+        return torch.from_numpy(found)
+
+
+def _shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows, one per thread."""
+    ends = [count * number // threads for number in range(threads + 1)]
+    return ((start, stop) for start, stop in pairwise(ends) if start < stop)
