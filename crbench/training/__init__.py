@@ -1,11 +1,31 @@
-"""One training engine for every `crbench.interfaces.Trainable` backbone: a model as `Embedder`, the rest as `Recipe`.
+"""One training engine for every `crbench.interfaces.Trainable` backbone: an `Objective` and a `Recipe`.
 
+The usual case, a network body with a BN neck under ID loss and triplet loss, is an `Embedder` and one call of `train`.
+A method with losses, masks or phases of its own gives an `Objective` and `Phase` records to `train_objective`.
 Importing this package imports torch.
 """
 
 from crbench.training.embedder import Embedder
-from crbench.training.engine import Epoch, History, train
+from crbench.training.engine import Epoch, History, Phase, train, train_objective
+from crbench.training.objective import IdTriplet, Objective, ParameterGroup, TrainBatch, identity_classifier
 from crbench.training.recipe import Recipe
+from crbench.training.sampler import PKSampler, Sampler
 from crbench.training.seeding import seeded
 
-__all__ = ["Embedder", "Epoch", "History", "Recipe", "seeded", "train"]
+__all__ = [
+    "Embedder",
+    "Epoch",
+    "History",
+    "IdTriplet",
+    "Objective",
+    "PKSampler",
+    "ParameterGroup",
+    "Phase",
+    "Recipe",
+    "Sampler",
+    "TrainBatch",
+    "identity_classifier",
+    "seeded",
+    "train",
+    "train_objective",
+]

@@ -29,7 +29,7 @@ def augment(pictures: Tensor, recipe: Recipe, preprocess: Preprocess, generator:
     std = torch.tensor(preprocess.std, device=pictures.device)
     inputs = torch.addcmul(-mean / std, moved, 1 / (255 * std))
     if recipe.erase:
-        inputs = erase(inputs, probability=recipe.erase, generator=generator)
+        inputs = erase(inputs, probability=recipe.erase, fill=recipe.erase_fill, generator=generator)
     return inputs.permute(0, 3, 1, 2)
 
 
@@ -49,14 +49,15 @@ def crop_and_flip(pictures: Tensor, *, pad: int, flip: float, generator: torch.G
     return padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def erase(inputs: Tensor, *, probability: float, generator: torch.Generator) -> Tensor:
-    """Set a random rectangle of each picture to the mean colour (0) with a probability.
+def erase(inputs: Tensor, *, probability: float, fill: str = "mean", generator: torch.Generator) -> Tensor:
+    """Fill a random rectangle of each picture, with a probability.
 
     Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, Algorithm 1: area and aspect are drawn until the
-    rectangle fits, here at most `ERASE_ATTEMPTS` times; 0 instead of noise as in Luo et al., CVPRW 2019.
+    rectangle fits, here at most `ERASE_ATTEMPTS` times.
 
     Args:
         inputs: f32[b, height, width, 3], normalised.
+        fill: ``mean``, the mean colour (0), as in Luo et al., CVPRW 2019; or ``noise``, N(0, 1) for each value.
     """
     count, height, width, _ = inputs.shape
     draws = torch.rand(5, count, ERASE_ATTEMPTS, generator=generator, dtype=torch.float64)
@@ -73,4 +74,7 @@ def erase(inputs: Tensor, *, probability: float, generator: torch.Generator) -> 
     in_rows = (y >= top) & (y < top + tall) & wanted[:, None]
     in_columns = (x >= left) & (x < left + wide)
     erased = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    if fill == "noise":
+        noise = torch.randn(inputs.shape, generator=generator)
+        return torch.where(erased.to(inputs.device), noise.to(inputs.device), inputs)
     return inputs.masked_fill(erased.to(inputs.device), 0.0)

@@ -11,8 +11,8 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
     """Mean over anchors of ``log(1 + exp(d_ap - d_an))`` with the farthest positive and the nearest negative.
 
     Hermans et al., "In Defense of the Triplet Loss", arXiv 1703.07737, Eq. 5, with the soft margin of Sec. 2; d is the
-    Euclidean distance of the features as they are. The anchor itself counts as a positive at (nearly) distance 0, so an
-    anchor without another positive pushes its nearest negative away.
+    Euclidean distance of the features as they are, in float32 also under autocast. The anchor itself counts as a
+    positive at (nearly) distance 0, so an anchor without another positive pushes its nearest negative away.
 
     Args:
         features: f32[b, D].
@@ -23,11 +23,16 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
         >>> batch_hard_triplet(apart, torch.tensor([0, 0, 1, 1])).item() < 1e-6
         True
     """
-    squares = features.square().sum(dim=1)
-    squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
-    # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
-    distance = squared.clamp(min=1e-12).sqrt()  # [b, b]
+    with torch.autocast(features.device.type, enabled=False):
+        distance = _distances(features if features.dtype == torch.float64 else features.float())  # [b, b]
     same = labels[:, None] == labels[None, :]
     positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
     negative = distance.masked_fill(same, torch.inf).amin(dim=1)
     return functional.softplus(positive - negative).mean()
+
+
+def _distances(features: Tensor) -> Tensor:
+    squares = features.square().sum(dim=1)
+    squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
+    # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
+    return squared.clamp(min=1e-12).sqrt()

@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
-SCHEDULES = ("cosine", "step")
+SCHEDULES = ("cosine", "cosine-epochs", "step")
+ERASE_FILLS = ("mean", "noise")
 
 
 def _number(low: float, high: float = math.inf, *, open_low: bool = False) -> Any:
@@ -40,6 +41,15 @@ def _choice(*options: str) -> Any:
     return validate
 
 
+def _optional(validator: Any) -> Any:
+    return attrs.validators.optional(validator)
+
+
+def _flag(_instance: object, attribute: attrs.Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"recipe.{attribute.name}: {value!r} is not true or false")
+
+
 def _epochs(value: Iterable[float]) -> tuple[float, ...]:
     return tuple(value)
 
@@ -56,17 +66,25 @@ class Recipe:
     Attributes:
         epochs: passes over the pictures (see `crbench.training.sampler`).
         identities, images: P persons and K pictures of each in a batch.
-        optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9, Nesterov).
+        optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
+        nesterov: of ``sgd``.
         lr: largest learning rate.
         weight_decay: of all parameters that are trained; decoupled with ``adamw`` only.
-        warmup_epochs: epochs in which the learning rate rises linearly from a tenth of `lr`.
-        schedule: ``cosine`` (to zero at the end) or ``step`` (to a tenth at each of `milestones`).
+        bias_lr_factor: the learning rate of biases is `lr` times this.
+        bias_weight_decay: of biases; None = `weight_decay`.
+        warmup_epochs: epochs in which the learning rate rises linearly to `lr`.
+        warmup_start: share of `lr` from which it rises.
+        schedule: ``cosine`` over what the warm-up leaves; ``cosine-epochs``, a cosine over the whole training whose
+            beginning the warm-up replaces, and which changes between epochs only; or ``step``, to a tenth at each of
+            `milestones`.
+        final_lr: share of `lr` at which a cosine ends.
         milestones: epochs, for ``step``.
         label_smoothing: share of the ID loss's target that is spread over all persons.
         triplet_weight: factor of the soft-margin batch-hard triplet loss beside the ID loss.
         flip: probability of a mirror image.
         pad: pixels of black border from which a random crop of the input's size is taken; 0 = none.
         erase: probability that a random rectangle is erased.
+        erase_fill: with the ``mean`` colour, or Gaussian ``noise`` for each pixel.
 
     Raises:
         ValueError: a value out of range.
@@ -80,16 +98,22 @@ class Recipe:
     identities: int = attrs.field(default=16, validator=_count(2))
     images: int = attrs.field(default=4, validator=_count(2))
     optimizer: str = attrs.field(default="adam", validator=_choice(*OPTIMIZERS))
+    nesterov: bool = attrs.field(default=True, validator=_flag)
     lr: float = attrs.field(default=3.5e-4, validator=_number(0, open_low=True))
     weight_decay: float = attrs.field(default=5e-4, validator=_number(0))
+    bias_lr_factor: float = attrs.field(default=1.0, validator=_number(0, open_low=True))
+    bias_weight_decay: float | None = attrs.field(default=None, validator=_optional(_number(0)))
     warmup_epochs: float = attrs.field(default=10, validator=_number(0))
+    warmup_start: float = attrs.field(default=0.1, validator=_number(0, 1))
     schedule: str = attrs.field(default="step", validator=_choice(*SCHEDULES))
     milestones: tuple[float, ...] = attrs.field(default=(40, 70), converter=_epochs, validator=_check_milestones)
+    final_lr: float = attrs.field(default=0.0, validator=_number(0, 1))
     label_smoothing: float = attrs.field(default=0.1, validator=_number(0, 1))
     triplet_weight: float = attrs.field(default=1.0, validator=_number(0))
     flip: float = attrs.field(default=0.5, validator=_number(0, 1))
     pad: int = attrs.field(default=10, validator=_count(0))
     erase: float = attrs.field(default=0.5, validator=_number(0, 1))
+    erase_fill: str = attrs.field(default="mean", validator=_choice(*ERASE_FILLS))
 
     @property
     def batch_size(self) -> int:
@@ -107,9 +131,23 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
         >>> [round(learning_rate(recipe, epoch), 3) for epoch in (0, 1, 2, 6, 10)]
         [0.1, 0.55, 1.0, 0.5, 0.0]
     """
-    warm = 1.0 if epoch >= recipe.warmup_epochs else 0.1 + 0.9 * epoch / recipe.warmup_epochs
+    if recipe.schedule == "cosine-epochs":
+        return recipe.lr * _whole_cosine(recipe, math.floor(epoch) + 1)
+    share = 0.0 if epoch >= recipe.warmup_epochs else 1 - epoch / recipe.warmup_epochs
+    warm = 1 - (1 - recipe.warmup_start) * share
     if recipe.schedule == "step":
         return recipe.lr * warm * 0.1 ** sum(epoch >= milestone for milestone in recipe.milestones)
     span = max(recipe.epochs - recipe.warmup_epochs, 1e-9)
     past = min(max(epoch - recipe.warmup_epochs, 0.0) / span, 1.0)
-    return recipe.lr * warm * 0.5 * (1 + math.cos(math.pi * past))
+    return recipe.lr * warm * _cosine(past, recipe.final_lr)
+
+
+def _whole_cosine(recipe: Recipe, number: int) -> float:
+    """Share of the learning rate in epoch `number`, from 1: the schedule of the TransReID paper's code."""
+    if number < recipe.warmup_epochs:
+        return recipe.warmup_start + (1 - recipe.warmup_start) * number / recipe.warmup_epochs
+    return _cosine(min(number / recipe.epochs, 1.0), recipe.final_lr)
+
+
+def _cosine(past: float, final: float) -> float:
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * past))

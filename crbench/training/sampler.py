@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.intp]
+
+
+class Sampler(Protocol):
+    """Which rows make the batches of an epoch.
+
+    Attributes:
+        batch_size: rows in every batch.
+        steps: batches in every epoch.
+    """
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    def epoch(self, number: int) -> Sequence[Indices]:
+        """The batches of epoch `number` (from 0, counted through all phases); the same at every call."""
 
 
 class PKSampler:

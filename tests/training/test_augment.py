@@ -78,3 +78,12 @@ def test_equal_generators_give_equal_batches() -> None:
     first, again, other = (augment(pictures(), recipe, preprocess, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_noise_fills_the_rectangle_and_nothing_else() -> None:
+    inputs = torch.full((100, 32, 16, 3), 9.0)
+    black = erase(inputs, probability=1, generator=generator()) == 0
+    noisy = erase(inputs, probability=1, fill="noise", generator=generator())
+    assert torch.equal(noisy != 9, black)
+    assert noisy[black].mean().item() == pytest.approx(0, abs=0.05)
+    assert noisy[black].std().item() == pytest.approx(1, abs=0.05)

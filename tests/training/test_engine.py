@@ -40,7 +40,7 @@ def test_the_loss_falls_and_new_pictures_are_found(problem: Any, make_model: Mak
     history = trained(problem, model, epochs=10)
     assert len(history) == 10
     assert history[-1].loss < 0.9 * history[0].loss
-    assert history[-1].accuracy > history[0].accuracy + 0.5
+    assert history[-1].figures["accuracy"] > history[0].figures["accuracy"] + 0.5
     assert rank1(model, problem) > rank1(untrained, problem) + 0.15
     assert not model.training
 
