@@ -20,6 +20,7 @@ _IDENTITIES = re.compile(r"official|random:[1-9]\d*/[1-9]\d*")
 _LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:\d+")
 _ENCODER = re.compile(r"none|png|jpeg:([1-9]\d?|100)")
 _SHOT = re.compile(r"multi|single:exact|single:mc:[1-9]\d*")
+_CAMERA_RULE = re.compile(r"\d+:\d+(\+\d+)*")
 
 
 def _matches(pattern: re.Pattern[str], expected: str) -> Any:
@@ -44,12 +45,33 @@ def _check_ranks(instance: object, attribute: attrs.Attribute[Any], value: tuple
         raise ValueError(f"protocol.{attribute.name}: {list(value)} is not a list of ranks from 1 upwards")
 
 
+def _camera_rules(text: Any) -> Any:
+    """``3:2`` or ``6:1+2,3:2`` in one spelling; what is no text of this form stays as it is and is refused."""
+    if not isinstance(text, str) or not all(_CAMERA_RULE.fullmatch(rule.strip()) for rule in text.split(",")):
+        return text
+    rules: dict[int, set[int]] = {}
+    for rule in text.split(","):
+        query, _, gallery = rule.strip().partition(":")
+        rules.setdefault(int(query), set()).update(map(int, gallery.split("+")))
+    return ",".join(f"{query}:{'+'.join(map(str, sorted(rules[query])))}" for query in sorted(rules))
+
+
+def _check_camera_rules(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    if value != "none" and _camera_rules(value) is value:
+        raise ValueError(f"protocol.{attribute.name}: {value!r} is not one of none, QUERY:GALLERY[+GALLERY...][,...]")
+
+
 def _choice(short: str, default: str, *options: str) -> Any:
     return attrs.field(default=default, validator=v.in_((default, *options)), metadata={"short": short})
 
 
 def _field(short: str, default: Any, **kwargs: Any) -> Any:
     return attrs.field(default=default, metadata={"short": short}, **kwargs)
+
+
+def _option(short: str, **kwargs: Any) -> Any:
+    """A rule that is ``none`` unless asked for, and only then part of fingerprints; so adding it changed none."""
+    return attrs.field(default="none", metadata={"short": short, "option": True}, **kwargs)
 
 
 @attrs.frozen(kw_only=True)
@@ -89,6 +111,8 @@ class EvalProtocol:
             or the name of a metric plugin.
         flip: features of a picture and of its mirror image are averaged.
         ranks: ranks at which the CMC curve is printed.
+        ignored_cameras: gallery images, of whomever, that a query does not meet, by cameras: ``3:2`` for SYSU-MM01,
+            where cameras 2 and 3 are in one place; ``3:2,6:1+2`` for several. ``none`` = no such rule.
 
     Example:
         >>> mlr = EvalProtocol()
@@ -130,6 +154,7 @@ class EvalProtocol:
     ranks: tuple[int, ...] = _field(
         "r", (1, 5, 10, 20), converter=lambda r: tuple(sorted({int(k) for k in r})), validator=_check_ranks
     )
+    ignored_cameras: str = _option("igc", converter=_camera_rules, validator=_check_camera_rules)
 
     @property
     def multi_shot(self) -> bool:
@@ -137,18 +162,36 @@ class EvalProtocol:
         return self.shot == "multi"
 
     def describe(self) -> str:
-        """All fields in one readable line; equal lines mean equal rules."""
+        """All fields in one readable line, options only where they are asked for; equal lines mean equal rules."""
         parts = []
         for field in attrs.fields(EvalProtocol):
             value = getattr(self, field.name)
+            if not _shows(field, value):
+                continue
             if isinstance(value, tuple):
                 value = ",".join(f"{item:g}" for item in value) or "-"
             parts.append(f"{field.metadata['short']}:{int(value) if isinstance(value, bool) else value}")
         return "|".join([*parts, f"v{EVALUATION_VERSION}"])
 
     def fingerprint(self) -> str:
-        """12 hex digits of SHA-256 over all fields and `EVALUATION_VERSION`."""
-        return digest({"protocol": attrs.asdict(self), "version": EVALUATION_VERSION})
+        """12 hex digits of SHA-256 over `EVALUATION_VERSION` and all fields, options only where they are asked for."""
+        return digest({"protocol": attrs.asdict(self, filter=_shows), "version": EVALUATION_VERSION})
+
+    def ignored(self) -> dict[int, tuple[int, ...]]:
+        """Gallery cameras that a query does not meet, by the query's camera.
+
+        Example:
+            >>> EvalProtocol(ignored_cameras="6:2+1, 3:2").ignored()
+            {3: (2,), 6: (1, 2)}
+        """
+        if self.ignored_cameras == "none":
+            return {}
+        pairs = (rule.split(":") for rule in self.ignored_cameras.split(","))
+        return {int(query): tuple(map(int, gallery.split("+"))) for query, gallery in pairs}
+
+
+def _shows(field: attrs.Attribute[Any], value: Any) -> bool:
+    return "option" not in field.metadata or value != field.default
 
 
 def digest(content: Any) -> str:

@@ -35,6 +35,7 @@ OTHER = {
     "distance": "euclidean",
     "flip": True,
     "ranks": (1, 2),
+    "ignored_cameras": "3:2",
 }
 
 
@@ -47,6 +48,18 @@ def test_every_field_changes_the_fingerprint_and_the_line(field):
 
 def test_order_and_type_of_rates_do_not_matter():
     assert EvalProtocol(query_rates=[4, 2, 3]).fingerprint() == EvalProtocol(query_rates=(2.0, 3.0, 4.0)).fingerprint()
+
+
+def test_an_option_that_is_not_asked_for_leaves_fingerprint_and_line_alone():
+    assert EvalProtocol().fingerprint() == "39bfe28544a9"  # as printed before these options were there
+    assert "igc" not in EvalProtocol().describe()
+    assert "|igc:3:2|v" in EvalProtocol(ignored_cameras="3:2").describe()
+
+
+def test_ignored_cameras_have_one_spelling():
+    protocol = EvalProtocol(ignored_cameras=" 6:2+1,3:2,6:1")
+    assert protocol.ignored_cameras == "3:2,6:1+2"
+    assert protocol.ignored() == {3: (2,), 6: (1, 2)}
 
 
 def test_fingerprint_is_the_same_in_another_process():
@@ -74,6 +87,10 @@ def test_fingerprint_is_the_same_in_another_process():
         ("shot", "single:mc:0"),
         ("ties", "random"),
         ("ranks", (0,)),
+        ("ignored_cameras", "3"),
+        ("ignored_cameras", "3:-1"),
+        ("ignored_cameras", ""),
+        ("ignored_cameras", ("3:2",)),
         ("ranks", ()),
     ],
 )

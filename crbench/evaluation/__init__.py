@@ -50,13 +50,13 @@ def evaluate(
 ) -> Evaluation:
     """Score query features against gallery features.
 
-    A gallery item is valid for a query unless it is junk (pid -1, with ``junk="drop"``) or shows the query's person
-    from the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera). Valid items of the
-    query's person are its positives. Rank of the i-th nearest positive: i plus the negatives ahead of it, which are
-    those strictly nearer and, with ``ties="pessimistic"``, those equally near. Formulas: `crbench.evaluation.rank`;
-    what "near" and "equal" mean, to the bit: `crbench.evaluation.distance`. ``distance="cosine"`` divides features by
-    their norm whatever `normalise` says. With single-shot galleries, distractors (pid 0) and kept junk are each an
-    identity of their own.
+    A gallery item is valid for a query unless it is junk (pid -1, with ``junk="drop"``), shows the query's person from
+    the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera), or is of a camera that the
+    query's does not meet (`ignored_cameras`). Valid items of the query's person are its positives. Rank of the i-th
+    nearest positive: i plus the negatives ahead of it, which are those strictly nearer and, with
+    ``ties="pessimistic"``, those equally near. Formulas: `crbench.evaluation.rank`; what "near" and "equal" mean, to
+    the bit: `crbench.evaluation.distance`. ``distance="cosine"`` divides features by their norm whatever `normalise`
+    says. With single-shot galleries, distractors (pid 0) and kept junk are each an identity of their own.
 
     Args:
         query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
@@ -95,7 +95,12 @@ def evaluate(
     name = _chosen(engine, inputs)
     task = shots.matches(query.rows, gallery.rows, protocol)
     counter = _load(name)(inputs, settings)
-    outcomes, ambiguous = _outcomes(counter, task, inputs, protocol, stream)
+    parts, ambiguous = [], 0
+    for queries, items in shots.meetings(query.rows, gallery.rows, protocol):
+        part, unsure = _outcomes(counter, shots.restricted(task, queries, items), inputs, protocol, stream)
+        parts.append(part)
+        ambiguous += unsure
+    outcomes = Outcomes.joined(parts)
     outcomes = attrs.evolve(outcomes, unmatched_count=protocol.unmatched == "zero")
     by_rate = {
         domain.rate: outcomes.scores(mask) for domain, mask in query.rows.domains() if np.any(outcomes.counted & mask)

@@ -30,7 +30,19 @@ OWN_FEATURES = EvalProtocol(
 )
 """Rules for features from elsewhere: all gallery images, cosine distance, the same-camera rule."""
 
-RULES = ("shot", "junk", "same_camera", "ties", "ap", "ap_gallery", "unmatched", "normalise", "distance", "ranks")
+RULES = (
+    "shot",
+    "junk",
+    "same_camera",
+    "ignored_cameras",
+    "ties",
+    "ap",
+    "ap_gallery",
+    "unmatched",
+    "normalise",
+    "distance",
+    "ranks",
+)
 """The protocol fields that turn given features into scores; the others say how pictures become features."""
 
 _COMMON = {"shot": "multi", "junk": "drop", "same_camera": "ignore", "ap": "step", "unmatched": "ignore"}

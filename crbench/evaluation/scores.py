@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -84,6 +84,18 @@ class Outcomes:
             n_query=int(chosen.sum()),
             n_valid=int((chosen & self.valid).sum()),
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
+        """Outcomes of all queries from parts, each of which knows some of the queries that have a match."""
+        first, *others = parts
+        cmc, ap, inp, valid = first.cmc, first.ap, first.inp, first.valid
+        for part in others:
+            cmc = np.where(part.valid[:, None], part.cmc, cmc)
+            ap = None if ap is None or part.ap is None else np.where(part.valid, part.ap, ap)
+            inp = None if inp is None or part.inp is None else np.where(part.valid, part.inp, inp)
+            valid = valid | part.valid
+        return cls(cmc=cmc, ap=ap, inp=inp, valid=valid, unmatched_count=first.unmatched_count)
 
     def _numbers(self, column: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
         """The outcomes of a mask, zero for a query without a match."""

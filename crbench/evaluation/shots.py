@@ -45,19 +45,51 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> Task:
     sizes = np.searchsorted(pids, query.pids, side="right") - first
     owners = np.repeat(np.arange(len(query)), sizes)
     positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
+    cameras, seen_by = query.camids[owners], gallery.camids[positives]
+    kept = np.ones(len(owners), dtype=np.bool_)
+    for camera, ignored in protocol.ignored().items():
+        kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
     if protocol.same_camera == "ignore":
-        cameras = query.camids[owners]
-        kept = (cameras == UNKNOWN_CAMERA) | (cameras != gallery.camids[positives])
-    else:
-        kept = np.ones(len(owners), dtype=np.bool_)
+        kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
     if not kept.any():
-        raise EvaluationError(_why_no_match(query, gallery, len(owners)))
+        raise EvaluationError(_why_no_match(query, gallery, len(owners), protocol))
     candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.junk == "keep"))
     return Task(
         positives=positives[kept],
         starts=np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(query)))]),
         candidates=candidates,
         columns=np.zeros(len(candidates), dtype=np.intp),
+    )
+
+
+def meetings(
+    query: Samples, gallery: Samples, protocol: EvalProtocol
+) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
+    """Queries that meet the same gallery cameras, intp[b], each with bool[g]: which gallery images these are."""
+    ignored = protocol.ignored()
+    everything = np.ones(len(gallery), dtype=np.bool_)
+    usual = np.flatnonzero(~np.isin(query.camids, list(ignored)))
+    found = [(usual, everything)]
+    for camera, others in ignored.items():
+        found.append((np.flatnonzero(query.camids == camera), ~np.isin(gallery.camids, others)))
+    return [(queries, items) for queries, items in found if len(queries)]
+
+
+def restricted(task: Task, queries: NDArray[np.intp], items: NDArray[np.bool_] | None = None) -> Task:
+    """The task of some queries only, whose gallery is some of the items, bool[g]; None = all.
+
+    All positives of these queries must be among the items.
+    """
+    asked = np.zeros(len(task.sizes), dtype=np.bool_)
+    asked[queries] = True
+    sizes = np.where(asked, task.sizes, 0)
+    met = slice(None) if items is None else items[task.candidates]
+    return attrs.evolve(
+        task,
+        positives=task.positives[np.repeat(asked, task.sizes)],
+        starts=np.concatenate([[0], np.cumsum(sizes)]),
+        candidates=task.candidates[met],
+        columns=task.columns[met],
     )
 
 
@@ -100,11 +132,16 @@ def draw(task: Task, who: Identities, gallery: Samples, stream: str) -> Task:
     )
 
 
-def _why_no_match(query: Samples, gallery: Samples, same_person: int) -> str:
+def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: EvalProtocol) -> str:
     if same_person == 0:
         return (
             "no query has a match: query and gallery have no person in common "
             f"(query pids {_few(query.pids)}, gallery pids {_few(gallery.pids)})"
+        )
+    if protocol.ignored_cameras != "none":
+        return (
+            f"no query has a match: the camera rules (same_camera={protocol.same_camera}, "
+            f"ignored_cameras={protocol.ignored_cameras}) remove all {same_person} pairs of one person"
         )
     return (
         f"no query has a match: the same-camera rule removes all {same_person} pairs of one person, as the cameras are "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
 from crbench.evaluation.checks import checked
-from crbench.evaluation.shots import matches
+from crbench.evaluation.shots import matches, meetings
 from crbench.evaluation.sides import Side, exact_distances
 from crbench.evaluation.task import Inputs, Task
 from crbench.protocols import EvalProtocol
@@ -62,33 +62,39 @@ def verification(
         raise EvaluationError(f"FPR {wrong[0]} is not a share of false pairs; expected 0 or more and less than 1")
     inputs = checked(query, gallery, protocol, None)
     task = matches(inputs.query.rows, inputs.gallery.rows, protocol)
-    falses = _false_pairs(inputs, task)
+    pairs = _Pairs.of(inputs, task, protocol)
+    falses = pairs.false_pairs()
     if falses == 0:
         raise EvaluationError("no false pair: every gallery item shows the person of every query")
     # the shortest decimal of the number, as 1e-3 of 1,000 pairs is one pair
     allowed = {fpr: math.floor(Fraction(str(float(fpr))) * falses) for fpr in fprs}
-    accepted = _Pairs.of(inputs).falsely_accepted(task, limit=max(allowed.values(), default=0))
+    accepted = pairs.falsely_accepted(task, limit=max(allowed.values(), default=0))
     return {fpr: int(np.searchsorted(accepted, count, side="right")) / len(accepted) for fpr, count in allowed.items()}
-
-
-def _false_pairs(inputs: Inputs, task: Task) -> int:
-    """Pairs of a query and a candidate of another person."""
-    pids, counts = np.unique(inputs.gallery.rows.pids[task.candidates], return_counts=True)
-    same = dict(zip(pids.tolist(), counts.tolist(), strict=True))
-    return sum(len(task.candidates) - same.get(pid, 0) for pid in inputs.query.rows.pids.tolist())
 
 
 @attrs.frozen(eq=False)
 class _Pairs:
-    """Both sides of an evaluation, and how they are compared."""
+    """Both sides of an evaluation, how they are compared, and query rows with the gallery rows that they meet."""
 
     inputs: Inputs
     query: Side
     gallery: Side
+    met: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
     @classmethod
-    def of(cls, inputs: Inputs) -> _Pairs:
-        return cls(inputs, Side(inputs.query, unit=inputs.unit), Side(inputs.gallery, unit=inputs.unit))
+    def of(cls, inputs: Inputs, task: Task, protocol: EvalProtocol) -> _Pairs:
+        sides = Side(inputs.query, unit=inputs.unit), Side(inputs.gallery, unit=inputs.unit)
+        groups = meetings(inputs.query.rows, inputs.gallery.rows, protocol)
+        return cls(inputs, *sides, [(queries, task.candidates[items[task.candidates]]) for queries, items in groups])
+
+    def false_pairs(self) -> int:
+        """Pairs of a query and a candidate of another person."""
+        total = 0
+        for queries, items in self.met:
+            pids, counts = np.unique(self.inputs.gallery.rows.pids[items], return_counts=True)
+            same = dict(zip(pids.tolist(), counts.tolist(), strict=True))
+            total += sum(len(items) - same.get(pid, 0) for pid in self.inputs.query.rows.pids[queries].tolist())
+        return total
 
     def falsely_accepted(self, task: Task, *, limit: int) -> NDArray[np.int64]:
         """i64[P], rising: false pairs at most as far as each true pair; no longer exact beyond `limit`."""
@@ -96,7 +102,7 @@ class _Pairs:
         thresholds = self._exact(owners, task.positives).sort().values
         # the false pairs that each threshold accepts beyond those of the one before; the last slot: none accepts
         found = torch.zeros(len(thresholds) + 1, dtype=torch.int64, device=thresholds.device)
-        for rows, items, cut in self._tiles(task):
+        for rows, items, cut in self._tiles():
             total = found[:-1].cumsum(dim=0)
             # thresholds past the limit are lost whatever else is counted
             useful = int(torch.searchsorted(total, torch.tensor(limit, device=total.device), right=True))
@@ -135,17 +141,15 @@ class _Pairs:
         product = a @ b.T
         return (-product if self.inputs.dot else squares[0][:, None] + squares[1][None] - 2 * product), band
 
-    def _tiles(self, task: Task) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
+    def _tiles(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
         """Query rows and candidates in tiles of one number of compared columns."""
-        query_dims, gallery_dims = self.inputs.query_dims, self.inputs.gallery_dims[task.candidates]
-        for mine in np.unique(query_dims):
-            rows = np.flatnonzero(query_dims == mine)
-            for theirs in np.unique(gallery_dims):
-                items = task.candidates[gallery_dims == theirs]
-                for start in range(0, len(rows), _QUERIES):
-                    for first in range(0, len(items), _ITEMS):
-                        part = rows[start : start + _QUERIES], items[first : first + _ITEMS]
-                        yield *part, int(min(mine, theirs))
+        for queries, candidates in self.met:
+            for rows, mine in _by_dims(queries, self.inputs.query_dims):
+                for items, theirs in _by_dims(candidates, self.inputs.gallery_dims):
+                    for start in range(0, len(rows), _QUERIES):
+                        for first in range(0, len(items), _ITEMS):
+                            part = rows[start : start + _QUERIES], items[first : first + _ITEMS]
+                            yield *part, min(mine, theirs)
 
     def _exact(self, rows: NDArray[np.intp], items: NDArray[np.intp]) -> torch.Tensor:
         """f64[P], distances of pairs by the definition."""
@@ -164,3 +168,9 @@ class _Pairs:
 
     def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
         return torch.from_numpy(index.astype(np.int64)).to(self.query.x.device)
+
+
+def _by_dims(rows: NDArray[np.intp], dims: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], int]]:
+    """Rows of equal dims, with these."""
+    for number in np.unique(dims[rows]).tolist():
+        yield rows[dims[rows] == number], number

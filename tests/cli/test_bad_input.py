@@ -255,6 +255,12 @@ CASES = {
         "gallery row 0 has dims 10; expected 1 to 4",
     ),
     "features-idle-rule": (features(), [*EVALUATE, "--set", "protocol.kernel=box"], 2, "kernel plays no role"),
+    "features-camera-rule": (
+        features(),
+        [*EVALUATE, "--set", "protocol.ignored_cameras=3-2"],
+        2,
+        "protocol.ignored_cameras: '3-2' is not one of none, QUERY:GALLERY",
+    ),
     "features-no-rule": (features(), [*EVALUATE, "--set", "aligner.hidden=1"], 2, "expected protocol.NAME=VALUE"),
     "features-unknown-distance": (features(), [*EVALUATE, "--set", "protocol.distance=l1"], 2, "unknown distance 'l1'"),
     "features-unknown-tool": (features(), [*EVALUATE, "--as", "oml"], 2, "'oml' is not one of"),

@@ -32,6 +32,10 @@ def valid_items(query: Samples, gallery: Samples, protocol: EvalProtocol, i: int
         valid &= gallery.pids != -1
     if protocol.same_camera == "ignore" and query.camids[i] != -1:
         valid &= ~((gallery.pids == query.pids[i]) & (gallery.camids == query.camids[i]))
+    for pair in [] if protocol.ignored_cameras == "none" else protocol.ignored_cameras.split(","):
+        asking, hidden = pair.split(":")
+        if query.camids[i] == int(asking):
+            valid &= ~np.isin(gallery.camids, [int(camera) for camera in hidden.split("+")])
     return valid
 
 

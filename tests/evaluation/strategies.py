@@ -40,6 +40,7 @@ def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **p
         "ties": draw(st.sampled_from(["pessimistic", "optimistic"])),
         "junk": draw(st.sampled_from(["drop", "keep"])),
         "same_camera": draw(st.sampled_from(["ignore", "keep"])),
+        "ignored_cameras": draw(st.sampled_from(["none", "none", "1:2", "0:1,2:0+2"])),
         "ap": draw(st.sampled_from(["step", "trapezoid"])),
         "normalise": draw(st.sampled_from(["l2", "none"])),
         "distance": draw(st.sampled_from(["cosine", "euclidean", "sqeuclidean"])),

@@ -230,3 +230,19 @@ def test_metric_replaces_an_unknown_distance(engine):
     query, gallery = line([0], [1]), line([5, 1], [1, 2])
     farthest_first = evaluate(query, gallery, protocol, engine=engine, metric=lambda q, g: -(q.x - g.x.T).abs())
     assert farthest_first.scores.rank(1) == 1
+
+
+def test_sysu_mm01_queries_of_camera_3_do_not_meet_camera_2(engine):
+    query = line([0, 0], pids=[1, 1], camids=[3, 6])
+    gallery = line([1, 2, 3, 4], pids=[2, 1, 3, 1], camids=[2, 2, 1, 1])
+    # camera 3 meets persons 3, 1; camera 6 meets 2, 1, 3, 1
+    result = score(query, gallery, engine, ignored_cameras="3:2")
+    assert result.outcomes.ap.tolist() == [1 / 2, (1 / 2 + 2 / 4) / 2]
+    single = score(query, gallery, engine, ignored_cameras="3:2", shot="single:exact")
+    np.testing.assert_allclose(single.outcomes.cmc[:, :2], [[0, 1], [0, 0.5]])
+
+
+def test_camera_rules_that_leave_no_match_are_named():
+    query, gallery = line([0], pids=[1], camids=[3]), line([1], pids=[1], camids=[2])
+    with pytest.raises(EvaluationError, match=r"same_camera=ignore, ignored_cameras=3:2\) remove all 1 pairs"):
+        score(query, gallery, ignored_cameras="3:2")
