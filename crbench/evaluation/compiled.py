@@ -71,14 +71,14 @@ def _passed(score, low, high, first, last):  # type: ignore[no-untyped-def]
     return surely, possibly
 
 
-@_compile("UniTuple(i8, 2)(f4[::1], f4, f4)", fastmath={"reassoc"})
+@_compile("UniTuple(i8, 2)(f4[::1], f4, f4)")
 def _tally(scores, low, high):  # type: ignore[no-untyped-def]
-    """How many scores are surely and possibly ahead of a positive."""
-    surely, possibly = np.float32(0), np.float32(0)
-    for score in scores:
-        surely += np.float32(1) if score > high else np.float32(0)
-        possibly += np.float32(1) if score >= low else np.float32(0)
-    return int(surely), int(possibly)
+    """How many scores are surely and possibly ahead of a positive; i32 and no branch, which vectorises best."""
+    surely, possibly = np.int32(0), np.int32(0)
+    for item in range(len(scores)):
+        surely = np.int32(surely + np.int32(scores[item] > high))
+        possibly = np.int32(possibly + np.int32(scores[item] >= low))
+    return surely, possibly
 
 
 @_compile("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[:, ::1], i8, i8)")
