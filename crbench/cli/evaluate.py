@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crbench.evaluation import ENGINES
+from crbench.evaluation import ENGINES, PRECISIONS
 from crbench.evaluation.conventions import CONVENTIONS, RULES, own_protocol
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
+@click.option("--memory-budget", default="128MiB", show_default=True, help="Memory to use beside the features.")
 @click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--per-query", "per_query", type=_FILE, help="Write the outcome of each query to this CSV file.")
@@ -49,6 +51,8 @@ def evaluate(
     tool: str | None,
     settings: tuple[str, ...],
     engine: str,
+    precision: str,
+    memory_budget: str,
     group_by: str | None,
     fprs: list[float],
     per_query: Path | None,
@@ -66,17 +70,19 @@ def evaluate(
     crbench evaluate --query q.npy --gallery g.npy --meta meta.csv --group-by camid
     crbench evaluate --query q.npz --gallery g.npz --as layumi
     """
+    from crbench.budget import parse_budget
     from crbench.evaluation import evaluate as score
     from crbench.evaluation.verification import verification
     from crbench.features_io import load_features
     from crbench.features_meta import load_meta
 
     protocol = _protocol(settings, tool)
+    memory = parse_budget(memory_budget)
     meta = None if meta_file is None else load_meta(meta_file)
     query = load_features(query_file, meta=meta, role="query")
     gallery = load_features(gallery_file, meta=meta, role="gallery").features
     groups = {} if group_by is None else _groups(query, group_by)
-    found = score(query.features, gallery, protocol, engine=engine)
+    found = score(query.features, gallery, protocol, engine=engine, precision=precision, memory_budget=memory)
     accepted = verification(query.features, gallery, protocol, fprs) if fprs else {}
     for note in _notes(query.features, gallery, protocol, settings, tool):
         click.echo(f"crbench: {note}", err=True)
@@ -157,6 +163,7 @@ def _as_json(
         "protocol": attrs.asdict(protocol),
         "fingerprint": protocol.fingerprint(),
         "engine": found.engine,
+        "precision": found.precision,
     }
     return json.dumps(content, indent=2)
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import numpy as np
 
+from crbench.budget import DEFAULT_BUDGET, LEAST_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import rank, shots
 from crbench.evaluation.checks import checked
 from crbench.evaluation.scores import Evaluation, Outcomes, Scores
-from crbench.evaluation.task import LEAST_MEMORY, MEMORY, PRECISIONS, Counts, Engine, Inputs, Settings, Task
+from crbench.evaluation.task import PRECISIONS, Counts, Engine, Inputs, Settings, Task
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
 
@@ -46,7 +47,7 @@ def evaluate(
     stream: str = "evaluate",
     metric: Metric | None = None,
     precision: str = "auto",
-    memory_budget: int = MEMORY,
+    memory_budget: int = DEFAULT_BUDGET,
 ) -> Evaluation:
     """Score query features against gallery features.
 
@@ -125,8 +126,8 @@ def _chosen(engine: str, inputs: Inputs) -> str:
 def _settings(precision: str, memory: int) -> Settings:
     if precision not in ("auto", *PRECISIONS):
         raise EvaluationError(f"unknown precision {precision!r}; known: auto, {', '.join(PRECISIONS)}")
-    if memory < LEAST_MEMORY:
-        raise EvaluationError(f"a memory budget of {memory} bytes is too small; expected {LEAST_MEMORY} or more")
+    if memory < LEAST_BUDGET:
+        raise EvaluationError(f"a memory budget of {memory} bytes is too small; expected {LEAST_BUDGET} or more")
     return Settings(precision=precision, memory=memory)
 
 

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.budget import DEFAULT_BUDGET
 from crbench.records import Features
 
 if TYPE_CHECKING:
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "tf32", "bf16x3", "bf16", "int8")
 """Arithmetic of the products; all give the same scores."""
-
-MEMORY = 128 << 20
-"""Bytes that an engine uses beside the features, unless told otherwise."""
-
-LEAST_MEMORY = 1 << 20
 
 
 @attrs.frozen(eq=False)
@@ -104,7 +100,7 @@ class Settings:
     """
 
     precision: str = "auto"
-    memory: int = MEMORY
+    memory: int = DEFAULT_BUDGET
 
 
 class Engine(Protocol):

@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.config import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate
 from crbench.evaluation.distance import DISTANCES
@@ -47,6 +48,7 @@ class CellRunner:
     Attributes:
         table, origin: features of the encoder, and all that they depend on beside the pictures (JSON values).
         cache: folder of the cache, None = keep nothing.
+        spec: says how the evaluation is computed.
     """
 
     job: Job
@@ -54,7 +56,7 @@ class CellRunner:
     table: FeatureTable
     origin: Mapping[str, Any]
     cache: Path | None
-    engine: str
+    spec: RunSpec
     run: Run
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
@@ -68,7 +70,9 @@ class CellRunner:
                 query,
                 gallery,
                 self.job.protocol,
-                engine=self.engine,
+                engine=self.spec.engine,
+                precision=self.spec.precision,
+                memory_budget=self.spec.memory_budget,
                 stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
                 metric=self._metric(),
             )

@@ -10,7 +10,7 @@ import attrs
 from crbench.config import PARTS, RunSpec, change_protocol
 from crbench.entries import Kind
 from crbench.errors import ConfigError
-from crbench.evaluation import ENGINES
+from crbench.evaluation import ENGINES, PRECISIONS
 from crbench.evaluation.distance import DISTANCES
 from crbench.interfaces import Dataset
 from crbench.leaderboard.rows import BASELINE
@@ -60,6 +60,8 @@ def make_plan(spec: RunSpec) -> Plan:
     notes: list[str] = []
     if spec.engine not in ("auto", *ENGINES):
         raise ConfigError(f"unknown engine {spec.engine!r}; known: auto, {', '.join(ENGINES)}")
+    if spec.precision not in ("auto", *PRECISIONS):
+        raise ConfigError(f"unknown precision {spec.precision!r}; known: auto, {', '.join(PRECISIONS)}")
     for name in spec.dataset:
         dataset = resolve("dataset", name, _changes(spec, "dataset", name))
         source = dataset.build()

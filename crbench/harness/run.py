@@ -109,7 +109,7 @@ def _run_trials(
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
         for tally in tallies:
             tally.use(encoder, extraction)
-            _run_cell(CellRunner(job, tally.aligner, table, origin, cache, spec.engine, context), group, tally)
+            _run_cell(CellRunner(job, tally.aligner, table, origin, cache, spec, context), group, tally)
             if group is groups[-1]:
                 yield tally
 

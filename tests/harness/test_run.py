@@ -189,6 +189,7 @@ def test_flip_averages_with_the_mirror_image(spec):
         ({"set": {"protocol.distance": "manhattan"}, "baseline": False}, "unknown metric 'manhattan'"),
         ({"device": "tpu"}, "device 'tpu' cannot be used"),
         ({"engine": "fast"}, "unknown engine 'fast'; known: auto"),
+        ({"precision": "half"}, "unknown precision 'half'; known: auto"),
     ],
 )
 def test_a_wish_that_cannot_be_met_stops_before_any_work(spec, tmp_path, values, message):

@@ -1,0 +1,35 @@
+"""Memory budgets: bytes, or a text with a unit."""
+
+from __future__ import annotations
+
+import re
+
+from crbench.errors import ConfigError
+
+LEAST_BUDGET = 1 << 20
+"""Bytes."""
+
+DEFAULT_BUDGET = 128 << 20
+"""Bytes that an evaluation uses beside the features, unless told otherwise."""
+
+_UNITS = {"": 1, "B": 1, **{f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGT")}}
+_UNITS.update({f"{p}IB": 1024 ** (i + 1) for i, p in enumerate("KMGT")})
+
+
+def parse_budget(value: str | int) -> int:
+    """Bytes of a budget such as ``512MB``, ``1.5 GiB`` or ``100000000``.
+
+    Raises:
+        ConfigError: neither a number of bytes nor a number with a unit, or less than `LEAST_BUDGET`.
+
+    Example:
+        >>> parse_budget("512MB"), parse_budget("1.5 GiB")
+        (512000000, 1610612736)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    if match is None or match[2].upper() not in _UNITS:
+        raise ConfigError(f"memory budget {value!r} is not a number of bytes; expected e.g. 512MB, 2GiB or 100000000")
+    count = int(float(match[1]) * _UNITS[match[2].upper()])
+    if count < LEAST_BUDGET:
+        raise ConfigError(f"memory budget {value!r} is too small; expected {LEAST_BUDGET} bytes (1MiB) or more")
+    return count
