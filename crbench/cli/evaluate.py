@@ -37,6 +37,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--meta", "meta_file", type=_FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
+@click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
@@ -48,6 +49,7 @@ def evaluate(
     meta_file: Path | None,
     tool: str | None,
     settings: tuple[str, ...],
+    rerank: str | None,
     engine: str,
     group_by: str | None,
     fprs: list[float],
@@ -71,6 +73,8 @@ def evaluate(
     from crbench.features_io import load_features
     from crbench.features_meta import load_meta
 
+    if rerank is not None:
+        settings = (*settings, f"protocol.rerank={rerank}")
     protocol = _protocol(settings, tool)
     meta = None if meta_file is None else load_meta(meta_file)
     query = load_features(query_file, meta=meta, role="query")
