@@ -61,6 +61,54 @@ def _check_camera_rules(instance: object, attribute: attrs.Attribute[Any], value
         raise ValueError(f"protocol.{attribute.name}: {value!r} is not one of none, QUERY:GALLERY[+GALLERY...][,...]")
 
 
+@attrs.frozen
+class Reranking:
+    """Parameters of k-reciprocal re-ranking, by the names of Zhong et al. (CVPR 2017); see `crbench.evaluation.rerank`.
+
+    Attributes:
+        k1: neighbours that may be reciprocal.
+        k2: neighbours over which encodings are averaged, the row itself included.
+        weight: lambda, the share of the original distance in the final one.
+
+    Example:
+        >>> str(Reranking.parse("lambda=0.5,k1=30"))
+        'k1=30,k2=6,lambda=0.5'
+    """
+
+    k1: int = attrs.field(default=20, validator=v.ge(1))
+    k2: int = attrs.field(default=6, validator=v.ge(1))
+    weight: float = attrs.field(default=0.3, validator=[v.ge(0), v.le(1)])
+
+    @classmethod
+    def parse(cls, text: str) -> Reranking:
+        """Parameters from ``k1=20,k2=6,lambda=0.3``; those that are not named keep the paper's values.
+
+        Raises:
+            ValueError: another form, or a value out of range.
+        """
+        values = dict(part.strip().partition("=")[::2] for part in text.split(","))
+        try:
+            if not set(values) <= {"k1", "k2", "lambda"}:
+                raise ValueError
+            k1, k2, weight = int(values.get("k1", 20)), int(values.get("k2", 6)), float(values.get("lambda", 0.3))
+        except ValueError:
+            raise ValueError(f"{text!r} is not of the form k1=20,k2=6,lambda=0.3") from None
+        return cls(k1=k1, k2=k2, weight=weight)
+
+    def __str__(self) -> str:
+        return f"k1={self.k1},k2={self.k2},lambda={self.weight!r}"
+
+
+def _reranking(text: Any) -> Any:
+    """The one spelling of re-ranking parameters; ``none`` stays."""
+    if text == "none" or not isinstance(text, str):
+        return text
+    try:
+        return str(Reranking.parse(text))
+    except ValueError as error:
+        raise ValueError(f"protocol.rerank: {error.args[0]}") from error
+
+
 def _choice(short: str, default: str, *options: str) -> Any:
     return attrs.field(default=default, validator=v.in_((default, *options)), metadata={"short": short})
 
@@ -113,6 +161,8 @@ class EvalProtocol:
         ranks: ranks at which the CMC curve is printed.
         ignored_cameras: gallery images, of whomever, that a query does not meet, by cameras: ``3:2`` for SYSU-MM01,
             where cameras 2 and 3 are in one place; ``3:2,6:1+2`` for several. ``none`` = no such rule.
+        rerank: ``k1=20,k2=6,lambda=0.3``: distances are re-ranked by k-reciprocal encoding with these parameters;
+            ``none`` = as they are. With all gallery images only.
 
     Example:
         >>> mlr = EvalProtocol()
@@ -155,6 +205,14 @@ class EvalProtocol:
         "r", (1, 5, 10, 20), converter=lambda r: tuple(sorted({int(k) for k in r})), validator=_check_ranks
     )
     ignored_cameras: str = _option("igc", converter=_camera_rules, validator=_check_camera_rules)
+    rerank: str = _option("rr", converter=_reranking, validator=v.instance_of(str))
+
+    def __attrs_post_init__(self) -> None:
+        if self.rerank != "none" and not self.multi_shot:
+            raise ValueError(
+                f"protocol.rerank: one gallery image per person (shot={self.shot}) has no neighbours to confirm it; "
+                "set shot=multi or rerank=none"
+            )
 
     @property
     def multi_shot(self) -> bool:
@@ -176,6 +234,11 @@ class EvalProtocol:
     def fingerprint(self) -> str:
         """12 hex digits of SHA-256 over `EVALUATION_VERSION` and all fields, options only where they are asked for."""
         return digest({"protocol": attrs.asdict(self, filter=_shows), "version": EVALUATION_VERSION})
+
+    @property
+    def reranking(self) -> Reranking | None:
+        """The parameters of `rerank`, if any."""
+        return None if self.rerank == "none" else Reranking.parse(self.rerank)
 
     def ignored(self) -> dict[int, tuple[int, ...]]:
         """Gallery cameras that a query does not meet, by the query's camera.

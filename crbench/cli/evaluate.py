@@ -37,6 +37,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--meta", "meta_file", type=_FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
+@click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
 @click.option("--memory-budget", default="128MiB", show_default=True, help="Memory to use beside the features.")
@@ -50,6 +51,7 @@ def evaluate(
     meta_file: Path | None,
     tool: str | None,
     settings: tuple[str, ...],
+    rerank: str | None,
     engine: str,
     precision: str,
     memory_budget: str,
@@ -76,6 +78,8 @@ def evaluate(
     from crbench.features_io import load_features
     from crbench.features_meta import load_meta
 
+    if rerank is not None:
+        settings = (*settings, f"protocol.rerank={rerank}")
     protocol = _protocol(settings, tool)
     memory = parse_budget(memory_budget)
     meta = None if meta_file is None else load_meta(meta_file)

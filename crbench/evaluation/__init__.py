@@ -95,7 +95,11 @@ def evaluate(
     inputs = checked(query, gallery, protocol, metric)
     name = _chosen(engine, inputs)
     task = shots.matches(query.rows, gallery.rows, protocol)
-    counter = _load(name)(inputs, settings)
+    counter: Engine = _load(name)(inputs, settings)
+    if protocol.reranking is not None:
+        from crbench.evaluation.reranked import RerankedEngine
+
+        name, counter = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates)
     parts, ambiguous = [], 0
     for queries, items in shots.meetings(query.rows, gallery.rows, protocol):
         part, unsure = _outcomes(counter, shots.restricted(task, queries, items), inputs, protocol, stream)

@@ -42,6 +42,7 @@ RULES = (
     "normalise",
     "distance",
     "ranks",
+    "rerank",
 )
 """The protocol fields that turn given features into scores; the others say how pictures become features."""
 

@@ -12,6 +12,8 @@ from crbench.records import Features
 _CHUNK = 1 << 20
 """Elements per float64 work array."""
 
+_ROUNDOFF = 2.0**-53
+
 
 class Side:
     """Rows of the definition: f64, divided by their norms where the protocol says so."""
@@ -34,6 +36,23 @@ def exact_distances(
     for part in parts(len(rows), cut):
         found[part] = distances(query.exact(rows[part], cut), gallery.exact(items[part], cut), dot=dot)
     return found
+
+
+def squared_distances(a: torch.Tensor, b: torch.Tensor, *, dot: bool) -> tuple[torch.Tensor, float]:
+    """Distances f64[m, n] of rows f64[m, D] and f64[n, D] by a matrix product, and a bound of their error.
+
+    Args:
+        dot: minus the inner product instead, see `crbench.evaluation.distance.distances`.
+    """
+    squares = (a * a).sum(dim=1), (b * b).sum(dim=1)
+    size = float((squares[0].max().sqrt() + squares[1].max().sqrt()) ** 2)
+    # a sum of n products errs by less than n roundings of the product of the norms (Higham, section 3.1), in the
+    # product and in the definition; the squares err likewise
+    band = 4 * (a.shape[1] + 8) * _ROUNDOFF * size
+    found = a @ b.T
+    if dot:
+        return found.neg_(), band
+    return found.mul_(-2).add_(squares[0][:, None]).add_(squares[1]), band
 
 
 def parts(count: int, columns: int) -> Iterator[slice]:

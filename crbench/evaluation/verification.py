@@ -21,15 +21,13 @@ from numpy.typing import NDArray
 from crbench.errors import EvaluationError
 from crbench.evaluation.checks import checked
 from crbench.evaluation.shots import matches, meetings
-from crbench.evaluation.sides import Side, exact_distances
+from crbench.evaluation.sides import Side, exact_distances, squared_distances
 from crbench.evaluation.task import Inputs, Task
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
 
 _QUERIES = 1024
 _ITEMS = 4096
-
-_ROUNDOFF = 2.0**-53
 
 
 def verification(
@@ -118,7 +116,8 @@ class _Pairs:
     ) -> torch.Tensor:
         """i64[m], the first threshold that accepts each false pair of a tile; `len(thresholds)` where none does."""
         index, columns = self._on_device(rows), self._on_device(items)
-        distances, band = self._tile(index, columns, cut)
+        sides = self.query.exact(index, cut), self.gallery.exact(columns, cut)
+        distances, band = squared_distances(*sides, dot=self.inputs.dot)
         others = self._pids(self.inputs.query, rows)[:, None] != self._pids(self.inputs.gallery, items)[None]
         near = (others & (distances - band <= thresholds[-1])).nonzero()
         pairs = distances[near[:, 0], near[:, 1]]
@@ -129,17 +128,6 @@ class _Pairs:
             exact = exact_distances(self.query, self.gallery, *chosen, cut=cut, dot=self.inputs.dot)
             slots[doubtful] = torch.searchsorted(thresholds, exact)
         return slots
-
-    def _tile(self, index: torch.Tensor, columns: torch.Tensor, cut: int) -> tuple[torch.Tensor, float]:
-        """Distances f64[b, g] by a matrix product, and a bound of their error."""
-        a, b = self.query.exact(index, cut), self.gallery.exact(columns, cut)
-        squares = (a * a).sum(dim=1), (b * b).sum(dim=1)
-        size = float((squares[0].max().sqrt() + squares[1].max().sqrt()) ** 2)
-        # a sum of n products errs by less than n roundings of the product of the norms (Higham, section 3.1), in the
-        # product and in the definition; the squares err likewise
-        band = 4 * (cut + 8) * _ROUNDOFF * size
-        product = a @ b.T
-        return (-product if self.inputs.dot else squares[0][:, None] + squares[1][None] - 2 * product), band
 
     def _tiles(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
         """Query rows and candidates in tiles of one number of compared columns."""

@@ -156,3 +156,10 @@ def test_a_query_in_its_own_gallery_is_mentioned(camera, said, tmp_path, capsys)
     np.savez(tmp_path / "q.npz", **QUERY)
     np.savez(tmp_path / "g.npz", **gallery)
     assert ("1 queries have a match with the very same" in run(["q.npz", "g.npz"], capsys).err) == said
+
+
+def test_re_ranking(tmp_path, capsys):
+    found = json.loads(run([*as_npz(tmp_path), "--rerank", "k1=2,k2=1,lambda=1", "--format", "json"], capsys).out)
+    assert found["protocol"]["rerank"] == "k1=2,k2=1,lambda=1.0"
+    assert found["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2), "lambda 1 leaves the order alone"
+    assert found["fingerprint"] != json.loads(run([*as_npz(tmp_path), "--format", "json"], capsys).out)["fingerprint"]
