@@ -98,6 +98,8 @@ class Extractor:
 
     def _batches(self, rows: Samples, pool: ThreadPoolExecutor) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
         """Network inputs, one batch ahead of the network."""
+        import torch
+
         starts = range(0, len(rows), self.batch_size)
         indices = [np.arange(start, min(start + self.batch_size, len(rows))) for start in starts]
         ahead: list[Pictures] = []
@@ -106,7 +108,7 @@ class Extractor:
             ahead = self._submit(rows, indices[number + 1], pool) if number + 1 < len(indices) else []
             pictures = np.concatenate([future.result() for future in futures])
             filled = np.resize(np.arange(len(index)), self.batch_size)
-            yield index, to_input(pictures[filled], self.backbone.preprocess)
+            yield index, to_input(torch.from_numpy(pictures[filled]), self.backbone.preprocess)
 
     def _submit(self, rows: Samples, index: NDArray[np.intp], pool: ThreadPoolExecutor) -> list[Pictures]:
         groups = np.array_split(index, min(len(index), max(1, 4 * self.workers)))
