@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import cattrs
@@ -23,6 +23,10 @@ PARTS = ("aligner", "backbone", "dataset", "protocol")
 """What ``--set PART.NAME=VALUE`` can change; a method's own name works in place of its kind."""
 
 
+Amp = Literal["off", "bf16", "fp16"]
+AMP = typing.get_args(Amp)
+
+
 def _strings(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
@@ -35,6 +39,15 @@ def _trials(value: Any) -> tuple[int, ...] | None:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, range)) else [value]
+
+
+def _batch_size(value: Any) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"batch_size: {value!r} is neither auto nor a number of images from 1")
+    return number
 
 
 def _path(value: Any) -> Path | None:
@@ -56,7 +69,11 @@ class RunSpec:
         set: changes by ``part.name``, e.g. ``{"aligner.hidden": 512, "protocol.kernel": "bicubic"}``.
         data_root, output, cache_dir: folders; see `data_root`, `cache_root`.
         limit: use only the first N identities of training and test; the result is not rankable.
-        batch_size, num_workers: of feature extraction.
+        batch_size: images per network call, or ``auto``: 64 on a CPU, 256 on a CUDA device. Where the device's memory
+            does not hold that many, it is halved.
+        num_workers: threads that decode images; 0 = one per processor, at most 16.
+        amp: arithmetic of the network in extraction: ``off`` (float32), or autocast to ``bf16`` or ``fp16``.
+        compile: compile the network for extraction by ``torch.compile``.
         on_bad_image: ``error`` stops at an unreadable picture, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` beside the others.
         cache: keep and reuse features and fitted transforms.
@@ -83,8 +100,10 @@ class RunSpec:
     output: Path = attrs.field(default=Path("results"), converter=_path)
     cache_dir: Path | None = attrs.field(default=None, converter=_path)
     limit: int | None = attrs.field(default=None, validator=v.optional(v.ge(2)))
-    batch_size: int = attrs.field(default=64, validator=v.ge(1))
+    batch_size: int | Literal["auto"] = attrs.field(default="auto", converter=_batch_size)
     num_workers: int = attrs.field(default=0, validator=v.ge(0))
+    amp: Amp = attrs.field(default="off", validator=v.in_(AMP))
+    compile: bool = False
     on_bad_image: str = attrs.field(default="error", validator=v.in_(("error", "skip")))
     baseline: bool = True
     cache: bool = True

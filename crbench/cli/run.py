@@ -9,6 +9,7 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.terminal import wants_colour
+from crbench.config import AMP
 from crbench.leaderboard import FORMATS
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--output", type=_FOLDER, help="Folder for results; default: results.")
 @click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
 @click.option("--limit", type=int, help="Only the first N identities; the result is not rankable.")
-@click.option("--batch-size", type=int, help="Images per network call; default: 64.")
-@click.option("-j", "--num-workers", type=int, help="Threads that decode and resize.")
+@click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto, 64 (CUDA: 256).")
+@click.option("-j", "--num-workers", type=int, help="Threads that decode and resize; default: one per processor.")
+@click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the network; default: off, float32.")
+@click.option("--compile/--no-compile", default=None, help="Compile the network for extraction; default: no.")
 @click.option("--on-bad-image", type=click.Choice(["error", "skip"]), help="Stop at an unreadable image, or skip it.")
 @click.option("--engine", help="Evaluation engine: auto, numba, torch, reference.")
 @click.option(

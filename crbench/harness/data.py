@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,14 +81,17 @@ def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
 
 
 def make_reader(job: Job, root: Path) -> Reader:
-    """A function from a row to its picture as the protocol shows it."""
+    """A function from a row to its picture as the protocol shows it; threads that want one picture decode it once."""
+    locks = [threading.Lock() for _ in range(_OPEN_PICTURES)]
 
     @functools.lru_cache(maxsize=_OPEN_PICTURES)
     def stored(key: str) -> Image:
         return job.source.read(key, root=root)
 
     def read(row: Row) -> Image:
-        return degrade(stored(row.key), row.rate / row.native_rate, job.protocol)
+        with locks[hash(row.key) % len(locks)]:
+            picture = stored(row.key)
+        return degrade(picture, row.rate / row.native_rate, job.protocol)
 
     return read
 

@@ -18,7 +18,7 @@ from crbench.harness.plan import Job
 from crbench.interfaces import Run
 from crbench.loading import Resolved
 from crbench.protocols import EVALUATION_VERSION, digest
-from crbench.results import Component, DataFacts, Method, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
 from crbench.store.files import sha256_file
 
 
@@ -70,6 +70,7 @@ class RunFacts:
     """What the results of one job share.
 
     Attributes:
+        extraction: how features are computed; a size left to ``auto`` is settled here.
         checksum: of the data, see `data_checksum`.
         fingerprint: of rules and data, see `comparability`.
     """
@@ -78,14 +79,15 @@ class RunFacts:
     trials: Sequence[TrialData]
     spec: RunSpec
     run: Run
+    extraction: Extraction
     checksum: str
     fingerprint: str
 
     @classmethod
-    def of(cls, job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run) -> RunFacts:
+    def of(cls, job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run, extraction: Extraction) -> RunFacts:
         """The facts of a job whose splits are drawn."""
         checksum = data_checksum(trials)
-        return cls(job, trials, spec, run, checksum, comparability(job, trials, checksum, spec.limit))
+        return cls(job, trials, spec, run, extraction, checksum, comparability(job, trials, checksum, spec.limit))
 
 
 def cell_id(facts: RunFacts, aligner: Resolved) -> str:
@@ -97,7 +99,7 @@ def cell_id(facts: RunFacts, aligner: Resolved) -> str:
             "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
             "weights": sha256_file(spec.weights) if spec.weights and spec.weights.is_file() else None,
             "seed": spec.seed,
-            "batch_size": spec.batch_size,
+            "extraction": attrs.asdict(facts.extraction),
             "device": facts.run.device.partition(":")[0],
             "version": EVALUATION_VERSION,
         }
@@ -138,6 +140,7 @@ def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
             ),
             aligner=_component(tally.aligner, parameter_count=tally.parameters),
         ),
+        extraction=facts.extraction,
         trials=tuple(tally.scores) if tally.error is None else (),
         timings=tally.timings,
         environment=describe_environment(facts.run.device),
@@ -153,7 +156,11 @@ def command_line(facts: RunFacts, aligner: Resolved) -> str:
     words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
     words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
     words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
-    words += ["--device", facts.run.device, "--batch-size", str(spec.batch_size), "--no-baseline"]
+    words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
+    if facts.extraction.amp != "off":
+        words += ["--amp", facts.extraction.amp]
+    if facts.extraction.compile:
+        words += ["--compile"]
     if spec.weights is not None:
         words += ["--weights", str(spec.weights)]
     if spec.limit is not None:

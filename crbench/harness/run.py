@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -18,13 +17,15 @@ from crbench.harness.backbones import Encoder, encoder_key, provide_encoder
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import pick_device
-from crbench.harness.extract import Extractor
+from crbench.harness.extract import BatchTooLargeError, Extractor, auto_batch_size
+from crbench.harness.pipeline import worker_count
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import RunFacts, Tally, cell_id, make_result
 from crbench.harness.timing import Clock
 from crbench.interfaces import Run
+from crbench.loading import Resolved
 from crbench.records import Samples
-from crbench.results import Result, Timing, to_json
+from crbench.results import Extraction, Result, Timing, to_json
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import write_text
 from crbench.store.results import find_result, result_path
@@ -71,39 +72,64 @@ def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None
 def _run_job(job: Job, spec: RunSpec, context: Run) -> Iterator[tuple[Result, bool]]:
     """The cells of one job: results, and whether each comes from an earlier run."""
     started = time.perf_counter()
-    root = data_root(spec.data_root)
     skip_bad = spec.on_bad_image == "skip"
     trials = load_trials(
-        job, root=root, limit=spec.limit, skip_bad=skip_bad, run=context, workers=max(1, spec.num_workers)
+        job,
+        root=data_root(spec.data_root),
+        limit=spec.limit,
+        skip_bad=skip_bad,
+        run=context,
+        workers=worker_count(spec.num_workers),
     )
-    facts = RunFacts.of(job, trials, spec, context)
+    size = auto_batch_size(context.device) if spec.batch_size == "auto" else spec.batch_size
+    extraction = Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+    left = list(job.aligners)
+    while left:
+        facts = RunFacts.of(job, trials, spec, context, extraction)
+        try:
+            for aligner, result, earlier in _run_aligners(facts, left, started):
+                left = [other for other in left if other is not aligner]
+                yield result, earlier
+        except BatchTooLargeError as error:
+            if extraction.batch_size == 1:
+                raise
+            # Features may depend on the batch's shape, so all that are still to come are made with the smaller one.
+            extraction = attrs.evolve(extraction, batch_size=extraction.batch_size // 2)
+            context.logger.warning("%s; going on with %d", str(error).partition(";")[0], extraction.batch_size)
+
+
+def _run_aligners(
+    facts: RunFacts, aligners: Sequence[Resolved], started: float
+) -> Iterator[tuple[Resolved, Result, bool]]:
+    """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     todo = []
-    for aligner in job.aligners:
-        earlier = find_result(spec.output, cell_id(facts, aligner)) if spec.resume else None
+    for aligner in aligners:
+        earlier = find_result(facts.spec.output, cell_id(facts, aligner)) if facts.spec.resume else None
         if earlier is None:
             todo.append(Tally(aligner))
         else:
-            yield earlier, True
-    for tally in _run_trials(job, trials, todo, spec, context, root) if todo else ():
+            yield aligner, earlier, True
+    for tally in _run_trials(facts, todo) if todo else ():
         result = make_result(facts, tally, time.perf_counter() - started)
-        write_text(result_path(spec.output, result), to_json(result))
-        yield result, False
+        write_text(result_path(facts.spec.output, result), to_json(result))
+        yield tally.aligner, result, False
 
 
-def _run_trials(
-    job: Job, trials: list[TrialData], tallies: list[Tally], spec: RunSpec, context: Run, root: Path
-) -> Iterator[Tally]:
+def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
     """Steps 4 to 8, one encoder after the other; gives each cell as soon as its last trial is done."""
-    read = make_reader(job, root)
+    job, spec, context = facts.job, facts.spec, facts.run
+    read = make_reader(job, data_root(spec.data_root))
     cache = cache_root(spec.cache_dir) if spec.cache else None
-    groups = [list(group) for _, group in groupby(trials, lambda t: encoder_key(job, t, spec.weights, context))]
+    groups = [list(group) for _, group in groupby(facts.trials, lambda t: encoder_key(job, t, spec.weights, context))]
     origin, table = None, FeatureTable.open(None, {})
     for group in groups:
         encoder = provide_encoder(job, group, spec.weights, read=read, run=context)
         # Trials with other training rows may still share the encoder, and so its features.
-        if origin != (origin := _feature_origin(job, encoder, spec)):
+        if origin != (origin := _feature_origin(job, encoder, facts.extraction)):
             table = FeatureTable.open(cache, origin)
-        extractor = Extractor(encoder.backbone, read, spec.batch_size, job.protocol.flip, max(1, spec.num_workers))
+        extractor = Extractor(
+            encoder.backbone, read, facts.extraction, job.protocol.flip, worker_count(spec.num_workers)
+        )
         with Clock(context.device) as clock:
             count = extractor.fill(table, *_all_rows(group), context)
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
@@ -129,13 +155,12 @@ def _all_rows(trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:
     return Samples.concat([rows for rows, _ in parts]), np.concatenate([row_ids(*part) for part in parts])
 
 
-def _feature_origin(job: Job, encoder: Encoder, spec: RunSpec) -> Mapping[str, Any]:
-    """All that a feature depends on beside its picture, rates and camera."""
+def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mapping[str, Any]:
+    """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract`."""
     rules = ("kernel", "antialias", "rounding", "encoder", "encode_hr", "flip")
     return {
         **encoder.facts,
         "preprocess": attrs.asdict(encoder.backbone.preprocess),
         "degrade": {rule: getattr(job.protocol, rule) for rule in rules},
-        "batch_size": spec.batch_size,
-        "dtype": "float32",
+        "extraction": attrs.asdict(extraction),
     }

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
+
 from crbench.results import Component, Result
 
 
@@ -27,16 +29,22 @@ def component_label(component: Component) -> str:
     return clean(f"{component.name}/{component.preset}" if component.preset else component.name)
 
 
+def backbone_label(result: Result) -> str:
+    """The backbone's `component_label`, with its arithmetic where that is not float32: ``resnet50 bf16``."""
+    label, amp = component_label(result.method.backbone), result.extraction.amp
+    return label if amp == "off" else f"{label} {amp}"
+
+
 def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Labels of backbone and aligner for each result.
 
-    Where two results would read the same, what they differ in (parameters, versions, weights, seed, trials) is added in
-    brackets.
+    Where two results would read the same, what they differ in (parameters, versions, weights, extraction, seed, trials)
+    is added in brackets.
 
     Returns:
         One (backbone, aligner) pair per result, in order.
     """
-    labels = [(component_label(result.method.backbone), component_label(result.method.aligner)) for result in results]
+    labels = [(backbone_label(result), component_label(result.method.aligner)) for result in results]
     clashes = defaultdict(list)
     for index, label in enumerate(labels):
         clashes[label].append(index)
@@ -49,7 +57,7 @@ def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Labels of results whose plain labels are equal."""
-    backbones = _differences([_facts(result.method.backbone) for result in results])
+    backbones = _differences([{**_facts(r.method.backbone), **attrs.asdict(r.extraction)} for r in results])
     aligners = _differences(
         [
             {**_facts(r.method.aligner), "seed": r.seed, "trials": ",".join(str(trial.index) for trial in r.trials)}
@@ -60,7 +68,7 @@ def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
         aligners = [f"{bracket} #{result.cell_id}" for bracket, result in zip(aligners, results, strict=True)]
     return [
         (
-            component_label(result.method.backbone) + clean(backbone),
+            backbone_label(result) + clean(backbone),
             component_label(result.method.aligner) + clean(aligner),
         )
         for result, backbone, aligner in zip(results, backbones, aligners, strict=True)

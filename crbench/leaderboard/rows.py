@@ -33,8 +33,8 @@ class Row:
         rank: place in its block, from 1; None = not ranked.
         backbone, aligner: labels, distinct within the block, free of control characters.
         baseline: the aligner changes nothing.
-        gain: Rank-1 minus that of the baseline with the same backbone and weights, over the trials, as fractions: mean
-            and standard deviation; None where there is no such baseline, and for the baseline itself.
+        gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, over the trials, as
+            fractions: mean and standard deviation; None where there is no such baseline, and for the baseline itself.
         fit_s: seconds of one fit; None = not measured.
         samples_per_s: throughput of the fitted aligner; None = not measured.
         marks: score to ``best`` or ``second``; scores as in `Row.scores`.
@@ -168,12 +168,12 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
     """Rows in order of their places, with gains and marks; rows of equal place keep their order."""
     scores = [{name: printed(score.mean) for name, score in row.scores().items()} for row in rows]
     places = [(score["R1"], score.get("mAP", 0.0)) for score in scores]
-    baselines = {_weights(row.result): row for row in rows if row.baseline}
+    baselines = {_encoder(row.result): row for row in rows if row.baseline}
     ranked = [
         attrs.evolve(
             row,
             rank=1 + sum(other > place for other in places),
-            gain=None if row.baseline else _gain(row, baselines.get(_weights(row.result))),
+            gain=None if row.baseline else _gain(row, baselines.get(_encoder(row.result))),
             marks=marks,
         )
         for row, place, marks in zip(rows, places, _marks(scores), strict=True)
@@ -190,10 +190,11 @@ def _marks(scores: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
     return [{name: leaders[name][value] for name, value in row.items() if value in leaders[name]} for row in scores]
 
 
-def _weights(result: Result) -> tuple[str, str, str, str | None]:
+def _encoder(result: Result) -> tuple[object, ...]:
     """What two cells must share for their difference to be the aligner's doing."""
     backbone = result.method.backbone
-    return backbone.name, backbone.version, json.dumps(backbone.parameters, sort_keys=True), backbone.weights_sha256
+    parameters = json.dumps(backbone.parameters, sort_keys=True)
+    return backbone.name, backbone.version, parameters, backbone.weights_sha256, result.extraction
 
 
 def _gain(row: Row, baseline: Row | None) -> tuple[float, float | None] | None:

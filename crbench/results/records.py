@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 from attrs import validators as v
 
+from crbench.config import AMP, Amp
 from crbench.results.scores import Summary, TrialScores, check_summaries, finite, summarise, summarise_rates
 
 if TYPE_CHECKING:
@@ -107,6 +108,21 @@ class Method:
     aligner: Component
 
 
+@attrs.frozen(kw_only=True)
+class Extraction:
+    """How pictures went through the network, beside the protocol: what features may depend on.
+
+    Attributes:
+        batch_size: images per network call.
+        amp: arithmetic of the network: ``off`` (float32), or autocast to ``bf16`` or ``fp16``.
+        compile: the network was compiled by ``torch.compile``.
+    """
+
+    batch_size: int = attrs.field(validator=v.ge(1))
+    amp: Amp = attrs.field(default="off", validator=v.in_(AMP))
+    compile: bool = False
+
+
 @attrs.frozen
 class Timing:
     """What one stage cost over all trials of a cell.
@@ -160,6 +176,7 @@ class Result:
         rankable: False where the numbers are not those of the whole protocol (``--limit``).
         metrics: ``R1``, ``R5``, ... and, unless single-shot, ``mAP`` and ``mINP``.
         by_rate: `metrics` of the queries of each rate.
+        extraction: how its features were computed.
         timings: stage to cost. The leaderboard reads ``fit`` (unit ``fits``: seconds per fit) and ``transform``
             (unit ``samples``).
         command: the exact line that repeats the cell.
@@ -182,6 +199,7 @@ class Result:
     rankable: bool = True
     seed: int = 0
     method: Method
+    extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)
     metrics: Mapping[str, Summary] = attrs.field(
         default=attrs.Factory(lambda r: summarise(r.trials, r.protocol.rules["ranks"]), takes_self=True)

@@ -4,6 +4,7 @@ import json
 import shlex
 
 import attrs
+import builders
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,9 @@ from fakes import Hard
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
 from crbench.harness.run import run
-from crbench.results import load_results
+from crbench.loading import load_dataset
+from crbench.results import Extraction, load_results
+from crbench.testing import RandomBackbone
 
 
 def scores(results):
@@ -75,6 +78,7 @@ def test_everything_that_changes_a_number_changes_the_cell(spec):
     changes = [
         {"seed": 1},
         {"batch_size": 8},
+        {"amp": "bf16"},
         {"trial": 1},
         {"set": {"backbone.seed": 3}},
         {"set": {"protocol.kernel": "bicubic"}},
@@ -157,7 +161,8 @@ def test_a_bad_picture_stops_or_is_skipped(spec, monkeypatch):
     assert skipped.fingerprint != plain.fingerprint
 
 
-def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch):
+@pytest.mark.parametrize("workers", [1, 4])
+def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch, workers):
     reads = []
     read = Hard.read
 
@@ -166,8 +171,62 @@ def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch):
         return read(self, key, root=root)
 
     monkeypatch.setattr(Hard, "read", counted)
-    count = run(spec(cache=False))[0].timings["extract"].count
+    count = run(spec(cache=False, num_workers=workers))[0].timings["extract"].count
     assert len(reads) == len(set(reads)) < count
+
+
+def test_ten_splits_of_cuhk03_cost_one_pass_over_its_pictures(spec, tmp_path, monkeypatch):
+    builders.build_cuhk03_folders(tmp_path / "data")
+    kind, reads = type(load_dataset("mlr-cuhk03")), []
+    read = kind.read
+
+    def counted(self, key, *, root):
+        reads.append(key)
+        return read(self, key, root=root)
+
+    monkeypatch.setattr(kind, "read", counted)
+    wish = {"dataset": "mlr-cuhk03", "backbone": "random", "data_root": tmp_path / "data", "num_workers": 3}
+    result = run(spec(**wish, set={"protocol.identities": "random:4/3"}))[0]
+    assert len(result.trials) == 10
+    assert len(reads) == len(set(reads)) < result.timings["extract"].count
+
+
+def test_how_features_were_computed_is_part_of_the_result(spec, tmp_path):
+    results = [run(spec(trial=0, amp=amp, batch_size="auto"))[0] for amp in ("off", "bf16")]
+    assert [result.extraction for result in results] == [Extraction(batch_size=64, amp=amp) for amp in ("off", "bf16")]
+    assert "--batch-size 64 --no-baseline --amp bf16" in results[1].command
+    assert len({result.cell_id for result in results}) == 2
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2
+
+
+def at_most(count):
+    """`RandomBackbone.extract` on a device that holds so many images."""
+    extract = RandomBackbone.extract
+
+    def limited(self, batch):
+        if len(batch.inputs) > count:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return extract(self, batch)
+
+    return limited
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_said_so(spec, monkeypatch, caplog):
+    plain = run(spec(batch_size=2))
+    monkeypatch.setattr(RandomBackbone, "extract", at_most(3))
+    results = run(spec(batch_size=8, resume=False, cache=False, aligner=["none", "ridge"]))
+    assert [message for message in caplog.messages if "memory" in message] == [
+        "out of memory on cpu with 8 images per batch; going on with 4",
+        "out of memory on cpu with 4 images per batch; going on with 2",
+    ]
+    assert [result.extraction.batch_size for result in results] == [2, 2]
+    assert (results[0].trials, results[0].cell_id) == (plain[0].trials, plain[0].cell_id)
+
+
+def test_a_device_that_holds_no_image_is_an_error(spec, monkeypatch):
+    monkeypatch.setattr(RandomBackbone, "extract", at_most(0))
+    with pytest.raises(EvaluationError, match="with 1 images per batch; choose a smaller network or --device cpu"):
+        run(spec(batch_size=2))
 
 
 def test_flip_averages_with_the_mirror_image(spec):

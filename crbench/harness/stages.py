@@ -1,0 +1,87 @@
+"""What each stage of extraction costs alone, and what the whole costs beside the network's own pace."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import torch
+
+from crbench.harness.extract import Extractor
+from crbench.harness.forward import Forward
+from crbench.harness.pipeline import Loaded, Pipeline
+from crbench.harness.timing import median_seconds
+from crbench.harness.transfer import Transfer
+from crbench.interfaces import Run
+from crbench.preprocess import picture_array
+from crbench.records import Samples
+from crbench.store.features import FeatureTable
+
+
+@attrs.frozen(kw_only=True)
+class StageSeconds:
+    """Median wall time per picture, in seconds.
+
+    Attributes:
+        decode: reading, decoding and shrinking, by one thread.
+        resize: to the network's input size, by one thread.
+        copy: of a batch from (on CUDA pinned) host memory to the device; about 0 on a CPU.
+        forward: normalising and the network, on pictures that are on the device: the bound for `whole`.
+        load: decode, resize and copy by all threads, without the network.
+        whole: extraction from files to features in memory.
+    """
+
+    decode: float
+    resize: float
+    copy: float
+    forward: float
+    load: float
+    whole: float
+
+    @property
+    def share(self) -> float:
+        """How much of the network's own throughput the whole reaches, from 0 to about 1.
+
+        Example:
+            >>> StageSeconds(decode=1, resize=1, copy=0, forward=9, load=1, whole=10).share
+            0.9
+        """
+        return self.forward / self.whole
+
+
+def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats: int = 5) -> StageSeconds:
+    """Time each stage of `extractor` over the same pictures, after one warm-up of each.
+
+    Args:
+        extractor: its reader must not keep pictures (that of a run does), or `decode` is the cost of looking them up.
+        rows: at least as many as a batch has; a multiple of the batch size, so that no batch is filled up.
+
+    Raises:
+        ValueError: `rows` is no such multiple.
+    """
+    size, preprocess = extractor.extraction.batch_size, extractor.backbone.preprocess
+    if len(rows) == 0 or len(rows) % size:
+        raise ValueError(f"{len(rows)} rows are not a positive multiple of the batch size {size}")
+    pictures = [extractor.read(rows.row(index)) for index in range(size)]
+    arrays = np.stack([picture_array(picture, preprocess) for picture in pictures])
+    transfer = Transfer(device)
+    host = transfer.buffer(arrays.shape)
+    host.copy_(torch.from_numpy(arrays))
+    batch = Loaded(index=np.arange(size), count=size, pictures=transfer.upload(host))
+    pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)
+    forward = Forward(extractor.backbone, extractor.extraction, flip=extractor.flip, device=device)
+    ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any, as long as they differ
+
+    def seconds(work: Callable[[], object], count: int) -> float:
+        return median_seconds(work, device, repeats=repeats) / count
+
+    return StageSeconds(
+        decode=seconds(lambda: [extractor.read(rows.row(index)) for index in range(size)], size),
+        resize=seconds(lambda: [picture_array(picture, preprocess) for picture in pictures], size),
+        copy=seconds(lambda: transfer.upload(host), size),
+        forward=seconds(lambda: forward(batch, rows), size),
+        load=seconds(lambda: deque(pipeline.batches(rows), maxlen=0), len(rows)),
+        whole=seconds(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, Run(device=device)), len(rows)),
+    )
