@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from crbench.datasets import DatasetInfo
     from crbench.pairs import TrainFeatures
     from crbench.protocols import EvalProtocol
+    from crbench.training import Epoch
 
 Reader = Callable[[Row], "Image"]
 """Gives the RGB picture of a row as the protocol shows it (shrunk and encoded); thread-safe."""
@@ -65,6 +66,25 @@ Progress = Callable[[int, str, str], AbstractContextManager[Tracker]]
 
 
 @attrs.frozen
+class Session:
+    """What a run offers to a training, for the engine of `crbench.training` to use.
+
+    Attributes:
+        checkpoint: file in which the training keeps its state, to continue after it was stopped; None = nowhere.
+            Whoever chose it deletes it when the trained weights are safe.
+        every: epochs between two checkpoints.
+        score: called after each epoch with its number (from 1) and a function that gives the backbone as it is; returns
+            scores to keep with the epoch.
+        on_epoch: called with each finished epoch, those before a stop included.
+    """
+
+    checkpoint: Path | None = None
+    every: int = 1
+    score: Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None = None
+    on_epoch: Callable[[Epoch], None] | None = None
+
+
+@attrs.frozen
 class Run:
     """What a plugin may know of the run that calls it; an argument, never a global.
 
@@ -73,6 +93,7 @@ class Run:
         device: torch device name.
         logger: for notes to the user.
         progress: shows progress bars; silent by default.
+        session: for trainings: where to keep checkpoints, how to evaluate on the way.
 
     Example:
         >>> bool(Run(seed=1).generator().integers(10) == Run(seed=1).generator().integers(10))
@@ -83,6 +104,7 @@ class Run:
     device: str = "cpu"
     logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("crbench"), eq=False, repr=False)
     progress: Progress = attrs.field(default=_no_progress, eq=False, repr=False)
+    session: Session = attrs.field(factory=Session, eq=False, repr=False)
 
     def generator(self) -> np.random.Generator:
         """A fresh NumPy generator that starts from `seed`."""

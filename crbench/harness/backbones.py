@@ -9,18 +9,13 @@ from typing import Any
 
 import attrs
 import numpy as np
-from filelock import FileLock
 
-from crbench.config import weights_root
-from crbench.errors import ComparisonError, ConfigError, DataError
+from crbench.errors import ComparisonError, DataError
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
-from crbench.harness.timing import Clock
+from crbench.harness.training import card_path, encoder_facts, train_weights, trained_path, training_key
 from crbench.interfaces import Backbone, Reader, Run, Trainable
-from crbench.protocols import digest
-from crbench.registry import plugin_stage
-from crbench.store.files import sha256_file, write_text
-from crbench.store.transforms import save_state
+from crbench.store.files import sha256_file
 
 
 @attrs.frozen(eq=False)
@@ -44,7 +39,7 @@ class Encoder:
 
 def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: Run) -> str:
     """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
-    return str(weights) if weights is not None else _training_key(job, trial, run)
+    return str(weights) if weights is not None else training_key(job, trial, run)
 
 
 def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None, *, read: Reader, run: Run) -> Encoder:
@@ -60,12 +55,11 @@ def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None,
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
         return _loaded(job, weights, run.device, trained=False, warnings=tuple(warnings))
     trial = trials[0]
-    name = f"{job.backbone.registered.entry.name}-{_training_key(job, trial, run)}.safetensors"
-    path = weights_root() / "trained" / name
+    path = trained_path(job, trial, run)
     if not path.exists():
         backbone = job.backbone.build(weights=None, device=run.device)
         if not isinstance(backbone, Trainable):
-            return Encoder(backbone=backbone, weights_sha256=None, facts=_facts(job, None, run.device))
+            return Encoder(backbone=backbone, weights_sha256=None, facts=encoder_facts(job, None, run.device))
         return _trained(job, backbone, trial, path, read, run)
     return _loaded(job, path, run.device, trained=True)
 
@@ -76,7 +70,7 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
     Raises:
         ComparisonError: they overlap.
     """
-    card = weights.with_suffix(".json")
+    card = card_path(weights)
     if not card.exists():
         return (f"the training data of {weights.name} are not known, so leakage cannot be ruled out",)
     try:
@@ -96,34 +90,8 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
 
 
 def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> Encoder:
-    """Train and keep the weights; a second run at once waits here and then finds them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        seconds = None if path.exists() else _train(job, backbone, trial, path, read, run)
+    seconds = train_weights(job, backbone, trial, path, read=read, run=run)
     return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)
-
-
-def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> float:
-    rows = trial.split.train.take(trial.split.train.rates == 1)
-    if len(rows) == 0:
-        raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
-    owner = job.backbone.registered.owner
-    with Clock(run.device) as clock, plugin_stage(owner, "training"):
-        trained = backbone.train(rows, read, run=run)
-    if not isinstance(trained, Trainable):
-        raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
-    card = {
-        "dataset": job.source.info.name,
-        "pids": np.unique(rows.pids).tolist(),
-        "pictures": sorted(set(trial.digests(rows).tolist())),
-        "backbone": job.backbone.name,
-        "parameters": job.backbone.parameters,
-        "seed": run.seed,
-    }
-    # The card first: weights without a card would look like weights of unknown origin.
-    write_text(path.with_suffix(".json"), json.dumps(card, sort_keys=True) + "\n")
-    save_state(path, trained.state(), {"backbone": job.backbone.name})
-    return clock.seconds
 
 
 def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> Encoder:
@@ -131,17 +99,7 @@ def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tu
     return Encoder(
         backbone=job.backbone.build(weights=weights, device=device),
         weights_sha256=sha256,
-        facts=_facts(job, sha256, device),
+        facts=encoder_facts(job, sha256, device),
         trained=trained,
         warnings=warnings,
     )
-
-
-def _facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
-    return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
-
-
-def _training_key(job: Job, trial: TrialData, run: Run) -> str:
-    rows = trial.split.train.take(trial.split.train.rates == 1)
-    lists = sorted(zip(rows.keys.tolist(), trial.digests(rows).tolist(), rows.pids.tolist(), strict=True))
-    return digest({**_facts(job, None, run.device), "rows": lists, "seed": run.seed})

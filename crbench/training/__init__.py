@@ -6,8 +6,9 @@ Importing this package imports torch.
 """
 
 from crbench.training.embedder import Embedder
-from crbench.training.engine import Epoch, History, Phase, train, train_objective
+from crbench.training.engine import train, train_objective
 from crbench.training.objective import IdTriplet, Objective, ParameterGroup, TrainBatch, identity_classifier
+from crbench.training.phases import Epoch, History, Phase
 from crbench.training.recipe import Recipe
 from crbench.training.sampler import PKSampler, Sampler
 from crbench.training.seeding import seeded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -36,3 +36,30 @@ def _distances(features: Tensor) -> Tensor:
     squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
     # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
     return squared.clamp(min=1e-12).sqrt()
+
+
+class CenterLoss(nn.Module):
+    """Mean squared distance of features to the centre of their class; the centres follow the features.
+
+    Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016, Eq. 2 (here the mean
+    over the batch, without the factor 1/2) and Eq. 4, by which the centres move instead of by an optimizer.
+
+    Args:
+        alpha: step of the centres.
+    """
+
+    centers: Tensor
+
+    def __init__(self, classes: int, dim: int, alpha: float = 0.5) -> None:
+        super().__init__()
+        self._alpha = alpha
+        self.register_buffer("centers", torch.zeros(classes, dim))
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The loss of f32[b, D]; in training mode the centres of these classes move."""
+        gaps = features.float() - self.centers[labels]
+        if self.training:
+            counts = torch.bincount(labels, minlength=len(self.centers))
+            sums = torch.zeros_like(self.centers).index_add(0, labels, gaps.detach())
+            self.centers += self._alpha * sums / (1 + counts[:, None])
+        return gaps.square().sum(dim=1).mean()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from crbench.training.embedder import Embedder
-from crbench.training.losses import batch_hard_triplet
+from crbench.training.losses import CenterLoss, batch_hard_triplet
 from crbench.training.recipe import Recipe
 
 
@@ -83,29 +83,34 @@ class Objective(nn.Module, abc.ABC):
 
 
 class IdTriplet(Objective):
-    """ID loss after the BN neck, soft-margin triplet loss before it (Luo et al., CVPRW 2019, Sec. 3).
+    """ID loss after the BN neck, soft-margin triplet and center loss before it (Luo et al., CVPRW 2019, Sec. 3).
 
     Args:
         model: trained in place.
         persons: number of classes.
-        recipe: gives the label smoothing and the weight of the triplet loss.
+        recipe: gives the label smoothing and the weights of the losses.
     """
 
     def __init__(self, model: Embedder, persons: int, recipe: Recipe) -> None:
         super().__init__()
         self.model = model
         self.classifier = identity_classifier(model.dim, persons)
+        self.center_loss = CenterLoss(persons, model.dim) if recipe.center_weight else None
         self._recipe = recipe
 
     def forward(self, batch: TrainBatch) -> Loss:
-        """Loss, with ``id_loss``, ``triplet_loss`` (without its weight) and ``accuracy`` in [0, 1]."""
+        """Loss, with its parts (without their weights) and ``accuracy`` in [0, 1]."""
         before, after = self.model(batch.inputs)
         logits = self.classifier(after).float()
         id_loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self._recipe.label_smoothing)
         triplet = batch_hard_triplet(before, batch.labels)
-        accuracy = (logits.argmax(dim=1) == batch.labels).float().mean()
+        figures = {"id_loss": id_loss, "triplet_loss": triplet}
         loss = id_loss + self._recipe.triplet_weight * triplet
-        return loss, {"id_loss": id_loss, "triplet_loss": triplet, "accuracy": accuracy}
+        if self.center_loss is not None:
+            figures["center_loss"] = self.center_loss(before, batch.labels)
+            loss = loss + self._recipe.center_weight * figures["center_loss"]
+        accuracy = (logits.argmax(dim=1) == batch.labels).float().mean()
+        return loss, {**figures, "accuracy": accuracy}
 
 
 def identity_classifier(dim: int, persons: int) -> nn.Linear:

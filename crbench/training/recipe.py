@@ -10,6 +10,7 @@ import attrs
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "cosine-epochs", "step")
+AMP = ("off", "bf16", "fp16")
 ERASE_FILLS = ("mean", "noise")
 
 
@@ -81,10 +82,13 @@ class Recipe:
         milestones: epochs, for ``step``.
         label_smoothing: share of the ID loss's target that is spread over all persons.
         triplet_weight: factor of the soft-margin batch-hard triplet loss beside the ID loss.
+        center_weight: factor of the center loss (0.0005 in the paper); 0 = none.
         flip: probability of a mirror image.
         pad: pixels of black border from which a random crop of the input's size is taken; 0 = none.
         erase: probability that a random rectangle is erased.
         erase_fill: with the ``mean`` colour, or Gaussian ``noise`` for each pixel.
+        amp: compute the network in half precision: ``off``, ``bf16``, or ``fp16`` with a scaled loss.
+        accumulate: batches per update; their gradients are averaged.
 
     Raises:
         ValueError: a value out of range.
@@ -110,10 +114,13 @@ class Recipe:
     final_lr: float = attrs.field(default=0.0, validator=_number(0, 1))
     label_smoothing: float = attrs.field(default=0.1, validator=_number(0, 1))
     triplet_weight: float = attrs.field(default=1.0, validator=_number(0))
+    center_weight: float = attrs.field(default=0.0, validator=_number(0))
     flip: float = attrs.field(default=0.5, validator=_number(0, 1))
     pad: int = attrs.field(default=10, validator=_count(0))
     erase: float = attrs.field(default=0.5, validator=_number(0, 1))
     erase_fill: str = attrs.field(default="mean", validator=_choice(*ERASE_FILLS))
+    amp: str = attrs.field(default="off", validator=_choice(*AMP))
+    accumulate: int = attrs.field(default=1, validator=_count(1))
 
     @property
     def batch_size(self) -> int:

@@ -34,7 +34,7 @@ class TimmBackbone:
             or ``imagenet`` (a file of the weights folder).
         feature: ``before`` or ``after`` the neck.
         epochs, identities, images, optimizer, lr, weight_decay, warmup_epochs, schedule, milestones, label_smoothing,
-            triplet_weight, flip, pad, erase: see `crbench.training.Recipe`.
+            triplet_weight, flip, pad, erase, center_weight, amp, accumulate: see `crbench.training.Recipe`.
 
     Attributes:
         dim: feature length.
@@ -69,6 +69,9 @@ class TimmBackbone:
         flip: float = 0.5,
         pad: int = 4,
         erase: float = 0.0,
+        center_weight: float = 0.0,
+        amp: str = "off",
+        accumulate: int = 1,
     ) -> None:
         self.recipe = Recipe(
             epochs=epochs,
@@ -85,6 +88,9 @@ class TimmBackbone:
             flip=flip,
             pad=pad,
             erase=erase,
+            center_weight=center_weight,
+            amp=amp,
+            accumulate=accumulate,
         )
         _check_choice("architecture", architecture, tuple(ARCHITECTURES))
         _check_choice("pretrained", pretrained, PRETRAINED)
@@ -119,11 +125,22 @@ class TimmBackbone:
         Raises:
             DataError, CrbenchError: see `crbench.training.train`.
         """
-        model = build_embedder(self._architecture, run.seed) if self._from_scratch else copy.deepcopy(self.model)
-        train(model, rows, read, recipe=self.recipe, preprocess=self.preprocess, run=run, name=self._name)
         trained = copy.copy(self)
-        trained.model = _placed(model, run.device)
+        trained.model = (
+            build_embedder(self._architecture, run.seed) if self._from_scratch else copy.deepcopy(self.model)
+        )
         trained._from_scratch = False
+        train(
+            trained.model,
+            rows,
+            read,
+            recipe=self.recipe,
+            preprocess=self.preprocess,
+            run=run,
+            name=self._name,
+            snapshot=lambda: trained,
+        )
+        trained.model = _placed(trained.model, run.device)
         return trained
 
     def state(self) -> Mapping[str, Tensor]:

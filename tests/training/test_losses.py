@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.training.losses import batch_hard_triplet
+from crbench.training.losses import CenterLoss, batch_hard_triplet
 
 
 def by_loop(features: np.ndarray, labels: np.ndarray) -> float:
@@ -34,3 +34,24 @@ def test_equal_features_have_a_finite_gradient() -> None:
     features = torch.ones(4, 3, requires_grad=True)
     batch_hard_triplet(features, torch.tensor([0, 0, 1, 1])).backward()
     assert torch.isfinite(features.grad).all()
+
+
+def test_centres_move_to_the_mean_of_their_class_and_pull_the_features() -> None:
+    loss = CenterLoss(classes=3, dim=2, alpha=1.0)
+    features = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 3.0]], requires_grad=True)
+    value = loss(features, torch.tensor([0, 0, 2]))
+    value.backward()
+    assert value.item() == pytest.approx((4 + 16 + 9) / 3)
+    assert torch.allclose(features.grad, 2 / 3 * features.detach())
+    # Eq. 4: the sum of the gaps over one more than their number
+    assert torch.equal(loss.centers, torch.tensor([[2.0, 0.0], [0.0, 0.0], [0.0, 1.5]]))
+    loss.eval()(features, torch.tensor([0, 0, 2]))
+    assert loss.centers[0, 0] == 2
+
+
+def test_the_triplet_loss_is_computed_in_single_precision_under_autocast() -> None:
+    features = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)) + 100
+    labels = torch.arange(8) // 2
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = batch_hard_triplet(features, labels)
+    assert torch.equal(loss, batch_hard_triplet(features, labels))

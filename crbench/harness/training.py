@@ -1,0 +1,146 @@
+"""Step 4, where weights are missing: train on a trial's HR training rows, and keep the weights with a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import numpy as np
+from filelock import FileLock
+
+from crbench.config import weights_root
+from crbench.errors import ConfigError, DataError
+from crbench.harness.data import TrialData, data_checksum
+from crbench.harness.plan import Job
+from crbench.harness.timing import Clock
+from crbench.interfaces import Reader, Run, Trainable
+from crbench.protocols import digest
+from crbench.records import Samples
+from crbench.registry import plugin_stage
+from crbench.store.files import write_text
+from crbench.store.transforms import save_state
+
+if TYPE_CHECKING:
+    from crbench.training import Epoch
+
+
+def training_rows(trial: TrialData) -> Samples:
+    """The HR training rows of a trial."""
+    return trial.split.train.take(trial.split.train.rates == 1)
+
+
+def training_key(job: Job, trial: TrialData, run: Run) -> str:
+    """Digest of all that trained weights depend on: backbone, rows, pictures, seed and kind of device."""
+    rows = training_rows(trial)
+    lists = sorted(zip(rows.keys.tolist(), trial.digests(rows).tolist(), rows.pids.tolist(), strict=True))
+    facts = encoder_facts(job, None, run.device)
+    return digest({**facts, "rows": lists, "seed": run.seed})
+
+
+def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
+    """All that features depend on beside the pictures (JSON values)."""
+    return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
+
+
+def trained_path(job: Job, trial: TrialData, run: Run) -> Path:
+    """Where the weights that are trained for this trial are kept."""
+    name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run)}.safetensors"
+    return weights_root() / "trained" / name
+
+
+def card_path(weights: Path) -> Path:
+    """The card beside a weights file: what it was trained on, how, and its scores."""
+    return weights.with_suffix(".json")
+
+
+def checkpoint_path(weights: Path) -> Path:
+    """Where the training of a weights file keeps its state."""
+    return weights.with_suffix(".checkpoint")
+
+
+def train_weights(
+    job: Job, backbone: Trainable, trial: TrialData, path: Path, *, read: Reader, run: Run, anew: bool = False
+) -> float | None:
+    """Train `backbone` unless `path` is there; a second process at once waits here and then finds the weights.
+
+    A training that was stopped continues from its checkpoint.
+
+    Args:
+        anew: train even if there are weights or a checkpoint; the old weights stay until the new ones are there.
+
+    Returns:
+        Seconds of the training; None where the weights were there.
+
+    Raises:
+        ConfigError: no HR training rows.
+        CrbenchError: see `crbench.training.train_objective`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if anew:
+            checkpoint_path(path).unlink(missing_ok=True)
+        elif path.exists():
+            return None
+        return _train(job, backbone, trial, path, read, run)
+
+
+def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> float:
+    rows = training_rows(trial)
+    if len(rows) == 0:
+        raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
+    owner = job.backbone.registered.owner
+    checkpoint = checkpoint_path(path)
+    epochs: list[Epoch] = []
+
+    def note(epoch: Epoch) -> None:
+        epochs.append(epoch)
+        if run.session.on_epoch is not None:
+            run.session.on_epoch(epoch)
+
+    session = attrs.evolve(run.session, checkpoint=checkpoint, on_epoch=note)
+    with Clock(run.device) as clock, plugin_stage(owner, "training"):
+        trained = backbone.train(rows, read, run=attrs.evolve(run, session=session))
+    if not isinstance(trained, Trainable):
+        raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
+    # The card first: weights without a card would look like weights of unknown origin.
+    write_card(path, {**_card(job, trial, rows, run), "epochs": [attrs.asdict(epoch) for epoch in epochs]})
+    save_state(path, trained.state(), {"backbone": job.backbone.name})
+    checkpoint.unlink(missing_ok=True)
+    return clock.seconds
+
+
+def read_card(weights: Path) -> dict[str, Any]:
+    """The card beside a weights file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    card = card_path(weights)
+    try:
+        facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"weights card {card} cannot be read ({error}); delete it or restore it") from error
+    return facts
+
+
+def write_card(weights: Path, card: Mapping[str, Any]) -> None:
+    """Write the card beside a weights file, whole."""
+    write_text(card_path(weights), json.dumps(card, sort_keys=True) + "\n")
+
+
+def _card(job: Job, trial: TrialData, rows: Samples, run: Run) -> dict[str, Any]:
+    return {
+        "dataset": job.source.info.name,
+        "protocol": job.protocol.name,
+        "trial": trial.index,
+        "data_checksum": data_checksum([trial]),
+        "pids": np.unique(rows.pids).tolist(),
+        "pictures": sorted(set(trial.digests(rows).tolist())),
+        "backbone": job.backbone.name,
+        "parameters": job.backbone.parameters,
+        "seed": run.seed,
+        "device": run.device,
+    }

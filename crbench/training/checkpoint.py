@@ -1,0 +1,125 @@
+"""The state of a training in one file, written whole after an epoch: parameters, optimizer, generators, history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from crbench.errors import DataError
+from crbench.store.transforms import load_state, save_state
+
+VERSION = 1
+
+
+@attrs.frozen(eq=False)
+class State:
+    """All that changes while a training runs.
+
+    Attributes:
+        generator: of the augmentation; beside it count torch's global generators of the CPU and of the device.
+    """
+
+    objective: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    generator: torch.Generator
+    device: torch.device
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor by a name of its own."""
+        for name, tensor in self.objective.state_dict().items():
+            yield f"objective.{name}", tensor
+        for index, values in self.optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    yield f"optimizer.{index}.{name}", value
+        yield "generator.augment", self.generator.get_state()
+        yield "generator.cpu", torch.get_rng_state()
+        if self.device.type == "cuda":
+            yield "generator.cuda", torch.cuda.get_rng_state(self.device)
+
+
+@attrs.frozen(eq=False)
+class Saved:
+    """A state that was read from a file.
+
+    Attributes:
+        history: one plain record per finished epoch.
+    """
+
+    tensors: Mapping[str, Tensor]
+    history: list[dict[str, Any]]
+    scaler: dict[str, Any]
+
+    def restore_network(self, objective: nn.Module, generator: torch.Generator, device: torch.device) -> None:
+        """Give back parameters, buffers and random generators; parameters keep their memory format."""
+        objective.load_state_dict(self._part("objective."))
+        generator.set_state(self.tensors["generator.augment"])
+        torch.set_rng_state(self.tensors["generator.cpu"])
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(self.tensors["generator.cuda"], device)
+
+    def restore(self, state: State) -> None:
+        """Give back everything."""
+        self.restore_network(state.objective, state.generator, state.device)
+        parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
+        for name, value in self._part("optimizer.").items():
+            index, _, slot = name.partition(".")
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:
+                # fused optimizers walk parameter and state in memory order, so both need the same one
+                value = torch.empty_like(parameter).copy_(value)
+            state.optimizer.state[parameter][slot] = value
+        state.scaler.load_state_dict(self.scaler)
+
+    def _part(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): tensor for name, tensor in self.tensors.items() if name.startswith(prefix)}
+
+
+@attrs.frozen
+class Checkpoint:
+    """A file that holds the state of one training.
+
+    Attributes:
+        path: None = keep nothing.
+        key: digest of all that the training depends on; the state of another training is not used.
+    """
+
+    path: Path | None
+    key: str
+
+    def save(self, state: State, history: list[dict[str, Any]]) -> None:
+        """Write the state whole; a training that is killed meanwhile finds the state before."""
+        if self.path is not None:
+            facts = {
+                "version": VERSION,
+                "key": self.key,
+                "history": json.dumps(history),
+                "scaler": state.scaler.state_dict(),
+            }
+            save_state(self.path, dict(state.tensors()), facts)
+
+    def load(self) -> Saved | None:
+        """The state of this training, or None where there is none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        if self.path is None:
+            return None
+        try:
+            found = load_state(self.path, "cpu")
+        except DataError as error:
+            raise DataError(
+                f"checkpoint {self.path} is damaged ({error.__cause__}); delete it to start anew"
+            ) from error
+        if found is None or (found[1].get("version"), found[1].get("key")) != (VERSION, self.key):
+            return None
+        tensors, facts = found
+        return Saved(tensors=tensors, history=json.loads(facts["history"]), scaler=facts["scaler"])

@@ -1,0 +1,193 @@
+"""The training loop: epochs, updates, the schedule, checkpoints, and what stops it early."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import attrs
+import torch
+
+from crbench.errors import CrbenchError
+from crbench.interfaces import Backbone, Run, Tracker
+from crbench.training.checkpoint import Checkpoint, Saved, State
+from crbench.training.memory import largest_fitting
+from crbench.training.objective import Objective, TrainBatch, optimizer_for
+from crbench.training.phases import Epoch, History, Phase
+from crbench.training.recipe import Recipe, learning_rate
+from crbench.training.sampler import Sampler
+from crbench.training.source import Source
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Loop:
+    """One training.
+
+    Args:
+        objective: on the device of `source`.
+        phases: with their samplers.
+        checkpoint: where the state is kept after epochs, and where it is found after a stop.
+        snapshot: gives the backbone as it is.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        source: Source,
+        phases: Sequence[Phase],
+        checkpoint: Checkpoint,
+        run: Run,
+        name: str,
+        snapshot: Callable[[], Backbone] | None,
+    ) -> None:
+        self._objective = objective.train()
+        self._source = source
+        self._phases = [(phase, phase.sampler) for phase in phases if phase.sampler is not None]
+        self._checkpoint = checkpoint
+        self._run = run
+        self._name = name
+        self._snapshot = snapshot
+        self._epochs = sum(phase.recipe.epochs for phase in phases)
+
+    def run(self) -> History:
+        """Train from the start, or from where the checkpoint stands."""
+        saved = self._checkpoint.load()
+        history = [] if saved is None else [Epoch(**record) for record in saved.history]
+        done = len(history)
+        if saved is not None:
+            self._run.logger.info("train %s: continues after epoch %d of %d", self._name, done, self._epochs)
+        total = sum(phase.recipe.epochs * sampler.steps * sampler.batch_size for phase, sampler in self._phases)
+        with self._run.progress(total, f"train {self._name}", "image") as progress:
+            for epoch in history:
+                progress.advance(epoch.images)
+                self._tell(epoch)
+            first = 0
+            for phase, sampler in self._phases:
+                self._phase(phase, sampler, first, history, saved if done >= first else None, progress)
+                first += phase.recipe.epochs
+        return tuple(history)
+
+    def _phase(
+        self, phase: Phase, sampler: Sampler, first: int, history: list[Epoch], saved: Saved | None, progress: Tracker
+    ) -> None:
+        """Train a phase whose first epoch has number `first`, or the rest of it."""
+        done = len(history) - first
+        if saved is not None and done == 0:
+            saved.restore_network(self._objective, self._source.generator, self._source.device)
+        if phase.begin is not None:
+            phase.begin(self._objective)
+        state = self._state(phase.recipe)
+        last = first + phase.recipe.epochs == self._epochs
+        if saved is not None and (0 < done < phase.recipe.epochs or (last and done)):
+            saved.restore(state)
+        for number in range(done, phase.recipe.epochs):
+            epoch = self._scored(self._epoch(phase, number, first + number, sampler, state, progress), first + number)
+            history.append(epoch)
+            if len(history) % self._run.session.every == 0 or len(history) == self._epochs:
+                self._checkpoint.save(state, [attrs.asdict(record) for record in history])
+            self._report(epoch, len(history))
+        if not all(torch.isfinite(tensor).all() for tensor in self._objective.state_dict().values()):
+            raise self._diverged("a weight", phase, phase.recipe.epochs - 1)
+
+    def _state(self, recipe: Recipe) -> State:
+        return State(
+            objective=self._objective,
+            optimizer=optimizer_for(self._objective, recipe),
+            scaler=torch.amp.GradScaler(self._source.device.type, enabled=recipe.amp == "fp16"),
+            generator=self._source.generator,
+            device=self._source.device,
+        )
+
+    def _epoch(
+        self, phase: Phase, number: int, total_number: int, sampler: Sampler, state: State, progress: Tracker
+    ) -> Epoch:
+        started = time.perf_counter()
+        order = sampler.epoch(total_number)
+        sums: dict[str, float] = {}
+        lr = images = 0.0
+        for step, batch in enumerate(self._source.batches(order, phase.recipe)):
+            lr = learning_rate(phase.recipe, number + step / len(order))
+            for group in state.optimizer.param_groups:
+                group["lr"] = lr * group["lr_factor"]
+            latest = self._guarded(batch, step, len(order), state, phase.recipe)
+            if not math.isfinite(latest["loss"]):
+                raise self._diverged(f"the loss ({latest['loss']})", phase, number)
+            sums = {figure: sums.get(figure, 0.0) + value for figure, value in latest.items()}
+            images += len(batch.labels)
+            progress.advance(len(batch.labels), loss=latest["loss"])
+        means = {figure: value / len(order) for figure, value in sums.items()}
+        seconds = time.perf_counter() - started
+        return Epoch(phase.name, means.pop("loss"), figures=means, lr=lr, images=int(images), seconds=seconds)
+
+    def _guarded(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
+        """A step whose lack of memory is said in one line, with a batch that fits."""
+        try:
+            return self._step(batch, step, steps, state, recipe)
+        except torch.cuda.OutOfMemoryError:
+            pass
+        # outside the handler, whose traceback keeps the activations of the failed step alive
+        state.optimizer.zero_grad()
+        once = attrs.evolve(recipe, accumulate=1)
+        raise self._too_large(
+            batch,
+            largest_fitting(batch, lambda part: self._step(part, 0, 1, state, once), multiple=recipe.images),
+            recipe,
+        )
+
+    def _step(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
+        """Gradients of one batch, and an update after the last of `accumulate`; the loss and the figures."""
+        start = step - step % recipe.accumulate
+        stop = min(start + recipe.accumulate, steps)
+        device = self._source.device.type
+        with torch.autocast(device, dtype=HALF.get(recipe.amp), enabled=recipe.amp != "off"):
+            loss, figures = self._objective(batch)
+        state.scaler.scale(loss / (stop - start)).backward()
+        if step + 1 == stop:
+            state.scaler.step(state.optimizer)
+            state.scaler.update()
+            state.optimizer.zero_grad()
+        # one copy from the device for all figures
+        values = torch.stack([loss, *figures.values()]).detach().float().cpu().tolist()
+        return dict(zip(("loss", *figures), values, strict=True))
+
+    def _scored(self, epoch: Epoch, number: int) -> Epoch:
+        score = self._run.session.score
+        if score is None or self._snapshot is None:
+            return epoch
+        self._objective.eval()
+        scores = score(number + 1, self._snapshot)
+        self._objective.train()
+        return attrs.evolve(epoch, scores=dict(scores))
+
+    def _report(self, epoch: Epoch, number: int) -> None:
+        pace = f"{epoch.images / epoch.seconds:.0f} images/s, {epoch.seconds * (self._epochs - number):.0f} s left"
+        self._run.logger.info("train %s: epoch %d of %d: %s (%s)", self._name, number, self._epochs, epoch, pace)
+        self._tell(epoch)
+
+    def _tell(self, epoch: Epoch) -> None:
+        if self._run.session.on_epoch is not None:
+            self._run.session.on_epoch(epoch)
+
+    def _diverged(self, what: str, phase: Phase, epoch: int) -> CrbenchError:
+        recipe = phase.recipe
+        where = f"epoch {epoch + 1} of {recipe.epochs}" + (f" of phase {phase.name}" if len(self._phases) > 1 else "")
+        return CrbenchError(
+            f"train {self._name}: {what} is not finite in {where}; lower lr (now {recipe.lr:g}) or raise "
+            f"warmup_epochs (now {recipe.warmup_epochs:g})"
+        )
+
+    def _too_large(self, batch: TrainBatch, fitting: int | None, recipe: Recipe) -> CrbenchError:
+        size, device = len(batch.labels), self._source.device
+        if fitting is None:
+            advice = "no smaller batch fits either; use a smaller network or input, or amp=bf16"
+        else:
+            identities = fitting // recipe.images
+            advice = (
+                f"a batch of {fitting} fits (tried): set identities={identities}, and accumulate="
+                f"{math.ceil(size / fitting)} for as many pictures per update"
+            )
+        return CrbenchError(
+            f"train {self._name}: a batch of {size} pictures does not fit into memory of {device}; {advice}"
+        )

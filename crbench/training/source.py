@@ -1,0 +1,44 @@
+"""`Source`: augmented batches on the device, from pictures and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.interfaces import Preprocess, Run
+from crbench.records import Samples
+from crbench.training.augment import augment
+from crbench.training.objective import TrainBatch
+from crbench.training.pictures import Pictures
+from crbench.training.recipe import Recipe
+
+
+class Source:
+    """Batches for an `crbench.training.Objective`.
+
+    Args:
+        labels: i64[n], class of each row.
+
+    Attributes:
+        device: where batches are.
+        generator: of the augmentation, on the CPU.
+    """
+
+    def __init__(
+        self, pictures: Pictures, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: Run
+    ) -> None:
+        self._pictures = pictures
+        self._facts = [torch.from_numpy(fact.copy()) for fact in (labels, rows.rates, rows.camids)]
+        self._preprocess = preprocess
+        self.device = torch.device(run.device)
+        self.generator = torch.Generator().manual_seed(run.seed)
+
+    def batches(self, order: Sequence[NDArray[np.intp]], recipe: Recipe) -> Iterator[TrainBatch]:
+        """One batch for each array of row numbers."""
+        for indices, pictures in zip(order, self._pictures.batches(order), strict=True):
+            labels, rates, camids = (fact[torch.from_numpy(indices)].to(self.device) for fact in self._facts)
+            inputs = augment(pictures.to(self.device), recipe, self._preprocess, self.generator)
+            yield TrainBatch(inputs=inputs, labels=labels, rates=rates, camids=camids)
