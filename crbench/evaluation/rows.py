@@ -63,6 +63,10 @@ class Near:
     distances: torch.Tensor
     errors: torch.Tensor
 
+    def take(self, index: torch.Tensor) -> Near:
+        """Some of them."""
+        return Near(self.distances[index], self.errors[index])
+
 
 class Lengths:
     """Norms of rows, by the number of columns that count."""
