@@ -16,7 +16,7 @@ QUERIES = 1024
 ITEMS = 4096
 """Most gallery items per tile."""
 
-_LEAST_QUERIES = 16
+LEAST_QUERIES = 16
 _TILE_BYTES = 16
 """Per score of a tile: two products and what is made of them."""
 
@@ -44,7 +44,7 @@ class Sizes:
             Sizes(queries=1024, items=3527, counts=524288)
         """
         room, row = memory // 2, 4 * columns
-        queries = min(QUERIES, max(_LEAST_QUERIES, room // 4 // row))
+        queries = min(QUERIES, max(LEAST_QUERIES, room // 4 // row))
         items = max(1, (room - queries * row) // (row + _TILE_BYTES * queries))
         return cls(queries=queries, items=min(ITEMS, items), counts=max(1, memory // 4 // _COUNT_BYTES))
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.products import BASE, HALF, Digits
 
 DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
@@ -26,6 +27,10 @@ _CHUNK = 256
 
 _FEW = 48
 """Up to so many positives, comparing with one after another is faster than a search per item."""
+
+_TINY_ROWS = 2.0**-100
+_TINY = int(np.float32(_TINY_ROWS).view(np.int32))
+"""Rows of smaller elements have no digits."""
 
 
 def _compile(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -170,6 +175,31 @@ def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untype
         found[pair] = total
 
 
+@_compile("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
+def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
+    magic, base = np.float32(1.5 * 2**23), np.float32(BASE)  # adding and subtracting the former rounds to an integer
+    for row in range(start, stop):
+        most = np.int32(0)
+        for column in range(columns):
+            most = max(most, np.int32(bits[row, column] & np.int32(0x7FFFFFFF)))  # sorts as the absolute values do
+        if most < _TINY:
+            high[row], low[row], last[row], low_norms[row] = 0, 0, _TINY_ROWS, 0.0
+            rest[row] = _TINY_ROWS * np.sqrt(columns)
+            continue
+        shrink = np.float32(127) / np.int32(most).view(np.float32)
+        squares = np.int32(0)
+        for column in range(columns):
+            scaled = np.float32(x[row, column] * shrink)
+            first = np.float32(np.float32(scaled + magic) - magic)
+            second = np.float32(np.float32(np.float32((scaled - first) * base) + magic) - magic)
+            high[row, column] = np.int8(np.int32(first))
+            low[row, column] = np.int8(np.int32(second))
+            squares = np.int32(squares + np.int32(second) * np.int32(second))
+        last[row] = 1 / np.float64(shrink)
+        rest[row] = last[row] * HALF * np.sqrt(columns) / BASE
+        low_norms[row] = last[row] * np.sqrt(squares) / BASE
+
+
 class CompiledCounter:
     """Counts with compiled loops on the CPU."""
 
@@ -206,6 +236,17 @@ class CompiledCounter:
         for job in jobs:
             job.result()
         return torch.from_numpy(found)
+
+    def digits(self, x: torch.Tensor) -> Digits:
+        """See `crbench.evaluation.counters.Counter`."""
+        x = x.contiguous()
+        high, low = torch.empty(2, *x.shape, dtype=torch.int8)
+        last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
+        arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
+        jobs = [self._pool.submit(_digits, *some, x.shape[1], *arrays) for some in _shares(len(x), self._threads)]
+        for job in jobs:
+            job.result()
+        return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 
 def _shares(count: int, threads: int) -> Iterator[tuple[int, int]]:

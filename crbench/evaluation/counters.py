@@ -11,6 +11,8 @@ from typing import Protocol
 import attrs
 import torch
 
+from crbench.evaluation.products import Digits, digits
+
 WORK = 1 << 20
 """Scores looked at, and pairs compared, in one go by torch operations."""
 
@@ -101,6 +103,9 @@ class Counter(Protocol):
             columns: how many leading columns count.
         """
 
+    def digits(self, x: torch.Tensor) -> Digits:
+        """See `crbench.evaluation.products.digits`."""
+
 
 class TorchCounter:
     """Counts with torch operations."""
@@ -130,6 +135,10 @@ class TorchCounter:
             some = slice(start, start + step)
             found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
         return found
+
+    def digits(self, x: torch.Tensor) -> Digits:
+        """See `Counter`."""
+        return digits(x)
 
 
 def _found(

@@ -9,7 +9,7 @@ precision   hi (and lo)                             norm of rest                
 ``tf32``    x, of which hardware keeps 11 bits      at most ``2**-10 |x|``       float32
 ``bf16``    x rounded to 8 bits                     at most ``2**-8 |x|``        float32
 ``bf16x3``  x and its remainder, 8 bits each        at most ``2**-16 |x|``       float32
-``int8``    two digits of 8 bits to the base 254    ``sqrt(n) / 2`` last digits  int32, exact
+``int8``    two digits of 8 bits to the base 254    ``0.52 sqrt(n)`` last digits  int32, exact
 ==========  ======================================  ===========================  =======================
 
 Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of columns, a and b two rows.
@@ -27,7 +27,7 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -35,6 +35,9 @@ import torch
 
 ROUNDOFF = 2.0**-24
 BASE = 254.0
+HALF = 0.5 + 2.0**-6
+"""Of a unit of the second digit: more than what rounding leaves, also where the scaled row was rounded to float32."""
+
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
 
@@ -65,15 +68,56 @@ class Operand:
     low: torch.Tensor
 
 
-def operand(x: torch.Tensor, norms: torch.Tensor, precision: str, scale: float | None) -> Operand:
+@attrs.frozen(eq=False)
+class Digits:
+    """Rows as two digits of 8 bits: x is ``last * (high + low / BASE)`` but for `rest`.
+
+    Attributes:
+        high, low: i8[n, D].
+        last: f64[n].
+        rest, low_norms: f64[n], bounds of the norms of what is left and of ``last * low / BASE``.
+    """
+
+    high: torch.Tensor
+    low: torch.Tensor
+    last: torch.Tensor
+    rest: torch.Tensor
+    low_norms: torch.Tensor
+
+
+def digits(x: torch.Tensor) -> Digits:
+    """Two digits of 8 bits for each element of f32[n, D], relative to the largest of its row."""
+    last = x.abs().amax(dim=1).double() / 127
+    last[last == 0] = 1.0
+    scaled = x.double() / last[:, None]
+    high = scaled.round()
+    low = ((scaled - high) * BASE).round()
+    return Digits(
+        high=high.to(torch.int8),
+        low=low.to(torch.int8),
+        last=last,
+        rest=last * (HALF * x.shape[1] ** 0.5 / BASE),
+        low_norms=torch.linalg.vector_norm(low, dim=1) * last / BASE,
+    )
+
+
+def operand(
+    x: torch.Tensor,
+    norms: torch.Tensor,
+    precision: str,
+    scale: float | None,
+    to_digits: Callable[[torch.Tensor], Digits] = digits,
+) -> Operand:
     """Rows f32[n, D] of given norms f64[n] for a product.
 
     Args:
         scale: a power of two by which all rows may be divided, if they must; None = each row by its own.
+        to_digits: does what `digits` does.
     """
     zero = torch.zeros_like(norms)
     if precision == "int8":
-        return _digits(x, norms)
+        found = to_digits(x)
+        return Operand(found.high, found.low, found.last, norms, rest=found.rest, low=found.low_norms)
     scales = _powers(norms, scale)
     if scales is None:
         scales = torch.ones_like(norms)
@@ -114,23 +158,6 @@ def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
     if bool(((norms > 1 / _TAME) & (norms < _TAME)).all()):
         return None
     return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
-
-
-def _digits(x: torch.Tensor, norms: torch.Tensor) -> Operand:
-    """Rows as two digits of 8 bits each."""
-    last = x.abs().amax(dim=1).double() / 127
-    last[last == 0] = 1.0
-    scaled = x.double() / last[:, None]
-    high = scaled.round()
-    low = ((scaled - high) * BASE).round()
-    return Operand(
-        hi=high.to(torch.int8),
-        lo=low.to(torch.int8),
-        scale=last,
-        norms=norms,
-        rest=last * (0.5 * (1 + 2.0**-20) * x.shape[1] ** 0.5 / BASE),
-        low=torch.linalg.vector_norm(low, dim=1) * last / BASE,
-    )
 
 
 def _int8_product(a: Operand, b: Operand) -> torch.Tensor:

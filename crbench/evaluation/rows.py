@@ -63,6 +63,10 @@ class Near:
     distances: torch.Tensor
     errors: torch.Tensor
 
+    def take(self, index: torch.Tensor) -> Near:
+        """Some of them."""
+        return Near(self.distances[index], self.errors[index])
+
 
 class Lengths:
     """Norms of rows, by the number of columns that count."""
@@ -105,7 +109,7 @@ class Geometry:
     def operand(self, lengths: Lengths, index: slice | torch.Tensor, cut: int, precision: str) -> Operand:
         """Rows for a product."""
         scale = None if self.query.unit else self.scale
-        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale)
+        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale, self.counter.digits)
 
     def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from crbench.evaluation import metrics
 from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.positives import Asked, ask, on_device
 from crbench.evaluation.products import FINER, INT8_COLUMNS
-from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Near, Scored
+from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
 from crbench.evaluation.sides import Side
-from crbench.evaluation.task import Counts, Inputs, Settings, Task, slots
+from crbench.evaluation.task import Counts, Inputs, Settings, Task
 
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
@@ -34,40 +35,6 @@ TOO_MANY = 1 / 32
 """Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
 
 _log = logging.getLogger(__name__)
-
-
-@attrs.frozen(eq=False)
-class _Asked:
-    """Some queries of a task and, query by query, their positives from the farthest to the nearest.
-
-    Attributes:
-        number: of the task.
-        queries: intp[b], of the block; those without positives in this task too.
-        owners: i64[p], which of the b queries.
-        positives: i64[p], gallery rows.
-        near: their distances.
-        order: i64[p], their places in the task's order.
-        first, leaps, width: see `crbench.evaluation.counters.Bounds`.
-    """
-
-    number: int
-    queries: NDArray[np.intp]
-    owners: torch.Tensor
-    positives: torch.Tensor
-    near: Near
-    order: torch.Tensor
-    first: torch.Tensor
-    leaps: torch.Tensor
-    width: int
-
-    def counts(self, task: Task, ambiguous: int) -> Counts:
-        """The answer, in the task's order."""
-        leaps = self.leaps.view(len(self.owners), -1)
-        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-        found = torch.empty_like(leaps)
-        found[self.order] = upto[self.first[1:][self.owners] - 1] - upto + leaps
-        answered = self.queries[task.sizes[self.queries] > 0]
-        return Counts(task=self.number, queries=answered, ahead=found.cpu().numpy(), ambiguous=ambiguous)
 
 
 @attrs.frozen(eq=False)
@@ -99,7 +66,7 @@ class TiledEngine:
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
         for queries, rows in self._rows(tasks):
-            asked = self._asked(tasks, queries, rows)
+            asked = ask(tasks, queries, rows, self._device)
             ambiguous = [0] * len(asked)
             for part in self._parts(tasks):
                 for place, doubts in self._compare(asked, rows, part):
@@ -151,51 +118,6 @@ class TiledEngine:
             if len(answered):
                 yield queries[answered], MetricRows(distances[self._on_device(answered)])
 
-    def _asked(self, tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows) -> list[_Asked]:
-        """The tasks' positives of some queries; distances of a positive of several tasks are computed once."""
-        found = [
-            (np.repeat(np.arange(len(queries)), task.sizes[queries]), task.positives[slots(task, queries)])
-            for task in tasks
-        ]
-        pairs = np.concatenate([owners * len(self._inputs.gallery) + items for owners, items in found])
-        places = np.arange(len(pairs))
-        if len(tasks) > 1:
-            pairs, places = np.unique(pairs, return_inverse=True)
-        owners, items = np.divmod(pairs, len(self._inputs.gallery))
-        near = rows.near_positives(self._on_device(owners), self._on_device(items))
-        ends = np.cumsum([len(owners) for owners, _ in found])
-        return [
-            self._sorted(number, task, queries, *found[number], near, self._on_device(mine))
-            for (number, task), mine in zip(enumerate(tasks), np.split(places, ends[:-1]), strict=True)
-            if len(mine)
-        ]
-
-    def _sorted(
-        self,
-        number: int,
-        task: Task,
-        queries: NDArray[np.intp],
-        owners: NDArray[np.intp],
-        positives: NDArray[np.intp],
-        near: Near,
-        places: torch.Tensor,
-    ) -> _Asked:
-        distances = near.distances[places]
-        mine = self._on_device(owners)
-        order = distances.argsort(descending=True)
-        order = order[mine[order].argsort(stable=True)]
-        return _Asked(
-            number=number,
-            queries=queries,
-            owners=mine,
-            positives=self._on_device(positives)[order],
-            near=Near(distances[order], near.errors[places][order]),
-            order=order,
-            first=self._on_device(np.concatenate([[0], np.cumsum(task.sizes[queries])])),
-            leaps=torch.zeros(len(owners) * task.width, dtype=torch.int32, device=self._device),
-            width=task.width,
-        )
-
     def _parts(self, tasks: Sequence[Task]) -> Iterator[_Part]:
         columns = [np.full(len(self._inputs.gallery), -1, dtype=np.int32) for _ in tasks]
         for task, column in zip(tasks, columns, strict=True):
@@ -214,7 +136,7 @@ class TiledEngine:
             )
 
     def _compare(
-        self, asked: Sequence[_Asked], rows: FeatureRows | MetricRows, part: _Part
+        self, asked: Sequence[Asked], rows: FeatureRows | MetricRows, part: _Part
     ) -> Iterator[tuple[int, int]]:
         """Add what a tile holds to the counts; for each of `asked`, how many pairs were in doubt."""
         scored = rows.score(part.items, self.precision)
@@ -244,7 +166,7 @@ class TiledEngine:
 
     def _decide(
         self,
-        asked: _Asked,
+        asked: Asked,
         rows: FeatureRows | MetricRows,
         part: _Part,
         candidates: Candidates,
@@ -272,7 +194,7 @@ class TiledEngine:
 
     def _by_definition(
         self,
-        asked: _Asked,
+        asked: Asked,
         rows: FeatureRows | MetricRows,
         part: _Part,
         cut: int,
@@ -305,7 +227,7 @@ class TiledEngine:
         return self._on_device(rows)
 
     def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
-        return torch.from_numpy(index.astype(np.int64)).to(self._device)
+        return on_device(index, self._device)
 
 
 class TorchEngine(TiledEngine):

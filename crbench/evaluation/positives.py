@@ -1,0 +1,96 @@
+"""The positives of a block of queries, sorted by distance, and the counts kept for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.evaluation.rows import FeatureRows, MetricRows, Near
+from crbench.evaluation.task import Counts, Task, slots
+
+
+@attrs.frozen(eq=False)
+class Asked:
+    """Some queries of a task and, query by query, their positives from the farthest to the nearest.
+
+    Attributes:
+        number: of the task.
+        queries: intp[b], of the block; those without positives in this task too.
+        owners: i64[p], which of the b queries.
+        positives: i64[p], gallery rows.
+        near: their distances.
+        order: i64[p], their places in the task's order.
+        first, leaps, width: see `crbench.evaluation.counters.Bounds`.
+    """
+
+    number: int
+    queries: NDArray[np.intp]
+    owners: torch.Tensor
+    positives: torch.Tensor
+    near: Near
+    order: torch.Tensor
+    first: torch.Tensor
+    leaps: torch.Tensor
+    width: int
+
+    def counts(self, task: Task, ambiguous: int) -> Counts:
+        """The answer, in the task's order."""
+        leaps = self.leaps.view(len(self.owners), -1)
+        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
+        found = torch.empty_like(leaps)
+        found[self.order] = upto[self.first[1:][self.owners] - 1] - upto + leaps
+        answered = self.queries[task.sizes[self.queries] > 0]
+        return Counts(task=self.number, queries=answered, ahead=found.cpu().numpy(), ambiguous=ambiguous)
+
+
+def ask(
+    tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows, device: torch.device
+) -> list[Asked]:
+    """What each task asks of some queries, if anything; the distance of a positive of several tasks is taken once."""
+    owners = [np.repeat(np.arange(len(queries)), task.sizes[queries]) for task in tasks]
+    items = [task.positives[slots(task, queries)] for task in tasks]
+    pairs = np.concatenate(owners).astype(np.int64) << 32 | np.concatenate(items)
+    places = np.arange(len(pairs))
+    if len(tasks) > 1:
+        pairs, places = np.unique(pairs, return_inverse=True)
+    near = rows.near_positives(on_device(pairs >> 32, device), on_device(pairs & 0xFFFFFFFF, device))
+    ends = np.cumsum([len(mine) for mine in owners])[:-1]
+    return [
+        _sorted(number, tasks[number], queries, owners[number], near.take(on_device(mine, device)), items[number])
+        for number, mine in enumerate(np.split(places, ends))
+        if len(mine)
+    ]
+
+
+def on_device(index: NDArray[np.integer], device: torch.device) -> torch.Tensor:
+    """Row numbers as i64 where the features are."""
+    return torch.from_numpy(index.astype(np.int64)).to(device)
+
+
+def _sorted(
+    number: int,
+    task: Task,
+    queries: NDArray[np.intp],
+    owners: NDArray[np.intp],
+    near: Near,
+    items: NDArray[np.intp],
+) -> Asked:
+    device = near.distances.device
+    mine = on_device(owners, device)
+    order = near.distances.argsort(descending=True)
+    order = order[mine[order].argsort(stable=True)]
+    return Asked(
+        number=number,
+        queries=queries,
+        owners=mine,
+        positives=on_device(items, device)[order],
+        near=near.take(order),
+        order=order,
+        first=on_device(np.concatenate([[0], np.cumsum(task.sizes[queries])]), device),
+        leaps=torch.zeros(len(owners) * task.width, dtype=torch.int32, device=device),
+        width=task.width,
+    )
