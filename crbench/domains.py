@@ -21,20 +21,21 @@ def map_by_domain(
 
     Args:
         maps: each map with the domains that it was fitted for; `nearest_domain` decides on others.
-        apply: called with a map and the rows that it serves, f32[m, D]; gives f32[m, D].
+        apply: called once with each map that serves any rows and all these rows, f32[m, D]; gives f32[m, D].
     """
     import torch
 
-    serving = {domain: mapping for domains, mapping in maps.items() for domain in domains}
-    x = feats.x
+    serving = {domain: domains for domains in maps for domain in domains}
+    served = {domains: np.zeros(len(feats), dtype=bool) for domains in maps}
     for domain, mask in feats.rows.domains():
         nearest = nearest_domain(domain, serving)
-        if nearest is None:
-            continue
-        if x is feats.x:
-            x = x.clone()
-        index = torch.from_numpy(np.flatnonzero(mask)).to(x.device)
-        x[index] = apply(serving[nearest], x[index])
+        if nearest is not None:
+            served[serving[nearest]] |= mask
+    x = feats.x.clone() if any(mask.any() for mask in served.values()) else feats.x
+    for domains, mask in served.items():
+        if mask.any():
+            index = torch.from_numpy(np.flatnonzero(mask)).to(x.device)
+            x[index] = apply(maps[domains], x[index])
     return attrs.evolve(feats, x=x)
 
 

@@ -17,7 +17,7 @@ from crbench_vpfa import weights as weight_files
 from crbench_vpfa.module import Gate, Init, VectorPanning
 from crbench_vpfa.pairs import PairRule, draw, paired
 from crbench_vpfa.train import Recipe, Schedule, train_module
-from crbench_vpfa.transform import PanningTransform, from_state
+from crbench_vpfa.transform import PanningTransform, Precision, from_state
 
 _AT_LEAST_1 = [v.instance_of(int), v.ge(1)]
 
@@ -45,6 +45,8 @@ class VPFA:
         schedule: ``constant``, ``step30`` (halved every 30 epochs) or ``cosine`` (down to 0).
         weights: a ``.safetensors`` file, or a folder with the official ``mlp_model_{2,3,4}x.pth``; `fit` then takes
             these weights and trains nothing, so all settings above but `gate` and `residual` are without effect.
+        precision: of the fitted network when it is applied: ``float32`` or ``bf16``; training is in float32.
+        compile: let ``torch.compile`` fuse the fitted network; worth its seconds for many features on a GPU.
     """
 
     pairs: PairRule = attrs.field(default="id_mean", validator=v.in_(("id_mean", "image", "bootstrap")))
@@ -63,6 +65,8 @@ class VPFA:
     weight_decay: float = attrs.field(default=1e-5, converter=float, validator=v.ge(0))
     schedule: Schedule = attrs.field(default="constant", validator=v.in_(("constant", "step30", "cosine")))
     weights: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
+    precision: Precision = attrs.field(default="float32", validator=v.in_(("float32", "bf16")))
+    compile: bool = attrs.field(default=False, validator=v.instance_of(bool))
 
     def fit(self, train: TrainFeatures, *, run: Run) -> PanningTransform:
         """Train on pairs of LR and HR features, or load `weights`.
@@ -89,7 +93,7 @@ class VPFA:
                 module.to(part.source.device)
                 train_module(module, part, recipe, generator=generator, tracker=tracker)
                 modules[domains] = module.eval().requires_grad_(False)
-        return PanningTransform(modules)
+        return PanningTransform(modules, self.precision, self.compile)
 
     def restore(self, state: Mapping[str, Tensor]) -> PanningTransform:
         """The transform that had this state.
@@ -97,7 +101,8 @@ class VPFA:
         Raises:
             DataError: it is not the state of such a transform.
         """
-        return from_state(state, gate=self.gate, residual=self.residual)
+        transform = from_state(state, gate=self.gate, residual=self.residual)
+        return attrs.evolve(transform, precision=self.precision, compile=self.compile)
 
     def _load(self, path: Path, dim: int) -> PanningTransform:
         transform = weight_files.load(path, gate=self.gate, residual=self.residual)
@@ -107,4 +112,4 @@ class VPFA:
                 f"vpfa weights {path}: made for features of {', '.join(map(str, sorted(sizes)))} columns, but the "
                 f"backbone gives {dim}"
             )
-        return transform
+        return attrs.evolve(transform, precision=self.precision, compile=self.compile)

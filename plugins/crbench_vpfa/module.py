@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -45,9 +46,15 @@ class VectorPanning(nn.Module):
             layers.append(nn.Tanh())
         self.model = nn.Sequential(*layers).to_empty(device="cpu")
 
-    def forward(self, z: Tensor) -> Tensor:
-        """The panned features: f32[n, D] to f32[n, D]."""
-        offset: Tensor = self.model(z)
+    def forward(self, z: Tensor, linear: Callable[[nn.Linear, Tensor], Tensor] = nn.Linear.__call__) -> Tensor:
+        """The panned features: f32[n, D] to f32[n, D].
+
+        Args:
+            linear: applies a linear layer; training has its own way to.
+        """
+        offset = z
+        for layer in self.model:
+            offset = linear(layer, offset) if isinstance(layer, nn.Linear) else layer(offset)
         return z + offset if self.residual else offset
 
     @torch.no_grad()

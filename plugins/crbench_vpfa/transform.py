@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import attrs
 import torch
 from torch import Tensor
 
 from crbench.domains import domains_key, map_by_domain, parse_domains
-from crbench.errors import DataError
+from crbench.errors import ConfigError, DataError
 from crbench.records import Domain, Features
 from crbench_vpfa.module import Gate, VectorPanning
+
+Precision = Literal["float32", "bf16"]
+
+BLOCK_ROWS = {"cpu": 1024, "cuda": 8192}
+"""Rows per forward pass: on a CPU what its caches hold, on a GPU enough to fill it; other devices as the CPU."""
 
 
 @attrs.frozen(eq=False)
@@ -20,11 +27,14 @@ class PanningTransform:
 
     Attributes:
         modules: for each group of source domains the module that serves it; a shared module has one group.
-        batch_size: rows per forward pass.
+        precision: of the network's arithmetic; weights are kept, and offsets added to the features, in float32.
+        compile: let ``torch.compile`` fuse the network's LayerNorm, ReLU, gate and sum.
     """
 
     modules: Mapping[tuple[Domain, ...], VectorPanning]
-    batch_size: int = 1024
+    precision: Precision = "float32"
+    compile: bool = False
+    _ready: dict[tuple[int, torch.device], Callable[[Tensor], Tensor]] = attrs.field(factory=dict, init=False)
 
     @property
     def parameter_count(self) -> int:
@@ -33,18 +43,34 @@ class PanningTransform:
 
     @torch.no_grad()
     def __call__(self, feats: Features) -> Features:
-        """Map LR rows, each domain by its own module, an unseen rate by the nearest trained one (see `nearest_domain`).
+        """Map LR rows, those of each module in one pass; an unseen rate by the nearest trained one.
+
+        See `crbench.domains.nearest_domain`.
 
         Raises:
             DataError: the features have another length than those that the module was fitted on.
+            ConfigError: the network cannot be compiled here.
         """
         return map_by_domain(feats, self.modules, self._mapped)
 
     def _mapped(self, module: VectorPanning, x: Tensor) -> Tensor:
         if module.dim != x.shape[1]:
             raise DataError(f"vpfa: features have {x.shape[1]} columns, but it was fitted on {module.dim}")
-        module.to(x.device)
-        return torch.cat([module(part) for part in torch.split(x, self.batch_size)])
+        pan = self._prepared(module, x.device)
+        rows = BLOCK_ROWS.get(x.device.type, BLOCK_ROWS["cpu"])
+        if not self.compile:
+            return torch.cat([pan(block) for block in torch.split(x, rows)])
+        # A compiled network is made for one shape; rows that fill up the last block are thrown away.
+        filled = torch.nn.functional.pad(x, (0, 0, 0, -len(x) % rows))
+        return torch.cat([_compiled(pan, block) for block in torch.split(filled, rows)])[: len(x)]
+
+    def _prepared(self, module: VectorPanning, device: torch.device) -> Callable[[Tensor], Tensor]:
+        """The module on a device, in this precision."""
+        key = id(module), device
+        if key not in self._ready:
+            pan = module.to(device) if self.precision == "float32" else _in_bf16(module, device)
+            self._ready[key] = torch.compile(pan, dynamic=False) if self.compile else pan
+        return self._ready[key]
 
     def state(self) -> dict[str, Tensor]:
         """All weights, each under the domains that it serves: ``rgb@2.0+rgb@3.0/model.0.weight``."""
@@ -53,6 +79,27 @@ class PanningTransform:
             for domains, module in self.modules.items()
             for name, tensor in module.state_dict().items()
         }
+
+
+def _in_bf16(module: VectorPanning, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A copy of the module whose offset is computed in bfloat16 and added to the feature in float32."""
+    network, residual = copy.deepcopy(module.model).to(device, torch.bfloat16), module.residual
+
+    def pan(z: Tensor) -> Tensor:
+        offset: Tensor = network(z.to(torch.bfloat16)).float()
+        return z + offset if residual else offset
+
+    return pan
+
+
+def _compiled(pan: Callable[[Tensor], Tensor], block: Tensor) -> Tensor:
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        return pan(block)
+    except TorchDynamoException as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"vpfa: torch.compile failed ({reason}); set vpfa.compile=false") from error
 
 
 def from_state(state: Mapping[str, Tensor], *, gate: Gate, residual: bool) -> PanningTransform:

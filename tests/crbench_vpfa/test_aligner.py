@@ -41,6 +41,7 @@ def test_every_preset_keeps_the_contract(preset: str) -> None:
         {"gate": "none"},
         {"init": "framework"},
         {"blocks": 1, "hidden": 8},
+        {"precision": "bf16"},
     ],
 )
 def test_every_option_keeps_the_contract(options: dict[str, Any]) -> None:
@@ -140,6 +141,7 @@ def test_state_passes_through_safetensors(scope: str) -> None:
         {"residual": False},
         {"blocks": 2},
         {"hidden": 16},
+        {"precision": "bf16"},
     ],
 )
 def test_every_option_has_an_effect(options: dict[str, Any]) -> None:
@@ -188,6 +190,7 @@ def test_a_transform_refuses_features_of_another_length() -> None:
         {"init": "xavier"},
         {"schedule": "step"},
         {"hidden": 0},
+        {"precision": "fp16"},
         {"blocks": 0},
         {"epochs": 0},
         {"batch_size": 0},

@@ -138,3 +138,24 @@ def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
     train_module(gpu, on_gpu, recipe, generator=seeded(), tracker=Record())
     for one, other in zip(cpu.parameters(), gpu.parameters(), strict=True):
         assert torch.allclose(one, other.cpu(), atol=1e-4)
+
+
+def test_gradients_in_their_own_memory_are_those_of_autograd() -> None:
+    pairs, module = make_pairs(), make_module()
+    step = _Step(module, pairs, Recipe(1, 16, 0.0, 0.0, "constant"), 16)
+    weights = [parameter for parameter in module.parameters() if parameter.ndim == 2]
+    places = [parameter.grad.data_ptr() for parameter in weights]
+    for start in (0, 16):  # the second step overwrites, it does not add up
+        rows, share = torch.arange(start, start + 16), torch.full((16, 1), 1 / (16 * 6))
+        step(rows, share, 0.0)
+    plain = make_module()
+    (share * (plain(pairs.source[rows]) - pairs.target[rows]).square()).sum().backward()
+    for one, other in zip(module.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)
+    assert [parameter.grad.data_ptr() for parameter in weights] == places
+
+
+def test_a_trained_module_holds_no_gradients() -> None:
+    module = make_module()
+    train_module(module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record())
+    assert all(parameter.grad is None for parameter in module.parameters())
