@@ -25,7 +25,7 @@ _SPARE = 8
 _FARTHEST = 4
 """Rows among which the farthest is looked for."""
 
-_ROWS = 512
+_ROWS = 1024
 """Rows per tile."""
 
 _TILE = 1 << 22
@@ -162,7 +162,11 @@ def _in_order(points: Points, rows: torch.Tensor, index: torch.Tensor) -> tuple[
 
 def _pairwise(points: Points, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """f64[r, c], distances of each row to its own candidates i64[r, c], by the definition."""
-    return points.distances(rows.repeat_interleave(index.shape[1]), index.reshape(-1)).view(index.shape)
+    found = torch.empty(index.shape, dtype=torch.float64, device=points.device)
+    for part in parts(len(rows), index.shape[1] * points.columns):
+        candidates = points.exact(index[part].reshape(-1)).view(-1, index.shape[1], points.columns)
+        found[part] = distances(points.exact(rows[part])[:, None], candidates, dot=False)
+    return found
 
 
 def _by_definition(points: Points, row: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
