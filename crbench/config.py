@@ -72,7 +72,8 @@ class RunSpec:
         batch_size: images per network call, or ``auto``: 64 on a CPU, 256 on a CUDA device. Where the device's memory
             does not hold that many, it is halved.
         num_workers: threads that decode images; 0 = one per processor, at most 16.
-        amp: arithmetic of the network in extraction: ``off`` (float32), or autocast to ``bf16`` or ``fp16``.
+        amp: arithmetic of the network in extraction: ``off`` (float32), or autocast to ``bf16`` or ``fp16``
+            (slow on most CPUs).
         compile: compile the network for extraction by ``torch.compile``.
         on_bad_image: ``error`` stops at an unreadable picture, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` beside the others.

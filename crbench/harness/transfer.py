@@ -57,6 +57,7 @@ class Transfer:
             return Download(x.cpu())
         host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
         host.copy_(x, non_blocking=True)
-        done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        # Blocking: a thread that waits in a loop would take a processor from those that decode.
+        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(self._device))
         return Download(host, done)
