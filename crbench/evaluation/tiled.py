@@ -246,6 +246,15 @@ class NumbaEngine(TiledEngine):
         super().__init__(inputs, settings, CompiledCounter(), "fp32")
 
 
+class CupyEngine(TiledEngine):
+    """Counts with kernels launched by CuPy, on CUDA."""
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+        from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
+
+        super().__init__(inputs, settings, KernelCounter(launch_by_cupy), "fp32")
+
+
 def _usable(precision: str, inputs: Inputs) -> str:
     """The precision, or the one to use for features that are too long for it."""
     return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
