@@ -27,7 +27,7 @@ from crbench.records import Features
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
 
-__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate"]
+__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate", "prepare"]
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -120,6 +120,15 @@ def evaluate(
         precision=counter.precision,
         ambiguous=ambiguous,
     )
+
+
+def prepare(engine: str, device: str) -> None:
+    """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
+
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
+    """
+    if engine in ("auto", "numba") and not device.startswith("cuda"):
+        import_module("crbench.evaluation.compiled")
 
 
 def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
