@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,12 +27,13 @@ from crbench.records import Features
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
 
-__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate"]
+__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate", "prepare"]
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
         "reference": "crbench.evaluation.reference:ReferenceEngine",
         "numba": "crbench.evaluation.tiled:NumbaEngine",
+        "cupy": "crbench.evaluation.tiled:CupyEngine",
         "torch": "crbench.evaluation.tiled:TorchEngine",
     }
 )
@@ -93,7 +95,7 @@ def evaluate(
         raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
     settings = _settings(precision, memory_budget)
     inputs = checked(query, gallery, protocol, metric)
-    name = _chosen(engine, inputs)
+    name = _chosen(engine, precision, inputs)
     task = shots.matches(query.rows, gallery.rows, protocol)
     counter: Engine = _load(name)(inputs, settings)
     if protocol.reranking is not None:
@@ -120,11 +122,31 @@ def evaluate(
     )
 
 
-def _chosen(engine: str, inputs: Inputs) -> str:
+def prepare(engine: str, device: str) -> None:
+    """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
+
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
+    """
+    if engine in ("auto", "numba") and not device.startswith("cuda"):
+        import_module("crbench.evaluation.compiled")
+
+
+def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
+    """The name of the engine for these features.
+
+    Raises:
+        EvaluationError: it cannot work there.
+    """
     device = inputs.query.x.device.type
-    if engine == "numba" and device != "cpu":
-        raise EvaluationError(f"engine 'numba' works on the CPU, and the features are on {device}; use engine 'torch'")
-    return ("numba" if device == "cpu" else "torch") if engine == "auto" else engine
+    needed = {"numba": "cpu", "cupy": "cuda"}.get(engine, device)
+    if needed != device:
+        raise EvaluationError(f"engine {engine!r} works on {needed}, and the features are on {device}; use 'auto'")
+    if precision == "int8" and device != "cpu":
+        raise EvaluationError(f"precision 'int8' works on cpu, and the features are on {device}; use 'bf16x3'")
+    has_cupy = find_spec("cupy") is not None
+    if engine == "cupy" and not has_cupy:
+        raise EvaluationError("engine 'cupy' needs CuPy; install crbench[cuda12] or crbench[cuda13]")
+    return ("numba" if device == "cpu" else "cupy" if has_cupy else "torch") if engine == "auto" else engine
 
 
 def _settings(precision: str, memory: int) -> Settings:

@@ -20,8 +20,11 @@ LEAST_QUERIES = 16
 _TILE_BYTES = 16
 """Per score of a tile: two products and what is made of them."""
 
-_COUNT_BYTES = 64
-"""Per positive of a block and column: bounds, distances, counts."""
+_COUNT_BYTES = 16
+"""Per positive of a block and column: its count, and what is made of it."""
+
+_POSITIVE = 6
+"""What is kept of a positive besides, distances and bounds, weighs as much as so many counts."""
 
 _DENSE = 0.75
 """A range of rows of which that share is wanted is taken as it is: the others are masked, and nothing is copied."""
@@ -37,21 +40,21 @@ class Sizes:
 
     @classmethod
     def within(cls, memory: int, columns: int) -> Sizes:
-        """Sizes that fit: a quarter of the memory for counts, half for tiles with a copy of their rows.
+        """Sizes that fit: half of the memory for counts, half for tiles with a copy of their rows.
 
         Example:
             >>> Sizes.within(128 << 20, 512)
-            Sizes(queries=1024, items=3527, counts=524288)
+            Sizes(queries=1024, items=3527, counts=4194304)
         """
         room, row = memory // 2, 4 * columns
         queries = min(QUERIES, max(LEAST_QUERIES, room // 4 // row))
         items = max(1, (room - queries * row) // (row + _TILE_BYTES * queries))
-        return cls(queries=queries, items=min(ITEMS, items), counts=max(1, memory // 4 // _COUNT_BYTES))
+        return cls(queries=queries, items=min(ITEMS, items), counts=max(1, room // _COUNT_BYTES))
 
 
 def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
     """Queries that have positives in any task, in blocks of equal dims and of a bounded number of counts."""
-    counts = np.sum([task.sizes * task.width for task in tasks], axis=0)
+    counts = np.sum([task.sizes * (task.width + _POSITIVE) for task in tasks], axis=0)
     order = np.argsort(dims, kind="stable")
     order = order[counts[order] > 0]
     for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):

@@ -38,11 +38,14 @@ class Asked:
     width: int
 
     def counts(self, task: Task, ambiguous: int) -> Counts:
-        """The answer, in the task's order."""
+        """The answer, in the task's order; asked for once, as it is made in place."""
         leaps = self.leaps.view(len(self.owners), -1)
         upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-        found = torch.empty_like(leaps)
-        found[self.order] = upto[self.first[1:][self.owners] - 1] - upto + leaps
+        leaps -= upto
+        found = upto[self.first[1:][self.owners] - 1]
+        found += leaps
+        upto[self.order] = found
+        found = upto
         answered = self.queries[task.sizes[self.queries] > 0]
         return Counts(task=self.number, queries=answered, ahead=found.cpu().numpy(), ambiguous=ambiguous)
 

@@ -18,9 +18,10 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
    ``abs(a.b - computed) <= |rest_a| (|b| + |rest_b|) + |a| |rest_b| + |lo_a| |lo_b| + accumulation``.
 2. A float32 sum of k products, in whatever order the library sums and with or without fused multiply-add, errs by at
    most ``g(k) |a| |b|`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), where k = n, or 3 n for
-   three products that are added up. Products of 8 or 11 bits are exact in float32. Sums of int8 products are exact:
-   127**2 n < 2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for the factors that
-   turn a product into a score.
+   three products that are added up. Products of 8 or 11 bits are exact in float32. Tensor cores cut sums off instead
+   of rounding them, and align several terms at once, so four times as much is allowed for them. Sums of int8 products
+   are exact, as 127**2 n < 2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for
+   the factors that turn a product into a score.
 3. What remains is absolute: underflow in float32, flushed to zero or not. Norms are between 2**-40 and 2**40, or rows
    are multiplied by a power of two first, so with norms brought to 1 it is far under 2**-40, the slack of a tile.
 """
@@ -40,6 +41,11 @@ HALF = 0.5 + 2.0**-6
 
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
+
+_INT8_ITEMS = 512
+"""Rows of the second side per integer product, so that its sums stay in the cache until they are added up."""
+
+_SUMS_AS_FLOAT32 = hasattr(torch.ops.aten.mm, "dtype")  # torch 2.8
 
 _TAME = 2.0**40
 _LEFT_OUT = {"fp32": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
@@ -136,17 +142,18 @@ def product(a: Operand, b: Operand, precision: str) -> torch.Tensor:
     """f32[n, m], the inner products of the rows as far as the precision gives them, over both scales."""
     if precision == "int8":
         return _int8_product(a, b)
+    multiply = _bf16_product if precision in ("bf16", "bf16x3") else _float_product
     with _arithmetic(precision, a.hi.device), torch.autocast(a.hi.device.type, enabled=False):
-        found = a.hi @ b.hi.T
+        found = multiply(a.hi, b.hi)
         if a.lo is not None and b.lo is not None:
-            found.addmm_(a.hi, b.lo.T)
-            found.addmm_(a.lo, b.hi.T)
+            found += multiply(a.hi, b.lo)
+            found += multiply(a.lo, b.hi)
     return found
 
 
 def accumulated(columns: int, precision: str) -> float:
     """The share of ``|a| |b|`` by which summation may be wrong, with the roundings that make a score of a product."""
-    terms = {"int8": 4, "bf16x3": 3 * columns}.get(precision, columns)
+    terms = {"int8": 4, "fp32": columns, "bf16x3": 12 * columns}.get(precision, 4 * columns)
     roundings = (terms + 6) * ROUNDOFF
     return roundings / (1 - roundings)
 
@@ -161,12 +168,27 @@ def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
 
 
 def _int8_product(a: Operand, b: Operand) -> torch.Tensor:
-    found = torch._int_mm(a.hi, b.hi.T).float()
-    if a.lo is not None and b.lo is not None:
-        cross = torch._int_mm(a.hi, b.lo.T)
-        cross += torch._int_mm(a.lo, b.hi.T)
-        found.add_(cross, alpha=1 / BASE)
+    found = torch.empty(len(a.hi), len(b.hi), dtype=torch.float32, device=a.hi.device)
+    for start in range(0, len(b.hi), _INT8_ITEMS):
+        some = slice(start, start + _INT8_ITEMS)
+        found[:, some] = torch._int_mm(a.hi, b.hi[some].T)
+        if a.lo is not None and b.lo is not None:
+            cross = torch._int_mm(a.hi, b.lo[some].T)
+            cross += torch._int_mm(a.lo, b.hi[some].T)
+            found[:, some].add_(cross, alpha=1 / BASE)
     return found
+
+
+def _float_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a @ b.T
+
+
+def _bf16_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """f32[n, m] of bf16 values as f32; on CUDA by tensor cores, where torch can give their float32 sums."""
+    if a.device.type == "cuda" and _SUMS_AS_FLOAT32:
+        found: torch.Tensor = torch.mm(a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32)
+        return found
+    return a @ b.T
 
 
 @contextmanager

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 TOO_MANY = 1 / 32
 """Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
 
+_KEPT = 1 << 18
+"""Gallery rows up to which what is known of them is kept from block to block; about 40 bytes per row and task."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,10 +68,11 @@ class TiledEngine:
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
+        kept = list(self._parts(tasks)) if len(self._inputs.gallery) <= _KEPT else None
         for queries, rows in self._rows(tasks):
             asked = ask(tasks, queries, rows, self._device)
             ambiguous = [0] * len(asked)
-            for part in self._parts(tasks):
+            for part in kept or self._parts(tasks):
                 for place, doubts in self._compare(asked, rows, part):
                     ambiguous[place] += doubts
             for one, doubts in zip(asked, ambiguous, strict=True):
@@ -176,8 +180,10 @@ class TiledEngine:
         """Compare each item in doubt with each positive in question, in float64."""
         near = rows.near(doubts.rows, part.rows[doubts.items], scored.cut)
         counts = doubts.last - doubts.first
-        pair = torch.repeat_interleave(counts)
-        positive = torch.arange(len(pair), device=self._device) + (doubts.first - counts.cumsum(0) + counts)[pair]
+        upto = counts.cumsum(0)
+        place = torch.arange(int(upto[-1]), device=self._device)
+        pair = torch.searchsorted(upto, place, right=True)  # much faster than repeat_interleave
+        positive = place + (doubts.first - upto + counts)[pair]
         distance, limit = near.distances[pair], asked.near.distances[positive]
         error = near.errors[pair] + asked.near.errors[positive]
         ahead = distance < limit - error
@@ -244,6 +250,15 @@ class NumbaEngine(TiledEngine):
         from crbench.evaluation.compiled import CompiledCounter
 
         super().__init__(inputs, settings, CompiledCounter(), "fp32")
+
+
+class CupyEngine(TiledEngine):
+    """Counts with kernels launched by CuPy, on CUDA."""
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+        from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
+
+        super().__init__(inputs, settings, KernelCounter(launch_by_cupy), "fp32")
 
 
 def _usable(precision: str, inputs: Inputs) -> str:

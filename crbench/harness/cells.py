@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crbench.config import RunSpec
 from crbench.errors import PluginError
-from crbench.evaluation import Evaluation, evaluate
+from crbench.evaluation import Evaluation, evaluate, prepare
 from crbench.evaluation.distance import DISTANCES
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
@@ -65,6 +65,7 @@ class CellRunner:
         fitted = self._fit(trial)
         query = self._transformed(fitted, self.features(trial, trial.split.query))
         gallery = self._transformed(fitted, self.features(trial, trial.split.gallery))
+        prepare(self.spec.engine, self.run.device)
         with Clock(self.run.device) as clock:
             evaluation = evaluate(
                 query,

@@ -274,8 +274,10 @@ def test_a_finer_precision_takes_over_where_too_much_is_in_doubt(precision, capl
     assert_same(found, evaluate(query, gallery, small, engine="reference"))
 
 
-def test_precision_and_memory_are_checked():
+def test_engine_precision_and_memory_are_checked():
     query = features_from_arrays([[1.0]], [1])
+    with pytest.raises(EvaluationError, match="engine 'cupy' works on cuda, and the features are on cpu; use 'auto'"):
+        evaluate(query, query, engine="cupy")
     with pytest.raises(EvaluationError, match="unknown precision 'half'; known: auto, fp32"):
         evaluate(query, query, precision="half")
     with pytest.raises(EvaluationError, match="memory budget of 100 bytes is too small"):

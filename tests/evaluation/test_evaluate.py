@@ -207,7 +207,7 @@ BAD_INPUT = {
     ),
     "integers": (GOOD, _features([[1, 2]], dtype=np.int64), {}, "features are int64; expected floating-point"),
     "distance": (GOOD, GOOD, {"protocol": EvalProtocol(distance="cosin")}, "unknown distance 'cosin'; known: cosine"),
-    "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, numba, torch"),
+    "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, numba, cupy, torch"),
     "metric shape": (GOOD, GOOD, {"metric": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
     "metric nan": (GOOD, GOOD, {"metric": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
 }
