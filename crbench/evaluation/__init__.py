@@ -1,7 +1,8 @@
 """The evaluation: features and a protocol in, scores out; the same integers from every engine.
 
 `task` says what an engine is asked; `checks` and `shots` prepare the question, `rank` and `scores` make use of the
-answer. `distance` and `reference` are the definition.
+answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `products`
+multiplies, `rows` bounds what a product may be wrong by, and `counters`, `compiled` and `kernels` count.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 TOO_MANY = 1 / 32
 """Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
 
-_KEPT = 1 << 18
-"""Gallery rows up to which what is known of them is kept from block to block; about 40 bytes per row and task."""
+_KEPT = 1 << 17
+"""Gallery rows up to which what is known of them is kept from block to block: 32 bytes per row, 12 more per task."""
 
 _log = logging.getLogger(__name__)
 
