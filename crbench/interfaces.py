@@ -57,7 +57,8 @@ class _Silent:
         return None
 
 
-def _no_progress(total: int, description: str, unit: str) -> AbstractContextManager[Tracker]:
+def no_progress(total: int, description: str, unit: str) -> AbstractContextManager[Tracker]:
+    """Shows nothing."""
     return nullcontext(_Silent())
 
 
@@ -103,7 +104,7 @@ class Run:
     seed: int = 0
     device: str = "cpu"
     logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("crbench"), eq=False, repr=False)
-    progress: Progress = attrs.field(default=_no_progress, eq=False, repr=False)
+    progress: Progress = attrs.field(default=no_progress, eq=False, repr=False)
     session: Session = attrs.field(factory=Session, eq=False, repr=False)
 
     def generator(self) -> np.random.Generator:

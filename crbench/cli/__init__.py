@@ -23,6 +23,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "run": "crbench.cli.run:run",
     "evaluate": "crbench.cli.evaluate:evaluate",
+    "merge": "crbench.cli.merge:merge",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",

@@ -6,7 +6,7 @@ answer. `distance` and `reference` are the definition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
@@ -19,15 +19,29 @@ from crbench.budget import DEFAULT_BUDGET, LEAST_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import rank, shots
 from crbench.evaluation.checks import checked
+from crbench.evaluation.parts import Part, Shard, content, merge
 from crbench.evaluation.scores import Evaluation, Outcomes, Scores
 from crbench.evaluation.task import PRECISIONS, Counts, Engine, Inputs, Settings, Task
+from crbench.interfaces import Progress, no_progress
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
 
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
 
-__all__ = ["ENGINES", "PRECISIONS", "Evaluation", "Outcomes", "Scores", "evaluate", "prepare"]
+__all__ = [
+    "ENGINES",
+    "PRECISIONS",
+    "Evaluation",
+    "Outcomes",
+    "Part",
+    "Scores",
+    "Shard",
+    "evaluate",
+    "evaluate_part",
+    "merge",
+    "prepare",
+]
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
@@ -50,6 +64,7 @@ def evaluate(
     metric: Metric | None = None,
     precision: str = "auto",
     memory_budget: int = DEFAULT_BUDGET,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Score query features against gallery features.
 
@@ -73,6 +88,7 @@ def evaluate(
             float64, so scores do not depend on it.
         memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. Tables of a few bytes
             per row are not counted.
+        progress: shows progress bars, see `crbench.interfaces.Progress`; silent by default.
 
     Returns:
         Scores over all queries that have a positive, per rate too, and the outcome of each query.
@@ -91,35 +107,112 @@ def evaluate(
         (1.0, 1)
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    if engine not in ("auto", *ENGINES):
-        raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
     settings = _settings(precision, memory_budget)
     inputs = checked(query, gallery, protocol, metric)
-    name = _chosen(engine, precision, inputs)
-    task = shots.matches(query.rows, gallery.rows, protocol)
-    counter: Engine = _load(name)(inputs, settings)
+    answer = _answered(
+        inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, range(len(query))
+    )
+    return Evaluation.of(query.rows, **attrs.asdict(answer, recurse=False))
+
+
+def evaluate_part(
+    query: Features,
+    gallery: Features,
+    protocol: EvalProtocol | None = None,
+    *,
+    shard: Shard,
+    engine: str = "auto",
+    stream: str = "evaluate",
+    metric: Metric | None = None,
+    precision: str = "auto",
+    memory_budget: int = DEFAULT_BUDGET,
+    progress: Progress = no_progress,
+) -> Part:
+    """Score one shard of the queries; `merge` makes of all parts what `evaluate` gives, bit for bit.
+
+    Args:
+        query, gallery: all queries and the whole gallery, the same for each part.
+        shard: which of the queries to score.
+        protocol, engine, stream, metric, precision, memory_budget, progress: see `evaluate`; parts may differ in
+            engine, precision and memory. A metric must be the same for each part, which is not checked.
+
+    Raises:
+        EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
+
+    Example:
+        >>> from crbench.arrays import features_from_arrays
+        >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2])
+        >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
+        >>> parts = [evaluate_part(query, gallery, shard=Shard(number, 2)) for number in (1, 2)]
+        >>> bool((merge(parts).scores.cmc == evaluate(query, gallery).scores.cmc).all())
+        True
+    """
+    protocol = EvalProtocol() if protocol is None else protocol
+    settings, rows = _settings(precision, memory_budget), shard.rows(len(query))
+    inputs = checked(query, gallery, protocol, metric)
+    answer = _answered(inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
+    return Part(
+        shard=shard,
+        queries=query.rows.take(np.array(rows, dtype=np.intp)),
+        outcomes=answer.outcomes.take(np.array(rows, dtype=np.intp)),
+        features=content(inputs),
+        protocol=protocol,
+        stream=stream,
+        engine=answer.engine,
+        precision=answer.precision,
+        ambiguous=answer.ambiguous,
+    )
+
+
+@attrs.frozen(eq=False)
+class _Answer:
+    """Outcomes of all queries, as far as they were asked for, and how they came about; see `Evaluation`."""
+
+    outcomes: Outcomes
+    engine: str
+    precision: str
+    ambiguous: int
+
+
+def _answered(
+    inputs: Inputs,
+    protocol: EvalProtocol,
+    name: str,
+    settings: Settings,
+    stream: str,
+    progress: Progress,
+    rows: range,
+) -> _Answer:
+    """What the engine of that name says of the queries in these rows."""
+    task = shots.matches(inputs.query.rows, inputs.gallery.rows, protocol)
+    engine: Engine = _load(name)(inputs, settings)
     if protocol.reranking is not None:
         from crbench.evaluation.reranked import RerankedEngine
 
-        name, counter = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates)
+        name, engine = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates, progress)
     parts, ambiguous = [], 0
-    for queries, items in shots.meetings(query.rows, gallery.rows, protocol):
-        part, unsure = _outcomes(counter, shots.restricted(task, queries, items), inputs, protocol, stream)
+    for queries, items in shots.meetings(inputs.query.rows, inputs.gallery.rows, protocol):
+        mine = shots.restricted(task, queries[np.isin(queries, rows)], items)
+        part, unsure = _outcomes(_Shown(engine, progress), mine, inputs, protocol, stream)
         parts.append(part)
         ambiguous += unsure
-    outcomes = Outcomes.joined(parts)
-    outcomes = attrs.evolve(outcomes, unmatched_count=protocol.unmatched == "zero")
-    by_rate = {
-        domain.rate: outcomes.scores(mask) for domain, mask in query.rows.domains() if np.any(outcomes.counted & mask)
-    }
-    return Evaluation(
-        scores=outcomes.scores(),
-        by_rate=by_rate,
-        outcomes=outcomes,
-        engine=name,
-        precision=counter.precision,
-        ambiguous=ambiguous,
-    )
+    outcomes = attrs.evolve(Outcomes.joined(parts), unmatched_count=protocol.unmatched == "zero")
+    return _Answer(outcomes, name, engine.precision, ambiguous)
+
+
+@attrs.frozen(eq=False)
+class _Shown:
+    """An engine whose progress is shown."""
+
+    engine: Engine
+    progress: Progress
+
+    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+        total = sum(int(np.count_nonzero(task.sizes)) for task in tasks)
+        with self.progress(total, "evaluate", "queries") as bar:
+            for counts in self.engine.count(tasks):
+                bar.advance(len(counts.queries))
+                yield counts
 
 
 def prepare(engine: str, device: str) -> None:
@@ -135,8 +228,10 @@ def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
     """The name of the engine for these features.
 
     Raises:
-        EvaluationError: it cannot work there.
+        EvaluationError: there is none of that name, or it cannot work there.
     """
+    if engine not in ("auto", *ENGINES):
+        raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
     device = inputs.query.x.device.type
     needed = {"numba": "cpu", "cupy": "cuda"}.get(engine, device)
     if needed != device:
@@ -165,7 +260,7 @@ class _Part(Protocol):
     def add(self, counts: Counts) -> None: ...
 
 
-def _ask(engine: Engine, parts: Sequence[_Part]) -> int:
+def _ask(engine: _Shown, parts: Sequence[_Part]) -> int:
     """Hand each answer to its part; how many comparisons were ambiguous."""
     ambiguous = 0
     for counts in engine.count([part.task for part in parts]):
@@ -174,7 +269,7 @@ def _ask(engine: Engine, parts: Sequence[_Part]) -> int:
     return ambiguous
 
 
-def _outcomes(engine: Engine, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> tuple[Outcomes, int]:
+def _outcomes(engine: _Shown, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> tuple[Outcomes, int]:
     """The outcomes, and how many comparisons were ambiguous."""
     ranks = max(protocol.ranks)
     full = rank.MultiShot(task, ranks, ap=protocol.ap)

@@ -14,6 +14,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation.neighbours import Points
 from crbench.evaluation.rerank import Encoding, encoded
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
+from crbench.interfaces import Progress, no_progress
 from crbench.protocols import Reranking
 
 _SLACK = 2.0**-48
@@ -44,11 +45,19 @@ class RerankedEngine:
 
     precision = "float64"
 
-    def __init__(self, inputs: Inputs, settings: Settings, how: Reranking, gallery: NDArray[np.intp]) -> None:
-        """Args: features, settings, parameters, and intp[g], gallery rows that take part, in rising order."""
+    def __init__(
+        self,
+        inputs: Inputs,
+        settings: Settings,
+        how: Reranking,
+        gallery: NDArray[np.intp],
+        progress: Progress = no_progress,
+    ) -> None:
+        """Args: features, settings, parameters, intp[g] gallery rows that take part, in rising order, and progress."""
         self._inputs = inputs
         self._settings = settings
         self._how = how
+        self._progress = progress
         self._points = Points(inputs, gallery)
         self._place = np.full(len(inputs.gallery), -1)
         self._place[gallery] = np.arange(len(gallery))
@@ -60,7 +69,8 @@ class RerankedEngine:
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
-        encoding = encoded(self._points, self._how, lambda count: None)
+        with self._progress(len(self._points), "neighbours", "rows") as bar:
+            encoding = encoded(self._points, self._how, bar.advance)
         asked = np.flatnonzero(np.any([task.sizes > 0 for task in tasks], axis=0))
         for row in self._rows(asked, encoding):
             for number, task in enumerate(tasks):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
+from crbench.records import Samples
 
 
 @attrs.frozen(eq=False)
@@ -85,6 +86,16 @@ class Outcomes:
             n_valid=int((chosen & self.valid).sum()),
         )
 
+    def take(self, rows: NDArray[np.intp]) -> Outcomes:
+        """The outcomes of some queries, in the order of the rows intp[b]."""
+        return Outcomes(
+            cmc=self.cmc[rows],
+            ap=None if self.ap is None else self.ap[rows],
+            inp=None if self.inp is None else self.inp[rows],
+            valid=self.valid[rows],
+            unmatched_count=self.unmatched_count,
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """Outcomes of all queries from parts, each of which knows some of the queries that have a match."""
@@ -124,6 +135,23 @@ class Evaluation:
     engine: str
     precision: str
     ambiguous: int
+
+    @classmethod
+    def of(cls, queries: Samples, outcomes: Outcomes, *, engine: str, precision: str, ambiguous: int) -> Evaluation:
+        """The scores that follow from the outcomes of these queries.
+
+        Raises:
+            EvaluationError: none of the queries counts.
+        """
+        masks = {domain.rate: mask for domain, mask in queries.domains() if np.any(outcomes.counted & mask)}
+        return cls(
+            scores=outcomes.scores(),
+            by_rate={rate: outcomes.scores(mask) for rate, mask in masks.items()},
+            outcomes=outcomes,
+            engine=engine,
+            precision=precision,
+            ambiguous=ambiguous,
+        )
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -163,3 +163,27 @@ def test_re_ranking(tmp_path, capsys):
     assert found["protocol"]["rerank"] == "k1=2,k2=1,lambda=1.0"
     assert found["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2), "lambda 1 leaves the order alone"
     assert found["fingerprint"] != json.loads(run([*as_npz(tmp_path), "--format", "json"], capsys).out)["fingerprint"]
+
+
+@pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:5"])
+def test_shards_and_merge_print_what_the_whole_prints(shot, tmp_path, capsys):
+    rules = ["--set", f"protocol.shot={shot}", "--group-by", "rate", "--format", "json", "--per-query"]
+    whole = json.loads(run([*as_npz(tmp_path), *rules, "whole.csv"], capsys).out)
+    for number in (1, 2):
+        said = run([*as_npz(tmp_path), *rules[:2], "--shard", f"{number}/2", "-o", f"part{number}.npz"], capsys)
+        assert said.out == ""
+        assert f"part {number}/2 with {number} of 3 queries" in said.err
+    assert invoke(["merge", "part2.npz", "part1.npz", *rules[2:], "merged.csv"]) == 0
+    assert json.loads(capsys.readouterr().out) == whole
+    assert (tmp_path / "merged.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_a_missing_part_is_refused(tmp_path, capsys):
+    run([*as_npz(tmp_path), "--shard", "1/2", "-o", "part1.npz"], capsys)
+    assert invoke(["merge", "part1.npz"]) == 5
+    assert "part 2/2 is missing" in capsys.readouterr().err
+    assert invoke(["merge", "part1.npz", "part1.npz"]) == 5
+    assert "part 1/2 is given twice" in capsys.readouterr().err
+    (tmp_path / "part2.npz").write_bytes((tmp_path / "part1.npz").read_bytes()[:400])
+    assert invoke(["merge", "part1.npz", "part2.npz"]) == 3
+    assert "part2.npz: not a part of an evaluation, or cut short" in capsys.readouterr().err

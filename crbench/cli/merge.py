@@ -1,0 +1,35 @@
+"""``crbench merge``: the scores of all queries from the parts of ``crbench evaluate --shard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
+
+
+@click.command()
+@click.argument("parts", nargs=-1, required=True, type=FILE)
+@output_options
+def merge(parts: tuple[Path, ...], group_by: str | None, per_query: Path | None, form: str) -> None:
+    """Put the PARTS of an evaluation together: the same scores, bit for bit, as without --shard.
+
+    Each part comes from `crbench evaluate --shard I/N --output FILE` with the same features and rules, on whatever
+    machine. A missing part, one given twice or one of something else is refused.
+
+    \b
+    crbench merge part*.npz --format json
+    """
+    from crbench.evaluation import merge as merged
+    from crbench.evaluation.parts import complete
+    from crbench.records import Samples
+    from crbench.store.parts import load_part
+
+    loaded = complete([load_part(path) for path in parts])
+    found, protocol = merged(loaded), loaded[0].protocol
+    queries = Samples.concat([part.queries for part in loaded])
+    masks = groups(queries, group_by)
+    if per_query is not None:
+        write_outcomes(per_query, queries, found, protocol)
+    click.echo(show(found, protocol, form, group_by, masks, {}))

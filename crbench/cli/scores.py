@@ -1,0 +1,167 @@
+"""How scores of given features are shown: table, JSON, and a CSV file of the outcomes per query."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from crbench.evaluation import Evaluation, Scores
+    from crbench.protocols import EvalProtocol
+    from crbench.records import Samples
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --group-by, --per-query and --format to a command."""
+    for option in (
+        click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
+        click.option("--per-query", "per_query", type=FILE, help="Write the outcome of each query to this CSV file."),
+        click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
+    ):
+        command = option(command)
+    return command
+
+
+def groups(queries: Samples, name: str | None, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Rows of each value of a column, bool[q]; none without a column.
+
+    Args:
+        more: further columns by name.
+
+    Raises:
+        ConfigError: no such column.
+    """
+    import numpy as np
+
+    from crbench.errors import ConfigError
+
+    if name is None:
+        return {}
+    columns = {"pid": queries.pids, "camid": queries.camids, "rate": queries.rates, **(more or {})}
+    if name not in columns:
+        raise ConfigError(f"--group-by {name}: the queries have no such column; known: {', '.join(columns)}")
+    return {str(value): columns[name] == value for value in np.unique(columns[name]).tolist()}
+
+
+def show(
+    found: Evaluation,
+    protocol: EvalProtocol,
+    form: str,
+    group_by: str | None,
+    masks: Mapping[str, Any],
+    accepted: Mapping[float, float],
+) -> str:
+    """The scores as text.
+
+    Args:
+        form: ``table`` or ``json``.
+        group_by, masks: name of a column, and the queries of each of its values.
+        accepted: TPR by FPR.
+    """
+    counted = found.outcomes.counted
+    by_group = {value: found.outcomes.scores(mask) for value, mask in masks.items() if (counted & mask).any()}
+    text = _as_json if form == "json" else _as_table
+    return text(found, protocol, group_by, by_group, accepted)
+
+
+def _as_json(
+    found: Evaluation,
+    protocol: EvalProtocol,
+    group_by: str | None,
+    by_group: Mapping[str, Scores],
+    accepted: Mapping[float, float],
+) -> str:
+    import attrs
+
+    content = {
+        **_plain(found.scores),
+        "by_rate": {f"{rate:g}": _plain(scores) for rate, scores in found.by_rate.items()},
+        **({} if group_by is None else {"by_group": {value: _plain(scores) for value, scores in by_group.items()}}),
+        **({"tpr_at_fpr": {f"{fpr:g}": tpr for fpr, tpr in accepted.items()}} if accepted else {}),
+        "protocol": attrs.asdict(protocol),
+        "fingerprint": protocol.fingerprint(),
+        "engine": found.engine,
+        "precision": found.precision,
+    }
+    return json.dumps(content, indent=2)
+
+
+def _plain(scores: Scores) -> dict[str, Any]:
+    return {
+        "cmc": scores.cmc.tolist(),
+        "mAP": scores.mAP,
+        "mINP": scores.mINP,
+        "n_query": scores.n_query,
+        "n_valid": scores.n_valid,
+    }
+
+
+def _as_table(
+    found: Evaluation,
+    protocol: EvalProtocol,
+    group_by: str | None,
+    by_group: Mapping[str, Scores],
+    accepted: Mapping[float, float],
+) -> str:
+    from tabulate import tabulate
+
+    rates = found.by_rate if len(found.by_rate) > 1 else {}
+    parts = {
+        "all": found.scores,
+        **{f"rate {rate:g}": scores for rate, scores in rates.items()},
+        **{f"{group_by} {value}": scores for value, scores in by_group.items()},
+    }
+    rows = [
+        (
+            name,
+            *(_per_cent(scores.rank(rank)) for rank in protocol.ranks),
+            _per_cent(scores.mAP),
+            _per_cent(scores.mINP),
+            scores.n_query,
+            scores.n_valid,
+        )
+        for name, scores in parts.items()
+    ]
+    headers = ("queries", *(f"Rank-{rank}" for rank in protocol.ranks), "mAP", "mINP", "number", "with a match")
+    lines = [tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))]
+    lines += [f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()]
+    lines.append(f"per cent; protocol fingerprint {protocol.fingerprint()}")
+    return "\n".join(lines)
+
+
+def _per_cent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalProtocol) -> None:
+    """Write one line per query.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from crbench.errors import DataError
+
+    outcomes = found.outcomes
+    measures = {
+        **{f"cmc{rank}": outcomes.cmc[:, rank - 1] for rank in protocol.ranks},
+        **({} if outcomes.ap is None else {"ap": outcomes.ap}),
+        **({} if outcomes.inp is None else {"inp": outcomes.inp}),
+    }
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["row", "key", "pid", "camid", "rate", "has_match", *measures])
+            for row in range(len(rows)):
+                own = rows.row(row)
+                values = [repr(float(m[row])) if outcomes.valid[row] else "" for m in measures.values()]
+                valid = int(outcomes.valid[row])
+                writer.writerow([row, own.key, own.pid, own.camid, f"{own.rate:g}", valid, *values])
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error})") from error
