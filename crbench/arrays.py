@@ -20,7 +20,8 @@ def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor
 
     Recognised without importing their library: torch tensors, NumPy arrays (read-only, strided and byte-swapped ones
     too), whatever speaks DLPack (CuPy, JAX), and nested sequences of numbers. Half precision is widened and float64 is
-    rounded to float32, the precision that features have by contract.
+    rounded to float32, the precision that features have by contract. What is read-only is copied: map files that are
+    larger than memory with ``numpy.memmap(..., mode="c")``, which cannot change them either.
 
     Args:
         x: floating-point numbers [n, D].

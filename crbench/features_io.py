@@ -5,11 +5,14 @@ What a file lacks (persons, cameras, ...) may come from a table in CSV, see `crb
 
 from __future__ import annotations
 
+import os
+import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -24,6 +27,9 @@ SUFFIXES = (".npz", ".npy", ".safetensors")
 
 _LABELS = ("pids", "camids", "dims")
 _ARRAYS = ("features", *_LABELS, "rates", "keys")
+_ZIP_HEADER = 30
+"""Bytes of a zip archive's local header before the name."""
+
 _WHOLE = 2**53
 """Up to here every whole number is a float64."""
 
@@ -49,6 +55,10 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
     whole numbers stored as floats, in one row or column, as MATLAB writes them. Where a table and the file both give a
     column, both must say the same.
 
+    Features that are stored as float32, row by row and uncompressed (npy, `numpy.savez`, safetensors), are not read but
+    mapped into memory, so they may be larger than it; they must not be changed while they are in use. Others are
+    converted, which takes memory for all of them.
+
     Args:
         path: a file whose name ends in one of `SUFFIXES`.
         meta: table with the other columns; it has one row per row of the file, of this role or of all roles. Without
@@ -56,7 +66,8 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
         role: ``query`` or ``gallery``, which rows of the table are meant.
 
     Raises:
-        DataError: no such file, not such a file, cut short; an array that is missing, of the wrong type or length.
+        DataError: no such file, not such a file, cut short; an array that is missing, of the wrong type or length;
+            features that must be converted and do not fit in memory.
     """
     arrays = _read(path)
     if meta is None and path.suffix.lower() == ".npy" and path.with_suffix(".csv").is_file():
@@ -68,7 +79,7 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
     x, extra = _features(arrays["features"], path), {}
     if meta is not None:
         rows, which = meta.rows(role, len(x), path)
-        x = x if len(which) == len(x) else x[which]
+        x = _rows(x, which)
         columns = {name: column[which] if len(column) == len(which) else column for name, column in columns.items()}
         extra = {name: column for name, column in rows.items() if name not in _ARRAYS}
         columns = _joined(columns, {name: rows[name] for name in _ARRAYS[1:] if name in rows}, path, meta.path)
@@ -100,7 +111,7 @@ def _read(path: Path) -> Mapping[str, Any]:
         return _read_safetensors(path)
     try:
         if path.suffix.lower() == ".npy":
-            return {"features": np.lib.format.open_memmap(path, mode="r")}
+            return {"features": np.lib.format.open_memmap(path, mode="c")}
         # opened here, as numpy.load leaves a damaged archive open
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
@@ -113,10 +124,47 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
     try:
+        if name == "features" and (mapped := _mapped(archive.zip.getinfo("features.npy"), path)) is not None:
+            return mapped
         array: NDArray[Any] = archive[name]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path}: array {name!r}: {_why(error)}") from error
     return array
+
+
+def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any] | None:
+    """An uncompressed array of an archive where it lies in the file; None where it is compressed or no plain array."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(_ZIP_HEADER)
+        # the lengths of name and extra field end the local header; those of the directory may differ
+        file.seek(sum(struct.unpack("<HH", header[-4:])), 1)
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            return None
+        shape, by_column, dtype = read(file)
+        if dtype.hasobject or 0 in shape:
+            return None
+        order: Literal["C", "F"] = "F" if by_column else "C"
+        return np.memmap(path, dtype=dtype, mode="c", offset=file.tell(), shape=shape, order=order)
+
+
+def _rows(x: Any, which: NDArray[np.intp]) -> Any:
+    """Some rows of features, without a copy where they are consecutive."""
+    if len(which) and which[-1] - which[0] == len(which) - 1:
+        return x[int(which[0]) : int(which[-1]) + 1]
+    return x[which]
+
+
+def _physical_memory() -> int:
+    """Bytes of memory of this machine; where it does not say, more than any has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
 
 
 def _why(error: Exception) -> str:
@@ -142,6 +190,13 @@ def _features(x: Any, path: Path) -> Any:
         raise DataError(f"{path}: array 'features' is {x.dtype}; expected floating-point numbers")
     if x.ndim != 2:
         raise DataError(f"{path}: array 'features' has shape {tuple(x.shape)}; expected two dimensions, (rows, D)")
+    if isinstance(x, np.ndarray) and not (x.dtype == np.float32 and x.dtype.isnative and x.flags.c_contiguous):
+        needed, there = 4 * x.size, _physical_memory()
+        if needed > there:
+            raise DataError(
+                f"{path}: features {x.dtype}{x.shape} must be converted, which takes {needed / 2**30:.1f} GiB of the "
+                f"machine's {there / 2**30:.1f}; save them as float32, row by row, and they are read where they lie"
+            )
     return x
 
 
