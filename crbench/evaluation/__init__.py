@@ -108,8 +108,8 @@ def evaluate(
         (1.0, 1)
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    inputs = checked(query, gallery, protocol, metric)
     settings = _settings(precision, memory_budget)
+    inputs = checked(query, gallery, protocol, metric)
     answer = _answered(
         inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, range(len(query))
     )
@@ -149,8 +149,8 @@ def evaluate_part(
         True
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    inputs = checked(query, gallery, protocol, metric)
     settings, rows = _settings(precision, memory_budget), shard.rows(len(query))
+    inputs = checked(query, gallery, protocol, metric)
     answer = _answered(inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
     return Part(
         shard=shard,
@@ -163,15 +163,6 @@ def evaluate_part(
         precision=answer.precision,
         ambiguous=answer.ambiguous,
     )
-
-
-def prepare(engine: str, device: str) -> None:
-    """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
-
-    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
-    """
-    if engine in ("auto", "numba") and not device.startswith("cuda"):
-        import_module("crbench.evaluation.compiled")
 
 
 @attrs.frozen(eq=False)
@@ -225,11 +216,20 @@ class _Shown:
                 yield counts
 
 
+def prepare(engine: str, device: str) -> None:
+    """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
+
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
+    """
+    if engine in ("auto", "numba") and not device.startswith("cuda"):
+        import_module("crbench.evaluation.compiled")
+
+
 def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
     """The name of the engine for these features.
 
     Raises:
-        EvaluationError: it cannot work there.
+        EvaluationError: there is none of that name, or it cannot work there.
     """
     if engine not in ("auto", *ENGINES):
         raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 22
 """Elements looked at in one go."""
 
+_MAX_ROWS = 2**31 - 1
+"""Longest list; the engines count in 32 bits."""
+
 _MAX_COLUMNS = 1 << 20
 """Longest feature; the error bounds of the fast engines hold up to here."""
 
@@ -62,6 +65,8 @@ def _converted(query: Features, gallery: Features) -> tuple[Features, Features]:
     for role, feats in (("query", query), ("gallery", gallery)):
         if len(feats) == 0:
             raise EvaluationError(f"the {role} is empty; expected at least one row")
+        if len(feats) > _MAX_ROWS:
+            raise EvaluationError(f"the {role} has {len(feats)} rows; expected at most {_MAX_ROWS}")
     pair = [to_torch(feats.x) for feats in (query, gallery)]
     device = next((x.device for x in pair if x.device.type == "cuda"), "cpu")  # others lack float64
     query, gallery = (attrs.evolve(feats, x=x.to(device)) for feats, x in zip((query, gallery), pair, strict=True))

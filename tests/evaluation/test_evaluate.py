@@ -3,10 +3,11 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+import torch
 
 from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
-from crbench.evaluation import evaluate
+from crbench.evaluation import checks, evaluate
 from crbench.protocols import EvalProtocol
 from crbench.records import Features, Samples
 
@@ -246,3 +247,67 @@ def test_camera_rules_that_leave_no_match_are_named():
     query, gallery = line([0], pids=[1], camids=[3]), line([1], pids=[1], camids=[2])
     with pytest.raises(EvaluationError, match=r"same_camera=ignore, ignored_cameras=3:2\) remove all 1 pairs"):
         score(query, gallery, ignored_cameras="3:2")
+
+
+class Foreign:
+    """An array of another library, e.g. CuPy, which speaks DLPack and nothing else."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape = array.shape
+
+    def __dlpack__(self, **options):
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._array.__dlpack_device__()
+
+
+def read_only(x):
+    x.setflags(write=False)
+    return x
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: x.astype(np.float16),
+        lambda x: x.astype(np.float64),
+        lambda x: np.asfortranarray(x),
+        lambda x: np.repeat(x, 2, axis=1)[:, ::2],
+        lambda x: x[::-1].copy()[::-1],
+        read_only,
+        torch.from_numpy,
+        lambda x: torch.from_numpy(x).half(),
+        lambda x: torch.from_numpy(x.T.copy()).T,
+        Foreign,
+    ],
+)
+def test_arrays_of_any_library_type_and_layout_give_the_same(convert, engine):
+    rng = np.random.default_rng(0)
+    x = [rng.integers(-9, 10, (count, 5)).astype(np.float32) + 0.5 for count in (7, 25)]  # exact in half precision
+    rows = [Samples(keys=[str(i) for i in range(len(part))], pids=np.arange(len(part)) % 4) for part in x]
+    query, gallery = (Features(x=convert(part.copy()), rows=own) for part, own in zip(x, rows, strict=True))
+    expected = score(*(Features(x=part, rows=own) for part, own in zip(x, rows, strict=True)), engine)
+    np.testing.assert_array_equal(score(query, gallery, engine).outcomes.ap, expected.outcomes.ap)
+
+
+@pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
+def test_ids_beyond_32_bits_are_people_like_others(shot, engine):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    pids = np.arange(40) % 7
+
+    def scored(shift):
+        ids, cameras = np.where(pids, pids + shift, 0), np.arange(40) % 3 + shift
+        sides = [features_from_arrays(x[half], ids[half], camids=cameras[half]) for half in (slice(1, 7), slice(7, 40))]
+        return score(*sides, engine, shot=shot).outcomes.cmc
+
+    for shift in (2**31 - 3, 2**32, 2**62):
+        np.testing.assert_array_equal(scored(shift), scored(0))
+
+
+def test_more_rows_than_32_bits_can_count_are_refused(monkeypatch):
+    monkeypatch.setattr(checks, "_MAX_ROWS", 2)
+    with pytest.raises(EvaluationError, match="the gallery has 3 rows; expected at most 2"):
+        score(line([0], [1]), line([1, 2, 3], [1, 1, 2]))
