@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,8 @@ def card_path(weights: Path) -> Path:
 
 
 def checkpoint_path(weights: Path) -> Path:
-    """Where the training of a weights file keeps its state."""
-    return weights.with_suffix(".checkpoint")
+    """Where the training of a weights file keeps its state: in a folder of its own, so that all of it can go."""
+    return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
 def train_weights(
@@ -81,7 +82,7 @@ def train_weights(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if anew:
-            checkpoint_path(path).unlink(missing_ok=True)
+            _forget(path)
         elif path.exists():
             return None
         return _train(job, backbone, trial, path, read, run)
@@ -92,7 +93,6 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
     if len(rows) == 0:
         raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
     owner = job.backbone.registered.owner
-    checkpoint = checkpoint_path(path)
     epochs: list[Epoch] = []
 
     def note(epoch: Epoch) -> None:
@@ -100,7 +100,7 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
         if run.session.on_epoch is not None:
             run.session.on_epoch(epoch)
 
-    session = attrs.evolve(run.session, checkpoint=checkpoint, on_epoch=note)
+    session = attrs.evolve(run.session, checkpoint=checkpoint_path(path), on_epoch=note)
     with Clock(run.device) as clock, plugin_stage(owner, "training"):
         trained = backbone.train(rows, read, run=attrs.evolve(run, session=session))
     if not isinstance(trained, Trainable):
@@ -108,8 +108,13 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
     # The card first: weights without a card would look like weights of unknown origin.
     write_card(path, {**_card(job, trial, rows, run), "epochs": [attrs.asdict(epoch) for epoch in epochs]})
     save_state(path, trained.state(), {"backbone": job.backbone.name})
-    checkpoint.unlink(missing_ok=True)
+    _forget(path)
     return clock.seconds
+
+
+def _forget(weights: Path) -> None:
+    """Remove the training's state, with what a killed process left half-written."""
+    shutil.rmtree(checkpoint_path(weights).parent, ignore_errors=True)
 
 
 def read_card(weights: Path) -> dict[str, Any]:
@@ -139,6 +144,7 @@ def _card(job: Job, trial: TrialData, rows: Samples, run: Run) -> dict[str, Any]
         "data_checksum": data_checksum([trial]),
         "pids": np.unique(rows.pids).tolist(),
         "pictures": sorted(set(trial.digests(rows).tolist())),
+        "images": len(rows),
         "backbone": job.backbone.name,
         "parameters": job.backbone.parameters,
         "seed": run.seed,

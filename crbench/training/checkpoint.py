@@ -105,6 +105,11 @@ class Checkpoint:
             }
             save_state(self.path, dict(state.tensors()), facts)
 
+    def delete(self) -> None:
+        """Forget the state; it led to nothing."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
     def load(self) -> Saved | None:
         """The state of this training, or None where there is none.
 

@@ -171,6 +171,7 @@ class Loop:
             self._run.session.on_epoch(epoch)
 
     def _diverged(self, what: str, phase: Phase, epoch: int) -> CrbenchError:
+        self._checkpoint.delete()
         recipe = phase.recipe
         where = f"epoch {epoch + 1} of {recipe.epochs}" + (f" of phase {phase.name}" if len(self._phases) > 1 else "")
         return CrbenchError(
