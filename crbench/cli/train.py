@@ -65,7 +65,8 @@ def train(
     from crbench.interfaces import Run
 
     configure_logging(-1 if quiet else verbose)
-    spec = _spec({**options, "trial": split}, settings if amp is None else (*settings, f"backbone.amp={amp}"))
+    settings = settings if amp is None else (*settings, f"backbone.amp={amp}")
+    spec = _spec({**options, "trial": split}, settings)
     if dry_run:
         _print_plan(spec)
         return
@@ -77,6 +78,19 @@ def train(
     for path in (done.weights, done.log, done.picture):
         if path is not None:
             click.echo(path)
+    click.echo(_command(spec, settings))
+
+
+def _command(spec: RunSpec, settings: tuple[str, ...]) -> str:
+    """The run that uses the weights."""
+    import shlex
+
+    words = ["crbench", "run", "--dataset", spec.dataset[0], "--trial", str(spec.trial[0] if spec.trial else 0)]
+    given = {"--backbone": spec.backbone[:1], "--protocol": spec.protocol, "--limit": spec.limit, "--seed": spec.seed}
+    for option, value in given.items():
+        if value:
+            words += [option, value[0] if isinstance(value, tuple) else str(value)]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
 
 
 def _spec(options: dict[str, Any], settings: tuple[str, ...]) -> RunSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from collections.abc import Mapping
@@ -18,10 +19,11 @@ from crbench.harness.data import TrialData, data_checksum
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
 from crbench.interfaces import Reader, Run, Trainable
+from crbench.loading import load_target
 from crbench.protocols import digest
 from crbench.records import Samples
 from crbench.registry import plugin_stage
-from crbench.store.files import write_text
+from crbench.store.files import sha256_file, write_text
 from crbench.store.transforms import save_state
 
 if TYPE_CHECKING:
@@ -34,11 +36,38 @@ def training_rows(trial: TrialData) -> Samples:
 
 
 def training_key(job: Job, trial: TrialData, run: Run) -> str:
-    """Digest of all that trained weights depend on: backbone, rows, pictures, seed and kind of device."""
+    """Digest of all that trained weights depend on: backbone, its start, rows, pictures, seed and kind of device.
+
+    Raises:
+        DataError: the file that the training starts from is missing.
+    """
     rows = training_rows(trial)
     lists = sorted(zip(rows.keys.tolist(), trial.digests(rows).tolist(), rows.pids.tolist(), strict=True))
     facts = encoder_facts(job, None, run.device)
+    start = starting_file(job)
+    if start is not None:
+        status = start.stat()
+        facts["start"] = _sha256(start, status.st_mtime_ns, status.st_size)
     return digest({**facts, "rows": lists, "seed": run.seed})
+
+
+def starting_file(job: Job) -> Path | None:
+    """The weights that the training starts from, if the backbone's target says so by a method `starting_file`.
+
+    Raises:
+        DataError: they are missing.
+    """
+    find = getattr(load_target(job.backbone.registered), "starting_file", None)
+    if find is None:
+        return None
+    with plugin_stage(job.backbone.registered.owner, "construction"):
+        path: Path | None = find(**job.backbone.values)
+    return path
+
+
+@functools.cache
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return sha256_file(path)
 
 
 def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
