@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 
 from crbench.config import RunSpec, data_root
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, DataError
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import describe_environment, pick_device
@@ -61,6 +61,7 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
 
     Raises:
         ConfigError: the wish names several cells, or a backbone that cannot be trained.
+        DataError: data or weights that training starts from are missing, or the output cannot be written.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
 
     Example:
@@ -173,13 +174,15 @@ def _reported(spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: fl
     environment = attrs.asdict(describe_environment(run.device))
     log |= {"weights": str(weights), "weights_sha256": sha256_file(weights), "environment": environment}
     path = spec.output / f"{name}.json"
-    write_text(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
     picture: Path | None = path.with_suffix(".png")
     try:
+        write_text(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
         draw_curve(card.get("epochs", []), path.with_suffix(".png"), title=f"{card['backbone']} on {card['dataset']}")
     except ModuleNotFoundError:
-        run.logger.warning(
-            "no picture of the loss: matplotlib is missing; install it with: pip install 'crbench[plot]'"
-        )
+        run.logger.warning("no picture of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
         picture = None
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}); the weights are kept: give another --output"
+        ) from error
     return Training(weights=weights, log=path, picture=picture, scores=card["scores"], seconds=seconds)

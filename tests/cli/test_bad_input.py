@@ -211,6 +211,7 @@ CASES = {
     "train-unknown-parameter": (nothing, [*TRAIN, "--set", "backbone.epoch=1"], 2, "did you mean 'epochs'"),
     "train-one-person": (nothing, [*TRAIN, "--limit", "1"], 2, "'limit' must be >= 2"),
     "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "cam_a"),
+    "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 3, "the weights are kept"),
     "train-image-cut": (market(cut_training_picture), ["train", *MARKET[1:]], 3, ".jpg"),
     "train-start-missing": (
         nothing,
