@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from crbench.errors import CrbenchError as CrbenchError
     from crbench.evaluation import evaluate as evaluate
     from crbench.harness.run import run as run
+    from crbench.harness.train import train as train
     from crbench.hookspecs import hookimpl as hookimpl
     from crbench.leaderboard import render as render
     from crbench.loading import list_plugins as list_plugins
@@ -47,6 +48,7 @@ _ROOMS = {
     "load_results": "results",
     "render": "leaderboard",
     "run": "harness.run",
+    "train": "harness.train",
 }
 
 __all__ = ["__version__", *_ROOMS]

@@ -129,7 +129,12 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class Trainable(Protocol):
-    """A backbone that can be trained on the training rows of a split; without weights, a run trains it first."""
+    """A backbone that can be trained on the training rows of a split; without weights, a run trains it first.
+
+    Trained weights are kept by all that decides them. An entry's target whose training starts from a file that is not
+    one of its parameters (ImageNet weights) also has a static method ``starting_file(**parameters) -> Path | None``, so
+    that the file's content counts.
+    """
 
     def train(self, rows: Samples, read: Reader, *, run: Run) -> Backbone:
         """A new, trained backbone; `rows` are HR training rows."""

@@ -22,6 +22,7 @@ INTERRUPTED = 130
 
 _COMMANDS = {
     "run": "crbench.cli.run:run",
+    "train": "crbench.cli.train:train",
     "evaluate": "crbench.cli.evaluate:evaluate",
     "merge": "crbench.cli.merge:merge",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
@@ -30,8 +31,9 @@ _COMMANDS = {
     "cache": "crbench.cli.cache:cache",
 }
 
-_EPILOG = """Exit codes: 0 done, 1 a cell failed or could not be scored, 2 wrong usage or configuration, 3 data or
-weights missing, changed or unreadable, 4 a plugin failed, 5 not comparable (test data in training), 130 interrupted."""
+_EPILOG = """Exit codes: 0 done, 1 a cell or a training failed or features could not be scored, 2 wrong usage or
+configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not comparable (test data in
+training), 130 interrupted."""
 
 
 class _LazyGroup(click.Group):
@@ -65,6 +67,7 @@ def crbench() -> None:
     crbench run --aligner vpfa --dataset mlr-synthetic    works without any data
     crbench run --aligner vpfa --dataset mlr-cuhk03       with your copy of CUHK03
     crbench data info mlr-cuhk03                          where to put it
+    crbench train --dataset mlr-cuhk03 --split 0          weights, which run then finds by itself
     crbench evaluate --query q.npz --gallery g.npz        scores of your own features
     """
 
@@ -85,7 +88,7 @@ def invoke(arguments: list[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("crbench: interrupted; finished cells and cached features are kept, run again to continue", err=True)
+        click.echo("crbench: interrupted; what is finished is kept, run again to continue", err=True)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; keep Python from complaining at exit.

@@ -67,17 +67,22 @@ class CellRunner:
         gallery = self._transformed(fitted, self.features(trial, trial.split.gallery))
         prepare(self.spec.engine, self.run.device)
         with Clock(self.run.device) as clock:
-            evaluation = evaluate(
-                query,
-                gallery,
-                self.job.protocol,
-                engine=self.spec.engine,
-                precision=self.spec.precision,
-                memory_budget=self.spec.memory_budget,
-                stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
-                metric=self._metric(),
-            )
-        return trial_scores(trial.index, evaluation), fitted, clock.seconds
+            scores = self.score(trial, query, gallery)
+        return scores, fitted, clock.seconds
+
+    def score(self, trial: TrialData, query: Features, gallery: Features) -> TrialScores:
+        """Scores of one trial for features that are ready to be compared."""
+        evaluation = evaluate(
+            query,
+            gallery,
+            self.job.protocol,
+            engine=self.spec.engine,
+            precision=self.spec.precision,
+            memory_budget=self.spec.memory_budget,
+            stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
+            metric=self._metric(),
+        )
+        return trial_scores(trial.index, evaluation)
 
     def features(self, trial: TrialData, rows: Samples) -> Features:
         """Features of rows, from the table."""

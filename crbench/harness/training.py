@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +19,11 @@ from crbench.harness.data import TrialData, data_checksum
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
 from crbench.interfaces import Reader, Run, Trainable
+from crbench.loading import load_target
 from crbench.protocols import digest
 from crbench.records import Samples
 from crbench.registry import plugin_stage
-from crbench.store.files import write_text
+from crbench.store.files import sha256_file, write_text
 from crbench.store.transforms import save_state
 
 if TYPE_CHECKING:
@@ -33,11 +36,38 @@ def training_rows(trial: TrialData) -> Samples:
 
 
 def training_key(job: Job, trial: TrialData, run: Run) -> str:
-    """Digest of all that trained weights depend on: backbone, rows, pictures, seed and kind of device."""
+    """Digest of all that trained weights depend on: backbone, its start, rows, pictures, seed and kind of device.
+
+    Raises:
+        DataError: the file that the training starts from is missing.
+    """
     rows = training_rows(trial)
     lists = sorted(zip(rows.keys.tolist(), trial.digests(rows).tolist(), rows.pids.tolist(), strict=True))
     facts = encoder_facts(job, None, run.device)
+    start = starting_file(job)
+    if start is not None:
+        status = start.stat()
+        facts["start"] = _sha256(start, status.st_mtime_ns, status.st_size)
     return digest({**facts, "rows": lists, "seed": run.seed})
+
+
+def starting_file(job: Job) -> Path | None:
+    """The weights that the training starts from, if the backbone's target says so by a method `starting_file`.
+
+    Raises:
+        DataError: they are missing.
+    """
+    find = getattr(load_target(job.backbone.registered), "starting_file", None)
+    if find is None:
+        return None
+    with plugin_stage(job.backbone.registered.owner, "construction"):
+        path: Path | None = find(**job.backbone.values)
+    return path
+
+
+@functools.cache
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return sha256_file(path)
 
 
 def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
@@ -57,8 +87,8 @@ def card_path(weights: Path) -> Path:
 
 
 def checkpoint_path(weights: Path) -> Path:
-    """Where the training of a weights file keeps its state."""
-    return weights.with_suffix(".checkpoint")
+    """Where the training of a weights file keeps its state: in a folder of its own, so that all of it can go."""
+    return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
 def train_weights(
@@ -81,7 +111,7 @@ def train_weights(
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if anew:
-            checkpoint_path(path).unlink(missing_ok=True)
+            _forget(path)
         elif path.exists():
             return None
         return _train(job, backbone, trial, path, read, run)
@@ -92,7 +122,6 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
     if len(rows) == 0:
         raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
     owner = job.backbone.registered.owner
-    checkpoint = checkpoint_path(path)
     epochs: list[Epoch] = []
 
     def note(epoch: Epoch) -> None:
@@ -100,7 +129,7 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
         if run.session.on_epoch is not None:
             run.session.on_epoch(epoch)
 
-    session = attrs.evolve(run.session, checkpoint=checkpoint, on_epoch=note)
+    session = attrs.evolve(run.session, checkpoint=checkpoint_path(path), on_epoch=note)
     with Clock(run.device) as clock, plugin_stage(owner, "training"):
         trained = backbone.train(rows, read, run=attrs.evolve(run, session=session))
     if not isinstance(trained, Trainable):
@@ -108,8 +137,13 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
     # The card first: weights without a card would look like weights of unknown origin.
     write_card(path, {**_card(job, trial, rows, run), "epochs": [attrs.asdict(epoch) for epoch in epochs]})
     save_state(path, trained.state(), {"backbone": job.backbone.name})
-    checkpoint.unlink(missing_ok=True)
+    _forget(path)
     return clock.seconds
+
+
+def _forget(weights: Path) -> None:
+    """Remove the training's state, with what a killed process left half-written."""
+    shutil.rmtree(checkpoint_path(weights).parent, ignore_errors=True)
 
 
 def read_card(weights: Path) -> dict[str, Any]:
@@ -139,6 +173,7 @@ def _card(job: Job, trial: TrialData, rows: Samples, run: Run) -> dict[str, Any]
         "data_checksum": data_checksum([trial]),
         "pids": np.unique(rows.pids).tolist(),
         "pictures": sorted(set(trial.digests(rows).tolist())),
+        "images": len(rows),
         "backbone": job.backbone.name,
         "parameters": job.backbone.parameters,
         "seed": run.seed,

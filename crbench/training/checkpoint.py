@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -72,6 +73,7 @@ class Saved:
         for name, value in self._part("optimizer.").items():
             index, _, slot = name.partition(".")
             parameter = parameters[int(index)]
+            value = value.to(parameter.device)
             if value.shape == parameter.shape:
                 # fused optimizers walk parameter and state in memory order, so both need the same one
                 value = torch.empty_like(parameter).copy_(value)
@@ -104,6 +106,13 @@ class Checkpoint:
                 "scaler": state.scaler.state_dict(),
             }
             save_state(self.path, dict(state.tensors()), facts)
+
+    def delete(self) -> None:
+        """Forget the state, as it led to nothing; a folder that held only it goes, too."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()
 
     def load(self) -> Saved | None:
         """The state of this training, or None where there is none.

@@ -58,6 +58,8 @@ class Loop:
         done = len(history)
         if saved is not None:
             self._run.logger.info("train %s: continues after epoch %d of %d", self._name, done, self._epochs)
+        if self._run.session.score is not None and self._snapshot is None:
+            self._run.logger.warning("train %s: cannot be evaluated on the way, only at the end", self._name)
         total = sum(phase.recipe.epochs * sampler.steps * sampler.batch_size for phase, sampler in self._phases)
         with self._run.progress(total, f"train {self._name}", "image") as progress:
             for epoch in history:
@@ -171,6 +173,7 @@ class Loop:
             self._run.session.on_epoch(epoch)
 
     def _diverged(self, what: str, phase: Phase, epoch: int) -> CrbenchError:
+        self._checkpoint.delete()
         recipe = phase.recipe
         where = f"epoch {epoch + 1} of {recipe.epochs}" + (f" of phase {phase.name}" if len(self._phases) > 1 else "")
         return CrbenchError(

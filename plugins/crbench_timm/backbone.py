@@ -108,6 +108,16 @@ class TimmBackbone:
             load_weights(model.body, _imagenet_file(architecture, self._architecture), heads=("fc.",))
         self.model = _placed(model, device)
 
+    @staticmethod
+    def starting_file(*, architecture: str, pretrained: str, **_: object) -> Path | None:
+        """The ImageNet file that a training with these parameters starts from.
+
+        Raises:
+            DataError: it is not in the weights folder.
+        """
+        known = ARCHITECTURES.get(architecture)
+        return _imagenet_file(architecture, known) if known and pretrained == "imagenet" else None
+
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the model's device."""
         device = next(self.model.parameters()).device

@@ -27,6 +27,7 @@ SMALL = [
     "--set",
     "backbone.epochs=1",
 ]
+TRAIN = ["train", "--dataset", "mlr-synthetic"]
 MARKET = ["run", "--dataset", "mlr-market1501", "--backbone", "resnet-tiny", "--set", "backbone.epochs=1"]
 
 
@@ -65,6 +66,11 @@ def replace_picture(content):
         picture.write_bytes(content(picture.read_bytes()))
 
     return change
+
+
+def cut_training_picture(folder):
+    picture = sorted((folder / "bounding_box_train").glob("0*.jpg"))[0]
+    picture.write_bytes(picture.read_bytes()[:200])
 
 
 def bomb(_):
@@ -194,6 +200,24 @@ CASES = {
         ["run", "--config", "run.toml"],
         2,
         "seed = 'a' is not of type int",
+    ),
+    "train-no-data-set": (nothing, ["train"], 2, "train: no data set given"),
+    "train-unknown-backbone": (nothing, [*TRAIN, "--backbone", "resnet51"], 2, "did you mean 'resnet50'"),
+    "train-split-out-of-range": (nothing, [*TRAIN, "--split", "10"], 2, "trial 10 is not one of 0-9"),
+    "train-split-negative": (nothing, [*TRAIN, "--split", "-1"], 2, "'-1' is not a list of trials"),
+    "train-unknown-arithmetic": (nothing, [*TRAIN, "--amp", "int8"], 2, "'int8' is not one of"),
+    "train-arithmetic-in-set": (nothing, [*TRAIN, "--set", "backbone.amp=int8"], 2, "recipe.amp: 'int8' is not one of"),
+    "train-checkpoint-every-0": (nothing, [*TRAIN, "--checkpoint-every", "0"], 2, "0 is not in the range x>=1"),
+    "train-unknown-parameter": (nothing, [*TRAIN, "--set", "backbone.epoch=1"], 2, "did you mean 'epochs'"),
+    "train-one-person": (nothing, [*TRAIN, "--limit", "1"], 2, "'limit' must be >= 2"),
+    "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "cam_a"),
+    "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 3, "the weights are kept"),
+    "train-image-cut": (market(cut_training_picture), ["train", *MARKET[1:]], 3, ".jpg"),
+    "train-start-missing": (
+        nothing,
+        ["train", *MARKET[1:3], "--backbone", "resnet50"],
+        3,
+        "ImageNet weights of resnet50",
     ),
     "prune-without-what": (nothing, ["cache", "prune"], 2, "say what to delete"),
     "data-missing": (nothing, ["run", "--dataset", "mlr-viper"], 3, "cam_a"),

@@ -169,3 +169,15 @@ def test_the_presets_hold_parameters_of_the_class_and_the_published_recipe() -> 
 
 def test_the_recipe_is_set_by_keyword() -> None:
     assert attrs.evolve(TimmBackbone().recipe, epochs=1) == TimmBackbone(epochs=1).recipe
+
+
+def test_the_file_that_training_starts_from_is_known_without_building(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path))
+    assert TimmBackbone.starting_file(architecture="resnet50", pretrained="none", epochs=1) is None
+    with pytest.raises(DataError, match="ImageNet weights of resnet50 are not in"):
+        TimmBackbone.starting_file(architecture="resnet50", pretrained="imagenet")
+    (tmp_path / "resnet50-0676ba61.pth").write_bytes(b"")
+    found = TimmBackbone.starting_file(architecture="resnet50", pretrained="imagenet")
+    assert found == tmp_path / "resnet50-0676ba61.pth"

@@ -228,3 +228,11 @@ def test_each_epoch_says_its_pace(problem: Any, make_model: MakeModel, caplog: p
     assert epoch.images == EPOCH
     assert "epoch 1 of 3: loss" in caplog.text
     assert "images/s" in caplog.text
+
+
+def test_a_method_that_cannot_be_evaluated_on_the_way_says_so(
+    problem: Any, make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Session(score=lambda number, snapshot: {})
+    training(problem, make_model(), Run(session=session), phases=1)
+    assert "cannot be evaluated on the way" in caplog.text

@@ -1,0 +1,114 @@
+"""``crbench train``: weights for a backbone, from the training images of one split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crbench.cli.names import PluginName
+from crbench.config import AMP
+
+if TYPE_CHECKING:
+    from crbench.config import RunSpec
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.option("--dataset", type=PluginName("dataset"), help="Data set.")
+@click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's.")
+@click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
+@click.option("--split", type=int, default=0, show_default=True, help="Trial whose training images are used.")
+@click.option("--seed", type=int, help="Seed of the training.")
+@click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
+@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
+@click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
+@click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
+@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and picture.")
+@click.option("--limit", type=int, help="Only the first N identities.")
+@click.option("--eval-every", type=click.IntRange(0), default=0, metavar="N", help="Evaluate every N epochs, too.")
+@click.option(
+    "--checkpoint-every", type=click.IntRange(1), default=1, metavar="N", help="Save the state every N epochs."
+)
+@click.option("--batch-size", metavar="N|auto", help="Images per network call of the evaluation; default: auto.")
+@click.option("-j", "--num-workers", type=int, help="Threads that decode and resize; default: one per processor.")
+@click.option("--resume/--no-resume", default=True, help="Use weights or a checkpoint that are there; default: yes.")
+@click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
+@click.option("-q", "--quiet", count=True, help="Warnings only.")
+@click.option("-v", "--verbose", count=True, help="More notes.")
+def train(
+    settings: tuple[str, ...],
+    amp: str | None,
+    split: int,
+    eval_every: int,
+    checkpoint_every: int,
+    dry_run: bool,
+    quiet: int,
+    verbose: int,
+    **options: Any,
+) -> None:
+    """Train a backbone on the HR training images of a split; `crbench run` then finds the weights by itself.
+
+    A training that was stopped, even by force, continues from its last checkpoint with the same result.
+
+    \b
+    crbench train --dataset mlr-synthetic
+    crbench train --dataset mlr-viper --backbone resnet50 --split 3 --eval-every 10 --amp bf16
+    crbench train --dataset mlr-synthetic --set backbone.epochs=2 --output log
+    """
+    import logging
+
+    from crbench.cli.progress import configure_logging, progress
+    from crbench.harness.train import train as train_backbone
+    from crbench.interfaces import Run
+
+    configure_logging(-1 if quiet else verbose)
+    settings = settings if amp is None else (*settings, f"backbone.amp={amp}")
+    spec = _spec({**options, "trial": split}, settings)
+    if dry_run:
+        _print_plan(spec)
+        return
+    context = Run(logger=logging.getLogger("crbench"), progress=progress)
+    done = train_backbone(spec, eval_every=eval_every, checkpoint_every=checkpoint_every, context=context)
+    if done.seconds is None:
+        click.echo("crbench: the weights were there already (--no-resume trains anew)", err=True)
+    click.echo(", ".join(f"{name} {100 * value:.1f}" for name, value in done.scores.items()))
+    for path in (done.weights, done.log, done.picture):
+        if path is not None:
+            click.echo(path)
+    click.echo(_command(spec, settings))
+
+
+def _command(spec: RunSpec, settings: tuple[str, ...]) -> str:
+    """The run that uses the weights."""
+    import shlex
+
+    words = ["crbench", "run", "--dataset", spec.dataset[0], "--trial", str(spec.trial[0] if spec.trial else 0)]
+    given = {"--backbone": spec.backbone[:1], "--protocol": spec.protocol, "--limit": spec.limit, "--seed": spec.seed}
+    for option, value in given.items():
+        if value:
+            words += [option, value[0] if isinstance(value, tuple) else str(value)]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def _spec(options: dict[str, Any], settings: tuple[str, ...]) -> RunSpec:
+    from crbench.config import build_spec, parse_setting
+
+    given = {name: value for name, value in options.items() if value is not None}
+    return build_spec({**given, "set": dict(parse_setting(text) for text in settings)}, "train")
+
+
+def _print_plan(spec: RunSpec) -> None:
+    from tabulate import tabulate
+
+    from crbench.harness.environment import pick_device
+    from crbench.harness.train import plan_training, trainable
+
+    job, notes = plan_training(spec)
+    trainable(job, pick_device(spec.device))
+    row = (job.dataset.name, job.protocol.name, job.trials[0], job.backbone.name)
+    click.echo(tabulate([row], headers=("data set", "protocol", "split", "backbone")))
+    for note in notes:
+        click.echo(f"crbench: {note}", err=True)

@@ -1,0 +1,188 @@
+"""`train`: weights for one backbone and one split, with scores, a log and a picture of the loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from crbench.config import RunSpec, data_root
+from crbench.errors import ConfigError, DataError
+from crbench.harness.cells import CellRunner
+from crbench.harness.data import TrialData, load_trials, make_reader
+from crbench.harness.environment import describe_environment, pick_device
+from crbench.harness.extract import Extractor, auto_batch_size
+from crbench.harness.pipeline import worker_count
+from crbench.harness.plan import Job, make_plan
+from crbench.harness.training import read_card, train_weights, trained_path, write_card
+from crbench.interfaces import Backbone, Reader, Run, Session, Trainable
+from crbench.records import Samples
+from crbench.results import Extraction
+from crbench.store.features import FeatureTable, row_ids
+from crbench.store.files import sha256_file, write_text
+from crbench.training.curve import draw_curve
+
+
+@attrs.frozen
+class Training:
+    """What a training left behind.
+
+    Attributes:
+        weights: file that `crbench.run` finds by itself; its card lies beside it.
+        log: JSON file of epochs, scores and parameters.
+        picture: of the loss; None where matplotlib is missing.
+        scores: of the aligner ``none`` on the split's test rows, in [0, 1].
+        seconds: of this call's training; None where the weights were there.
+    """
+
+    weights: Path
+    log: Path
+    picture: Path | None
+    scores: Mapping[str, float]
+    seconds: float | None
+
+
+def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, context: Run | None = None) -> Training:
+    """Train the backbone of `spec` on the HR training rows of its one trial, and evaluate it.
+
+    The weights are those that `crbench.run` makes where it finds none, under the same name, so that either finds the
+    other's. A training that was stopped continues from its last checkpoint.
+
+    Args:
+        spec: names one data set, one trial and at most one backbone; ``resume=False`` trains even where weights are;
+            log and picture go to ``spec.output``.
+        eval_every: epochs between two evaluations on the way; 0 = at the end only.
+        checkpoint_every: epochs between two checkpoints.
+        context: logger and progress bars; silent by default.
+
+    Raises:
+        ConfigError: the wish names several cells, or a backbone that cannot be trained.
+        DataError: data or weights that training starts from are missing, or the output cannot be written.
+        CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
+
+    Example:
+        >>> import tempfile
+        >>> spec = RunSpec(dataset="mlr-synthetic", trial=0, limit=3, output=tempfile.mkdtemp(),
+        ...                set={"backbone.epochs": 1})
+        >>> sorted(train(spec).scores)[:2]
+        ['R-1', 'R-10']
+    """
+    job, notes = plan_training(spec)
+    run = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
+    for note in notes:
+        run.logger.info("%s", note)
+    backbone = trainable(job, run.device)
+    workers = worker_count(spec.num_workers)
+    skip_bad = spec.on_bad_image == "skip"
+    (trial,) = load_trials(
+        job, root=data_root(spec.data_root), limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers
+    )
+    evaluation = _Evaluation(job, trial, spec, make_reader(job, data_root(spec.data_root)), run)
+    path = trained_path(job, trial, run)
+    session = Session(every=checkpoint_every, score=evaluation.every(eval_every))
+    seconds = train_weights(
+        job,
+        backbone,
+        trial,
+        path,
+        read=evaluation.read,
+        run=attrs.evolve(run, session=session),
+        anew=not spec.resume,
+    )
+    scores = evaluation(job.backbone.build(weights=path, device=run.device))
+    card = {**read_card(path), "scores": scores}
+    write_card(path, card)
+    return _reported(spec, card, path, seconds, run)
+
+
+def plan_training(spec: RunSpec) -> tuple[Job, tuple[str, ...]]:
+    """The one job of a training, and what was taken by default.
+
+    Raises:
+        ConfigError: unknown names or parameters; more than one data set, backbone or trial.
+    """
+    plan = make_plan(attrs.evolve(spec, aligner=("none",), baseline=True))
+    job = plan.jobs[0]
+    if len(plan.jobs) > 1 or len(job.trials) > 1:
+        raise ConfigError("train: give one data set, one backbone and one split")
+    return job, tuple(note for note in plan.notes if not note.startswith("aligner"))
+
+
+def trainable(job: Job, device: str) -> Trainable:
+    """The job's backbone as training starts from it.
+
+    Raises:
+        ConfigError: it cannot be trained.
+        DataError: weights that it starts from are missing.
+    """
+    backbone = job.backbone.build(weights=None, device=device)
+    if not isinstance(backbone, Trainable):
+        raise ConfigError(f"backbone {job.backbone.name!r} cannot be trained: it has no train() and state()")
+    return backbone
+
+
+@attrs.frozen(eq=False)
+class _Evaluation:
+    """Scores of a backbone on the test rows of a trial, without an aligner."""
+
+    job: Job
+    trial: TrialData
+    spec: RunSpec
+    read: Reader
+    run: Run
+
+    def __call__(self, backbone: Backbone) -> dict[str, float]:
+        size = auto_batch_size(self.run.device) if self.spec.batch_size == "auto" else self.spec.batch_size
+        extraction = Extraction(batch_size=size, amp=self.spec.amp, compile=self.spec.compile)
+        workers = worker_count(self.spec.num_workers)
+        extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
+        table = FeatureTable.open(None, {})
+        query, gallery = self.trial.split.query, self.trial.split.gallery
+        ids = np.concatenate([row_ids(rows, self.trial.digests(rows)) for rows in (query, gallery)])
+        extractor.fill(table, Samples.concat([query, gallery]), ids, self.run)
+        cell = CellRunner(self.job, self.job.aligners[0], table, {}, None, self.spec, self.run)
+        scores = cell.score(self.trial, *(cell.features(self.trial, rows) for rows in (query, gallery)))
+        ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
+        means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them
+        found = {f"R-{rank}": scores.cmc[rank - 1] for rank in ranks}
+        return found | {name: value for name, value in means.items() if value is not None}
+
+    def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:
+        """For `Session.score`: evaluate after each `epochs` epochs; None for 0."""
+        if epochs == 0:
+            return None
+
+        def score(number: int, snapshot: Callable[[], Backbone]) -> Mapping[str, float]:
+            if number % epochs:
+                return {}
+            scores = self(snapshot())
+            shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.items())
+            self.run.logger.info("after epoch %d: %s", number, shown)
+            return scores
+
+        return score
+
+
+def _reported(spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: Run) -> Training:
+    """Write log and picture."""
+    name = f"{card['backbone'].replace('/', '-')}-{card['dataset']}-{weights.stem[-12:]}"
+    log = {key: value for key, value in card.items() if key not in ("pids", "pictures")}
+    environment = attrs.asdict(describe_environment(run.device))
+    log |= {"weights": str(weights), "weights_sha256": sha256_file(weights), "environment": environment}
+    path = spec.output / f"{name}.json"
+    picture: Path | None = path.with_suffix(".png")
+    try:
+        write_text(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
+        draw_curve(card.get("epochs", []), path.with_suffix(".png"), title=f"{card['backbone']} on {card['dataset']}")
+    except ModuleNotFoundError:
+        run.logger.warning("no picture of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
+        picture = None
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}); the weights are kept: give another --output"
+        ) from error
+    return Training(weights=weights, log=path, picture=picture, scores=card["scores"], seconds=seconds)

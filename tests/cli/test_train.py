@@ -1,0 +1,128 @@
+"""``crbench train`` from the user's side."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import PIL.Image
+import pytest
+from safetensors import safe_open
+
+from crbench.cli import invoke
+from crbench.results import load_results
+from crbench.store.files import sha256_file
+
+SMALL = ["--set", "dataset.train_identities=8", "--set", "dataset.test_identities=6"]
+RECIPE = ["--set", "backbone.epochs=3", "--set", "backbone.identities=4"]
+TRAIN = ["train", "--dataset", "mlr-synthetic", *SMALL, *RECIPE]
+RUN = ["run", "--dataset", "mlr-synthetic", *SMALL, *RECIPE, "--trial", "0", "-q"]
+
+
+def files(folder="weights"):
+    return {path.suffix: path for path in (Path(folder) / "trained").iterdir()}
+
+
+def digest(path):
+    """Of the tensors: safetensors writes facts beside them in any order."""
+    with safe_open(path, framework="pt") as file:
+        return file.metadata()["sha256"]
+
+
+def test_weights_card_log_and_picture_and_a_run_that_trains_no_more(capsys):
+    assert invoke([*TRAIN, "--eval-every", "2"]) == 0
+    captured = capsys.readouterr()
+    scores, weights, log, picture, command = captured.out.splitlines()
+    assert "after epoch 2: R-1 " in captured.err
+    assert "images/s" in captured.err
+    assert set(files()) == {".safetensors", ".json", ".lock"}
+    written, card = json.loads(Path(log).read_text()), json.loads(files()[".json"].read_text())
+    assert [bool(epoch["scores"]) for epoch in written["epochs"]] == [False, True, False]
+    assert written["epochs"] == card["epochs"]
+    assert written["weights_sha256"] == sha256_file(Path(weights))
+    assert card["scores"] == written["scores"]
+    assert scores.startswith(f"R-1 {100 * card['scores']['R-1']:.1f}, ")
+    assert len(card["pids"]) == 8
+    assert card["data_checksum"]
+    with PIL.Image.open(picture) as drawn:
+        assert drawn.size == (1050, 600)
+    before = Path(weights).stat().st_mtime_ns
+    assert invoke([*shlex.split(command)[1:], "-q"]) == 0
+    (result,) = load_results(["results"])
+    assert result.method.backbone.weights_sha256 == written["weights_sha256"]
+    assert Path(weights).stat().st_mtime_ns == before
+    assert result.trials[0].cmc[0] == card["scores"]["R-1"]
+
+
+def test_weights_that_a_run_made_are_evaluated_and_trained_anew_only_if_asked(capsys):
+    assert invoke(RUN) == 0
+    made = digest(files()[".safetensors"])
+    capsys.readouterr()
+    assert invoke(TRAIN) == 0
+    assert "were there already" in capsys.readouterr().err
+    assert invoke([*TRAIN, "--no-resume", "--output", "again"]) == 0
+    captured = capsys.readouterr()
+    assert "were there already" not in captured.err
+    assert "epoch 3 of 3" in captured.err
+    assert digest(files()[".safetensors"]) == made
+    assert {path.suffix for path in Path("again").iterdir()} == {".json", ".png"}
+
+
+def test_a_killed_training_continues_with_the_same_weights(capsys):
+    assert invoke([*TRAIN, "-q"]) == 0
+    whole = digest(files()[".safetensors"])
+    capsys.readouterr()
+    environment = {**os.environ, "CRBENCH_WEIGHTS": str(Path("killed").resolve())}
+    command = [sys.executable, "-m", "crbench", *TRAIN]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not list(Path("killed").rglob("state.safetensors")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert set(files("killed")) >= {".checkpoint", ".lock"}
+    assert ".safetensors" not in files("killed")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "continues after epoch" in done.stderr
+    assert digest(files("killed")[".safetensors"]) == whole
+    assert ".checkpoint" not in files("killed")
+
+
+def test_a_dry_run_names_what_would_be_trained(capsys):
+    assert invoke([*TRAIN, "--split", "3", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split() == ["mlr-synthetic", "mlr", "3", "resnet-tiny"]
+    assert not Path("weights").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_and_leaves_nothing_to_continue_from(capsys):
+    assert invoke([*TRAIN, "--set", "backbone.lr=1e30", "--set", "backbone.warmup_epochs=0"]) == 1
+    assert "is not finite in epoch 1 of 3; lower lr (now 1e+30)" in capsys.readouterr().err
+    assert set(files()) == {".lock"}
+    assert not Path("training").exists()
+
+
+def test_half_precision_is_a_parameter_of_the_backbone(capsys):
+    assert invoke([*TRAIN, "--amp", "bf16", "--seed", "3", "--backbone", "resnet-tiny", "-q"]) == 0
+    command = capsys.readouterr().out.splitlines()[-1]
+    assert "--backbone resnet-tiny --seed 3 --set" in command
+    assert command.endswith("--set backbone.amp=bf16")
+    assert json.loads(files()[".json"].read_text())["parameters"]["amp"] == "bf16"
+
+
+def test_without_matplotlib_only_the_picture_is_missing(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert invoke(TRAIN) == 0
+    captured = capsys.readouterr()
+    assert "pip install 'crbench[plot]'" in captured.err
+    assert not any(".png" in line for line in captured.out.splitlines())
+
+
+@pytest.mark.parametrize("option", ["--eval-every", "--checkpoint-every"])
+def test_numbers_of_epochs_are_checked(option, capsys):
+    assert invoke([*TRAIN, option, "-1"]) == 2
+    assert "is not in the range" in capsys.readouterr().err

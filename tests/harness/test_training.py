@@ -1,0 +1,71 @@
+"""Training in the harness: what the weights' key covers, and who may be trained."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from fakes import Learner, learner
+
+from crbench import registry
+from crbench.entries import Entry
+from crbench.errors import ConfigError, DataError
+from crbench.harness.run import run
+from crbench.harness.train import train
+from crbench.registry import Owner, Registered, Registry
+
+
+@pytest.fixture
+def starts(tmp_path, monkeypatch, fakes):
+    """A backbone ``starts`` that is trained from a file."""
+    path = tmp_path / "imagenet.pth"
+
+    class Starts:
+        def __new__(cls, *, weights=None, device="cpu"):
+            return learner(weights=weights)
+
+        @staticmethod
+        def starting_file():
+            if not path.exists():
+                raise DataError("imagenet.pth is missing")
+            return path
+
+    real = registry.discover()
+    owner = Owner(plugin="fakes", distribution="crbench-fakes", version="1")
+    more = (Registered("backbone", Entry("starts", Starts), owner),)
+    monkeypatch.setattr(registry, "discover", lambda **_: Registry(entries=real.entries + more, broken=real.broken))
+    registry.installed.cache_clear()
+    return path
+
+
+def test_the_content_of_the_file_that_training_starts_from_decides_the_weights(starts, spec):
+    starts.write_bytes(b"one")
+    wish = spec(backbone="starts", trial=0)
+    run(wish)
+    run(attrs.evolve(wish, resume=False))
+    assert len(Learner.trainings) == 1
+    starts.write_bytes(b"two!")
+    run(attrs.evolve(wish, resume=False))
+    assert len(Learner.trainings) == 2
+    starts.unlink()
+    with pytest.raises(DataError, match=r"imagenet\.pth is missing"):
+        run(attrs.evolve(wish, resume=False))
+
+
+def test_a_run_finds_what_train_made(spec, tmp_path):
+    wish = spec(backbone="learner", trial=0)
+    made = train(attrs.evolve(wish, output=tmp_path / "log"))
+    (result,) = run(wish)
+    assert len(Learner.trainings) == 1
+    assert result.trials[0].cmc[0] == made.scores["R-1"]
+
+
+def test_a_backbone_without_training_is_refused(spec):
+    with pytest.raises(ConfigError, match="backbone 'random' cannot be trained"):
+        train(spec(backbone="random", trial=0))
+
+
+def test_one_cell_only(spec):
+    with pytest.raises(ConfigError, match="give one data set, one backbone and one split"):
+        train(spec(backbone=("learner", "random"), trial=0))
+    with pytest.raises(ConfigError, match="one split"):
+        train(spec(backbone="learner"))
