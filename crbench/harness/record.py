@@ -191,7 +191,7 @@ def _toml(value: Any) -> str:
 def _component(method: Resolved, **facts: Any) -> Component:
     owner = method.registered.owner
     return Component(
-        name=method.registered.entry.name,
+        name=method.label,
         preset=method.preset or None,
         parameters=method.parameters,
         distribution=owner.distribution,
