@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -66,6 +67,16 @@ def test_a_result_says_what_it_was_made_of(tmp_path):
     assert first.method.backbone.weights_sha256 is not None
     assert f"torchscript:{tmp_path / 'net.pt'}" in first.command
     assert any("net.pt are not known" in warning for warning in first.warnings)
+
+
+def test_the_recorded_command_repeats_a_cell_however_it_was_asked_for(tmp_path, capsys):
+    save_torchscript(tmp_path / "net.pt")
+    by_setting = ["--backbone", "torchscript", "--set", "torchscript.file=net.pt", "--no-baseline"]
+    assert invoke([*RUN, *SIZE, *by_setting]) == 0
+    (first,) = load_results(["results"])
+    capsys.readouterr()
+    assert invoke(shlex.split(first.command)[1:]) == 0
+    assert "already in the output folder" in capsys.readouterr().err
 
 
 def test_identity_is_the_content_of_the_file(tmp_path, capsys):
