@@ -41,6 +41,8 @@ class Entry:
         defaults: partners that it names, for example ``{"backbone": "lrar"}`` of an aligner, or
             ``{"backbone": "resnet-tiny", "aligner:vpfa": "light"}`` of a data set (its preset for that aligner).
         presets: named parameter sets, chosen as ``name/preset``; the first is the default.
+        argument: the parameter that text after a colon fills: with ``"file"``, ``onnx:net.onnx`` is the entry ``onnx``
+            with ``file=net.onnx``. A file or folder named like this must exist, and stands for the weights in results.
 
     Example:
         >>> Entry("mean-shift", dict, source="baseline").name
@@ -55,3 +57,27 @@ class Entry:
     extra: str | None = None
     defaults: Mapping[str, str] = attrs.field(factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    argument: str | None = None
+
+
+@attrs.frozen
+class Wish:
+    """What a user asks for: ``name``, ``name/preset``, ``name:argument`` or ``name/preset:argument``.
+
+    Example:
+        >>> Wish.parse("onnx:nets/a.onnx")
+        Wish(name='onnx', preset='', argument='nets/a.onnx')
+        >>> Wish.parse("vpfa/paper").preset
+        'paper'
+    """
+
+    name: str
+    preset: str = ""
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Wish:
+        """The parts of `text`; those that are not there are empty."""
+        head, _, argument = text.partition(":")
+        name, _, preset = head.partition("/")
+        return cls(name=name, preset=preset, argument=argument)

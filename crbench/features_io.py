@@ -69,9 +69,42 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
         DataError: no such file, not such a file, cut short; an array that is missing, of the wrong type or length;
             features that must be converted and do not fit in memory.
     """
-    arrays = _read(path)
     if meta is None and path.suffix.lower() == ".npy" and path.with_suffix(".csv").is_file():
         meta = load_meta(path.with_suffix(".csv"))
+    arrays = load_arrays(path, meta=meta, role=role)
+    if "pids" not in arrays.columns:
+        raise DataError(
+            f"{path}: array 'pids' is missing; add pids [n] to the file, or give a table with a column pid "
+            f"(--meta, or {path.with_suffix('.csv').name} beside it)"
+        )
+    return Loaded(features=_build(arrays.x, arrays.columns, path), columns=arrays.extra)
+
+
+@attrs.frozen(eq=False)
+class Arrays:
+    """What a file and its table hold, before anything is required of it.
+
+    Attributes:
+        x: features [n, D], floating-point; a NumPy array (memory-mapped from a npy file) or a torch tensor.
+        columns: those of ``pids``, ``camids``, ``rates``, ``dims`` and ``keys`` that are there, [n] each.
+        extra: further columns of the table by name, text [n].
+    """
+
+    x: Any
+    columns: Mapping[str, NDArray[Any]]
+    extra: Mapping[str, NDArray[np.str_]]
+
+
+def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
+    """The arrays of `load_features`, with whatever columns there are.
+
+    Args:
+        role: which rows of the table are meant; None = all.
+
+    Raises:
+        DataError: see `load_features`.
+    """
+    arrays = _read(path)
     if "features" not in arrays:
         found = ", ".join(sorted(arrays)) or "nothing"
         raise DataError(f"{path}: array 'features' is missing; found {found}, expected features [n, D]")
@@ -83,15 +116,10 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
         columns = {name: column[which] if len(column) == len(which) else column for name, column in columns.items()}
         extra = {name: column for name, column in rows.items() if name not in _ARRAYS}
         columns = _joined(columns, {name: rows[name] for name in _ARRAYS[1:] if name in rows}, path, meta.path)
-    if "pids" not in columns:
-        raise DataError(
-            f"{path}: array 'pids' is missing; add pids [n] to the file, or give a table with a column pid "
-            f"(--meta, or {path.with_suffix('.csv').name} beside it)"
-        )
     for name, column in columns.items():
         if len(column) != len(x):
             raise DataError(f"{path}: array {name!r} has {len(column)} rows, features have {len(x)}")
-    return Loaded(features=_build(x, columns, path), columns=extra)
+    return Arrays(x=x, columns=columns, extra=extra)
 
 
 def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:

@@ -25,11 +25,12 @@ _NAMES = {
     "rate": "rates",
     "rates": "rates",
     "dims": "dims",
+    "path": "keys",
     "key": "keys",
     "keys": "keys",
-    "path": "keys",
 }
-"""Columns of the table and the arrays that they give; label, path and camera are OpenMetricLearning's names."""
+"""Columns of the table and the arrays that they give, the later one where both are there; label, path and camera are
+OpenMetricLearning's names."""
 
 _YES = {"1", "true", "yes"}
 _NO = {"0", "false", "no", ""}
@@ -47,14 +48,14 @@ class Meta:
     path: Path
     columns: Mapping[str, NDArray[np.str_]]
 
-    def rows(self, role: str, count: int, features: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.intp]]:
+    def rows(self, role: str | None, count: int, features: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.intp]]:
         """The columns of one role, and the rows of its feature file that they belong to.
 
         The roles are in a column ``role`` (query or gallery), or in ``is_query`` and ``is_gallery``; without them the
         whole table is meant.
 
         Args:
-            role: ``query`` or ``gallery``.
+            role: ``query`` or ``gallery``; None = the whole table.
             count: rows of the feature file: as many as the role has, or as the table has.
             features: the feature file, for messages.
 
@@ -68,8 +69,9 @@ class Meta:
         mask = self._mask(role)
         chosen = np.flatnonzero(mask)
         if count not in (len(chosen), len(mask)):
+            part = "" if role is None else f" {len(chosen)} of them {role},"
             raise DataError(
-                f"{self.path}: {len(mask)} rows, {len(chosen)} of them {role}, but {features} has {count} rows; "
+                f"{self.path}: {len(mask)} rows,{part} but {features} has {count} rows; "
                 "expected one row per row of features"
             )
         which = chosen if count == len(mask) else np.arange(count)
@@ -81,7 +83,9 @@ class Meta:
                 found[array] = self._parsed(name, array, chosen)
         return found, which
 
-    def _mask(self, role: str) -> NDArray[np.bool_]:
+    def _mask(self, role: str | None) -> NDArray[np.bool_]:
+        if role is None:
+            return np.ones(len(next(iter(self.columns.values()))), dtype=np.bool_)
         if "role" in self.columns:
             roles = self.columns["role"]
             self._check("role", lambda cell: cell in (*ROLES, "train", ""), "query, gallery or train")
@@ -116,14 +120,15 @@ class Meta:
 
 
 def load_meta(path: Path) -> Meta:
-    """The table in a CSV file (UTF-8, comma-separated, a header line).
+    """The table in a CSV file (UTF-8, a header line); cells are separated by commas, by tabs where it ends in .tsv.
 
     Raises:
         DataError: no such file, not such a table, a line of another length than the header.
     """
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = list(csv.reader(file, strict=True)) or [[]]
+            header, *lines = list(csv.reader(file, strict=True, delimiter=separator)) or [[]]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:

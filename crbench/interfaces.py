@@ -117,7 +117,8 @@ class Backbone(Protocol):
     """Image to feature.
 
     An entry's target is called with ``weights: Path | None``, ``device: str`` and its own parameters by keyword, and
-    returns a ready backbone. It raises `crbench.errors.DataError` for weights that are missing or do not fit.
+    returns a ready backbone. It raises `crbench.errors.DataError` for weights that are missing or do not fit. One that
+    fetched weights by itself has an attribute ``weights_sha256`` that tells them from others.
     """
 
     dim: int
@@ -125,6 +126,23 @@ class Backbone(Protocol):
 
     def extract(self, batch: Batch) -> Encoded:
         """Features of ``batch.inputs`` f32[b, 3, height, width]: `Encoded` with x f32[b, dim], not normalised."""
+
+
+@runtime_checkable
+class Precomputed(Protocol):
+    """What a backbone's entry may give instead of a `Backbone`: features that are there already.
+
+    Its rows are looked up; no picture is decoded, and nothing is copied into the feature cache.
+    """
+
+    dim: int
+
+    def lookup(self, rows: Samples) -> Encoded:
+        """Features of rows by key and rate, on the CPU: `Encoded` with x f32[n, dim], not normalised.
+
+        Raises:
+            DataError: some rows have none; the message names the first.
+        """
 
 
 @runtime_checkable

@@ -7,15 +7,16 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import attrs
 
-from crbench.config import convert, plain
-from crbench.entries import Kind
+from crbench.config import convert, parse_setting, plain
+from crbench.entries import Entry, Kind, Wish
 from crbench.errors import ConfigError, DataError, PluginError
-from crbench.interfaces import Aligner, Backbone, Dataset
+from crbench.interfaces import Aligner, Backbone, Dataset, Precomputed
 from crbench.registry import PluginRecord, Registered, installed, plugin_stage
 from crbench.store.files import content_hash
 
@@ -38,18 +39,45 @@ class Resolved:
 
     @property
     def name(self) -> str:
-        """The entry's name, with the preset where it has any: ``vpfa/paper``."""
-        return "/".join(part for part in (self.registered.entry.name, self.preset) if part)
+        """What the user asks for, with preset and argument where it has any: ``vpfa/paper``, ``onnx:nets/a.onnx``."""
+        return self._method + (f":{plain(self._argument)}" if self._argument is not None else "")
+
+    @property
+    def label(self) -> str:
+        """The entry's name for tables, with its argument; of a path the last part: ``onnx:a.onnx``."""
+        argument = self.file.absolute().name if self.file else self._argument
+        return self.registered.entry.name + (f":{plain(argument)}" if argument is not None else "")
+
+    @property
+    def file(self) -> Path | None:
+        """The file or folder that the argument names; None where it names none."""
+        return self._argument if isinstance(self._argument, Path) else None
+
+    @property
+    def file_sha256(self) -> str | None:
+        """Content hash of `file`."""
+        return self._hashes[self.registered.entry.argument or ""] if self.file else None
 
     def identity(self) -> dict[str, Any]:
         """All that decides what the method does (JSON values): a file that a parameter names counts by its content."""
         owner = self.registered.owner
-        files = {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
         return {
-            "name": self.name,
+            "name": self._method,
             "distribution": f"{owner.distribution} {owner.version}",
-            "parameters": {**self.parameters, **files},
+            "parameters": {**self.parameters, **self._hashes},
         }
+
+    @property
+    def _method(self) -> str:
+        return "/".join(part for part in (self.registered.entry.name, self.preset) if part)
+
+    @property
+    def _argument(self) -> Any:
+        return self.values.get(self.registered.entry.argument or "")
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
 
     def build(self, **context: Any) -> Any:
         """Call the target.
@@ -71,13 +99,15 @@ class Resolved:
 
 
 def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> Resolved:
-    """The entry, preset and parameters that `wish` (``name`` or ``name/preset``) and `changes` ask for.
+    """The entry, preset and parameters that `wish` (see `Wish`) and `changes` ask for.
 
     Raises:
         ConfigError: unknown name, preset or parameter, or a value of the wrong type.
+        DataError: the argument names a file or folder that does not exist.
         PluginError: the plugin that offers it is broken.
     """
-    name, _, preset = wish.partition("/")
+    parts = Wish.parse(wish)
+    name, preset = parts.name, parts.preset
     registered = installed().get(kind, name)
     entry = registered.entry
     if preset and preset not in entry.presets:
@@ -87,14 +117,19 @@ def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> 
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)
     values = {field: default for field, (_, default) in fields.items() if default is not inspect.Parameter.empty}
-    for key, value in {**entry.presets.get(preset, {}), **(changes or {})}.items():
+    given = _with_argument(registered, parts.argument, fields, changes or {})
+    for key, value in {**entry.presets.get(preset, {}), **given}.items():
         if key not in fields:
             raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
         values[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
     missing = sorted(set(fields) - set(values))
     if missing:
-        raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; give --set {kind}.{missing[0]}=...")
-    return Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
+        how = _syntax(entry) if missing[0] == entry.argument else f"--set {kind}.{missing[0]}=..."
+        raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; give {how}")
+    resolved = Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
+    if resolved.file is not None and not resolved.file.exists():
+        raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")
+    return resolved
 
 
 def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
@@ -107,6 +142,25 @@ def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
         if name not in _CONTEXT.get(registered.kind, ())
         and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
+
+
+def _with_argument(
+    registered: Registered, argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """`changes` with the parameter that the text after the colon fills."""
+    kind, entry = registered.kind, registered.entry
+    if not argument:
+        return changes
+    if entry.argument is None:
+        raise ConfigError(f"{kind} {entry.name!r} takes nothing after a colon, given {argument!r}; write {entry.name}")
+    if entry.argument in changes:
+        raise ConfigError(f"{kind} {entry.name!r}: {entry.argument} is given twice, as {argument!r} and by --set")
+    verbatim = fields.get(entry.argument, (str, None))[0] in (str, Path)
+    return {**changes, entry.argument: argument if verbatim else parse_setting(f"{kind}.argument={argument}")[1]}
+
+
+def _syntax(entry: Entry) -> str:
+    return f"{entry.name}:{(entry.argument or '').upper()}"
 
 
 def load_target(registered: Registered) -> Callable[..., Any]:
@@ -126,11 +180,13 @@ def load_target(registered: Registered) -> Callable[..., Any]:
         raise
 
 
-def load_backbone(name: str, weights: str | Path | None = None, device: str = "cpu", **parameters: Any) -> Backbone:
-    """A ready backbone.
+def load_backbone(
+    name: str, weights: str | Path | None = None, device: str = "cpu", **parameters: Any
+) -> Backbone | Precomputed:
+    """A ready backbone, or features in its place (``features:FOLDER``).
 
     Args:
-        name: as in ``--backbone``, with an optional preset.
+        name: as in ``--backbone``, with optional preset and argument.
         weights: a weights file; without it the backbone is untrained or takes what it ships.
         device: torch device name.
         parameters: the backbone's own.
@@ -146,6 +202,8 @@ def load_backbone(name: str, weights: str | Path | None = None, device: str = "c
     if path is not None and not path.is_file():
         raise DataError(f"weights file {path} does not exist; give the path of a file")
     backbone = resolve("backbone", name, parameters).build(weights=path, device=device)
+    if isinstance(backbone, Precomputed):
+        return backbone
     return cast(Backbone, _checked(backbone, Backbone, "backbone", name))
 
 
@@ -181,7 +239,7 @@ def list_plugins() -> tuple[PluginRecord, ...]:
 
 def _checked(built: object, interface: type, kind: Kind, name: str) -> object:
     if not isinstance(built, interface):
-        owner = installed().get(kind, name.partition("/")[0]).owner
+        owner = installed().get(kind, Wish.parse(name).name).owner
         lacking = (
             sorted(member for member in typing.get_protocol_members(interface) if not hasattr(built, member))
             if hasattr(typing, "get_protocol_members")

@@ -64,7 +64,8 @@ class Registered:
 class PluginRecord:
     """One line of `crbench plugins`: an entry, or a plugin that broke before it offered any.
 
-    `status` is ``ok``, ``incompatible``, ``clash`` or ``broken``; `error` says why it is not ``ok``.
+    `status` is ``ok``, ``incompatible``, ``clash`` or ``broken``; `error` says why it is not ``ok``. `argument` is the
+    parameter that text after ``name:`` fills, if any.
     """
 
     kind: str
@@ -75,6 +76,7 @@ class PluginRecord:
     summary: str = ""
     source: str = ""
     presets: tuple[str, ...] = ()
+    argument: str = ""
     error: str = ""
 
 
@@ -122,6 +124,7 @@ class Registry:
                 summary=item.entry.summary,
                 source=item.entry.source,
                 presets=tuple(item.entry.presets),
+                argument=item.entry.argument or "",
                 error=error,
             )
         for plugin in self.broken:

@@ -7,7 +7,9 @@ import struct
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -18,6 +20,9 @@ from crbench.errors import DataError
 WRAPPERS = ("state_dict", "model")
 """Keys under which training codes commonly store the tensors beside other things."""
 
+
+_COUNTER = ".num_batches_tracked"
+"""End of the names of batch counters: older files lack them, and features do not depend on them."""
 
 _DAMAGE = (
     ArithmeticError,
@@ -39,7 +44,7 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
     """Fill all parameters and buffers of `module` from a file.
 
     Args:
-        path: ``.safetensors``, or anything that `torch.load` reads as plain tensors.
+        path: ``.safetensors``, or anything that `torch.load` reads as plain tensors. Batch counters may be missing.
         heads: beginnings of key names that are passed over, such as ``"classifier."``.
 
     Raises:
@@ -48,7 +53,8 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
     """
     tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}
     wanted = module.state_dict()
-    _check_names(path, "lacks", wanted.keys() - tensors.keys(), len(wanted))
+    lacking = {name for name in wanted.keys() - tensors.keys() if not name.endswith(_COUNTER)}
+    _check_names(path, "lacks", lacking, len(wanted))
     _check_names(path, "holds unexpected", tensors.keys() - wanted.keys(), len(tensors))
     for name, tensor in tensors.items():
         if tensor.shape != wanted[name].shape:
@@ -58,7 +64,7 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
             )
         if not torch.isfinite(tensor).all():
             raise DataError(f"weights {path}: {name} holds NaN or infinite values")
-    module.load_state_dict(tensors)
+    module.load_state_dict({**wanted, **tensors})
 
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
@@ -94,7 +100,8 @@ def _read_torch(path: Path) -> object:
         with warnings.catch_warnings():
             # torch warns of pickle protocols that it may not know; the error, if any, says what matters
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_numbers()):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
             f"weights {path}: not plain tensors, so it was not read: it is damaged, or its pickle holds Python "
@@ -102,6 +109,12 @@ def _read_torch(path: Path) -> object:
         ) from error
     except _DAMAGE as error:
         raise DataError(f"weights {path}: damaged, or not a file that torch.save wrote") from error
+
+
+def _numbers() -> list[Any]:
+    """What a NumPy number needs to be read: training codes store their scores beside the tensors."""
+    scalar: Any = np.float64(0).__reduce__()[0]
+    return [scalar, (scalar, "numpy.core.multiarray.scalar"), np.dtype, *(type(np.dtype(code)) for code in "fdil")]
 
 
 def _check_names(path: Path, fault: str, names: Iterable[str], total: int) -> None:

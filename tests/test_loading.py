@@ -28,6 +28,20 @@ class Needy:
         self.size = size
 
 
+@attrs.frozen
+class Filed:
+    """A backbone whose argument is a file."""
+
+    file: Path
+    size: int = 3
+    weights: Path | None = None
+    device: str = "cpu"
+
+
+def counted(*, count: int):
+    return count
+
+
 def fails():
     raise KeyError("boom")
 
@@ -41,6 +55,8 @@ def registry(monkeypatch):
         ("aligner", Entry("plain", lambda: "not an aligner")),
         ("aligner", Entry("fails", fails)),
         ("backbone", Entry("needy", Needy)),
+        ("backbone", Entry("filed", Filed, presets={"a": {}, "b": {"size": 4}}, argument="file")),
+        ("metric", Entry("counted", counted, argument="count")),
         ("dataset", Entry("lazy", "a_missing_module:Thing", extra="more")),
     ]
     made = Registry(entries=tuple(Registered(kind, entry, owner) for kind, entry in entries), broken=())
@@ -120,3 +136,51 @@ class TestResolve:
         assert folder != identities[1]
         gone = loading.resolve("aligner", "loads", {"weights": str(tmp_path / "none")}).identity()
         assert gone["parameters"]["weights"] == "missing"
+
+
+@pytest.mark.usefixtures("registry")
+class TestArgument:
+    def test_text_after_the_colon_fills_the_declared_parameter(self, tmp_path):
+        file = tmp_path / "net.bin"
+        file.write_bytes(b"weights")
+        method = loading.resolve("backbone", f"filed/b:{file}")
+        assert method.build() == Filed(file=file, size=4)
+        assert method.name == f"filed/b:{file}"
+        assert method.label == "filed:net.bin"
+        assert method.file == file
+        assert loading.resolve("backbone", "filed/b", {"file": str(file)}) == method
+        assert loading.resolve("backbone", f"filed:{file}", {"size": 9}).build().size == 9
+
+    def test_it_is_converted_to_the_type_of_the_parameter(self):
+        assert loading.resolve("metric", "counted:7").build() == 7
+        with pytest.raises(ConfigError, match="count = 'many' is not of type int"):
+            loading.resolve("metric", "counted:many")
+
+    def test_a_file_is_identified_by_its_content_not_by_its_name(self, tmp_path):
+        files = [tmp_path / name for name in ("a", "b", "c")]
+        for file, content in zip(files, (b"1", b"1", b"2"), strict=True):
+            file.write_bytes(content)
+        a, b, c = (loading.resolve("backbone", f"filed:{file}") for file in files)
+        assert a.identity() == b.identity()
+        assert a.identity() != c.identity()
+        assert a.file_sha256 == b.file_sha256 != c.file_sha256
+
+    def test_methods_without_one_are_as_before(self):
+        method = loading.resolve("aligner", "tunable")
+        assert (method.label, method.file, method.file_sha256) == ("tunable", None, None)
+
+    @pytest.mark.parametrize(
+        ("kind", "wish", "changes", "error", "message"),
+        [
+            ("aligner", "tunable:3", {}, ConfigError, "takes nothing after a colon, given '3'; write tunable"),
+            ("backbone", "filed", {}, ConfigError, "needs a value for file; give filed:FILE"),
+            ("backbone", "filed:", {}, ConfigError, "needs a value for file; give filed:FILE"),
+            ("backbone", "filed:x", {"file": "y"}, ConfigError, "file is given twice, as 'x' and by --set"),
+            ("backbone", "filed/c:x", {}, ConfigError, "unknown preset 'c'"),
+            ("backbone", "filed:nowhere/x", {}, DataError, "nowhere/x does not exist; expected filed:FILE"),
+            ("backbone", "fild:x", {}, ConfigError, "did you mean 'filed'"),
+        ],
+    )
+    def test_bad_wishes(self, kind, wish, changes, error, message):
+        with pytest.raises(error, match=message):
+            loading.resolve(kind, wish, changes)

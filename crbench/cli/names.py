@@ -7,18 +7,18 @@ from click.shell_completion import CompletionItem
 
 
 class PluginName(click.types.StringParamType):
-    """The name of a plugin of one kind, with an optional preset; it is looked up later, by the library."""
+    """The name of a plugin of one kind, with optional preset and argument; it is looked up later, by the library."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Names, and ``name/preset`` where there are presets."""
+        """Names, ``name/preset`` where there are presets, and a colon where an argument follows."""
         from crbench.loading import list_plugins
 
         records = [record for record in list_plugins() if record.kind == self._kind]
         names = [
-            "/".join(part for part in (record.name, preset) if part)
+            "/".join(part for part in (record.name, preset) if part) + (":" if record.argument else "")
             for record in records
             for preset in ("", *record.presets)
         ]

@@ -6,6 +6,8 @@ import json
 
 import click
 
+_SHOWN_PRESETS = 6
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -27,8 +29,8 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     rows = [
         (
             record.kind,
-            record.name,
-            ", ".join(record.presets),
+            f"{record.name}:{record.argument.upper()}" if record.argument else record.name,
+            _few(record.presets),
             f"{record.distribution} {record.version}",
             record.status,
             record.error or record.summary,
@@ -39,3 +41,9 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     broken = sum(record.status != "ok" for record in records)
     if broken:
         click.echo(f"crbench: {broken} of {len(records)} cannot be used; the others work", err=True)
+
+
+def _few(presets: tuple[str, ...]) -> str:
+    """The first presets; a table of all would be too wide to read."""
+    more = f", and {len(presets) - _SHOWN_PRESETS} more" if len(presets) > _SHOWN_PRESETS else ""
+    return ", ".join(presets[:_SHOWN_PRESETS]) + more

@@ -14,7 +14,7 @@ from crbench.errors import ComparisonError, DataError
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
 from crbench.harness.training import card_path, encoder_facts, train_weights, trained_path, training_key
-from crbench.interfaces import Backbone, Reader, Run, Trainable
+from crbench.interfaces import Backbone, Precomputed, Reader, Run, Trainable
 from crbench.store.files import sha256_file
 
 
@@ -29,7 +29,7 @@ class Encoder:
         warnings: what the reader of a result should know of the weights.
     """
 
-    backbone: Backbone
+    backbone: Backbone | Precomputed
     weights_sha256: str | None
     facts: dict[str, Any]
     trained: bool = False
@@ -39,6 +39,7 @@ class Encoder:
 
 def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: Run) -> str:
     """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
+    weights = weights or job.backbone.file
     return str(weights) if weights is not None else training_key(job, trial, run)
 
 
@@ -59,7 +60,7 @@ def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None,
     if not path.exists():
         backbone = job.backbone.build(weights=None, device=run.device)
         if not isinstance(backbone, Trainable):
-            return Encoder(backbone=backbone, weights_sha256=None, facts=encoder_facts(job, None, run.device))
+            return _ready(job, backbone, trials, run.device)
         return _trained(job, backbone, trial, path, read, run)
     return _loaded(job, path, run.device, trained=True)
 
@@ -92,6 +93,14 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
 def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> Encoder:
     seconds = train_weights(job, backbone, trial, path, read=read, run=run)
     return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)
+
+
+def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> Encoder:
+    """A backbone that needs no `--weights`: those of the file that its argument names, of its own, or none."""
+    file = job.backbone.file
+    sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
+    warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
+    return Encoder(backbone, sha256, encoder_facts(job, sha256, device), warnings=tuple(warnings))
 
 
 def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> Encoder:

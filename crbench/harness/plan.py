@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from crbench.config import PARTS, RunSpec, change_protocol
-from crbench.entries import Kind
+from crbench.entries import Kind, Wish
 from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES, PRECISIONS
 from crbench.evaluation.distance import DISTANCES
@@ -114,7 +114,7 @@ def _backbones(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[s
     if spec.backbone:
         yield from spec.backbone
         return
-    named = [installed().get("aligner", wish.partition("/")[0]).entry for wish in spec.aligner]
+    named = [installed().get("aligner", Wish.parse(wish).name).entry for wish in spec.aligner]
     for entry in [*named, dataset.registered.entry]:
         if "backbone" in entry.defaults:
             notes.append(f"backbone {entry.defaults['backbone']} (default of {entry.name})")
@@ -141,7 +141,7 @@ def _aligners(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[Re
 
 
 def _changes(spec: RunSpec, kind: Kind, wish: str) -> dict[str, Any]:
-    return {**_part(spec, kind), **_part(spec, wish.partition("/")[0])}
+    return {**_part(spec, kind), **_part(spec, Wish.parse(wish).name)}
 
 
 def _part(spec: RunSpec, part: str) -> Mapping[str, Any]:

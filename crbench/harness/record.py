@@ -167,7 +167,9 @@ def command_line(facts: RunFacts, aligner: Resolved) -> str:
         words += ["--limit", str(spec.limit)]
     if spec.on_bad_image != "error":
         words += ["--on-bad-image", spec.on_bad_image]
-    for key, value in sorted(spec.set.items()):
+    entry = job.backbone.registered.entry
+    said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
+    for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
         part = key.partition(".")[0]
         if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
             part == "aligner" and key.partition(".")[2] in aligner.parameters
@@ -191,7 +193,7 @@ def _toml(value: Any) -> str:
 def _component(method: Resolved, **facts: Any) -> Component:
     owner = method.registered.owner
     return Component(
-        name=method.registered.entry.name,
+        name=method.label,
         preset=method.preset or None,
         parameters=method.parameters,
         distribution=owner.distribution,

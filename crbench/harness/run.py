@@ -18,11 +18,12 @@ from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import pick_device
 from crbench.harness.extract import BatchTooLargeError, Extractor, auto_batch_size
+from crbench.harness.lookup import look_up
 from crbench.harness.pipeline import worker_count
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import RunFacts, Tally, cell_id, make_result
 from crbench.harness.timing import Clock
-from crbench.interfaces import Run
+from crbench.interfaces import Precomputed, Reader, Run
 from crbench.loading import Resolved
 from crbench.records import Samples
 from crbench.results import Extraction, Result, Timing, to_json
@@ -126,18 +127,25 @@ def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
         encoder = provide_encoder(job, group, spec.weights, read=read, run=context)
         # Trials with other training rows may still share the encoder, and so its features.
         if origin != (origin := _feature_origin(job, encoder, facts.extraction)):
-            table = FeatureTable.open(cache, origin)
-        extractor = Extractor(
-            encoder.backbone, read, facts.extraction, job.protocol.flip, worker_count(spec.num_workers)
-        )
+            table = FeatureTable.open(None if isinstance(encoder.backbone, Precomputed) else cache, origin)
         with Clock(context.device) as clock:
-            count = extractor.fill(table, *_all_rows(group), context)
+            count = _fill(facts, encoder, table, read, group)
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
         for tally in tallies:
             tally.use(encoder, extraction)
             _run_cell(CellRunner(job, tally.aligner, table, origin, cache, spec, context), group, tally)
             if group is groups[-1]:
                 yield tally
+
+
+def _fill(facts: RunFacts, encoder: Encoder, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
+    """Step 4 for all rows of some trials; returns how many were not in the table yet."""
+    rows, ids = _all_rows(group)
+    if isinstance(encoder.backbone, Precomputed):
+        return look_up(encoder.backbone, table, rows, ids)
+    workers = worker_count(facts.spec.num_workers)
+    extractor = Extractor(encoder.backbone, read, facts.extraction, facts.job.protocol.flip, workers)
+    return extractor.fill(table, rows, ids, facts.run)
 
 
 def _run_cell(runner: CellRunner, trials: list[TrialData], tally: Tally) -> None:
@@ -157,6 +165,8 @@ def _all_rows(trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:
 
 def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mapping[str, Any]:
     """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract`."""
+    if isinstance(encoder.backbone, Precomputed):
+        return encoder.facts
     rules = ("kernel", "antialias", "rounding", "encoder", "encode_hr", "flip")
     return {
         **encoder.facts,

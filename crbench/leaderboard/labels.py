@@ -25,8 +25,9 @@ def clean(text: str) -> str:
 
 
 def component_label(component: Component) -> str:
-    """``NAME/preset``, or the name alone."""
-    return clean(f"{component.name}/{component.preset}" if component.preset else component.name)
+    """``NAME/preset``, or the name alone; an argument comes last."""
+    name, colon, argument = component.name.partition(":")
+    return clean((f"{name}/{component.preset}" if component.preset else name) + colon + argument)
 
 
 def backbone_label(result: Result) -> str:

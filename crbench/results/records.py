@@ -82,10 +82,12 @@ class Component:
     """A backbone or an aligner as it was used.
 
     Attributes:
-        name, preset: as in ``NAME/preset``; None = the entry has no presets.
+        name, preset: as in ``NAME/preset``; None = the entry has no presets. The name may end in an argument
+            (``timm:resnet50``), of a path its last part (``onnx:net.onnx``).
         parameters: all constructor parameters after presets and ``--set``; JSON values.
         distribution, version: the package that registered it.
-        weights_sha256: of the weights that were used, loaded or trained; None where there are none.
+        weights_sha256: of the weights that were used, loaded or trained, or of the file or folder that the argument
+            names; None where there are none.
         trained: the weights were learned on the run's training rows rather than loaded.
         parameter_count: learned parameters; None = not known.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from crbench.results import Result, load_results
@@ -10,8 +11,9 @@ from crbench.results import Result, load_results
 def result_path(output: Path, result: Result) -> Path:
     """``OUTPUT/<dataset>-<protocol>/<backbone>__<aligner>/<UTC time>_<cell id>.json``."""
     method = result.method
+    # a name may end in whatever the user wrote after its colon
     names = [
-        "-".join(part for part in (component.name, component.preset) if part)
+        re.sub(r"[^\w.-]+", "-", "-".join(part for part in (component.name, component.preset) if part))
         for component in (method.backbone, method.aligner)
     ]
     time = result.created.replace("-", "").replace(":", "").partition("+")[0]

@@ -29,7 +29,7 @@ BAG_OF_TRICKS = {
 
 @hookimpl
 def crbench_backbones() -> list[Entry]:
-    """``resnet-tiny`` and ``resnet50``."""
+    """``resnet-tiny``, ``resnet50`` and, with any model after the colon, ``timm``."""
     return [
         Entry(
             "resnet-tiny",
@@ -46,5 +46,12 @@ def crbench_backbones() -> list[Entry]:
                 "bag-of-tricks": BAG_OF_TRICKS,
                 "scratch": {**BAG_OF_TRICKS, "pretrained": "none"},
             },
+        ),
+        Entry(
+            "timm",
+            "crbench_timm.model:TimmModel",
+            summary="any timm model with its own preprocessing, pooled features; from a file or timm's download",
+            source="timm",
+            argument="model",
         ),
     ]

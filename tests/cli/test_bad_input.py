@@ -8,9 +8,11 @@ import shutil
 from pathlib import Path
 
 import builders
+import networks
 import numpy as np
 import PIL.Image
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -151,6 +153,68 @@ NAN_ROWS = np.where(np.eye(3, 4) > 0, np.nan, 1.0)
 
 WEIGHTS = [*RUN, *SMALL, "--weights", "w.pth"]
 
+
+def osnet(edit=lambda state: state, variant="x0_25"):
+    """A file of random weights for one network of the OSNet family, something done to its tensors."""
+
+    def prepare(folder):
+        from crbench_osnet.network import VARIANTS, OSNet
+
+        torch.save(edit(OSNet(VARIANTS[variant]).state_dict()), folder / "w.pth")
+
+    return prepare
+
+
+def vit(edit=lambda state: state):
+    def prepare(folder):
+        torch.save(edit(timm.create_model("test_vit").state_dict()), folder / "w.pth")
+
+    return prepare
+
+
+def damaged(prepare, name="w.pth"):
+    def cut(folder):
+        prepare(folder)
+        (folder / name).write_bytes((folder / name).read_bytes()[:-300])
+
+    return cut
+
+
+def nan(name):
+    return lambda state: {**state, name: state[name] * float("nan")}
+
+
+def without(beginning):
+    return lambda state: {name: tensor for name, tensor in state.items() if not name.startswith(beginning)}
+
+
+def onnx_file(**changes):
+    return lambda folder: networks.save_onnx(folder / "net.onnx", **changes)
+
+
+def torchscript_file(**changes):
+    return lambda folder: networks.save_torchscript(folder / "net.pt", networks.network(**changes))
+
+
+def other_content(name, content):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def feature_folder(**arrays):
+    def prepare(folder):
+        (folder / "mine").mkdir()
+        np.savez(folder / "mine" / "f.npz", **{"features": ROWS, "keys": np.array(list("abc")), **arrays})
+
+    return prepare
+
+
+DATA_ONLY = SMALL[:-2]
+OSNET = [*RUN, *DATA_ONLY, "--weights", "w.pth", "--backbone", "osnet/x0_25"]
+TIMM = [*RUN, *DATA_ONLY, "--weights", "w.pth", "--backbone", "timm:test_vit"]
+ONNX = [*RUN, *DATA_ONLY, "--backbone", "onnx:net.onnx"]
+TORCHSCRIPT = [*RUN, *DATA_ONLY, "--backbone", "torchscript:net.pt"]
+FEATURES = [*RUN, *DATA_ONLY, "--backbone", "features:mine"]
+
 CASES = {
     # name: (preparation, arguments, exit code, part of the message)
     "no-command": (nothing, ["rnu"], 2, "No such command"),
@@ -243,6 +307,67 @@ CASES = {
     "weights-other-network": (weights(lambda p: torch.save({"fc.weight": torch.zeros(3)}, p)), WEIGHTS, 3, "w.pth"),
     "weights-of-test-people": (overlapping_card, [*WEIGHTS[:-1], "w.safetensors"], 5, "were trained on"),
     "weights-card-unreadable": (unreadable_card, [*WEIGHTS[:-1], "w.safetensors"], 3, "w.json cannot be read"),
+    "argument-not-taken": (nothing, [*RUN, "--backbone", "resnet50:x"], 2, "takes nothing after a colon"),
+    "argument-missing": (nothing, [*RUN, "--backbone", "onnx"], 2, "needs a value for file; give onnx:FILE"),
+    "argument-twice": (nothing, [*ONNX, "--set", "onnx.file=b.onnx"], 2, "file is given twice"),
+    "osnet-no-weights": (nothing, [*RUN, *DATA_ONLY, "--backbone", "osnet"], 3, "take osnet_x1_0 of your training"),
+    "osnet-other-width": (osnet(variant="x0_5"), OSNET, 3, "conv1.conv.weight has shape (32, 3, 7, 7)"),
+    "osnet-other-network": (vit(), OSNET, 3, "w.pth: the file lacks"),
+    "osnet-cut": (damaged(osnet()), OSNET, 3, "w.pth: damaged, or not"),
+    "osnet-code": (weights(lambda p: torch.save({"conv1": Evil()}, p)), OSNET, 3, "w.pth: not plain tensors"),
+    "osnet-nan": (osnet(nan("fc.0.weight")), OSNET, 3, "w.pth: fc.0.weight holds NaN"),
+    "osnet-missing-neck": (osnet(without("fc.1")), OSNET, 3, "w.pth: the file lacks 4 of"),
+    "osnet-small-pictures": (osnet(), [*OSNET, "--set", "osnet.size=[8,8]"], 2, "size: (8, 8) is out of range"),
+    "timm-unknown": (vit(), [*TIMM[:-1], "timm:resnet5O"], 2, "no model 'resnet5O'; did you mean resnet50"),
+    "timm-no-weights": (nothing, [*RUN, *DATA_ONLY, "--backbone", "timm:test_vit"], 3, "--set timm.pretrained=true"),
+    "timm-other-model": (osnet(), TIMM, 3, "w.pth: the file lacks"),
+    "timm-cut": (damaged(vit()), TIMM, 3, "w.pth: damaged, or not"),
+    "timm-code": (weights(lambda p: torch.save({"norm.bias": Evil()}, p)), TIMM, 3, "w.pth: not plain tensors"),
+    "timm-nan": (vit(nan("norm.bias")), TIMM, 3, "w.pth: norm.bias holds NaN"),
+    "timm-missing-keys": (vit(without("blocks.1")), TIMM, 3, "w.pth: the file lacks"),
+    "timm-other-size": (vit(), [*TIMM, "--set", "timm.size=[97,48]"], 2, "does not take pictures of 97x48"),
+    "onnx-missing": (nothing, ONNX, 3, "net.onnx does not exist; expected onnx:FILE"),
+    "onnx-is-text": (other_content("net.onnx", b"no network"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
+    "onnx-cut": (damaged(onnx_file(), "net.onnx"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
+    "onnx-pickle-with-code": (other_content("net.onnx", pickle.dumps(Evil())), ONNX, 3, "or not an ONNX file"),
+    "onnx-nan": (onnx_file(weight=networks.WEIGHT * np.nan), ONNX, 3, "NaN or infinite features for a grey picture"),
+    "onnx-two-inputs": (onnx_file(inputs=2), ONNX, 3, "has 2 inputs (x, x1); expected one"),
+    "onnx-rank": (onnx_file(shape=("b", 3, 8), weight=None), ONNX, 3, "expected (batch, 3, height, width)"),
+    "onnx-no-vectors": (onnx_file(flatten=False), ONNX, 3, "expected one feature vector each"),
+    "onnx-outputs": (onnx_file(outputs=("a", "b")), ONNX, 2, "say which holds features with --set onnx.output=NAME"),
+    "onnx-other-size": (
+        onnx_file(shape=("b", 3, 64, 32)),
+        [*ONNX, "--set", "onnx.size=[32,16]"],
+        2,
+        "takes pictures of 64x32 only",
+    ),
+    "onnx-weights": (onnx_file(), [*ONNX, "--weights", "net.onnx"], 2, "leave out --weights"),
+    "torchscript-missing": (nothing, TORCHSCRIPT, 3, "net.pt does not exist; expected torchscript:FILE"),
+    "torchscript-state-dict": (
+        lambda folder: torch.save({"a": torch.zeros(1)}, folder / "net.pt"),
+        TORCHSCRIPT,
+        3,
+        "a state_dict belongs to a named backbone",
+    ),
+    "torchscript-cut": (damaged(torchscript_file(), "net.pt"), TORCHSCRIPT, 3, "net.pt: damaged, or not a TorchScript"),
+    "torchscript-pickle-with-code": (other_content("net.pt", pickle.dumps(Evil())), TORCHSCRIPT, 3, "net.pt: damaged"),
+    "torchscript-nan": (torchscript_file(weight=networks.WEIGHT * np.nan), TORCHSCRIPT, 3, "NaN or infinite features"),
+    "torchscript-other-size": (
+        torchscript_file(),
+        [*TORCHSCRIPT, "--set", "torchscript.size=[3,3]"],
+        3,
+        "does not take input of shape (2, 3, 3, 3)",
+    ),
+    "features-no-folder": (nothing, FEATURES, 3, "mine does not exist; expected features:FOLDER"),
+    "features-empty-folder": (lambda folder: (folder / "mine").mkdir(), FEATURES, 3, "no feature file in it"),
+    "features-without-keys": (
+        lambda folder: ((folder / "mine").mkdir(), np.save(folder / "mine" / "f.npy", ROWS)),
+        FEATURES,
+        3,
+        "nothing says whose features these are",
+    ),
+    "features-of-other-rows": (feature_folder(), FEATURES, 3, "crbench data export lists the keys and rates"),
+    "features-pickled": (feature_folder(features=ROWS.astype(object)), FEATURES, 3, "f.npz: array 'features': holds"),
     "weights-imagenet-missing": (market(), [*MARKET[:3], "--backbone", "resnet50"], 3, "resnet50"),
     "results-none": (nothing, ["leaderboard"], 3, "crbench run"),
     "results-no-such-file": (nothing, ["leaderboard", "nowhere.json"], 3, "nowhere.json: no such file"),
@@ -355,6 +480,7 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert len(errors) == 1
     half = list(tmp_path.rglob(".part-*"))
     assert half == [], "a half-written file was left behind"
+    assert not list((tmp_path / "cache").rglob("*.safetensors")), "features of a failed run were kept"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()
 

@@ -18,6 +18,7 @@ from crbench.errors import DataError
 from crbench.interfaces import Backbone, Run, Trainable
 from crbench.records import Batch, Row, Samples
 from crbench.training import Recipe
+from crbench.training.recipe import learning_rate
 
 SHORT: dict[str, Any] = {"epochs": 1, "identities": 4, "images": 2}
 
@@ -165,6 +166,23 @@ def test_the_presets_hold_parameters_of_the_class_and_the_published_recipe() -> 
     for entry in crbench_timm.crbench_backbones():
         for name, preset in entry.presets.items():
             assert TimmBackbone(**{**preset, "pretrained": "none"}).recipe == Recipe(), name
+
+
+def test_resnet50_is_the_strong_baseline_of_the_paper() -> None:
+    """Luo et al., CVPRW 2019, Sec. 2 and 3, in numbers of its own."""
+    backbone = TimmBackbone(**{**crbench_timm.BAG_OF_TRICKS, "pretrained": "none"})
+    recipe = backbone.recipe
+    rates = [learning_rate(recipe, epoch) for epoch in (0, 10, 39, 40, 69, 70, 119)]
+    assert rates == pytest.approx([3.5e-5, 3.5e-4, 3.5e-4, 3.5e-5, 3.5e-5, 3.5e-6, 3.5e-6])
+    assert (recipe.epochs, recipe.identities, recipe.images, recipe.optimizer) == (120, 16, 4, "adam")
+    assert (recipe.label_smoothing, recipe.flip, recipe.pad, recipe.erase) == (0.1, 0.5, 10, 0.5)
+    neck = backbone.model.neck
+    assert not neck.bias.requires_grad
+    assert not neck.bias.any()
+    x = backbone.extract(batch(2, backbone)).x
+    with torch.inference_mode():
+        _, after = backbone.model(batch(2, backbone).inputs)
+    torch.testing.assert_close(x, after, msg="inference takes the features after the neck")
 
 
 def test_the_recipe_is_set_by_keyword() -> None:

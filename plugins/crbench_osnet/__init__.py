@@ -1,0 +1,22 @@
+"""OSNet (Zhou et al., ICCV 2019 and TPAMI 2021) with the weights of the torchreid model zoo."""
+
+from __future__ import annotations
+
+from crbench.entries import Entry
+from crbench.hookspecs import hookimpl
+
+VARIANTS = ("x1_0", "x0_75", "x0_5", "x0_25", "ibn_x1_0", "ain_x1_0", "ain_x0_75", "ain_x0_5", "ain_x0_25")
+
+
+@hookimpl
+def crbench_backbones() -> list[Entry]:
+    """``osnet``, with a preset for each network of the model zoo."""
+    return [
+        Entry(
+            "osnet",
+            "crbench_osnet.backbone:OSNetBackbone",
+            summary="omni-scale network, 256x128, 512-d; needs a file of the torchreid model zoo or your own",
+            source="Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019",
+            presets={variant: {"variant": variant} for variant in VARIANTS},
+        )
+    ]

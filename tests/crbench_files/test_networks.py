@@ -1,0 +1,158 @@
+"""Networks from ONNX and TorchScript files: the numbers of the network itself, and clear words for all else."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from crbench_files.onnx import OnnxBackbone
+from crbench_files.torchscript import TorchScriptBackbone
+from networks import WEIGHT, network, save_onnx, save_torchscript
+from onnx import TensorProto
+from torch import nn
+
+from crbench import load_backbone
+from crbench.errors import ConfigError, DataError
+from crbench.testing import check_backbone
+
+SIZE = (32, 16)
+
+
+def test_an_onnx_file_is_a_backbone(tmp_path):
+    file = save_onnx(tmp_path / "net.onnx")
+    check_backbone(lambda: OnnxBackbone(file, size=SIZE))
+    assert load_backbone(f"onnx:{file}").preprocess.size == (256, 128)
+
+
+def test_a_torchscript_file_is_a_backbone(tmp_path):
+    file = save_torchscript(tmp_path / "net.pt")
+    check_backbone(lambda: TorchScriptBackbone(file, size=SIZE))
+    assert load_backbone(f"torchscript:{file}", size=[32, 16]).dim == 5
+
+
+@pytest.mark.parametrize("fixed", [None, 1, 3, 8])
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_onnx_gives_the_networks_features_whatever_batch_is_fixed_in_it(tmp_path, batch, fixed, count):
+    file = save_onnx(tmp_path / "net.onnx", shape=(fixed or "b", 3, 32, 16))
+    backbone = OnnxBackbone(file)
+    assert backbone.preprocess.size == SIZE
+    expected = network()(batch(count).inputs)
+    torch.testing.assert_close(backbone.extract(batch(count)).x, expected)
+
+
+def test_torchscript_gives_the_networks_features(tmp_path, batch):
+    backbone = TorchScriptBackbone(save_torchscript(tmp_path / "net.pt"), size=SIZE)
+    x = backbone.extract(batch(7)).x
+    torch.testing.assert_close(x, network()(batch(7).inputs))
+    assert not x.requires_grad
+    assert not x.is_inference()
+
+
+def test_outputs_of_one_pixel_are_features(tmp_path):
+    pooled = network()[:2]
+    assert TorchScriptBackbone(save_torchscript(tmp_path / "net.pt", pooled), size=SIZE).dim == 5
+
+
+def test_one_of_several_outputs_is_chosen_by_name(tmp_path):
+    file = save_onnx(tmp_path / "net.onnx", outputs=("feature", "map"))
+    with pytest.raises(ConfigError, match=r"outputs feature, map; say which .* onnx\.output=NAME"):
+        OnnxBackbone(file, size=SIZE)
+    assert OnnxBackbone(file, size=SIZE, output="feature").dim == 5
+    with pytest.raises(ConfigError, match="no output 'logits'; known: feature, map"):
+        OnnxBackbone(file, size=SIZE, output="logits")
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "error", "message"),
+    [
+        ({"inputs": 2}, {}, DataError, r"has 2 inputs \(x, x1\); expected one"),
+        (
+            {"shape": ("b", 3, 32), "weight": None},
+            {},
+            DataError,
+            r"shape \['b', 3, 32\]; expected \(batch, 3, height, width\)",
+        ),
+        ({"shape": (1, 32, 16, 3)}, {}, DataError, r"expected \(batch, 3, height, width\)"),
+        ({"kind": TensorProto.FLOAT16}, {}, DataError, r"input 'x' is tensor\(float16\); expected tensor\(float\)"),
+        ({"flatten": False}, {}, DataError, r"gives shape \(2, 5, 8, 4\) for 2 pictures; expected one feature vector"),
+        ({"weight": WEIGHT * np.nan}, {}, DataError, "NaN or infinite features"),
+        ({"external": True}, {}, DataError, "its weights lie in other files; write them into it"),
+        ({"shape": (1, 3, 64, 32)}, {}, ConfigError, "takes pictures of 64x32 only; leave out size"),
+        ({}, {"size": (32,)}, ValueError, r"size: \(32,\) is not \(height, width\)"),
+        ({}, {"size": (0, 16)}, ValueError, "size: .* is out of range"),
+        ({}, {"size": (2, 2)}, DataError, "does not take input of shape"),
+        ({}, {"std": (1.0, 0.0, 1.0)}, ValueError, "std: .* expected positive"),
+        ({}, {"interpolation": "cubic"}, ValueError, "'cubic' is not one of nearest, box, bilinear"),
+        ({}, {"device": "cuda:0"}, ConfigError, "onnxruntime cannot use cuda:0; install onnxruntime-gpu"),
+        ({}, {"weights": "w.pth"}, ConfigError, "holds its own weights, given --weights w.pth too"),
+    ],
+)
+def test_onnx_files_that_do_not_fit(tmp_path, monkeypatch, changes, settings, error, message):
+    monkeypatch.chdir(tmp_path)
+    file = save_onnx(tmp_path / "net.onnx", **changes)
+    with pytest.raises(error, match=message):
+        OnnxBackbone(file, **{"size": SIZE, **settings})
+
+
+class Tuple(nn.Module):
+    def forward(self, x):
+        return x, x
+
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.reshape(2, 3, -1).mean(dim=2).reshape(1, 6)
+
+
+@pytest.mark.parametrize(
+    ("module", "settings", "error", "message"),
+    [
+        (Tuple(), {}, DataError, "gives a tuple; expected one tensor"),
+        (Fixed(), {}, DataError, r"gives shape \(1, 6\) for 2 pictures; expected one feature vector each, \(2, D\)"),
+        (network(weight=WEIGHT * np.inf), {}, DataError, "NaN or infinite features"),
+        (network(), {"size": (3, 3)}, DataError, r"does not take input of shape \(2, 3, 3, 3\)"),
+        (network(), {"weights": "w.pth"}, ConfigError, "leave out --weights"),
+    ],
+)
+def test_torchscript_files_that_do_not_fit(tmp_path, module, settings, error, message):
+    file = save_torchscript(tmp_path / "net.pt", module)
+    with pytest.raises(error, match=message):
+        TorchScriptBackbone(file, **{"size": SIZE, **settings})
+
+
+@pytest.mark.parametrize("target", [OnnxBackbone, TorchScriptBackbone])
+@pytest.mark.parametrize("content", [b"", b"no network", b"PK\x03\x04" + b"\0" * 40], ids=["empty", "text", "zip"])
+def test_other_files(tmp_path, target, content):
+    file = tmp_path / "net.bin"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"net\.bin: damaged, or not an? (ONNX|TorchScript) file"):
+        target(file)
+    with pytest.raises(DataError, match="not a file"):
+        target(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("target", "save"),
+    [(OnnxBackbone, save_onnx), (TorchScriptBackbone, save_torchscript)],
+    ids=["onnx", "torchscript"],
+)
+def test_files_that_were_cut(tmp_path, target, save):
+    file = save(tmp_path / "net")
+    file.write_bytes(file.read_bytes()[:-200])
+    with pytest.raises(DataError, match="damaged, or not"):
+        target(file, size=SIZE)
+
+
+def test_a_state_dict_is_told_from_a_network(tmp_path):
+    torch.save(network().state_dict(), tmp_path / "net.pth")
+    with pytest.raises(DataError, match="a state_dict belongs to a named backbone"):
+        TorchScriptBackbone(tmp_path / "net.pth")
+
+
+def test_the_user_is_not_told_of_torchs_plans(tmp_path, batch):
+    file = save_torchscript(tmp_path / "net.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TorchScriptBackbone(file, size=SIZE).extract(batch(2))
