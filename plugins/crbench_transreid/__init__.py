@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from crbench.entries import Entry
 from crbench.hookspecs import hookimpl
-from crbench_transreid.configs import presets
+from crbench_transreid.configs import TINY, presets
+
+TARGET = "crbench_transreid.backbone:TransReIDBackbone"
 
 
 @hookimpl
 def crbench_backbones() -> list[Entry]:
-    """``transreid``, with a preset for each published configuration."""
+    """``transreid``, with a preset for each published configuration, and ``transreid-tiny``."""
     return [
         Entry(
             "transreid",
-            "crbench_transreid.backbone:TransReIDBackbone",
-            summary="vision transformer with side information and jigsaw patches; needs a released or own checkpoint",
+            TARGET,
+            summary="vision transformer with side information and jigsaw patches; from a checkpoint or ImageNet",
             source="He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021",
             presets=presets(),
-        )
+        ),
+        Entry(
+            "transreid-tiny",
+            TARGET,
+            summary="TransReID of four narrow blocks, 128x64; trains from scratch in minutes on two cores",
+            source="He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021",
+            presets={"scratch": TINY},
+        ),
     ]

@@ -102,7 +102,7 @@ def load(model: TransReID, checkpoint: Checkpoint) -> Report:
 
 def _compare(model: TransReID, checkpoint: Checkpoint) -> Report:
     wanted, found, needed = set(model.state_dict()), set(checkpoint.tensors), _needed(model)
-    idle = {key for key in found if _is_idle(key, model)}
+    idle = {key for key in found if is_idle(key, model)}
     return Report(
         matched=tuple(sorted(found & needed)),
         ignored=tuple(sorted(idle)),
@@ -112,10 +112,10 @@ def _compare(model: TransReID, checkpoint: Checkpoint) -> Report:
 
 
 def _needed(model: TransReID) -> set[str]:
-    return {key for key in model.state_dict() if not _is_idle(key, model)}
+    return {key for key in model.state_dict() if not is_idle(key, model)}
 
 
-def _is_idle(key: str, model: TransReID) -> bool:
+def is_idle(key: str, model: TransReID) -> bool:
     """Whether features do not depend on the tensor of this key."""
     replaced = (f"base.blocks.{len(model.base.blocks) - 1}.", "base.norm.") if model.jpm else ()
     return key.startswith((HEAD, "base.fc.", *replaced)) or key.endswith(".num_batches_tracked")

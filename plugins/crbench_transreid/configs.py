@@ -22,6 +22,28 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CAMERA = {"sie": "camera"}
 JPM = {"jpm": True}
 
+TINY: Mapping[str, Any] = {
+    "architecture": "vit-tiny",
+    "pretrained": "none",
+    "size": (128, 64),
+    "stride": 12,
+    "feature": "after",
+    "epochs": 20,
+    "identities": 16,
+    "optimizer": "adamw",
+    "lr": 1e-3,
+    "weight_decay": 0.05,
+    "bias_lr_factor": 1.0,
+    "warmup_epochs": 3.0,
+    "warmup_start": 0.1,
+    "schedule": "cosine",
+    "final_lr": 0.0,
+    "pad": 4,
+    "erase": 0.0,
+    "drop_path": 0.0,
+}
+"""A transformer that learns from scratch on a CPU, with a recipe of ours."""
+
 
 def presets() -> dict[str, dict[str, Any]]:
     """Parameters of each published configuration; ``Market/vit_sie.yml`` is ``market-vit-sie``.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import attrs
 import torch
 from torch import Tensor, nn
 
-from crbench_transreid.vit import Architecture, VisionTransformer, grid
+from crbench.training.objective import identity_classifier
+from crbench_transreid.vit import ARCHITECTURES, Architecture, VisionTransformer, grid
 
 CHUNKS = 4
 """Number of local features."""
@@ -24,6 +26,7 @@ class TransReID(nn.Module):
         coefficient: factor of the side information.
         jpm: use the jigsaw patch module.
         shift: of the jigsaw patch module, counted as in the paper's code; see `jigsaw_order`.
+        drop_path: see `crbench_transreid.vit.VisionTransformer`.
 
     Attributes:
         dim: feature length: the width, or five times the width with the jigsaw patch module.
@@ -43,24 +46,34 @@ class TransReID(nn.Module):
         coefficient: float = 3.0,
         jpm: bool = False,
         shift: int = 5,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         rows, columns = grid(size, stride)
         if jpm and rows * columns < max(CHUNKS, shift):
             raise ValueError(f"size: {rows} x {columns} patches are too few for the jigsaw patch module, shift {shift}")
         self.base = VisionTransformer(
-            architecture, size, stride=stride, side=side, coefficient=coefficient, split_last=jpm
+            architecture, size, stride=stride, side=side, coefficient=coefficient, split_last=jpm, drop_path=drop_path
         )
         self.jpm = jpm
         self.shift = shift
         self.dim = architecture.width * (1 + CHUNKS * jpm)
         if jpm:
-            self.b1 = copy.deepcopy(nn.Sequential(self.base.blocks[-1], self.base.norm))
-            self.b2 = copy.deepcopy(self.b1)
-        for name in ("", *(f"_{i}" for i in range(1, CHUNKS + 1) if jpm)):
-            if classes:
-                self.add_module(f"classifier{name}", nn.Linear(architecture.width, classes, bias=False))
+            self.split()
+        for name in self._branches():
             self.add_module(f"bottleneck{name}", nn.BatchNorm1d(architecture.width))
+        if classes:
+            self.classify(classes)
+
+    def split(self) -> None:
+        """Start both branches of the jigsaw patch module as copies of the last block and norm."""
+        self.b1 = copy.deepcopy(nn.Sequential(self.base.blocks[-1], self.base.norm))
+        self.b2 = copy.deepcopy(self.b1)
+
+    def classify(self, classes: int) -> None:
+        """A new classifier of so many identities for each neck, in place of any there is."""
+        for name in self._branches():
+            self.add_module(f"classifier{name}", identity_classifier(self.base.norm.normalized_shape[0], classes))
 
     def forward(self, images: Tensor, side: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Features before and after the necks, each f32[b, dim]: global, then the local ones divided by 4.
@@ -72,13 +85,30 @@ class TransReID(nn.Module):
         Raises:
             ValueError: side information for a network without it, or none for one with it.
         """
+        before = self.parts(images, side)
+        return _joined(before), _joined(self.necks(before))
+
+    def parts(self, images: Tensor, side: Tensor | None = None) -> list[Tensor]:
+        """The global feature, then the local ones, f32[b, width] each, before the necks; arguments as in `forward`."""
         if (side is None) != (self.base.sie_embed is None):
             wanted = "no" if side is not None else "an"
             raise ValueError(f"side: this network takes {wanted} embedding of side information per image")
         tokens = self.base(images, side)
-        before = [self.b1(tokens)[:, 0], *self._local(tokens)] if self.jpm else [tokens[:, 0]]
-        after = [self.get_submodule(f"bottleneck_{i}" if i else "bottleneck")(part) for i, part in enumerate(before)]
-        return _joined(before), _joined(after)
+        return [self.b1(tokens)[:, 0], *self._local(tokens)] if self.jpm else [tokens[:, 0]]
+
+    def necks(self, parts: list[Tensor]) -> list[Tensor]:
+        """What the BN necks make of `parts`."""
+        return [self._branch("bottleneck", name)(part) for name, part in zip(self._branches(), parts, strict=True)]
+
+    def logits(self, after: list[Tensor]) -> list[Tensor]:
+        """f32[b, classes] of the classifier behind each of the `necks`."""
+        return [self._branch("classifier", name)(part) for name, part in zip(self._branches(), after, strict=True)]
+
+    def _branches(self) -> list[str]:
+        return ["", *(f"_{i}" for i in range(1, CHUNKS + 1) if self.jpm)]
+
+    def _branch(self, kind: str, name: str) -> nn.Module:
+        return self.get_submodule(f"{kind}{name}")
 
     def _local(self, tokens: Tensor) -> tuple[Tensor, ...]:
         """Local features, f32[b, width] each: the class token beside a quarter of the shuffled patches (Sec. 3.3)."""
@@ -88,6 +118,31 @@ class TransReID(nn.Module):
         chunks = [torch.cat([tokens[:, :1], chunk], dim=1) for chunk in patches[:, order].chunk(CHUNKS, dim=1)]
         local: Tensor = self.b2(torch.cat(chunks))[:, 0]
         return local.chunk(CHUNKS)
+
+
+@attrs.frozen
+class Network:
+    """The shape of a `TransReID`, but for what its training data decide.
+
+    Attributes:
+        architecture: a name of `crbench_transreid.vit.ARCHITECTURES`.
+        size, stride, coefficient, jpm, shift, drop_path: see `TransReID`.
+    """
+
+    architecture: str
+    size: tuple[int, int]
+    stride: int
+    coefficient: float
+    jpm: bool
+    shift: int
+    drop_path: float
+
+    def build(self, *, classes: int = 0, side: int = 0) -> TransReID:
+        """The network with initial values from torch's generator; see `TransReID`."""
+        options = attrs.asdict(self)
+        return TransReID(
+            ARCHITECTURES[options.pop("architecture")], options.pop("size"), classes=classes, side=side, **options
+        )
 
 
 def jigsaw_order(count: int, shift: int) -> list[int]:

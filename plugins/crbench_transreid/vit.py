@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
+import numpy as np
 import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
@@ -42,6 +43,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     # the scale of the whole width, not of a head, as in the weights that it starts from
     "vit-small": Architecture(depth=8, heads=8, mlp_ratio=3.0, qkv_bias=False, scale=768**-0.5),
     "deit-small": Architecture(width=384, heads=6),
+    # ours, to train from scratch in minutes
+    "vit-tiny": Architecture(width=96, depth=4, heads=4, mlp_ratio=2.0),
 }
 
 
@@ -66,6 +69,7 @@ class VisionTransformer(nn.Module):
         side: number of side information embeddings; 0 = none.
         coefficient: factor of the side information.
         split_last: leave out the last block and norm, whose work the two branches of the jigsaw module then do.
+        drop_path: probability that training leaves out a branch of the last block; it falls to 0 at the first.
 
     Attributes:
         fc: the ImageNet classifier that every released checkpoint carries; unused.
@@ -80,6 +84,7 @@ class VisionTransformer(nn.Module):
         side: int,
         coefficient: float,
         split_last: bool,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         width = architecture.width
@@ -90,7 +95,8 @@ class VisionTransformer(nn.Module):
         self.cls_token = _small(1, 1, width)
         self.pos_embed = _small(1, rows * columns + 1, width)
         self.sie_embed = _small(side, 1, width) if side else None
-        self.blocks = nn.ModuleList(build_block(architecture) for _ in range(architecture.depth))
+        rates = np.linspace(0, drop_path, architecture.depth).tolist()
+        self.blocks = nn.ModuleList(build_block(architecture, rate) for rate in rates)
         self.norm = LayerNorm(width)
         self.fc = nn.Linear(width, IMAGENET_CLASSES)
 
@@ -112,13 +118,14 @@ class VisionTransformer(nn.Module):
         return cast(Tensor, tokens)
 
 
-def build_block(architecture: Architecture) -> Block:
-    """One transformer block with random weights."""
+def build_block(architecture: Architecture, drop_path: float = 0.0) -> Block:
+    """One transformer block with random weights; training leaves out its branches with probability `drop_path`."""
     block = Block(
         architecture.width,
         architecture.heads,
         mlp_ratio=architecture.mlp_ratio,
         qkv_bias=architecture.qkv_bias,
+        drop_path=drop_path,
         norm_layer=LayerNorm,
     )
     if architecture.scale is not None:

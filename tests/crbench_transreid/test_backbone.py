@@ -16,7 +16,7 @@ from torch import Tensor
 from transreid_weights import images
 
 from crbench.errors import DataError
-from crbench.interfaces import Backbone, Preprocess, Trainable
+from crbench.interfaces import Preprocess
 from crbench.records import Batch
 from crbench.registry import discover
 
@@ -101,18 +101,10 @@ def test_features_before_and_after_the_neck(write: Write) -> None:
         assert torch.equal(encoded.x, x)
 
 
-@pytest.mark.usefixtures("tiny")
-def test_it_is_a_backbone_that_cannot_be_trained_yet(write: Write) -> None:
-    backbone = TransReIDBackbone(weights=write(), **SMALL)
-    assert isinstance(backbone, Backbone)
-    assert not isinstance(backbone, Trainable)
-    assert not backbone.model.training
-
-
 @pytest.mark.parametrize(
     ("parameter", "value", "message"),
     [
-        ("architecture", "vit-huge", "'vit-huge' is not one of vit-base, deit-base, vit-small, deit-small"),
+        ("architecture", "vit-huge", "'vit-huge' is not one of vit-base, deit-base, vit-small, deit-small, vit-tiny"),
         ("sie", "cam", "sie: 'cam' is not one of none, camera, view, both"),
         ("feature", "neck", "feature: 'neck' is not one of before, after"),
         ("cameras", "wrap", "cameras: 'wrap' is not one of error, zero, mean"),
@@ -121,6 +113,7 @@ def test_it_is_a_backbone_that_cannot_be_trained_yet(write: Write) -> None:
         ("stride", 0, "stride: 0 is out of range; expected 1 to 16"),
         ("stride", 17, "stride: 17 is out of range; expected 1 to 16"),
         ("view_count", 0, "view_count: 0 is out of range; expected at least 1"),
+        ("pretrained", "yes", "pretrained: 'yes' is not one of imagenet, hub, none"),
         ("shift", 0, "shift: 0 is out of range; expected at least 1"),
     ],
 )
