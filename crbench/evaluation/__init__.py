@@ -176,13 +176,7 @@ class _Answer:
 
 
 def _answered(
-    inputs: Inputs,
-    protocol: EvalProtocol,
-    name: str,
-    settings: Settings,
-    stream: str,
-    progress: Progress,
-    rows: range,
+    inputs: Inputs, protocol: EvalProtocol, name: str, settings: Settings, stream: str, progress: Progress, rows: range
 ) -> _Answer:
     """What the engine of that name says of the queries in these rows."""
     task = shots.matches(inputs.query.rows, inputs.gallery.rows, protocol)
