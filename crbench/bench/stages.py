@@ -53,7 +53,7 @@ class Work:
 
 
 @attrs.frozen(eq=False)
-class _Given:
+class Given:
     """A metric that looks its distances f32[q, g] up, by the keys of the queries."""
 
     distances: torch.Tensor
@@ -171,7 +171,7 @@ class Stages:
 
     def _ranking(self) -> Iterator[Work]:
         query, gallery = self._sides()
-        given = _Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
+        given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
         work = self._scored("ranking", query, gallery, partial(evaluate, query, gallery, OWN_FEATURES, metric=given))
         yield attrs.evolve(work, arithmetic=_nothing, bytes=given.distances.nbytes)
 

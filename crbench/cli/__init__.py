@@ -32,8 +32,8 @@ _COMMANDS = {
     "cache": "crbench.cli.cache:cache",
 }
 
-_EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit to
-publish, 2 wrong usage or configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not
+_EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit
+to publish, 2 wrong usage or configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not
 comparable (test data in training, unfit benchmarks), 130 interrupted."""
 
 
