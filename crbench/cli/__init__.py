@@ -25,15 +25,16 @@ _COMMANDS = {
     "train": "crbench.cli.train:train",
     "evaluate": "crbench.cli.evaluate:evaluate",
     "merge": "crbench.cli.merge:merge",
+    "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",
     "cache": "crbench.cli.cache:cache",
 }
 
-_EPILOG = """Exit codes: 0 done, 1 a cell or a training failed or features could not be scored, 2 wrong usage or
-configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not comparable (test data in
-training), 130 interrupted."""
+_EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit
+to publish, 2 wrong usage or configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not
+comparable (test data in training, unfit benchmarks), 130 interrupted."""
 
 
 class _LazyGroup(click.Group):

@@ -133,12 +133,12 @@ def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
         rankable=spec.limit is None,
         seed=spec.seed,
         method=Method(
-            backbone=_component(
+            backbone=component(
                 job.backbone,
                 weights_sha256=next(iter(tally.weights)) if len(tally.weights) == 1 else None,
                 trained=tally.trained,
             ),
-            aligner=_component(tally.aligner, parameter_count=tally.parameters),
+            aligner=component(tally.aligner, parameter_count=tally.parameters),
         ),
         extraction=facts.extraction,
         trials=tuple(tally.scores) if tally.error is None else (),
@@ -190,7 +190,8 @@ def _toml(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 
-def _component(method: Resolved, **facts: Any) -> Component:
+def component(method: Resolved, **facts: Any) -> Component:
+    """A resolved method as results name it; `facts` are further fields."""
     owner = method.registered.owner
     return Component(
         name=method.label,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import attrs
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 _SHOWN_FAULTS = 3
+
+T = TypeVar("T")
 
 
 def schema() -> dict[str, Any]:
@@ -44,6 +46,19 @@ def from_json(text: str, origin: str) -> Result:
         origin: names the file in messages.
 
     Raises:
+        DataError: see `read_record`.
+    """
+    return read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION)
+
+
+def read_record(text: str, record: type[T], origin: str, *, kind: str, version: int) -> T:
+    """JSON text as a record of attrs, strictly.
+
+    Args:
+        record: has the field ``schema_version``.
+        origin, kind: name the file and what it should be in messages.
+
+    Raises:
         DataError: not JSON, not of this schema version, or fields that are missing, unknown, of the wrong type or out
             of range; the message names the file and the fields.
     """
@@ -53,18 +68,18 @@ def from_json(text: str, origin: str) -> Result:
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION or isinstance(version, bool):
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != version or isinstance(found, bool):
         raise DataError(
-            f"{origin}: not a crbench result of schema version {SCHEMA_VERSION} (schema_version: {version!r}); "
-            "give result files or folders of them"
+            f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {found!r}); "
+            f"give {kind} files or folders of them"
         )
     try:
-        return _converter().structure(content, Result)
+        return _converter().structure(content, record)
     except (BaseValidationError, ValueError) as error:
         faults = transform_error(error, path="$", format_exception=_describe)
         more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
-        raise DataError(f"{origin}: not a valid result: {'; '.join(faults[:_SHOWN_FAULTS])}{more}") from error
+        raise DataError(f"{origin}: not a valid {kind}: {'; '.join(faults[:_SHOWN_FAULTS])}{more}") from error
 
 
 def load_results(paths: Iterable[str | Path]) -> list[Result]:

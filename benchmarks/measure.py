@@ -1,0 +1,178 @@
+"""All that the page docs/benchmarks.md shows, measured in one run, then written and drawn.
+
+    python benchmarks/measure.py --peers ~/checkouts        about ten minutes on two cores; nothing else should run
+    python benchmarks/measure.py --scale 0.05 --results /tmp/x --page /tmp/x.md    a try
+
+Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the picture of the memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+import page
+import peers
+import torch
+import workload
+
+from crbench import EvalProtocol, evaluate, load_aligner
+from crbench.bench.fit import fit_pace
+from crbench.bench.repeat import repeat
+from crbench.bench.stages import Given
+from crbench.bench.synthetic import clustered, noise_pictures, training
+from crbench.evaluation.conventions import OWN_FEATURES
+from crbench.harness.environment import describe_environment
+from crbench.harness.extract import Extractor
+from crbench.harness.stages import measure_stages
+from crbench.interfaces import Run
+from crbench.loading import load_backbone
+from crbench.results import Extraction
+
+HERE = Path(__file__).parent
+
+
+@attrs.frozen
+class Wish:
+    """How large, and where the other tools are."""
+
+    scale: float
+    peers: Path | None
+
+    def rows(self, count: int) -> int:
+        """A number of rows at this scale."""
+        return max(20, int(count * self.scale))
+
+
+def market(wish: Wish, dim: int) -> dict:
+    """3,368 x 15,913: ours, its ranking part, the product alone, and the peers' functions in turn."""
+    query, gallery = workload.people(wish.rows(3368), wish.rows(15913), dim)
+    given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
+    works: dict[str, Callable[[], object]] = {
+        "product alone": lambda: workload.product(query, gallery),
+        "crbench": lambda: evaluate(query, gallery, OWN_FEATURES),
+        "crbench, fp32": lambda: evaluate(query, gallery, OWN_FEATURES, precision="fp32"),
+        "crbench, ranking from given distances": lambda: evaluate(query, gallery, OWN_FEATURES, metric=given),
+    }
+    times = workload.seconds(works)
+    found: dict[str, dict] = {}
+    if wish.peers is not None:
+        others = {name: lambda s=score: s(query, gallery) for name, _, score in peers.functions(wish.peers)}
+        times |= workload.seconds(others, repeats=2)
+        found = peers.agreement(wish.peers, query, gallery)
+    size = {"query": len(query), "gallery": len(gallery), "dim": dim}
+    return {**size, "seconds": times, "agreement": found}
+
+
+def large(wish: Wish) -> dict:
+    """10,000 x 100,000 x 512: ours beside the product alone."""
+    query, gallery = workload.people(wish.rows(10_000), wish.rows(100_000), 512)
+    works: dict[str, Callable[[], object]] = {
+        "product alone": lambda: workload.product(query, gallery),
+        "crbench": lambda: evaluate(query, gallery, OWN_FEATURES),
+        "crbench, fp32": lambda: evaluate(query, gallery, OWN_FEATURES, precision="fp32"),
+    }
+    times = workload.seconds(works, repeats=3)
+    return {"query": len(query), "gallery": len(gallery), "dim": 512, "seconds": times, "agreement": {}}
+
+
+def single_shot(wish: Wish) -> dict:
+    """Ten single-shot trials over a pool of 500 images of 100 people, 3,840 columns, and the exact expectation."""
+    dim = max(8, int(3840 * wish.scale))
+    query, gallery = workload.people(500, 500, dim, per_person=5)
+    works: dict[str, Callable[[], object]] = {"product alone": lambda: workload.product(query, gallery)}
+    for shot in ("single:mc:10", "single:exact"):
+        works[f"crbench, {shot}"] = lambda s=shot: evaluate(query, gallery, EvalProtocol(shot=s))  # type: ignore[misc]
+    times = workload.seconds(works, repeats=10)
+    return {"query": 500, "gallery": 500, "dim": dim, "seconds": times, "agreement": {}}
+
+
+def memory(wish: Wish) -> dict:
+    """Peak memory of an evaluation beside its features, each gallery in a process of its own."""
+    peaks = {}
+    for count in (10_000, 30_000, 100_000, 300_000, 1_000_000):
+        script = [sys.executable, str(HERE / "peak.py"), str(wish.rows(1000)), str(wish.rows(count)), "64"]
+        done = subprocess.run(script, capture_output=True, text=True, check=True)
+        peaks[str(wish.rows(count))] = json.loads(done.stdout)
+    return {"query": wish.rows(1000), "dim": 64, "peaks": peaks}
+
+
+def vpfa(wish: Wish) -> dict:
+    """VPFA at 3,840 columns: transform of 1,024 features, and a training step of batch 32."""
+    dim = max(16, int(3840 * wish.scale))
+    hidden = max(16, int(2048 * wish.scale))
+    short = load_aligner("vpfa", epochs=1, draws=32, hidden=hidden)
+    transform = short.fit(training(dim, device="cpu", persons=32), run=Run())
+    feats = clustered(1024, 10, dim, device="cpu", seed=4, rate=4)
+    moved, _ = repeat(lambda: transform(feats), "cpu", spread=0.02, budget_s=10)
+    step, _, unit = fit_pace(
+        load_aligner("vpfa", hidden=hidden), training(dim, device="cpu"), device="cpu", spread=0.05, budget_s=20
+    )
+    return {
+        "dim": dim,
+        "transform": {**attrs.asdict(moved), "samples_per_s": len(feats) / moved.median},
+        "fit": {**attrs.asdict(step), "unit": unit, "batch": 32},
+    }
+
+
+def extraction(wish: Wish) -> dict:
+    """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
+    size = 16
+    rows, read = noise_pictures(size * max(1, int(8 * wish.scale)))
+    found = {}
+    for name in ("resnet-tiny", "resnet50") if wish.scale == 1 else ("resnet-tiny",):
+        backbone = load_backbone(name)
+        extractor = Extractor(backbone, read, Extraction(batch_size=size), flip=False, workers=2)
+        stages = measure_stages(extractor, rows, device="cpu", repeats=3)
+        found[name] = {**attrs.asdict(stages), "share": stages.share}
+    return {"batch": size, "images": len(rows), "seconds_per_image": found}
+
+
+PARTS: dict[str, Callable[[Wish], dict]] = {
+    "market-2048": lambda wish: market(wish, 2048),
+    "market-3840": lambda wish: market(wish, 3840),
+    "large": large,
+    "single-shot": single_shot,
+    "memory": memory,
+    "vpfa": vpfa,
+    "extraction": extraction,
+}
+
+
+def main() -> None:
+    """Measure, write, draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="what to measure; default: everything")
+    parser.add_argument("--peers", type=Path, help="folder of checkouts, see peers.py")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all sizes; below 1 for a try")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--page", type=Path, default=page.PAGE)
+    given = parser.parse_args()
+    for name in set(given.parts) - set(PARTS):
+        parser.error(f"unknown part {name!r}; known: {', '.join(PARTS)}")
+    given.results.mkdir(parents=True, exist_ok=True)
+    for name in given.parts or PARTS:
+        begin = time.perf_counter()
+        found = PARTS[name](Wish(given.scale, given.peers))
+        record = {
+            "part": name,
+            "scale": given.scale,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": attrs.asdict(describe_environment("cpu")),
+            "threads": torch.get_num_threads(),
+            **found,
+        }
+        (given.results / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr)  # noqa: T201
+    page.write(given.results, given.page)
+
+
+if __name__ == "__main__":
+    main()

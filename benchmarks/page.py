@@ -1,0 +1,125 @@
+"""The page docs/benchmarks.md and its picture from the stored results; ``python benchmarks/page.py`` makes both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "benchmarks" / "results"
+PICTURE = "memory.png"
+
+
+def render(results: Path) -> str:
+    """The page as Markdown."""
+    records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    parts = ["# Benchmarks", _origin(records)]
+    parts += [
+        _evaluation(name, records[name])
+        for name in ("market-2048", "market-3840", "large", "single-shot")
+        if name in records
+    ]
+    for name, section in (("memory", _memory), ("vpfa", _vpfa), ("extraction", _extraction)):
+        if name in records:
+            parts.append(section(records[name]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(records: dict[str, dict]) -> str:
+    lines = {
+        f"{r['environment']['cpu']}, {r['threads']} threads, torch {r['environment']['torch']}, "
+        f"Python {r['environment']['python']}, {r['created'][:10]}"
+        + ("" if r["scale"] == 1 else f", sizes scaled by {r['scale']:g}")
+        for r in records.values()
+    }
+    return (
+        "Made by `python benchmarks/measure.py` from `benchmarks/results/`; every block is one run in which the lines "
+        "took turns. Medians with quartiles, wall time. "
+        f"Measured on: {'; '.join(sorted(lines)) or 'nothing yet'}. No GPU was at hand: nothing here was run on one."
+    )
+
+
+def _evaluation(name: str, record: dict) -> str:
+    base = record["seconds"]["product alone"]["median_s"]
+    own = record["seconds"].get("crbench", {}).get("median_s")
+    rows = []
+    for line, time in record["seconds"].items():
+        median = time["median_s"]
+        gap = record["agreement"].get(line)
+        rows.append(
+            (
+                line,
+                f"{median:.4f}",
+                f"{time['q1_s']:.4f} to {time['q3_s']:.4f}",
+                time["repeats"],
+                f"{median / base:.2f}",
+                f"{median / own:.2f}" if own else "-",
+                f"{gap['cmc_difference']:.0e} / {gap['mAP_difference']:.0e}" if gap else "-",
+            )
+        )
+    headers = ("work", "median s", "quartiles", "repeats", "over product", "over crbench", "difference CMC / mAP")
+    return f"## {name}: {record['query']:,} x {record['gallery']:,}, {record['dim']:,} columns\n\n" + _table(
+        rows, headers
+    )
+
+
+def _memory(record: dict) -> str:
+    rows = [
+        (f"{int(count):,}", f"{peak['features'] / 1e6:.1f}", f"{peak['extra'] / 1e6:.1f}", f"{peak['seconds']:.2f}")
+        for count, peak in record["peaks"].items()
+    ]
+    headers = ("gallery items", "features MB", "peak beside them MB", "seconds")
+    title = f"## Memory: {record['query']:,} queries, {record['dim']} columns, every gallery in a process of its own"
+    return f"{title}\n\n{_table(rows, headers)}\n\n![peak memory by size of the gallery]({PICTURE})"
+
+
+def _vpfa(record: dict) -> str:
+    transform, fit = record["transform"], record["fit"]
+    rows = [
+        ("transform of 1,024", f"{1e3 * transform['median']:.1f}", f"{transform['samples_per_s']:,.0f} samples/s"),
+        (f"fit, batch {fit['batch']}", f"{1e3 * fit['median']:.1f}", f"{1 / fit['median']:.1f} {fit['unit']}/s"),
+    ]
+    return f"## VPFA at {record['dim']:,} columns\n\n" + _table(rows, ("work", "median ms", "throughput"))
+
+
+def _extraction(record: dict) -> str:
+    stages = ("decode", "resize", "forward", "whole")
+    rows = [
+        (name, *(f"{1e3 * one[stage]:.2f}" for stage in stages), f"{100 * one['share']:.0f} %")
+        for name, one in record["seconds_per_image"].items()
+    ]
+    headers = ("backbone", *(f"{stage} ms" for stage in stages), "share of the network's own pace")
+    return f"## Extraction, batches of {record['batch']}, per image\n\n" + _table(rows, headers)
+
+
+def _table(rows: list[tuple], headers: tuple[str, ...]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+
+
+def draw(results: Path, picture: Path) -> None:
+    """Peak memory over the size of the gallery."""
+    from matplotlib.figure import Figure
+
+    peaks = json.loads((results / "memory.json").read_text(encoding="utf-8"))["peaks"]
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    counts = [int(count) for count in peaks]
+    axes.plot(counts, [peak["extra"] / 1e6 for peak in peaks.values()], "o-", label="evaluation, beside the features")
+    axes.plot(counts, [peak["features"] / 1e6 for peak in peaks.values()], "s--", label="the features themselves")
+    axes.set(xscale="log", xlabel="gallery items", ylabel="MB", ylim=(0, None))
+    axes.legend()
+    figure.savefig(picture, dpi=100)
+
+
+def write(results: Path = RESULTS, page: Path = PAGE) -> None:
+    """Write the page and, where the memory was measured, its picture beside it."""
+    page.write_text(render(results), encoding="utf-8")
+    if (results / "memory.json").exists():
+        draw(results, page.parent / PICTURE)
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,38 @@
+"""Peak memory of one evaluation beside its features: ``python peak.py QUERY GALLERY DIM`` prints JSON, in bytes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import workload
+
+from crbench import evaluate
+from crbench.evaluation.conventions import OWN_FEATURES
+
+
+def held(field: str) -> int:
+    """Bytes that this process holds (``VmRSS``), or the most that it held since the last `forget` (``VmHWM``)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(field):
+            return 1024 * int(line.split()[1])
+    raise ValueError(f"{field} is not in /proc/self/status; this measurement needs Linux")
+
+
+def forget() -> None:
+    """Start to note the peak anew, or that of drawing the features would hide what comes after."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+if __name__ == "__main__":
+    evaluate(*workload.people(64, 200, 16), OWN_FEATURES)  # libraries are loaded and loops compiled
+    query, gallery = workload.people(*map(int, sys.argv[1:]))
+    forget()
+    before = held("VmRSS")
+    begin = time.perf_counter()
+    evaluate(query, gallery, OWN_FEATURES)
+    seconds = time.perf_counter() - begin
+    features = query.x.nbytes + gallery.x.nbytes
+    print(json.dumps({"features": features, "extra": held("VmHWM") - before, "seconds": seconds}))  # noqa: T201

@@ -1,0 +1,24 @@
+"""Extraction: 128 JPEG files in memory, through the small network, to features in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from crbench.bench.synthetic import noise_pictures
+from crbench.harness.extract import Extractor
+from crbench.interfaces import Run
+from crbench.loading import load_backbone
+from crbench.results import Extraction
+from crbench.store.features import FeatureTable
+
+COUNT = 128
+
+
+@pytest.mark.parametrize("batch_size", [16, 64])
+def test_extract(benchmark, batch_size):
+    rows, read = noise_pictures(COUNT)
+    extractor = Extractor(load_backbone("resnet-tiny"), read, Extraction(batch_size=batch_size), flip=False, workers=2)
+    ids = np.arange(2 * COUNT, dtype=np.uint64).view("V16")
+    count = benchmark.pedantic(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, Run()), rounds=3)
+    assert count == COUNT

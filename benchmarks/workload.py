@@ -1,0 +1,65 @@
+"""Features of people for the measurements, and the products that an evaluation is held against."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from crbench import features_from_arrays
+from crbench.records import Features
+
+BLOCK = 1024
+REPEATS = 5
+
+
+def people(query: int, gallery: int, dim: int, *, per_person: int = 20, seed: int = 0) -> tuple[Features, Features]:
+    """Unit rows around one centre per person, six cameras; every person is in the gallery."""
+    rng = np.random.default_rng(seed)
+    persons = max(1, gallery // per_person)
+    centres = rng.standard_normal((persons, dim), dtype=np.float32)
+
+    def side(count: int) -> Features:
+        pids = rng.permutation(np.arange(count) % persons)
+        x = rng.standard_normal((count, dim), dtype=np.float32)
+        x *= 2.5
+        x += centres[pids]
+        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        return features_from_arrays(x, pids=pids + 1, camids=rng.integers(0, 6, count))
+
+    return side(query), side(gallery)
+
+
+def product(query: Features, gallery: Features) -> None:
+    """The float32 matrix product alone, in blocks of queries, nothing kept."""
+    held = torch.empty(min(BLOCK, len(query)), len(gallery))
+    for start in range(0, len(query), BLOCK):
+        rows = query.x[start : start + BLOCK]
+        torch.mm(rows, gallery.x.T, out=held[: len(rows)])
+
+
+def seconds(works: dict[str, Callable[[], object]], *, repeats: int = REPEATS, budget_s: float = 60) -> dict[str, dict]:
+    """Median and quartiles of each work, all in turn so that they share what the machine does beside them.
+
+    Each is called once to warm up; rounds stop after `repeats`, or when `budget_s` is spent (two rounds at least).
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work()
+    started = time.perf_counter()
+    for number in range(repeats):
+        if number >= 2 and time.perf_counter() - started > budget_s:
+            break
+        for name, work in works.items():
+            begin = time.perf_counter()
+            work()
+            times[name].append(time.perf_counter() - begin)
+    return {name: summary(values) for name, values in times.items()}
+
+
+def summary(values: list[float]) -> dict:
+    """Median, quartiles and number of repeats."""
+    q1, median, q3 = (float(value) for value in np.percentile(values, [25, 50, 75]))
+    return {"median_s": median, "q1_s": q1, "q3_s": q3, "repeats": len(values)}

@@ -1,0 +1,91 @@
+"""Two benchmarks side by side: ratios of throughput, and what else is different between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from crbench.bench.records import Bench, Measured
+from crbench.errors import ComparisonError
+
+
+@attrs.frozen
+class Ratio:
+    """Throughput of one stage in two benchmarks, in units per second, and second over first."""
+
+    stage: str
+    scenario: str
+    unit: str
+    first: float
+    second: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast the second is."""
+        return self.second / self.first
+
+
+@attrs.frozen
+class Comparison:
+    """What `compare` finds.
+
+    Attributes:
+        rows: stages that both measured.
+        differences: (what, value in the first, value in the second), for all that decides speed beside the code.
+        unmatched: stages that one lacks.
+    """
+
+    rows: tuple[Ratio, ...]
+    differences: tuple[tuple[str, str, str], ...]
+    unmatched: tuple[str, ...]
+
+
+def compare(first: Bench, second: Bench) -> Comparison:
+    """Compare two benchmarks.
+
+    Raises:
+        ComparisonError: one is not fit to be published, or they share no stage.
+    """
+    for name, one in (("first", first), ("second", second)):
+        if one.status != "ok":
+            raise ComparisonError(f"the {name} benchmark is {one.status} ({one.reasons[0]}); measure again when quiet")
+    left, right = ({_key(m): m for m in one.stages} for one in (first, second))
+    shared = [key for key in left if key in right]
+    if not shared:
+        raise ComparisonError(
+            f"no stage in common: {', '.join(sorted({m.stage for m in first.stages}))} and "
+            f"{', '.join(sorted({m.stage for m in second.stages}))}; measure both with the same options"
+        )
+    rows = tuple(Ratio(*key, left[key].per_second, right[key].per_second) for key in shared)
+    batches = [
+        (f"batch of {key[0]}, {key[1]}", str(left[key].batch), str(right[key].batch))
+        for key in shared
+        if left[key].batch != right[key].batch
+    ]
+    facts = {name: (a, b) for name, a, b in _facts(first, second) if a != b}
+    unmatched = tuple(f"{key[0]}, {key[1]}" for key in (*left, *right) if key not in shared)
+    return Comparison(rows, (*((name, str(a), str(b)) for name, (a, b) in facts.items()), *batches), unmatched)
+
+
+def _key(one: Measured) -> tuple[str, str, str]:
+    return one.stage, one.scenario, one.unit
+
+
+def _facts(first: Bench, second: Bench) -> list[tuple[str, Any, Any]]:
+    """What decides speed beside the code, by name, in both."""
+    left, right = (_own_facts(one) for one in (first, second))
+    return [(name, left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])]
+
+
+def _own_facts(one: Bench) -> dict[str, Any]:
+    parts = {"backbone": one.backbone, "aligner": one.aligner}
+    environment = ("device", "cpu", "threads", "torch", "numpy", "python", "crbench")
+    return {
+        **{name: getattr(one.environment, name) for name in environment},
+        **{name: part and f"{part.name} {dict(part.parameters)}" for name, part in parts.items()},
+        "dim": one.dim,
+        "driver": one.after.driver,
+        "power limit": one.after.power_limit_w,
+        **{name: value for name, value in one.settings.items() if name not in ("budget_s", "spread", "set")},
+    }

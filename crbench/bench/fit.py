@@ -1,0 +1,73 @@
+"""The pace of an aligner's training: time between the steps that it reports, stopped when that is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import attrs
+
+from crbench.bench.repeat import LEAST, Quantiles, call_seconds, repeat
+from crbench.harness.timing import Clock
+from crbench.interfaces import Aligner, Run, Tracker
+from crbench.pairs import TrainFeatures
+
+_WARM_UP = 2
+"""Reports before the first that counts."""
+
+
+class _EnoughError(Exception):
+    """Raised from a progress report to end a training whose pace is known."""
+
+
+@attrs.define
+class _Pace:
+    """Seconds per step between reports; a report may stand for several steps."""
+
+    device: str
+    spread: float
+    budget_s: float
+    seconds: list[float] = attrs.field(factory=list)
+    first_s: float = 0.0
+    _reports: int = 0
+    _started: float = attrs.field(factory=time.perf_counter)
+    _last: float = attrs.field(factory=time.perf_counter)
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Note a report."""
+        del figures
+        with Clock(self.device):  # the work before it is done
+            pass
+        now = time.perf_counter()
+        self._reports += 1
+        if self._reports == 1:
+            self.first_s = now - self._started
+        if self._reports > _WARM_UP:
+            self.seconds.append((now - self._last) / max(1, count))
+        self._last = now
+        if len(self.seconds) >= LEAST and (
+            now - self._started > self.budget_s or Quantiles.of(self.seconds).spread <= self.spread
+        ):
+            raise _EnoughError
+
+
+def fit_pace(
+    aligner: Aligner, train: TrainFeatures, *, device: str, spread: float, budget_s: float
+) -> tuple[Quantiles, float, str]:
+    """Seconds per step of a fit, seconds to its first report, and the unit: ``steps``, or ``fits`` without steps."""
+    pace = _Pace(device, spread, budget_s)
+
+    @contextmanager
+    def progress(total: int, description: str, unit: str) -> Iterator[Tracker]:
+        del total, description, unit
+        yield pace
+
+    try:
+        whole = call_seconds(lambda: aligner.fit(train, run=Run(device=device, progress=progress)), device)
+    except _EnoughError:
+        return Quantiles.of(pace.seconds), pace.first_s, "steps"
+    if pace.seconds:
+        return Quantiles.of(pace.seconds), pace.first_s, "steps"
+    quantiles, _ = repeat(lambda: aligner.fit(train, run=Run(device=device)), device, spread=spread, budget_s=budget_s)
+    return quantiles, whole, "fits"

@@ -1,0 +1,244 @@
+"""Each stage as a piece of work that can be called again and again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from crbench.bench import synthetic
+from crbench.bench.plan import BenchSpec
+from crbench.bench.records import Scenario
+from crbench.bench.repeat import call_seconds
+from crbench.bench.whole import whole_run
+from crbench.config import RunSpec, data_root
+from crbench.degrade import degrade
+from crbench.evaluation import evaluate
+from crbench.evaluation.conventions import OWN_FEATURES
+from crbench.harness.cells import parameter_count
+from crbench.harness.forward import Forward
+from crbench.harness.pipeline import Loaded, Pipeline, worker_count
+from crbench.harness.plan import make_plan
+from crbench.interfaces import Aligner, Backbone, Preprocess, Reader, Run
+from crbench.loading import Resolved
+from crbench.pairs import TrainFeatures
+from crbench.records import Features, Samples
+from crbench.results import Extraction
+
+_BATCHES = {"cpu": (8, 32, 64), "cuda": (32, 64, 128, 256, 512)}
+_PRODUCT_ROWS = 1024
+_SHORT = {"epochs": 1, "draws": 64}
+"""Parameters that shorten the fit before a transform is timed: its speed does not depend on what was learned."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Work:
+    """A call and what it works on; see `crbench.bench.records.Measured`."""
+
+    stage: str
+    scenario: Scenario
+    batch: int
+    unit: str
+    call: Callable[[], object]
+    parameters: int | None = None
+    bytes: int | None = None
+    arithmetic: Callable[[], object] | None = None
+    least: int | None = None
+
+
+@attrs.frozen(eq=False)
+class Given:
+    """A metric that looks its distances f32[q, g] up, by the keys of the queries."""
+
+    distances: torch.Tensor
+    places: Mapping[str, int]
+
+    def __call__(self, query: Features, gallery: Features) -> torch.Tensor:
+        del gallery
+        return self.distances[[self.places[key] for key in query.rows.keys.tolist()]]
+
+
+@attrs.frozen(eq=False)
+class Stages:
+    """The work of every stage but ``fit``, for a wish and its parts."""
+
+    spec: BenchSpec
+    device: str
+    dim: int
+    backbone: Backbone | None
+    aligner: Resolved | None
+
+    def work(self, stage: str) -> Iterator[Work]:
+        """One piece of work per scenario."""
+        make: Callable[[], Iterator[Work]] = getattr(self, f"_{stage}")
+        yield from make()
+
+    def _decode(self) -> Iterator[Work]:
+        rows, read = self._pictures()
+        preprocess = self.backbone.preprocess if self.backbone else Preprocess()
+        for scenario, count, workers in _scenarios((len(rows), worker_count(0)), (1, 1)):
+            pipeline = Pipeline(read, preprocess, batch_size=min(64, count), device="cpu", workers=workers)
+            some = rows.take(np.arange(count))
+            yield Work(
+                stage="decode",
+                scenario=scenario,
+                batch=count,
+                unit="images",
+                call=partial(_drain, pipeline, some),
+            )
+
+    def _pictures(self) -> tuple[Samples, Reader]:
+        if self.spec.dataset is None:
+            return synthetic.noise_pictures(self.spec.samples)
+        job = make_plan(RunSpec(dataset=self.spec.dataset, backbone=self.spec.backbone or (), trial="0")).jobs[0]
+        root = data_root(self.spec.data_root)
+        rows = job.source.split(job.protocol, 0, root=root).query
+        rows = rows.take(np.arange(min(len(rows), self.spec.samples)))
+        return rows, lambda row: degrade(job.source.read(row.key, root=root), row.rate / row.native_rate, job.protocol)
+
+    def _forward(self) -> Iterator[Work]:
+        size = self.spec.batch_size or self._best_batch()
+        for scenario, count in _scenarios((size,), (1,)):
+            call, moved = self._forward_call(count)
+            yield Work(
+                stage="forward",
+                scenario=scenario,
+                batch=count,
+                unit="images",
+                call=call,
+                parameters=_model_parameters(self.backbone),
+                bytes=moved,
+            )
+
+    def _best_batch(self) -> int:
+        """The batch size of the highest throughput, by three calls each."""
+        paces = {}
+        for size in _BATCHES[self.device.partition(":")[0]]:
+            call, _ = self._forward_call(size)
+            call()
+            paces[size] = size / min(call_seconds(call, self.device) for _ in range(3))
+        return max(paces, key=lambda size: paces[size])
+
+    def _forward_call(self, size: int) -> tuple[Callable[[], object], int]:
+        if self.backbone is None:
+            raise ValueError("no backbone")
+        extraction = Extraction(batch_size=size, amp=self.spec.amp, compile=self.spec.compile)  # type: ignore[arg-type]
+        forward = Forward(self.backbone, extraction, flip=False, device=self.device)
+        height, width = self.backbone.preprocess.size
+        pictures = torch.randint(0, 256, (size, height, width, 3), dtype=torch.uint8).to(self.device)
+        rows = synthetic.noise_pictures(size)[0]
+        rows = attrs.evolve(rows, camids=np.zeros(size, dtype=np.int64))
+        batch = Loaded(index=np.arange(size), count=size, pictures=pictures)
+        moved = pictures.nbytes + 4 * size * self.dim + 4 * (_model_parameters(self.backbone) or 0)
+        return partial(forward, batch, rows), moved
+
+    def training(self) -> tuple[Aligner, TrainFeatures]:
+        """The aligner and features to fit it on."""
+        if self.aligner is None:
+            raise ValueError("no aligner")
+        return self.aligner.build(), synthetic.training(self.dim, device=self.device)
+
+    def _transform(self) -> Iterator[Work]:
+        if self.aligner is None:
+            raise ValueError("no aligner")
+        short = {name: min(value, _SHORT[name]) for name, value in self.aligner.values.items() if name in _SHORT}
+        aligner = attrs.evolve(self.aligner, values={**self.aligner.values, **short}).build()
+        transform = aligner.fit(
+            synthetic.training(self.dim, device=self.device, persons=32), run=Run(device=self.device)
+        )
+        parameters = parameter_count(transform)
+        for scenario, count in _scenarios((self.spec.samples,), (1,)):
+            feats = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
+            yield Work(
+                stage="transform",
+                scenario=scenario,
+                batch=count,
+                unit="samples",
+                call=partial(transform, feats),
+                parameters=parameters,
+                bytes=2 * feats.x.nbytes + 4 * (parameters or 0),
+            )
+
+    def _distance(self) -> Iterator[Work]:
+        query, gallery = self._sides()
+        yield self._scored("distance", query, gallery, _product(query, gallery))
+
+    def _ranking(self) -> Iterator[Work]:
+        query, gallery = self._sides()
+        given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
+        work = self._scored("ranking", query, gallery, partial(evaluate, query, gallery, OWN_FEATURES, metric=given))
+        yield attrs.evolve(work, arithmetic=_nothing, bytes=given.distances.nbytes)
+
+    def _evaluate(self) -> Iterator[Work]:
+        query, gallery = self._sides()
+        for some in (query, query.take(np.arange(1))):
+            call = partial(evaluate, some, gallery, OWN_FEATURES, precision=self.spec.precision)
+            yield self._scored("evaluate", some, gallery, call)
+
+    def _scored(self, stage: str, query: Features, gallery: Features, call: Callable[[], object]) -> Work:
+        return Work(
+            stage=stage,
+            scenario="SingleStream" if len(query) == 1 else "Offline",
+            batch=len(query),
+            unit="queries",
+            call=call,
+            bytes=query.x.nbytes + gallery.x.nbytes,
+            arithmetic=_product(query, gallery),
+        )
+
+    def _sides(self) -> tuple[Features, Features]:
+        return synthetic.sides(self.spec.query, self.spec.gallery, self.dim, device=self.device)
+
+    def _run(self) -> Iterator[Work]:
+        yield Work(
+            stage="run",
+            scenario="Offline",
+            batch=1,
+            unit="runs",
+            call=whole_run(self.spec, self.device),
+            arithmetic=_nothing,
+            least=3,
+        )
+
+
+def count_flops(work: Work) -> int | None:
+    """Floating-point operations of one call, as torch counts them; None where it sees none."""
+    with FlopCounterMode(display=False) as counter:
+        (work.arithmetic or work.call)()
+    return counter.get_total_flops() or None
+
+
+def _scenarios(offline: tuple[int, ...], single: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
+    return ("Offline", *offline), ("SingleStream", *single)
+
+
+def _drain(pipeline: Pipeline, rows: Samples) -> None:
+    deque(pipeline.batches(rows), maxlen=0)
+
+
+def _nothing() -> None:
+    """The arithmetic of work that has none worth counting."""
+
+
+def _product(query: Features, gallery: Features) -> Callable[[], object]:
+    """The matrix product alone, in blocks whose size is best on CPUs, nothing kept."""
+    target = gallery.x.T
+    held = torch.empty(min(_PRODUCT_ROWS, len(query)), len(gallery), device=gallery.x.device)
+
+    def product() -> None:
+        for start in range(0, len(query), _PRODUCT_ROWS):
+            rows = query.x[start : start + _PRODUCT_ROWS]
+            torch.mm(rows, target, out=held[: len(rows)])
+
+    return product
+
+
+def _model_parameters(backbone: Backbone | None) -> int | None:
+    model = getattr(backbone, "model", None)
+    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else None

@@ -1,0 +1,105 @@
+"""``crbench bench``: how fast each stage is, and how close that is to what the hardware can do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crbench.cli.names import PluginName
+from crbench.config import AMP
+from crbench.errors import DataError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_NOT_FIT = 1
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--stage", "stages", multiple=True, metavar="STAGE", help="Measure only this; may be given several times."
+)
+@click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; adds the stage forward.")
+@click.option("--aligner", type=PluginName("aligner"), help="NAME[/PRESET]; adds the stages fit and transform.")
+@click.option("--dataset", type=PluginName("dataset"), help="Its pictures for decode; adds the stage run.")
+@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
+@click.option("--weights", type=_FILE, help="Weights file of the backbone.")
+@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@click.option("--dim", type=int, help="Length of the features; default: the backbone's, else 2048.")
+@click.option("--query", type=int, default=1024, show_default=True, help="Queries of an evaluation.")
+@click.option("--gallery", type=int, default=8192, show_default=True, help="Gallery items of an evaluation.")
+@click.option("--samples", type=int, default=1024, show_default=True, help="Pictures to decode, features to transform.")
+@click.option("--batch-size", type=int, help="Images per network call; default: the best of several.")
+@click.option("--amp", type=click.Choice(AMP), default="off", show_default=True, help="Arithmetic of the network.")
+@click.option("--compile/--no-compile", default=False, help="Compile the network; its time is told apart.")
+@click.option("--tf32/--no-tf32", default=False, help="Let float32 products on CUDA use TF32.")
+@click.option("--precision", default="auto", show_default=True, help="Of the evaluation's products.")
+@click.option("--spread", type=float, default=0.05, show_default=True, help="How well a median must be known.")
+@click.option("--budget", "budget_s", type=float, default=5.0, show_default=True, help="Seconds per measurement.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("--output", "-o", type=_FILE, help="Write the JSON to a file too.")
+@click.pass_context
+def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple[str, ...], **options: Any) -> int:
+    """Measure the throughput of a method's stages, apart, on synthetic data of given size or on a data set.
+
+    Offline is the batch with the highest throughput, SingleStream one sample at a time. Every number is a median with
+    its quartiles; what is compiled or set up at the first call is told apart. FLOP/s and bytes/s are shares of what the
+    device attains in the same run, in a matrix product and in a copy.
+
+    \b
+    Stages: decode, forward, fit, transform, distance, ranking, evaluate, run.
+    Exit code 1: measured, but not fit to publish (the device is held back, or a median is not known well enough).
+
+    \b
+    crbench bench --backbone resnet-tiny --aligner vpfa -o here.json
+    crbench bench --aligner vpfa --dim 3840 --stage transform
+    crbench bench compare here.json there.json
+    """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from crbench.bench import bench as measure
+    from crbench.bench import to_json
+    from crbench.bench.plan import checked_spec
+    from crbench.bench.table import render
+    from crbench.cli.progress import progress
+    from crbench.config import parse_setting
+
+    spec = checked_spec(**options, settings=dict(parse_setting(text) for text in settings))
+    record = measure(spec, progress=progress, command=_command(sys.argv[1:]))
+    if output is not None:
+        _write(output, to_json(record))
+    click.echo(to_json(record) if form == "json" else render(record), nl=False)
+    if record.status != "ok":
+        click.echo(f"crbench: not fit to publish, {record.status}: {record.reasons[0]}", err=True)
+        return _NOT_FIT
+    return 0
+
+
+@bench.command("compare")
+@click.argument("first", type=_FILE)
+@click.argument("second", type=_FILE)
+def compare(first: Path, second: Path) -> None:
+    """Ratios of throughput, SECOND over FIRST, and what else differs between the two."""
+    from crbench.bench import load_bench
+    from crbench.bench.compare import compare as ratios
+    from crbench.bench.table import render_comparison
+
+    comparison = ratios(load_bench(first), load_bench(second))
+    click.echo(render_comparison(comparison, (str(first), str(second))), nl=False)
+
+
+def _command(arguments: list[str]) -> str:
+    import shlex
+
+    return shlex.join(["crbench", *arguments])
+
+
+def _write(path: Path, text: str) -> None:
+    from crbench.store.files import write_text
+
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error})") from error
