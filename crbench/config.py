@@ -180,13 +180,19 @@ def build_spec(values: Mapping[str, Any], origin: str) -> RunSpec:
         if field.name in values and field.converter is None and field.name != "set":
             convert(values[field.name], field.type, f"{origin}: {field.name}")
     try:
-        return RunSpec(**{**values, "set": _flat(values.get("set", {}))})
+        return RunSpec(**{**values, "set": flatten_settings(values.get("set", {}))})
     except (ValueError, TypeError) as error:
         text = str(error.args[0] if error.args else error).splitlines()[0]
         raise ConfigError(f"{origin}: {text}") from error
 
 
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes by ``part.name``, from nested or flat ones.
+
+    Example:
+        >>> flatten_settings({"aligner": {"hidden": 512}, "protocol.kernel": "box"})
+        {'aligner.hidden': 512, 'protocol.kernel': 'box'}
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):

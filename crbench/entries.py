@@ -39,10 +39,14 @@ class Entry:
         api: the `API_VERSION` that it was written for.
         extra: name of the pip extra to suggest when importing `target` fails.
         defaults: partners that it names, for example ``{"backbone": "lrar"}`` of an aligner, or
-            ``{"backbone": "resnet-tiny", "aligner:vpfa": "light"}`` of a data set (its preset for that aligner).
+            ``{"backbone": "resnet-tiny", "aligner:vpfa": "light"}`` of a data set (its preset for that aligner or
+            ``backbone:NAME``). An aligner that names a backbone runs on that backbone only.
         presets: named parameter sets, chosen as ``name/preset``; the first is the default.
         argument: the parameter that text after a colon fills: with ``"file"``, ``onnx:net.onnx`` is the entry ``onnx``
             with ``file=net.onnx``. A file or folder named like this must exist, and stands for the weights in results.
+        train_rows: which training rows a trainable backbone wants: ``hr``, or ``all`` (their copies at the protocol's
+            training rates and LR pictures as stored, too).
+        test_parameters: names of parameters that training does not depend on; weights are shared between their values.
 
     Example:
         >>> Entry("mean-shift", dict, source="baseline").name
@@ -58,6 +62,8 @@ class Entry:
     defaults: Mapping[str, str] = attrs.field(factory=dict)
     presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
     argument: str | None = None
+    train_rows: Literal["hr", "all"] = attrs.field(default="hr", validator=attrs.validators.in_(("hr", "all")))
+    test_parameters: tuple[str, ...] = ()
 
 
 @attrs.frozen

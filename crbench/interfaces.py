@@ -155,10 +155,18 @@ class Trainable(Protocol):
     """
 
     def train(self, rows: Samples, read: Reader, *, run: Run) -> Backbone:
-        """A new, trained backbone; `rows` are HR training rows."""
+        """A new, trained backbone; `rows` are HR training rows, or all of them where its entry asks so."""
 
     def state(self) -> Mapping[str, Array]:
         """All that `weights=` needs to give this backbone again; saved as safetensors."""
+
+
+@runtime_checkable
+class GalleryByRate(Protocol):
+    """A backbone for which a gallery may have to be encoded anew for each rate of the queries."""
+
+    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
+        """The rows as which `gallery` is encoded for queries at `rate`, one for one; `gallery` itself = as it is."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 _IDENTITIES = re.compile(r"official|random:[1-9]\d*/[1-9]\d*")
 _LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:\d+")
+_RATE_SOURCE = re.compile(r"oracle|presumed|size(:[1-9]\d*)?")
 _ENCODER = re.compile(r"none|png|jpeg:([1-9]\d?|100)")
 _SHOT = re.compile(r"multi|single:exact|single:mc:[1-9]\d*")
 _CAMERA_RULE = re.compile(r"\d+:\d+(\+\d+)*")
@@ -141,7 +142,9 @@ class EvalProtocol:
         train_rates: rates at which training pictures are shrunk for LR training features; empty = native LR only.
         query_rates: rates from which a query's rate is drawn, uniformly; empty = queries stay as stored.
         rate_per: whether the rate is drawn per ``image`` or per ``identity``.
-        rate_source: how the rate is known at test time: ``oracle`` (it is the protocol's own) or ``presumed``.
+        rate_source: how the rate is known at test time: ``oracle`` (it is the protocol's own), ``presumed``, or
+            estimated from the height of each query and gallery picture: ``size:H`` takes H pixels as rate 1 and rounds
+            to the nearest of 1 and `train_rates` (``size`` alone: 256, as Wu et al., TIP 2023).
         kernel, antialias, rounding: the resampling of LR pictures, see `crbench.degrade`.
         encoder: ``none`` (kept in memory), ``png`` or ``jpeg:QUALITY``, applied to LR pictures after shrinking.
         encode_hr: HR pictures pass the encoder too.
@@ -184,7 +187,7 @@ class EvalProtocol:
     train_rates: tuple[float, ...] = _field("tr", (2, 3, 4), converter=_rates, validator=_check_rates)
     query_rates: tuple[float, ...] = _field("qr", (2, 3, 4), converter=_rates, validator=_check_rates)
     rate_per: str = _choice("per", "image", "identity")
-    rate_source: str = _choice("rate", "oracle", "presumed")
+    rate_source: str = _field("rate", "oracle", validator=_matches(_RATE_SOURCE, "oracle, presumed, size, size:HEIGHT"))
     kernel: str = _field("ker", "bilinear", validator=v.in_(KERNELS))
     antialias: bool = _field("aa", True, validator=v.instance_of(bool))
     rounding: str = _choice("rnd", "floor", "round", "ceil")

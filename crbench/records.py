@@ -40,6 +40,7 @@ class Row:
         camid: camera, -1 where unknown.
         rate: down-sampling rate at which the picture is used, 1 = HR.
         native_rate: rate of the picture as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
+            Below 1 where a picture is larger than one of rate 1 is taken to be.
         modality: ``"rgb"`` unless the data set says otherwise.
     """
 
@@ -97,8 +98,8 @@ class Samples:
             if column.shape != (count,):
                 raise ValueError(f"samples: {name} has shape {column.shape}, expected ({count},) like keys")
             column.setflags(write=False)
-        if not np.all(np.isfinite(self.rates) & (self.rates >= 1) & (self.native_rates >= 1)):
-            raise ValueError("samples: every rate must be finite and at least 1 (1 = HR)")
+        if not np.all(np.isfinite(self.rates) & (self.rates >= 1) & (self.native_rates > 0)):
+            raise ValueError("samples: every rate must be finite and at least 1 (1 = HR), every native rate above 0")
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -125,9 +126,10 @@ class Samples:
             modality=self.modality,
         )
 
-    def at_rate(self, rate: float) -> Samples:
-        """The same pictures, used at down-sampling rate `rate`."""
-        return attrs.evolve(self, rates=np.full(len(self), rate, dtype=np.float32))
+    def at_rate(self, rate: float, *, as_stored: bool = False) -> Samples:
+        """The same pictures, used at down-sampling rate `rate`; with `as_stored` they count as stored at that rate."""
+        rates = np.full(len(self), rate, dtype=np.float32)
+        return attrs.evolve(self, rates=rates, native_rates=rates if as_stored else self.native_rates)
 
     def domains(self) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:
         """Each domain that occurs, lowest rate first, with the mask of its rows."""

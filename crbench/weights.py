@@ -51,7 +51,15 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
         DataError: the file is missing, damaged or holds code; a tensor is missing, unexpected, of another shape or not
             finite. The module is then unchanged.
     """
-    tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}
+    fill(module, {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}, path)
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Fill all parameters and buffers of `module` from tensors that came from the file `path`.
+
+    Raises:
+        DataError: a tensor is missing, unexpected, of another shape or not finite. The module is then unchanged.
+    """
     wanted = module.state_dict()
     lacking = {name for name in wanted.keys() - tensors.keys() if not name.endswith(_COUNTER)}
     _check_names(path, "lacks", lacking, len(wanted))

@@ -58,6 +58,10 @@ def learner(*, weights=None, device="cpu"):
     return Learner(None if weights is None else load_file(weights)["matrix"])
 
 
+def learner_all(*, weights=None, device="cpu", scale: int = 1):
+    return learner(weights=weights, device=device)
+
+
 @attrs.frozen
 class Failing:
     """An aligner that cannot be fitted."""

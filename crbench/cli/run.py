@@ -30,7 +30,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
 @click.option("--weights", type=_FILE, help="Weights file of the backbone.")
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
-@click.option("--config", type=_FILE, help="TOML file with these options as keys; options given here win.")
+@click.option("--config", help="TOML file, or PACKAGE:NAME of a plugin's; the options given here win over its keys.")
+@click.option("--scale", help="One of the config's scales, e.g. tiny.")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
 @click.option("--output", type=_FOLDER, help="Folder for results; default: results.")
 @click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
@@ -53,7 +54,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("-v", "--verbose", count=True, help="More notes.")
 def run(
     settings: tuple[str, ...],
-    config: Path | None,
+    config: str | None,
+    scale: str | None,
     dry_run: bool,
     form: str,
     per_rate: bool,
@@ -69,49 +71,59 @@ def run(
     crbench run --aligner vpfa --dataset mlr-synthetic
     crbench run --aligner vpfa --aligner ridge --dataset mlr-viper --trial 0-2
     crbench run --aligner vpfa/paper --dataset mlr-synthetic --set aligner.hidden=512
+    crbench run --config crbench_lrar:table-4 --scale tiny
     """
     import logging
 
     from crbench.cli.progress import configure_logging, progress
+    from crbench.harness.plan import make_plan
     from crbench.harness.run import run as run_cells
     from crbench.interfaces import Run
     from crbench.leaderboard import render
 
     configure_logging(-1 if quiet else verbose)
-    spec = _spec(options, settings, config)
+    specs = _specs(options, settings, config, scale)
     if dry_run:
-        _print_plan(spec)
+        _print_plan(specs)
         return 0
-    logger = logging.getLogger("crbench")
-    results = run_cells(spec, context=Run(logger=logger, progress=progress), on_result=_report)
+    for spec in specs[1:]:
+        make_plan(spec)  # all runs are checked before the first begins
+    context = Run(logger=logging.getLogger("crbench"), progress=progress)
+    results = [result for spec in specs for result in run_cells(spec, context=context, on_result=_report)]
     done = [result for result in results if result.status == "ok"]
     if done:
         click.echo(render(done, format=form, per_rate=per_rate, colour=wants_colour()), nl=False)
     return 0 if len(done) == len(results) else 1
 
 
-def _spec(options: dict[str, Any], settings: tuple[str, ...], config: Path | None) -> RunSpec:
-    from crbench.config import build_spec, load_toml, parse_setting
+def _specs(options: dict[str, Any], settings: tuple[str, ...], config: str | None, scale: str | None) -> list[RunSpec]:
+    from crbench.config import build_spec, parse_setting
+    from crbench.errors import ConfigError
+    from crbench.specs import read_specs
 
-    values = {} if config is None else load_toml(config)
     given = {name: value for name, value in options.items() if value is not None and value != ()}
-    changes = {**values.get("set", {}), **dict(parse_setting(text) for text in settings)}
-    return build_spec({**values, **given, "set": changes}, "run" if config is None else str(config))
+    given["set"] = dict(parse_setting(text) for text in settings)
+    if config is not None:
+        return read_specs(config, scale=scale, given=given)
+    if scale is not None:
+        raise ConfigError(f"--scale {scale}: scales are those of a config file; give --config too")
+    return [build_spec(given, "run")]
 
 
-def _print_plan(spec: RunSpec) -> None:
+def _print_plan(specs: list[RunSpec]) -> None:
     from tabulate import tabulate
 
     from crbench.harness.plan import make_plan
 
-    plan = make_plan(spec)
+    plans = [make_plan(spec) for spec in specs]
     rows = [
         (job.dataset.name, job.protocol.name, job.backbone.name, aligner.name, len(job.trials))
+        for plan in plans
         for job in plan.jobs
         for aligner in job.aligners
     ]
     click.echo(tabulate(rows, headers=("data set", "protocol", "backbone", "aligner", "trials")))
-    for note in plan.notes:
+    for note in dict.fromkeys(note for plan in plans for note in plan.notes):
         click.echo(f"crbench: {note}", err=True)
 
 

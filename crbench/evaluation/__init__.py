@@ -21,7 +21,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation import rank, shots
 from crbench.evaluation.checks import checked
 from crbench.evaluation.parts import Part, Shard, content, merge
-from crbench.evaluation.scores import Evaluation, Outcomes, Scores
+from crbench.evaluation.scores import Evaluation, Outcomes, Scores, joined
 from crbench.evaluation.task import PRECISIONS, Counts, Engine, Inputs, Settings, Task
 from crbench.interfaces import Progress, no_progress
 from crbench.protocols import EvalProtocol
@@ -40,6 +40,7 @@ __all__ = [
     "Shard",
     "evaluate",
     "evaluate_part",
+    "joined",
     "merge",
     "prepare",
 ]

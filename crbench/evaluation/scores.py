@@ -154,6 +154,35 @@ class Evaluation:
         )
 
 
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of several that share a protocol and have no query or rate in common.
+
+    For methods whose gallery depends on the rate of the query; outcomes come in the order of the parts.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    outcomes = [part.outcomes for part in parts]
+    whole = Outcomes(
+        cmc=np.concatenate([part.cmc for part in outcomes]),
+        ap=_joined([part.ap for part in outcomes]),
+        inp=_joined([part.inp for part in outcomes]),
+        valid=np.concatenate([part.valid for part in outcomes]),
+        unmatched_count=outcomes[0].unmatched_count,
+    )
+    return attrs.evolve(
+        parts[0],
+        scores=whole.scores(),
+        by_rate={rate: scores for part in parts for rate, scores in part.by_rate.items()},
+        outcomes=whole,
+        ambiguous=sum(part.ambiguous for part in parts),
+    )
+
+
+def _joined(columns: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    present = [column for column in columns if column is not None]
+    return np.concatenate(present) if present else None
+
+
 def _mean(values: Iterable[float]) -> float:
     items = list(values)
     return math.fsum(items) / len(items)

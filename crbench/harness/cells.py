@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from crbench.config import RunSpec
 from crbench.errors import PluginError
-from crbench.evaluation import Evaluation, evaluate, prepare
+from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.evaluation.distance import DISTANCES
+from crbench.harness.blocks import blocks_of
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock, median_seconds
-from crbench.interfaces import Aligner, Metric, Restorable, Run, Transform
+from crbench.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Run, Transform
 from crbench.loading import Resolved, resolve
 from crbench.pairs import TrainFeatures
 from crbench.protocols import digest
@@ -52,6 +53,7 @@ class CellRunner:
     """
 
     job: Job
+    backbone: Backbone | Precomputed
     aligner: Resolved
     table: FeatureTable
     origin: Mapping[str, Any]
@@ -63,26 +65,34 @@ class CellRunner:
     def trial(self, trial: TrialData) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(trial)
-        query = self._transformed(fitted, self.features(trial, trial.split.query))
-        gallery = self._transformed(fitted, self.features(trial, trial.split.gallery))
+        blocks = [
+            (
+                self._transformed(fitted, self.features(trial, query)),
+                self._transformed(fitted, self.features(trial, own)),
+            )
+            for query, own in blocks_of(self.backbone, trial.split)
+        ]
         prepare(self.spec.engine, self.run.device)
         with Clock(self.run.device) as clock:
-            scores = self.score(trial, query, gallery)
+            scores = self.score(trial, blocks)
         return scores, fitted, clock.seconds
 
-    def score(self, trial: TrialData, query: Features, gallery: Features) -> TrialScores:
-        """Scores of one trial for features that are ready to be compared."""
-        evaluation = evaluate(
-            query,
-            gallery,
-            self.job.protocol,
-            engine=self.spec.engine,
-            precision=self.spec.precision,
-            memory_budget=self.spec.memory_budget,
-            stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
-            metric=self._metric(),
-        )
-        return trial_scores(trial.index, evaluation)
+    def score(self, trial: TrialData, blocks: Sequence[tuple[Features, Features]]) -> TrialScores:
+        """Scores of one trial for blocks of query and gallery features that are ready to be compared."""
+        parts = [
+            evaluate(
+                query,
+                gallery,
+                self.job.protocol,
+                engine=self.spec.engine,
+                precision=self.spec.precision,
+                memory_budget=self.spec.memory_budget,
+                stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
+                metric=self._metric(),
+            )
+            for query, gallery in blocks
+        ]
+        return trial_scores(trial.index, joined(parts))
 
     def features(self, trial: TrialData, rows: Samples) -> Features:
         """Features of rows, from the table."""

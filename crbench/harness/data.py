@@ -18,6 +18,7 @@ from crbench.errors import ComparisonError, DataError
 from crbench.harness.plan import Job
 from crbench.interfaces import Reader, Run
 from crbench.protocols import EVALUATION_VERSION, EvalProtocol, digest
+from crbench.rates import from_heights
 from crbench.records import Row, Samples, Split
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def load_trials(job: Job, *, root: Path, limit: int | None, skip_bad: bool, run:
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
         kept = _without(split, bad)
         _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
+        if job.protocol.rate_source.startswith("size"):
+            kept = _with_estimated_rates(kept, job.protocol, make_reader(job, root), run)
         train_all = with_lr_copies(kept.train, job.protocol)
         trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
     return trials
@@ -91,9 +94,26 @@ def make_reader(job: Job, root: Path) -> Reader:
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:
             picture = stored(row.key)
-        return degrade(picture, row.rate / row.native_rate, job.protocol)
+        # rounded, as rates are float32 and 3 must not become 2.9999998
+        return degrade(picture, round(row.rate / row.native_rate, 5), job.protocol)
 
     return read
+
+
+def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: Run) -> Split:
+    """Query and gallery at the rates that their heights suggest, with the same pictures."""
+    full_height = float(protocol.rate_source.partition(":")[2] or 256)
+
+    def estimated(rows: Samples) -> Samples:
+        heights = []
+        with run.progress(len(rows), "measure images", "image") as bar:
+            for index in range(len(rows)):
+                heights.append(read(rows.row(index)).height)
+                bar.advance()
+        rates = from_heights(heights, full_height, protocol.train_rates)
+        return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
+
+    return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))
 
 
 def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -12,11 +12,11 @@ from crbench.entries import Kind, Wish
 from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES, PRECISIONS
 from crbench.evaluation.distance import DISTANCES
+from crbench.harness.pairing import check_lengths, pair, with_preset
 from crbench.interfaces import Dataset
 from crbench.leaderboard.rows import BASELINE
 from crbench.loading import Resolved, load_target, resolve
 from crbench.protocols import EvalProtocol
-from crbench.registry import installed
 
 
 @attrs.frozen
@@ -71,18 +71,19 @@ def make_plan(spec: RunSpec) -> Plan:
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
-        aligners = list(_aligners(spec, dataset, notes))
-        for backbone_name in _backbones(spec, dataset, notes):
-            backbone = resolve("backbone", backbone_name, _changes(spec, "backbone", backbone_name))
+        for wish, aligners in pair(spec, dataset.registered.entry, notes).items():
+            backbone = resolve("backbone", wish, _changes(spec, "backbone", wish))
             load_target(backbone.registered)
             job = Job(
                 dataset=dataset,
                 source=source,
                 protocol=protocol,
                 backbone=backbone,
-                aligners=tuple(aligners),
+                aligners=tuple(_aligner(spec, dataset, name, notes) for name in aligners),
                 trials=trials,
             )
+            for aligner in job.aligners:
+                check_lengths(backbone, aligner)
             jobs.append(job)
     _check_parts(spec, jobs)
     return Plan(jobs=tuple(jobs), notes=tuple(dict.fromkeys(notes)))
@@ -110,34 +111,11 @@ def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[in
     return spec.trial
 
 
-def _backbones(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[str]:
-    if spec.backbone:
-        yield from spec.backbone
-        return
-    named = [installed().get("aligner", Wish.parse(wish).name).entry for wish in spec.aligner]
-    for entry in [*named, dataset.registered.entry]:
-        if "backbone" in entry.defaults:
-            notes.append(f"backbone {entry.defaults['backbone']} (default of {entry.name})")
-            yield entry.defaults["backbone"]
-            return
-    known = ", ".join(installed().names("backbone"))
-    raise ConfigError(f"data set {dataset.name!r} names no default backbone; give --backbone, one of {known}")
-
-
-def _aligners(spec: RunSpec, dataset: Resolved, notes: list[str]) -> Iterator[Resolved]:
-    wishes = list(dict.fromkeys(spec.aligner))
-    if spec.baseline and BASELINE not in wishes:
-        notes.append(f"aligner {BASELINE} (baseline, so that gains are seen)")
-        wishes.insert(0, BASELINE)
-    for wish in wishes:
-        preset = dataset.registered.entry.defaults.get(f"aligner:{wish}")
-        full = f"{wish}/{preset}" if preset else wish
-        if preset:
-            notes.append(f"aligner {full} (default preset on {dataset.name})")
-        changes = {} if wish == BASELINE else _changes(spec, "aligner", wish)
-        resolved = resolve("aligner", full, changes)
-        resolved.build()
-        yield resolved
+def _aligner(spec: RunSpec, dataset: Resolved, wish: str, notes: list[str]) -> Resolved:
+    changes = {} if wish == BASELINE else _changes(spec, "aligner", wish)
+    resolved = resolve("aligner", with_preset(wish, dataset.registered.entry, notes), changes)
+    resolved.build()
+    return resolved
 
 
 def _changes(spec: RunSpec, kind: Kind, wish: str) -> dict[str, Any]:

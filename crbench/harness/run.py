@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crbench.config import RunSpec, cache_root, data_root
 from crbench.harness.backbones import Encoder, encoder_key, provide_encoder
+from crbench.harness.blocks import blocks_of
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import pick_device
@@ -23,7 +24,8 @@ from crbench.harness.pipeline import worker_count
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import RunFacts, Tally, cell_id, make_result
 from crbench.harness.timing import Clock
-from crbench.interfaces import Precomputed, Reader, Run
+from crbench.harness.training import degrade_rules
+from crbench.interfaces import Backbone, Precomputed, Reader, Run
 from crbench.loading import Resolved
 from crbench.records import Samples
 from crbench.results import Extraction, Result, Timing, to_json
@@ -133,14 +135,15 @@ def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
         for tally in tallies:
             tally.use(encoder, extraction)
-            _run_cell(CellRunner(job, tally.aligner, table, origin, cache, spec, context), group, tally)
+            runner = CellRunner(job, encoder.backbone, tally.aligner, table, origin, cache, spec, context)
+            _run_cell(runner, group, tally)
             if group is groups[-1]:
                 yield tally
 
 
 def _fill(facts: RunFacts, encoder: Encoder, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
     """Step 4 for all rows of some trials; returns how many were not in the table yet."""
-    rows, ids = _all_rows(group)
+    rows, ids = _all_rows(encoder.backbone, group)
     if isinstance(encoder.backbone, Precomputed):
         return look_up(encoder.backbone, table, rows, ids)
     workers = worker_count(facts.spec.num_workers)
@@ -158,8 +161,12 @@ def _run_cell(runner: CellRunner, trials: list[TrialData], tally: Tally) -> None
         tally.error = traceback.format_exc()
 
 
-def _all_rows(trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:
-    parts = [(rows, t.digests(rows)) for t in trials for rows in (t.train_all, t.split.query, t.split.gallery)]
+def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:
+    parts = [
+        (rows, trial.digests(rows))
+        for trial in trials
+        for rows in (trial.train_all, *(rows for block in blocks_of(backbone, trial.split) for rows in block))
+    ]
     return Samples.concat([rows for rows, _ in parts]), np.concatenate([row_ids(*part) for part in parts])
 
 
@@ -167,10 +174,9 @@ def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mappi
     """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract`."""
     if isinstance(encoder.backbone, Precomputed):
         return encoder.facts
-    rules = ("kernel", "antialias", "rounding", "encoder", "encode_hr", "flip")
     return {
         **encoder.facts,
         "preprocess": attrs.asdict(encoder.backbone.preprocess),
-        "degrade": {rule: getattr(job.protocol, rule) for rule in rules},
+        "degrade": {**degrade_rules(job.protocol), "flip": job.protocol.flip},
         "extraction": attrs.asdict(extraction),
     }

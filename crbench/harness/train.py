@@ -12,6 +12,7 @@ import numpy as np
 
 from crbench.config import RunSpec, data_root
 from crbench.errors import ConfigError, DataError
+from crbench.harness.blocks import blocks_of
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
 from crbench.harness.environment import describe_environment, pick_device
@@ -141,11 +142,13 @@ class _Evaluation:
         workers = worker_count(self.spec.num_workers)
         extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
         table = FeatureTable.open(None, {})
-        query, gallery = self.trial.split.query, self.trial.split.gallery
-        ids = np.concatenate([row_ids(rows, self.trial.digests(rows)) for rows in (query, gallery)])
-        extractor.fill(table, Samples.concat([query, gallery]), ids, self.run)
-        cell = CellRunner(self.job, self.job.aligners[0], table, {}, None, self.spec, self.run)
-        scores = cell.score(self.trial, *(cell.features(self.trial, rows) for rows in (query, gallery)))
+        blocks = blocks_of(backbone, self.trial.split)
+        parts = [rows for block in blocks for rows in block]
+        ids = np.concatenate([row_ids(rows, self.trial.digests(rows)) for rows in parts])
+        extractor.fill(table, Samples.concat(parts), ids, self.run)
+        cell = CellRunner(self.job, backbone, self.job.aligners[0], table, {}, None, self.spec, self.run)
+        features = [(cell.features(self.trial, query), cell.features(self.trial, own)) for query, own in blocks]
+        scores = cell.score(self.trial, features)
         ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
         means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them
         found = {f"R-{rank}": scores.cmc[rank - 1] for rank in ranks}

@@ -1,4 +1,4 @@
-"""Step 4, where weights are missing: train on a trial's HR training rows, and keep the weights with a card."""
+"""Step 4, where weights are missing: train on a trial's training rows, and keep the weights with a card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
 from crbench.interfaces import Reader, Run, Trainable
 from crbench.loading import load_target
-from crbench.protocols import digest
+from crbench.protocols import EvalProtocol, digest
 from crbench.records import Samples
 from crbench.registry import plugin_stage
 from crbench.store.files import sha256_file, write_text
@@ -30,20 +30,31 @@ if TYPE_CHECKING:
     from crbench.training import Epoch
 
 
-def training_rows(trial: TrialData) -> Samples:
-    """The HR training rows of a trial."""
+def training_rows(job: Job, trial: TrialData) -> Samples:
+    """The rows of a trial that the backbone's entry asks for: the HR training rows, or all of them."""
+    if job.backbone.registered.entry.train_rows == "all":
+        return trial.train_all
     return trial.split.train.take(trial.split.train.rates == 1)
 
 
 def training_key(job: Job, trial: TrialData, run: Run) -> str:
     """Digest of all that trained weights depend on: backbone, its start, rows, pictures, seed and kind of device.
 
+    Where LR pictures are trained on, so do the rules that make them.
+
     Raises:
         DataError: the file that the training starts from is missing.
     """
-    rows = training_rows(trial)
-    lists = sorted(zip(rows.keys.tolist(), trial.digests(rows).tolist(), rows.pids.tolist(), strict=True))
+    entry = job.backbone.registered.entry
+    rows = training_rows(job, trial)
+    columns = [rows.keys, trial.digests(rows), rows.pids]
     facts = encoder_facts(job, None, run.device)
+    if entry.train_rows == "all":
+        columns += [rows.rates, rows.native_rates]
+        facts["degrade"] = degrade_rules(job.protocol)
+    for name in entry.test_parameters:
+        facts["backbone"]["parameters"].pop(name, None)
+    lists = sorted(zip(*(column.tolist() for column in columns), strict=True))
     start = starting_file(job)
     if start is not None:
         status = start.stat()
@@ -73,6 +84,11 @@ def _sha256(path: Path, _changed: int, _size: int) -> str:
 def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
     """All that features depend on beside the pictures (JSON values)."""
     return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
+
+
+def degrade_rules(protocol: EvalProtocol) -> dict[str, Any]:
+    """All rules of a protocol that decide what an LR picture looks like (JSON values)."""
+    return {rule: getattr(protocol, rule) for rule in ("kernel", "antialias", "rounding", "encoder", "encode_hr")}
 
 
 def trained_path(job: Job, trial: TrialData, run: Run) -> Path:
@@ -118,8 +134,8 @@ def train_weights(
 
 
 def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> float:
-    rows = training_rows(trial)
-    if len(rows) == 0:
+    rows = training_rows(job, trial)
+    if not (rows.rates == 1).any():
         raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
     owner = job.backbone.registered.owner
     epochs: list[Epoch] = []

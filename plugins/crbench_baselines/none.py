@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import attrs
 from torch import Tensor
@@ -15,6 +16,8 @@ from crbench_baselines.affine import AffineTransform, from_state
 @attrs.frozen
 class Identity:
     """Leaves all features as they are."""
+
+    any_length: ClassVar[bool] = True
 
     def fit(self, train: TrainFeatures, *, run: Run) -> AffineTransform:
         """A transform without any map."""

@@ -17,6 +17,6 @@ def crbench_datasets() -> Iterable[Entry]:
             "crbench_synthetic.dataset:SyntheticPedestrians",
             summary="pedestrians drawn from a seed: 350 identities, 4 cameras, 4,200 pictures; no download",
             source="crbench",
-            defaults={"backbone": "resnet-tiny", "aligner:vpfa": "light"},
+            defaults={"backbone": "resnet-tiny", "aligner:vpfa": "light", "backbone:lrar": "tiny"},
         )
     ]

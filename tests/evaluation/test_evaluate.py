@@ -7,9 +7,10 @@ import torch
 
 from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
-from crbench.evaluation import checks, evaluate
+from crbench.evaluation import checks, evaluate, joined
 from crbench.protocols import EvalProtocol
 from crbench.records import Features, Samples
+from crbench.testing import random_features
 
 MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none", ranks=[1, 2, 5])
 
@@ -311,3 +312,20 @@ def test_more_rows_than_32_bits_can_count_are_refused(monkeypatch):
     monkeypatch.setattr(checks, "_MAX_ROWS", 2)
     with pytest.raises(EvaluationError, match="the gallery has 3 rows; expected at most 2"):
         score(line([0], [1]), line([1, 2, 3], [1, 1, 2]))
+
+
+def test_parts_of_the_queries_join_to_the_whole():
+    query = random_features(persons=6, images=2, rates=(2, 3, 4), seed=1)
+    gallery = random_features(persons=6, images=3, rates=(1,), seed=2)
+    whole = evaluate(query, gallery, EvalProtocol(shot="multi"))
+    parts = [
+        evaluate(query.take(np.flatnonzero(mask)), gallery, EvalProtocol(shot="multi"))
+        for _, mask in query.rows.domains()
+    ]
+    together = joined(parts)
+    assert together.scores.mAP == whole.scores.mAP
+    assert np.array_equal(together.scores.cmc, whole.scores.cmc)
+    assert {rate: scores.rank(1) for rate, scores in together.by_rate.items()} == {
+        rate: scores.rank(1) for rate, scores in whole.by_rate.items()
+    }
+    assert joined(parts[:1]) is parts[0]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes import Failing, Hard, Learner, learner, nan_backbone, random_backbone
+from crbench_baselines.mean_shift import MeanShift
+from fakes import Failing, Hard, Learner, learner, learner_all, nan_backbone, random_backbone
 
 from crbench import registry
 from crbench.config import RunSpec
@@ -19,8 +20,10 @@ def fakes(monkeypatch):
         ("dataset", Entry("tiny", Hard, defaults={"backbone": "random"})),
         ("backbone", Entry("random", random_backbone)),
         ("backbone", Entry("learner", learner)),
+        ("backbone", Entry("learner-all", learner_all, train_rows="all", test_parameters=("scale",))),
         ("backbone", Entry("nan", nan_backbone)),
         ("aligner", Entry("failing", Failing)),
+        ("aligner", Entry("partnered", MeanShift, defaults={"backbone": "learner"})),
     ]
     entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)
     real = registry.discover()

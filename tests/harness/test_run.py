@@ -292,3 +292,58 @@ def test_costs_add_up_over_encoders_and_shared_fits_count_once(spec):
     one_trial = run(spec(backbone="learner", trial=0, cache=False, resume=False))[0].timings["extract"].count
     assert result.timings["extract"].count > one_trial
     assert result.timings["evaluate"].count == sum(trial.n_query for trial in result.trials)
+
+
+def test_rates_can_be_estimated_from_heights_and_are_never_ranked_with_known_ones(spec):
+    known = run(spec(trial=0))[0]
+    sized = run(spec(trial=0, set={"protocol.rate_source": "size:48"}))[0]
+    assert sized.rate_source == "size:48"
+    assert sized.fingerprint != known.fingerprint
+    assert sized.trials == known.trials, "pictures of 48 pixels give their rates away"
+    other = run(spec(trial=0, set={"protocol.rate_source": "size:96"}))[0]
+    assert other.trials[0].cmc == known.trials[0].cmc, "the pictures are the same, only their rates are others"
+    assert set(other.trials[0].by_rate) == {"4"}, "24, 16 and 12 of 96 pixels: a quarter or less"
+
+
+def test_a_backbone_may_want_all_training_rows_and_another_gallery_for_each_rate(spec, fakes, monkeypatch):
+    whole = run(spec(backbone="learner", trial=0))[0]
+    asked = len(fakes.trainings)
+    galleries = []
+
+    def gallery_for(self, gallery, rate):
+        galleries.append(rate)
+        return gallery.at_rate(rate)
+
+    monkeypatch.setattr(fakes, "gallery_for", gallery_for, raising=False)
+    shrunk = run(spec(backbone="learner", trial=0, resume=False))[0]
+    assert set(galleries) == {2, 3, 4}
+    assert len(fakes.trainings) == asked, "the same weights"
+    assert shrunk.trials[0].cmc != whole.trials[0].cmc
+    assert shrunk.trials[0].n_query == whole.trials[0].n_query
+
+    monkeypatch.setattr(fakes, "gallery_for", lambda self, gallery, rate: gallery)
+    same = run(spec(backbone="learner", trial=0, resume=False))[0]
+    assert same.trials == whole.trials
+
+
+def test_training_on_all_rows_is_part_of_the_training_key(spec, fakes):
+    run(spec(backbone="learner", trial=0))
+    run(spec(backbone="learner-all", trial=0))
+    assert fakes.trainings[1] == 4 * fakes.trainings[0]
+    run(spec(backbone="learner-all", trial=0, resume=False, set={"learner-all.scale": 3}))
+    assert len(fakes.trainings) == 2, "training does not depend on this parameter"
+    run(spec(backbone="learner-all", trial=0, set={"protocol.kernel": "bicubic"}))
+    assert len(fakes.trainings) == 3, "LR training pictures follow the protocol"
+
+
+def test_an_aligner_runs_on_the_backbone_that_it_names(spec):
+    results = run(spec(aligner=["partnered", "ridge"]))
+    cells = [(result.method.backbone.name, result.method.aligner.name) for result in results]
+    assert cells == [("random", "none"), ("random", "ridge"), ("learner", "partnered")]
+    assert [r.method.aligner.name for r in run(spec(aligner="partnered"))] == ["partnered"]
+    beside = run(spec(aligner=["partnered", "ridge"], backbone="random"))
+    assert {(r.method.backbone.name, r.method.aligner.name) for r in beside} == set(cells)
+    both = run(spec(aligner="partnered", backbone=["learner", "random"]))
+    assert [result.method.backbone.name for result in both] == ["learner"]
+    with pytest.raises(ConfigError, match="one method with its backbone learner"):
+        run(spec(aligner="partnered", backbone="random"))
