@@ -141,3 +141,44 @@ def test_scores_on_the_way_see_the_network_as_it_is() -> None:
     assert len(seen) == 2
     assert not torch.equal(seen[0], seen[1])
     assert torch.equal(seen[1], trained.extract(batch([1, 2])).x)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class DiesInTheSecondEpoch:
+    """Progress of a training that ends then."""
+
+    def __init__(self) -> None:
+        self._images = 0
+
+    def __call__(self, total: int, description: str, unit: str) -> DiesInTheSecondEpoch:
+        return self
+
+    def __enter__(self) -> DiesInTheSecondEpoch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        if "loss" in figures:
+            self._images += count
+            if self._images > len(ROWS):
+                raise Killed
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_killed_training_continues_with_the_same_result(tmp_path: Path) -> None:
+    backbone = TransReIDBackbone(sie="camera", jpm=True, drop_path=0.5, **OPTIONS)
+    expected = backbone.train(ROWS, read, run=Run(seed=1)).state()
+    session = Session(checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(Killed):
+        backbone.train(ROWS, read, run=Run(seed=1, session=session, progress=DiesInTheSecondEpoch()))
+    assert any(tmp_path.rglob("*"))
+    seen: list[str] = []
+    session = Session(checkpoint=tmp_path / "checkpoint", on_epoch=lambda epoch: seen.append(epoch.phase))
+    again = backbone.train(ROWS, read, run=Run(seed=1, session=session)).state()
+    assert len(seen) == 2
+    assert all(torch.equal(tensor, again[name]) for name, tensor in expected.items())
