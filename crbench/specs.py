@@ -37,18 +37,26 @@ def read_specs(config: str, *, scale: str | None = None, given: Mapping[str, Any
     content = load_toml(_find(config))
     runs = content.pop("run", [{}])
     scales = content.pop("scale", {})
-    if not isinstance(runs, list) or not all(isinstance(part, Mapping) for part in (scales, *runs)):
-        raise ConfigError(f"config {config}: expected [[run]] and [scale.NAME] tables")
-    specs, found = [], scale is None or scale in scales
+    if not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
+        raise ConfigError(f"config {config}: expected [[run]] tables")
+    known_scales = {
+        name for known in (scales, *(run.get("scale", {}) for run in runs)) for name in _names(known, config)
+    }
+    if scale is not None and scale not in known_scales:
+        raise ConfigError(f"config {config} has no scale {scale!r}; known: {', '.join(sorted(known_scales)) or 'none'}")
+    specs = []
     for run in runs:
         own_scales = run.get("scale", {})
-        found |= scale in own_scales
         parts = [content, {key: value for key, value in run.items() if key != "scale"}]
         parts += [known[scale] for known in (scales, own_scales) if scale in known]
         specs.append(build_spec(_merged([*parts, given or {}]), config))
-    if not found:
-        raise ConfigError(f"config {config} has no scale {scale!r}; known: {', '.join(sorted(scales)) or 'none'}")
     return specs
+
+
+def _names(scales: Any, config: str) -> list[str]:
+    if not isinstance(scales, Mapping) or not all(isinstance(fields, Mapping) for fields in scales.values()):
+        raise ConfigError(f"config {config}: expected [scale.NAME] tables")
+    return list(scales)
 
 
 def _find(config: str) -> Path:
