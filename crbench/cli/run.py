@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from crbench.cli.names import PluginName
@@ -14,6 +16,8 @@ from crbench.leaderboard import FORMATS
 
 if TYPE_CHECKING:
     from crbench.config import RunSpec
+    from crbench.harness.plan import Job
+    from crbench.loading import Resolved
     from crbench.results import Result
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -116,15 +120,45 @@ def _print_plan(specs: list[RunSpec]) -> None:
     from crbench.harness.plan import make_plan
 
     plans = [make_plan(spec) for spec in specs]
-    rows = [
-        (job.dataset.name, job.protocol.name, job.backbone.name, aligner.name, len(job.trials))
-        for plan in plans
-        for job in plan.jobs
-        for aligner in job.aligners
-    ]
-    click.echo(tabulate(rows, headers=("data set", "protocol", "backbone", "aligner", "trials")))
+    cells = [(job, aligner) for plan in plans for job in plan.jobs for aligner in job.aligners]
+    columns = {
+        "data set": [job.dataset.name for job, _ in cells],
+        "protocol": [job.protocol.name for job, _ in cells],
+        "backbone": [job.backbone.name for job, _ in cells],
+        "aligner": [aligner.name for _, aligner in cells],
+        "trials": [len(job.trials) for job, _ in cells],
+    }
+    told_apart = _differences(cells)
+    if any(told_apart):
+        columns["settings"] = told_apart
+    click.echo(tabulate(columns, headers="keys"))
     for note in dict.fromkeys(note for plan in plans for note in plan.notes):
         click.echo(f"crbench: {note}", err=True)
+
+
+def _differences(cells: Sequence[tuple[Job, Resolved]]) -> list[str]:
+    """For each cell, the settings that tell it from those of the same name."""
+    from crbench.leaderboard.labels import differences
+
+    names = [(job.dataset.name, job.protocol.name, job.backbone.name, aligner.name) for job, aligner in cells]
+    settings = [_settings(*cell) for cell in cells]
+    told_apart = [""] * len(cells)
+    for name in set(names):
+        alike = [index for index, other in enumerate(names) if other == name]
+        for index, text in zip(alike, differences([settings[index] for index in alike]), strict=True):
+            told_apart[index] = text.strip()
+    return told_apart
+
+
+def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
+    """All settings of a cell, by the names that ``--set`` knows."""
+    parts = {
+        "dataset": job.dataset.parameters,
+        "protocol": attrs.asdict(job.protocol),
+        "backbone": job.backbone.parameters,
+        "aligner": aligner.parameters,
+    }
+    return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
 
 
 def _report(result: Result, earlier: bool) -> None:

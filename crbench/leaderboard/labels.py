@@ -58,8 +58,8 @@ def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Labels of results whose plain labels are equal."""
-    backbones = _differences([{**_facts(r.method.backbone), **attrs.asdict(r.extraction)} for r in results])
-    aligners = _differences(
+    backbones = differences([{**_facts(r.method.backbone), **attrs.asdict(r.extraction)} for r in results])
+    aligners = differences(
         [
             {**_facts(r.method.aligner), "seed": r.seed, "trials": ",".join(str(trial.index) for trial in r.trials)}
             for r in results
@@ -81,8 +81,13 @@ def _facts(component: Component) -> dict[str, Any]:
     return {**component.parameters, "version": component.version, "weights": weights[:8] if weights else None}
 
 
-def _differences(facts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each item, the facts in which the items differ, as `` [a=1, b=2]``; empty where they agree in all."""
+def differences(facts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each item, the facts in which the items differ, as `` [a=1, b=2]``; empty where they agree in all.
+
+    Example:
+        >>> differences([{"a": 1, "b": 2}, {"a": 1, "b": 3}])
+        [' [b=2]', ' [b=3]']
+    """
     names = list(dict.fromkeys(name for item in facts for name in item))
     varying = [name for name in names if any(item.get(name) != facts[0].get(name) for item in facts)]
     texts = [", ".join(f"{name}={item[name]}" for name in varying if item.get(name) is not None) for item in facts]
