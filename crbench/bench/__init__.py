@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crbench.bench.plan import STAGES, BenchSpec
-from crbench.bench.records import Bench, load_bench, schema, to_json
+from crbench.bench.records import Bench, load_bench, load_benches, schema, to_json
 from crbench.bench.run import bench
 
-__all__ = ["STAGES", "Bench", "BenchSpec", "bench", "load_bench", "schema", "to_json"]
+__all__ = ["STAGES", "Bench", "BenchSpec", "bench", "load_bench", "load_benches", "schema", "to_json"]

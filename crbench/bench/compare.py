@@ -87,5 +87,5 @@ def _own_facts(one: Bench) -> dict[str, Any]:
         "dim": one.dim,
         "driver": one.after.driver,
         "power limit": one.after.power_limit_w,
-        **{name: value for name, value in one.settings.items() if name not in ("budget_s", "spread", "set")},
+        **{name: value for name, value in one.settings.items() if name not in ("budget_s", "dim", "spread", "set")},
     }

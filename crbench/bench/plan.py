@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import validators as v
 
-from crbench.config import AMP
+from crbench.config import AMP, RunSpec, build_spec
+from crbench.entries import Kind, Wish
 from crbench.errors import ConfigError
 from crbench.loading import Resolved, resolve
+
+if TYPE_CHECKING:
+    from crbench.harness.plan import Job
 
 STAGES: Mapping[str, str] = {
     "decode": "decode and resize pictures, by threads",
@@ -90,22 +94,64 @@ class BenchSpec:
     def _possible(self) -> tuple[str, ...]:
         return tuple(stage for stage in STAGES if stage not in _NEEDS or getattr(self, _NEEDS[stage]) is not None)
 
-    def resolved(self) -> tuple[Resolved | None, Resolved | None]:
-        """Backbone and aligner with their parameters.
+    def run_spec(self, device: str = "auto") -> RunSpec:
+        """The run of the data set's first trial with the same method and options: what the stage ``run`` measures.
 
         Raises:
-            ConfigError, PluginError: see `crbench.loading.resolve`; a setting that belongs to no part.
+            ConfigError: no data set, or a value that a run refuses.
         """
-        parts = {"backbone": self.backbone, "aligner": self.aligner}
-        for key in self.settings:
-            if key.partition(".")[0] not in {kind for kind, wish in parts.items() if wish}:
-                raise ConfigError(f"--set {key}: no such part here; known: backbone.NAME and aligner.NAME, where named")
-        backbone = resolve("backbone", self.backbone, self._changes("backbone")) if self.backbone else None
-        aligner = resolve("aligner", self.aligner, self._changes("aligner")) if self.aligner else None
-        return backbone, aligner
+        named = {name: getattr(self, name) for name in ("dataset", "backbone", "aligner", "weights", "data_root")}
+        shared = {name: getattr(self, name) for name in ("amp", "compile", "precision")}
+        own = {"trial": "0", "device": device, "batch_size": self.batch_size or "auto", "set": dict(self.settings)}
+        off = dict.fromkeys(("cache", "resume", "baseline"), False)
+        given = {name: value for name, value in named.items() if value is not None}
+        return build_spec({**given, **shared, **own, **off}, "bench")
 
-    def _changes(self, part: str) -> dict[str, Any]:
-        return {key.partition(".")[2]: value for key, value in self.settings.items() if key.startswith(f"{part}.")}
+    def resolved(self) -> tuple[Resolved | None, Resolved | None]:
+        """Backbone and aligner with their parameters, as ``crbench run`` resolves them.
+
+        With a data set its default presets count, and for the stage ``run`` its default backbone and the aligner
+        ``none`` too, where none is named.
+
+        Raises:
+            ConfigError, PluginError: see `crbench.harness.plan.make_plan`; a setting that belongs to no part.
+        """
+        if self.dataset is None:
+            return self._alone()
+        job = self.job()
+        whole = "run" in self.wanted()
+        return job.backbone if self.backbone or whole else None, job.aligners[0] if self.aligner or whole else None
+
+    def job(self) -> Job:
+        """The one job of `run_spec`.
+
+        Raises:
+            ConfigError, PluginError: see `crbench.harness.plan.make_plan`.
+        """
+        from crbench.harness.plan import make_plan
+
+        return make_plan(self.run_spec()).jobs[0]
+
+    def _alone(self) -> tuple[Resolved | None, Resolved | None]:
+        """Backbone and aligner by themselves; a setting names its part, or the method."""
+        wishes: dict[Kind, str | None] = {"backbone": self.backbone, "aligner": self.aligner}
+        found: dict[Kind, Resolved | None] = dict.fromkeys(wishes)
+        known: set[str] = set()
+        for kind, wish in wishes.items():
+            if wish is not None:
+                parts = (kind, Wish.parse(wish).name)
+                known.update(parts)
+                found[kind] = resolve(kind, wish, {name: v for part in parts for name, v in self._changes(part)})
+        for key in self.settings:
+            if key.partition(".")[0] not in known:
+                raise ConfigError(
+                    f"--set {key}: no such part here; known: {', '.join(sorted(known)) or 'none'} (name a backbone, an "
+                    "aligner or a data set)"
+                )
+        return found["backbone"], found["aligner"]
+
+    def _changes(self, part: str) -> Iterator[tuple[str, Any]]:
+        return ((key.partition(".")[2], v) for key, v in self.settings.items() if key.partition(".")[0] == part)
 
 
 def checked_spec(**values: Any) -> BenchSpec:

@@ -16,10 +16,12 @@ from crbench.bench.hardware import DeviceState
 from crbench.bench.repeat import Quantiles
 from crbench.errors import DataError
 from crbench.results import Component, Environment
-from crbench.results.files import read_record
+from crbench.results.files import read_record, read_text, record_files
 
 BENCH_VERSION = 1
 """Raised when a field of a benchmark file is added, removed or changes its meaning."""
+
+_HINT = "`crbench bench -o FILE` writes one"
 
 Scenario = Literal["Offline", "SingleStream"]
 Status = Literal["ok", "noisy", "throttled"]
@@ -78,7 +80,8 @@ class Bench:
         status: ``ok``, or why the numbers are not fit to be published.
         reasons: one line for each reason.
         dim: length of the features.
-        settings: the wish (JSON values): sizes, amp, compile, tf32, precision, spread, budget.
+        settings: the wish (JSON values): sizes, amp, compile, tf32, precision, spread, budget; ``dim`` is null where
+            features are as long as the backbone's.
         before, after: state of the device.
         command: the line that repeats it.
     """
@@ -127,8 +130,20 @@ def load_bench(path: str | Path) -> Bench:
     Raises:
         DataError: it does not exist, cannot be read, or is not a benchmark.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a benchmark ({error}); `crbench bench -o` writes one") from error
+    text = read_text(Path(path), "benchmark")
     return read_record(text, Bench, str(path), kind="benchmark", version=BENCH_VERSION)
+
+
+def load_benches(paths: Iterable[str | Path]) -> list[Bench]:
+    """Read benchmark files, or folders that are searched for ``*.json`` at any depth.
+
+    Raises:
+        DataError: a path does not exist, cannot be read or is not a benchmark; a folder holds none.
+    """
+    benches: list[Bench] = []
+    for path in paths:
+        files = record_files([path], _HINT)
+        if not files:
+            raise DataError(f"{path}: no benchmark files in it; {_HINT}")
+        benches += map(load_bench, files)
+    return benches

@@ -13,9 +13,10 @@ from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Bench, Measured, Status
 from crbench.bench.repeat import LEAST, repeat
 from crbench.bench.stages import Stages, Work, count_flops
+from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
-from crbench.interfaces import Progress, Run
+from crbench.interfaces import Precomputed, Progress, Run
 from crbench.loading import Resolved
 from crbench.results import Component
 
@@ -41,8 +42,10 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
     device = pick_device(spec.device)
     backbone, aligner = spec.resolved()
     built = None if backbone is None else backbone.build(weights=spec.weights, device=device)
+    if backbone is not None and isinstance(built, Precomputed) and "forward" in wanted:
+        raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
     dim = spec.dim or (_DIM if built is None else built.dim)
-    stages = Stages(spec, device, dim, built, aligner)
+    stages = Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
     before = device_state(device)
     measured: list[Measured] = []
     with (progress or Run().progress)(len(wanted) + 1, "bench", "stage") as bar, tf32(spec.tf32):
@@ -145,9 +148,21 @@ def _peak(spec: BenchSpec, stage: str, ceilings: Ceilings) -> float | None:
 
 
 def _component(part: Resolved | None) -> Component | None:
-    return None if part is None else component(part)
+    return None if part is None else component(part, weights_sha256=part.file_sha256)
 
 
 def _settings(spec: BenchSpec) -> dict[str, object]:
-    named = ("dataset", "query", "gallery", "samples", "batch_size", "amp", "compile", "tf32", "precision", "spread")
+    named = (
+        "dataset",
+        "dim",
+        "query",
+        "gallery",
+        "samples",
+        "batch_size",
+        "amp",
+        "compile",
+        "tf32",
+        "precision",
+        "spread",
+    )
     return {**{name: getattr(spec, name) for name in named}, "budget_s": spec.budget_s, "set": dict(spec.settings)}

@@ -17,14 +17,13 @@ from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Scenario
 from crbench.bench.repeat import call_seconds
 from crbench.bench.whole import whole_run
-from crbench.config import RunSpec, data_root
+from crbench.config import data_root
 from crbench.degrade import degrade
 from crbench.evaluation import evaluate
 from crbench.evaluation.conventions import OWN_FEATURES
 from crbench.harness.cells import parameter_count
 from crbench.harness.forward import Forward
 from crbench.harness.pipeline import Loaded, Pipeline, worker_count
-from crbench.harness.plan import make_plan
 from crbench.interfaces import Aligner, Backbone, Preprocess, Reader, Run
 from crbench.loading import Resolved
 from crbench.pairs import TrainFeatures
@@ -96,7 +95,7 @@ class Stages:
     def _pictures(self) -> tuple[Samples, Reader]:
         if self.spec.dataset is None:
             return synthetic.noise_pictures(self.spec.samples)
-        job = make_plan(RunSpec(dataset=self.spec.dataset, backbone=self.spec.backbone or (), trial="0")).jobs[0]
+        job = self.spec.job()
         root = data_root(self.spec.data_root)
         rows = job.source.split(job.protocol, 0, root=root).query
         rows = rows.take(np.arange(min(len(rows), self.spec.samples)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,17 +12,39 @@ from crbench.cli.terminal import wants_colour
 from crbench.errors import DataError
 from crbench.leaderboard import FORMATS, render
 
+if TYPE_CHECKING:
+    from crbench.bench import Bench
+
 
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate.")
 @click.option("--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked.")
+@click.option(
+    "--bench",
+    "benches",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Add speeds that `crbench bench -o` measured: a file, or a folder of them; may be given several times.",
+)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead of the standard output.")
-def leaderboard(results: tuple[Path, ...], form: str, per_rate: bool, published: bool, output: Path | None) -> None:
+def leaderboard(
+    results: tuple[Path, ...],
+    form: str,
+    per_rate: bool,
+    published: bool,
+    benches: tuple[Path, ...],
+    output: Path | None,
+) -> None:
     """Rank results that are comparable, in one table per protocol.
 
-    RESULTS are result files or folders of them; by default the folder "results".
+    RESULTS are result files or folders of them; by default the folder "results". A benchmark adds columns to the rows
+    of its method (same backbone, aligner, presets, parameters and versions), apart for each machine.
+
+    \b
+    crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json
+    crbench leaderboard results --bench bench
     """
     from crbench.results import load_results
 
@@ -31,7 +54,8 @@ def leaderboard(results: tuple[Path, ...], form: str, per_rate: bool, published:
         places = ", ".join(map(str, paths))
         raise DataError(f"no result files in {places}; `crbench run --dataset mlr-synthetic` makes some")
     colour = output is None and wants_colour()
-    text = render(found, format=form, per_rate=per_rate, published=published, colour=colour)
+    measured = _measured(benches)
+    text = render(found, format=form, per_rate=per_rate, published=published, colour=colour, benches=measured)
     if output is None:
         encoding = sys.stdout.encoding or "utf-8"
         click.echo(text.encode(encoding, "replace").decode(encoding), nl=False, color=colour)
@@ -41,3 +65,11 @@ def leaderboard(results: tuple[Path, ...], form: str, per_rate: bool, published:
         output.write_text(text, encoding="utf-8")
     except OSError as error:
         raise DataError(f"cannot write {output} ({error})") from error
+
+
+def _measured(paths: tuple[Path, ...]) -> list[Bench]:
+    if not paths:
+        return []  # reading benchmarks imports torch
+    from crbench.bench import load_benches
+
+    return load_benches(paths)

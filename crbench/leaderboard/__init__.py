@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crbench.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from crbench.bench import Bench
     from crbench.results import Result
 
 FORMATS = ("table", "github", "latex", "csv", "json", "html")
@@ -31,6 +32,7 @@ def render(
     per_rate: bool = False,
     published: bool = False,
     colour: bool = False,
+    benches: Iterable[Bench] = (),
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.rows` for its rules.
 
@@ -40,6 +42,7 @@ def render(
         per_rate: add Rank-1 of the queries of each down-sampling rate.
         published: add the numbers that papers print for the same data sets, in tables of their own.
         colour: mark best and second best by terminal codes (``table`` only).
+        benches: as from `crbench.bench.load_benches`; adds the speed of each method, by machine.
 
     Raises:
         ConfigError: unknown format.
@@ -57,7 +60,7 @@ def render(
     results = list(results)
     if not results:
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
-    board = build(results)
+    board = build(results, benches)
     rows = published_for(result.dataset for result in results) if published else ()
     if format in ("csv", "json"):
         from crbench.leaderboard.machine import render_csv, render_json

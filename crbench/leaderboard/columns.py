@@ -9,6 +9,7 @@ import attrs
 from crbench.leaderboard.labels import clean, component_label
 from crbench.leaderboard.published import SOURCES, Published
 from crbench.leaderboard.rows import Block, Board, Row, printed
+from crbench.leaderboard.speeds import Speed
 from crbench.results import Result, Summary
 
 MISSING = "-"
@@ -51,19 +52,20 @@ class Table:
     baselines: tuple[bool, ...]
 
 
-def block_table(block: Block, *, per_rate: bool) -> Table:
-    """The table of a block; an unranked one has no places and no gains."""
-    scores = block.scores(per_rate)
+def block_table(block: Block, machines: Sequence[str], *, per_rate: bool) -> Table:
+    """The table of a block; an unranked one has no places and no gains. `machines` are those of the board."""
+    scores, speeds = block.scores(per_rate), block.speeds()
     placed = block.ranked
     titles = [_score_title(name) for name in scores]
     costs = [Column("params"), Column("fit s ↓"), Column("samples/s ↑")]
+    costs += [_speed_title(speed, machines) for speed in speeds]
     names = _words("backbone", "aligner")
     columns = [*([Column("rank")] if placed else []), *names, *titles, *([Column("gain ↑")] if placed else []), *costs]
     return Table(
         facts=_facts(block),
         rules=clean(block.rules),
         columns=tuple(columns),
-        rows=tuple(tuple(_cells(row, scores, placed)) for row in block.rows),
+        rows=tuple(tuple(_cells(row, scores, speeds, placed)) for row in block.rows),
         baselines=tuple(row.baseline and placed for row in block.rows),
     )
 
@@ -83,14 +85,16 @@ def published_table(dataset: str, rows: Sequence[Published]) -> Table:
 
 def tables(board: Board, rows: Sequence[Published], *, per_rate: bool) -> list[Table]:
     """Everything that a board shows as tables: ranked blocks, parts of protocols, published numbers."""
-    measured = [block_table(block, per_rate=per_rate) for block in (*board.blocks, *board.partial)]
+    measured = [block_table(block, board.machines, per_rate=per_rate) for block in (*board.blocks, *board.partial)]
     datasets = dict.fromkeys(row.dataset for row in rows)
     return measured + [published_table(name, [row for row in rows if row.dataset == name]) for name in datasets]
 
 
 def notes(board: Board, rows: Sequence[Published]) -> list[str]:
-    """What stands below the tables: failed cells, results left out, sources of the published numbers."""
-    lines = [f"failed: {failure(result)}" for result in board.failed]
+    """What stands below the tables: machines, failed cells, what was left out, sources of the published numbers."""
+    lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in enumerate(board.machines, start=1)]
+    lines += [f"failed: {failure(result)}" for result in board.failed]
+    lines += board.unused
     if board.superseded:
         lines.append(f"left out, older results of cells that were run again: {board.superseded}")
     keys = sorted({source.split(",")[0].split(" ")[0] for row in rows for source in (row.source, row.also) if source})
@@ -114,6 +118,10 @@ def _score_title(name: str) -> Column:
     return Column(f"{text} x{rate} ↑" if rate else f"{text} ↑")
 
 
+def _speed_title(speed: Speed, machines: Sequence[str]) -> Column:
+    return Column(f"{speed.title} [M{machines.index(speed.machine) + 1}] {'↓' if speed.stage == 'run' else '↑'}")
+
+
 def _facts(block: Block) -> tuple[str, ...]:
     counts = "/".join(map(str, block.trials))
     return tuple(
@@ -131,7 +139,7 @@ def _facts(block: Block) -> tuple[str, ...]:
     )
 
 
-def _cells(row: Row, scores: Iterable[str], placed: bool) -> Iterable[Cell]:
+def _cells(row: Row, scores: Iterable[str], speeds: Iterable[Speed], placed: bool) -> Iterable[Cell]:
     if placed:
         yield Cell(str(row.rank), row.rank)
     yield Cell(row.backbone)
@@ -145,6 +153,8 @@ def _cells(row: Row, scores: Iterable[str], placed: bool) -> Iterable[Cell]:
     yield Cell(_short(parameters), parameters)
     yield Cell(_seconds(row.fit_s), row.fit_s)
     yield Cell(_short(row.samples_per_s), row.samples_per_s)
+    measured = {speed.key: speed.value for speed in row.speeds}
+    yield from (Cell(_rate(value), value) for value in (measured.get(speed.key) for speed in speeds))
 
 
 def _published_cells(row: Published, names: Iterable[str]) -> Iterable[Cell]:
@@ -179,6 +189,11 @@ def _short(number: float | None) -> str:
         if number >= size:
             return f"{number / size:.1f}{suffix}"
     return f"{number:.0f}"
+
+
+def _rate(number: float | None) -> str:
+    """Three digits or so, of small numbers too."""
+    return _short(number) if number is None or number >= 100 else f"{number:.3g}"
 
 
 def _seconds(seconds: float | None) -> str:

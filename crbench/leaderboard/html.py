@@ -36,7 +36,7 @@ def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
         style=Markup(style),
         script=Markup(script),
         digest=_digest,
-        sections=[_section(block, per_rate) for block in blocks],
+        sections=[_section(block, board.machines, per_rate) for block in blocks],
         published=[published_table(name, [row for row in rows if row.dataset == name]) for name in datasets],
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
         footnote=FOOTNOTE,
@@ -57,11 +57,11 @@ def _lines(message: str) -> str:
     return "\n".join(clean(line) for line in message.splitlines())
 
 
-def _section(block: Block, per_rate: bool) -> dict[str, Any]:
+def _section(block: Block, machines: Sequence[str], per_rate: bool) -> dict[str, Any]:
     return {
         "ranked": block.ranked,
         "fingerprint": clean(block.fingerprint),
-        "table": block_table(block, per_rate=per_rate),
+        "table": block_table(block, machines, per_rate=per_rate),
         "cells": [_details(row.backbone, row.aligner, row.result) for row in block.rows],
     }
 

@@ -13,6 +13,7 @@ import attrs
 from crbench.leaderboard.labels import clean, component_label
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.rows import Block, Board, Row
+from crbench.leaderboard.speeds import Speed
 from crbench.results import Result
 
 _SCORES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
@@ -22,26 +23,30 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def render_csv(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
     """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``failed`` or ``published``.
 
+    Columns of speeds come last, each with its machine in the heading.
     A text that a spreadsheet would run as a formula gets a single quote in front.
     """
     lines = [*_measured(board, per_rate), *map(_failed, board.failed), *map(_printed, rows)]
     names = ("part", "rank", "dataset", "protocol", "fingerprint", "rate_source", "backbone", "aligner", "baseline")
-    scores = sorted({name for line in lines for name in line if name not in names}, key=_column_order)
+    shown = {speed.key: speed for block in (*board.blocks, *board.partial) for speed in block.speeds()}
+    speeds = [_heading(shown[key]) for key in sorted(shown)]
+    scores = sorted({name for line in lines for name in line}.difference(names, speeds), key=_column_order)
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*names, *scores], lineterminator="\n")
+    writer = csv.DictWriter(buffer, [*names, *scores, *speeds], lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _inert(value) for name, value in line.items()} for line in lines)
     return buffer.getvalue()
 
 
 def render_json(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
-    """One object: `blocks` (ranked), `partial` (not ranked), `failed`, `published`, `superseded`."""
+    """One object: `blocks` (ranked), `partial` (not), `failed`, `published`, `superseded`, `unused_benchmarks`."""
     content = {
         "blocks": [_block(block, per_rate) for block in board.blocks],
         "partial": [_block(block, per_rate) for block in board.partial],
         "failed": [{**_identity(result), "error": result.error} for result in board.failed],
         "published": [attrs.asdict(row) for row in rows],
         "superseded": board.superseded,
+        "unused_benchmarks": board.unused,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -69,7 +74,12 @@ def _measured(board: Board, per_rate: bool) -> Iterator[dict[str, Any]]:
     for part, blocks in (("ranked", board.blocks), ("partial", board.partial)):
         for block in blocks:
             for row in block.rows:
-                yield {"part": part, **_facts(row, per_rate)}
+                speeds = {_heading(speed): speed.value for speed in row.speeds}
+                yield {"part": part, **_facts(row, per_rate), **speeds}
+
+
+def _heading(speed: Speed) -> str:
+    return f"{speed.title} @ {speed.machine}"
 
 
 def _failed(result: Result) -> dict[str, Any]:
@@ -123,5 +133,8 @@ def _facts(row: Row, per_rate: bool) -> dict[str, Any]:
 
 def _block(block: Block, per_rate: bool) -> dict[str, Any]:
     shared: Iterable[str] = ("dataset", "protocol", "rules", "fingerprint", "rate_source", "trials", "versions", "date")
-    rows = [{**_facts(row, per_rate), "marks": dict(row.marks)} for row in block.rows]
+    rows = [
+        {**_facts(row, per_rate), "marks": dict(row.marks), "speeds": [attrs.asdict(speed) for speed in row.speeds]}
+        for row in block.rows
+    ]
     return {**{name: getattr(block, name) for name in shared}, "rows": rows}

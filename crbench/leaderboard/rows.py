@@ -15,11 +15,16 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import attrs
 
 from crbench.leaderboard.labels import distinct_labels
+from crbench.leaderboard.speeds import Speed, fit_to_show, left_out, speeds_of
 from crbench.results import Result, Summary, summarise, summarise_rates, to_json
+
+if TYPE_CHECKING:
+    from crbench.bench import Bench
 
 BASELINE = "none"
 """Name of the aligner that changes nothing; the gain of a row is over it."""
@@ -38,6 +43,7 @@ class Row:
         fit_s: seconds of one fit; None = not measured.
         samples_per_s: throughput of the fitted aligner; None = not measured.
         marks: score to ``best`` or ``second``; scores as in `Row.scores`.
+        speeds: what ``crbench bench`` measured of the same method, at most one per `Speed.key`.
     """
 
     result: Result
@@ -49,6 +55,7 @@ class Row:
     fit_s: float | None = None
     samples_per_s: float | None = None
     marks: Mapping[str, str] = attrs.field(factory=dict)
+    speeds: tuple[Speed, ...] = ()
 
     def scores(self) -> dict[str, Summary]:
         """All scores by column: ``R1``, ``mAP``, ..., and ``R1@2`` for Rank-1 at rate 2."""
@@ -81,15 +88,28 @@ class Block:
         rates = sorted((name for name in present if "@" in name), key=lambda name: float(name.partition("@")[2]))
         return [name for name in ("R1", "R5", "R10", "mAP", "mINP") if name in present] + (rates if per_rate else [])
 
+    def speeds(self) -> list[Speed]:
+        """One speed for each column of speeds that any row has, in the order of the columns."""
+        found = {speed.key: speed for row in self.rows for speed in row.speeds}
+        return [found[key] for key in sorted(found)]
+
 
 @attrs.frozen(kw_only=True)
 class Board:
-    """All that a leaderboard shows of measured results; `superseded` counts older results of a cell, left out."""
+    """All that a leaderboard shows of measured results.
+
+    Attributes:
+        superseded: number of older results of a cell, left out.
+        machines: those of all speeds, sorted.
+        unused: one line for each benchmark that no row shows.
+    """
 
     blocks: tuple[Block, ...]
     partial: tuple[Block, ...]
     failed: tuple[Result, ...]
     superseded: int = 0
+    machines: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 def printed(fraction: float) -> float:
@@ -102,19 +122,24 @@ def printed(fraction: float) -> float:
     return round(100 * fraction, 1)
 
 
-def build(results: Iterable[Result]) -> Board:
-    """Sort results into blocks and rank them; the order of `results` does not matter.
+def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
+    """Sort results into blocks and rank them, with the speeds of `benches` beside; no order of entry matters.
 
-    Of several results of one cell the newest counts.
+    Of several results of one cell the newest counts, and of several benchmarks of one column.
     """
-    everything = list(results)
-    newest = _newest(everything)
+    everything, measured = list(results), list(benches)
+    newest, shown = _newest(everything), fit_to_show(measured)
     done = [result for result in newest if result.status == "ok"]
+    blocks = _blocks([result for result in done if result.rankable], shown, ranked=True)
+    partial = _blocks([result for result in done if not result.rankable], shown, ranked=False)
+    speeds = (speed for block in (*blocks, *partial) for row in block.rows for speed in row.speeds)
     return Board(
-        blocks=_blocks([result for result in done if result.rankable], ranked=True),
-        partial=_blocks([result for result in done if not result.rankable], ranked=False),
+        blocks=blocks,
+        partial=partial,
         failed=tuple(result for result in newest if result.status == "failed"),
         superseded=len(everything) - len(newest),
+        machines=tuple(sorted({speed.machine for speed in speeds})),
+        unused=left_out(measured, done),
     )
 
 
@@ -129,14 +154,15 @@ def _group(result: Result) -> tuple[str, str, str, str]:
     return result.dataset, result.protocol.name, result.rate_source, result.fingerprint
 
 
-def _blocks(results: Iterable[Result], *, ranked: bool) -> tuple[Block, ...]:
-    return tuple(_block(list(group), ranked=ranked) for _, group in groupby(sorted(results, key=_group), key=_group))
+def _blocks(results: Iterable[Result], benches: Sequence[Bench], *, ranked: bool) -> tuple[Block, ...]:
+    groups = groupby(sorted(results, key=_group), key=_group)
+    return tuple(_block(list(group), benches, ranked=ranked) for _, group in groups)
 
 
-def _block(results: Sequence[Result], *, ranked: bool) -> Block:
+def _block(results: Sequence[Result], benches: Sequence[Bench], *, ranked: bool) -> Block:
     first = results[0]
     labels = distinct_labels(results)
-    rows = [_row(result, *label) for result, label in zip(results, labels, strict=True)]
+    rows = [_row(result, *label, benches) for result, label in zip(results, labels, strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner, row.result.cell_id))
     return Block(
         dataset=first.dataset,
@@ -152,7 +178,7 @@ def _block(results: Sequence[Result], *, ranked: bool) -> Block:
     )
 
 
-def _row(result: Result, backbone: str, aligner: str) -> Row:
+def _row(result: Result, backbone: str, aligner: str, benches: Sequence[Bench]) -> Row:
     fit, transform = (result.timings.get(stage) for stage in ("fit", "transform"))
     return Row(
         result=result,
@@ -161,6 +187,7 @@ def _row(result: Result, backbone: str, aligner: str) -> Row:
         baseline=result.method.aligner.name == BASELINE,
         fit_s=fit.seconds / fit.count if fit and fit.count else None,
         samples_per_s=transform.per_second if transform else None,
+        speeds=speeds_of(result, benches),
     )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 _SHOWN_FAULTS = 3
+_ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
+"""A field by which one kind of record is told from the other, as people give one for the other."""
 
 T = TypeVar("T")
 
@@ -74,6 +76,11 @@ def read_record(text: str, record: type[T], origin: str, *, kind: str, version: 
             f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {found!r}); "
             f"give {kind} files or folders of them"
         )
+    for other, field in _ONLY_IN.items():
+        if other != kind and field in content:
+            raise DataError(
+                f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
+            )
     try:
         return _converter().structure(content, record)
     except (BaseValidationError, ValueError) as error:
@@ -94,20 +101,35 @@ def load_results(paths: Iterable[str | Path]) -> list[Result]:
     Raises:
         DataError: a path does not exist, cannot be read or is not a result.
     """
+    hint = "`crbench run` writes results to the folder `results`"
+    return [from_json(read_text(file, "result"), str(file)) for file in record_files(paths, hint)]
+
+
+def record_files(paths: Iterable[str | Path], hint: str) -> list[Path]:
+    """The files that `load_results` reads, for any kind of record; `hint` says how such files are made.
+
+    Raises:
+        DataError: a path does not exist.
+    """
     files: dict[Path, None] = {}
     for path in map(Path, paths):
         if not path.exists():
-            raise DataError(f"{path}: no such file or folder; `crbench run` writes results to the folder `results`")
+            raise DataError(f"{path}: no such file or folder; {hint}")
         found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
         files.update((file, None) for file in found if file == path or not file.name.startswith("."))
-    return [from_json(_read(file), str(file)) for file in files]
+    return list(files)
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path, kind: str) -> str:
+    """The text of a file that should be a record of some kind.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as a result ({error})") from error
+        raise DataError(f"{file}: cannot be read as a {kind} ({error})") from error
 
 
 def _refuse_constant(name: str) -> Any:

@@ -15,7 +15,11 @@ from crbench.bench.repeat import Quantiles
 from crbench.bench.run import verdict
 from crbench.bench.table import render, render_comparison
 from crbench.cli import invoke
+from crbench.config import RunSpec
 from crbench.errors import ComparisonError, ConfigError
+from crbench.harness.plan import make_plan
+from crbench.harness.record import component
+from crbench.loading import resolve
 
 SMALL = {
     "device": "cpu",
@@ -166,14 +170,65 @@ def test_noise_is_exit_code_1(capsys):
     assert "not fit to publish, noisy" in err
 
 
-def test_the_whole_run(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """The specs of the runs that the stage ``run`` asks for, which do nothing."""
     for name in ("CACHE", "WEIGHTS", "DATA"):
         monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path))
     calls = []
     monkeypatch.setattr("crbench.bench.whole.run", lambda spec: calls.append(spec) or [])
-    command = ["bench", "--stage", "run", "--dataset", "mlr-synthetic", "--aligner", "ridge", "--device", "cpu"]
-    assert invoke([*command, "--spread", "1e9", "--set", "aligner.scope=shared", "--budget", "0.01"]) == 0
+    return calls
+
+
+QUICK = ["--device", "cpu", "--spread", "1e9", "--budget", "0.01", "--samples", "4"]
+
+
+def test_the_whole_run(runs, capsys):
+    command = ["bench", "--stage", "run", "--dataset", "mlr-synthetic", "--aligner", "ridge", *QUICK]
+    options = ["--precision", "fp32", "--batch-size", "7", "--amp", "bf16"]
+    assert invoke([*command, *options, "--set", "aligner.scope=shared", "--set", "protocol.kernel=bicubic"]) == 0
     assert "run" in capsys.readouterr().out
-    spec = calls[0]
+    spec = runs[0]
     assert (spec.dataset, spec.aligner, spec.cache, spec.resume) == (("mlr-synthetic",), ("ridge",), False, False)
+    assert (spec.precision, spec.batch_size, spec.amp) == ("fp32", 7, "bf16")
+    assert spec.set == {"aligner.scope": "shared", "protocol.kernel": "bicubic"}
     assert not spec.output.exists()
+
+
+@pytest.mark.parametrize("stage", ["run", "transform", "fit"])
+def test_presets_and_settings_are_those_of_a_run(runs, tmp_path, stage):
+    """Default presets of the data set, settings by kind and by the method's own name, the last of which wins."""
+    spec = {
+        "dataset": "mlr-synthetic",
+        "backbone": "resnet-tiny",
+        "aligner": "vpfa",
+        "settings": {"vpfa.hidden": 8, "aligner.blocks": 1, "aligner.hidden": 16, "resnet-tiny.epochs": 3},
+    }
+    record = bench(BenchSpec(stages=[stage], **spec, **{**SMALL, "dim": None}))
+    wish = {name: spec[name] for name in ("dataset", "backbone", "aligner")}
+    (job,) = make_plan(RunSpec(**wish, set=spec["settings"])).jobs
+    backbone, aligner = component(job.backbone), component(job.aligners[-1])
+    assert (record.backbone, record.aligner) == (backbone, aligner)
+    assert (aligner.preset, aligner.parameters["hidden"], backbone.parameters["epochs"]) == ("light", 8, 3)
+
+
+def test_a_whole_run_is_recorded_with_the_parts_that_it_takes_by_default(runs):
+    record = bench(BenchSpec(stages=["run"], dataset="mlr-synthetic", **{**SMALL, "dim": None}))
+    assert (record.backbone.name, record.aligner.name, record.dim) == ("resnet-tiny", "none", 256)
+
+
+@pytest.mark.parametrize("stage", ["transform", "fit"])
+def test_a_preset_without_a_data_set(stage):
+    settings = {"vpfa.hidden": 8, "aligner.blocks": 1}
+    record = bench(BenchSpec(stages=[stage], aligner="vpfa/light", settings=settings, **SMALL))
+    assert record.aligner.preset == "light"
+    assert record.aligner == component(resolve("aligner", "vpfa/light", {"hidden": 8, "blocks": 1}))
+
+
+def test_settings_of_the_data_set_and_the_protocol_reach_decoding(runs, monkeypatch):
+    seen = []
+    monkeypatch.setattr("crbench.bench.stages.degrade", lambda picture, rate, rules: seen.append(rules) or picture)
+    settings = {"protocol.kernel": "bicubic", "dataset.test_identities": 3, "dataset.images_per_camera": 1}
+    spec = BenchSpec(stages=["decode"], dataset="mlr-synthetic", settings=settings, **{**SMALL, "samples": 99})
+    assert by_name(bench(spec))["decode", "Offline"].batch < 99
+    assert {rules.kernel for rules in seen} == {"bicubic"}

@@ -29,6 +29,9 @@ SMALL = [
     "--set",
     "backbone.epochs=1",
 ]
+BOARD = ["leaderboard", "results", "--bench"]
+RESULT = (Path(__file__).parents[1] / "golden" / "result-1.json").read_text(encoding="utf-8")
+CEILINGS = '{"schema_version": 1, "ceilings": {}}'
 TRAIN = ["train", "--dataset", "mlr-synthetic"]
 MARKET = ["run", "--dataset", "mlr-market1501", "--backbone", "resnet-tiny", "--set", "backbone.epochs=1"]
 
@@ -374,6 +377,30 @@ CASES = {
     "results-cut": (results('{"schema_version": 1, "cell'), ["leaderboard"], 3, "not valid JSON"),
     "results-other-json": (results("[1, 2]"), ["leaderboard"], 3, "not a crbench result"),
     "results-lacking-fields": (results('{"schema_version": 1}'), ["leaderboard"], 3, "lacks"),
+    "results-are-a-benchmark": (
+        results(CEILINGS),
+        ["leaderboard"],
+        3,
+        "a benchmark, not a result; `crbench leaderboard",
+    ),
+    "board-no-benchmark": (
+        results(RESULT),
+        [*BOARD, "there.json"],
+        3,
+        "there.json: no such file or folder; `crbench ben",
+    ),
+    "board-no-benchmark-in-folder": (
+        lambda folder: (results(RESULT)(folder), (folder / "bench").mkdir()),
+        [*BOARD, "bench"],
+        3,
+        "bench: no benchmark files in it; `crbench bench -o FILE` writes one",
+    ),
+    "board-result-as-benchmark": (
+        results(RESULT),
+        [*BOARD, "results"],
+        3,
+        "a result, not a benchmark; `crbench leader",
+    ),
     "features-no-such-file": (features(), [*OTHER_GALLERY, "h.npz"], 3, "h.npz: no such file"),
     "features-other-suffix": (features(), [*OTHER_GALLERY, "g.mat"], 3, "g.mat: not a feature file"),
     "features-is-text": (
@@ -442,6 +469,24 @@ CASES = {
     "bench-stage-without-part": (nothing, ["bench", "--stage", "fit"], 2, "--aligner"),
     "bench-no-queries": (nothing, ["bench", "--query", "0"], 2, "'query' must be >= 1"),
     "bench-setting-of-nothing": (nothing, ["bench", "--set", "aligner.hidden=3"], 2, "no such part here"),
+    "bench-setting-of-no-part": (
+        nothing,
+        ["bench", "--dataset", "mlr-synthetic", "--set", "alinger.hidden=3"],
+        2,
+        "expected PART.NAME with PART one of",
+    ),
+    "bench-unknown-parameter": (
+        nothing,
+        ["bench", "--aligner", "vpfa", "--set", "vpfa.hiden=3"],
+        2,
+        "no parameter 'hiden'; did you mean 'hidden'",
+    ),
+    "bench-features-have-no-network": (
+        feature_folder(),
+        ["bench", "--backbone", "features:mine"],
+        2,
+        "has no network; name other stages",
+    ),
     "bench-unknown-device": (nothing, ["bench", "--device", "abacus"], 2, "device 'abacus'"),
     "bench-compare-no-file": (nothing, ["bench", "compare", "a.json", "b.json"], 3, "cannot be read as a benchmark"),
     "bench-compare-other-file": (

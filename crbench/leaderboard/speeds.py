@@ -1,0 +1,150 @@
+"""What ``crbench bench`` measured, beside the scores of the same method: one column for each stage on each machine.
+
+A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same, and for the stages
+that the network is part of also its arithmetic (``--amp``, ``--compile``). Speeds of two machines never share a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import attrs
+
+from crbench.leaderboard.labels import clean, component_label
+from crbench.results import Component, Result
+
+if TYPE_CHECKING:
+    from crbench.bench import Bench
+
+STAGES = ("forward", "fit", "transform", "run")
+"""Stages whose speed is the method's doing, in the order of their columns."""
+
+
+@attrs.frozen(kw_only=True)
+class Speed:
+    """One stage of a method on one machine, in the batch of the highest throughput (scenario Offline).
+
+    Attributes:
+        machine: device and software that decide speed, for readers.
+        stage, unit, batch, per_second: see `crbench.bench.records.Measured`; the median.
+        created, command: of the benchmark.
+    """
+
+    machine: str
+    stage: str
+    unit: str
+    batch: int
+    per_second: float
+    created: str
+    command: str
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        """What speeds must share to stand in one column: machine, place of the stage in `STAGES`, unit."""
+        return self.machine, STAGES.index(self.stage), self.unit
+
+    @property
+    def title(self) -> str:
+        """Stage and unit: ``transform samples/s``; a whole run counts in seconds."""
+        return "run s" if self.stage == "run" else f"{self.stage} {self.unit}/s"
+
+    @property
+    def value(self) -> float:
+        """The number under `title`."""
+        return 1 / self.per_second if self.stage == "run" else self.per_second
+
+
+def fit_to_show(benches: Iterable[Bench]) -> list[Bench]:
+    """Those that are fit to be published, oldest first; their order of entry does not matter."""
+    return sorted((b for b in benches if b.status == "ok"), key=lambda b: (datetime.fromisoformat(b.created), repr(b)))
+
+
+def speeds_of(result: Result, benches: Sequence[Bench]) -> tuple[Speed, ...]:
+    """The speeds of a result's method by column; of several benchmarks of one column the last of `benches` counts."""
+    found: dict[tuple[str, int, str], Speed] = {}
+    for bench in benches:
+        for one in bench.stages:
+            if one.stage in STAGES and one.scenario == "Offline" and _belongs(bench, one.stage, result):
+                speed = Speed(
+                    machine=machine(bench),
+                    stage=one.stage,
+                    unit=clean(one.unit),
+                    batch=one.batch,
+                    per_second=one.per_second,
+                    created=bench.created,
+                    command=clean(bench.command),
+                )
+                found[speed.key] = speed
+    return tuple(found[key] for key in sorted(found))
+
+
+def machine(bench: Bench) -> str:
+    """Device, processor, threads and software that decide speed, on one line."""
+    env, state = bench.environment, bench.after
+    parts = [
+        *([env.device] if env.device != "cpu" else []),
+        f"{env.cpu} x{env.threads}",
+        f"torch {env.torch}",
+        *([f"driver {state.driver}"] if state.driver is not None else []),
+        *([f"{state.power_limit_w:g} W"] if state.power_limit_w is not None else []),
+        *(["TF32"] if bench.settings.get("tf32") else []),
+    ]
+    return clean(", ".join(parts))
+
+
+def left_out(benches: Iterable[Bench], results: Sequence[Result]) -> tuple[str, ...]:
+    """One line for each benchmark that has no cell, with the reason."""
+    return tuple(
+        f"benchmark left out, {_label(bench)}, {clean(bench.created)}: {why}"
+        for bench in sorted(benches, key=lambda bench: (bench.created, repr(bench)))
+        if (why := _why_unused(bench, results))
+    )
+
+
+def _why_unused(bench: Bench, results: Sequence[Result]) -> str:
+    """Why no row shows a benchmark; empty where one does."""
+    if bench.status != "ok":
+        return clean(f"not fit to publish, {bench.status} ({bench.reasons[0] if bench.reasons else 'no reason given'})")
+    stages = [one.stage for one in bench.stages if one.stage in STAGES]
+    if not stages:
+        return f"it has none of the stages {', '.join(STAGES)}"
+    if bench.backbone is None:
+        return "it names no backbone, whose features the aligner takes; measure again with --backbone"
+    if any(_belongs(bench, stage, result) for stage in stages for result in results):
+        return ""
+    return "no row has this method with the same parameters, versions, arithmetic and length of features"
+
+
+def _belongs(bench: Bench, stage: str, result: Result) -> bool:
+    """Whether a stage was measured with the method of a result."""
+    network = stage in ("forward", "run")
+    arithmetic = (bench.settings.get("amp"), bench.settings.get("compile"))
+    if network and arithmetic != (result.extraction.amp, result.extraction.compile):
+        return False
+    if not _same(bench.backbone, result.method.backbone):
+        return False
+    if stage == "forward":
+        return True
+    if not _same(bench.aligner, result.method.aligner):
+        return False
+    if stage == "run":
+        return bool(bench.settings.get("dataset") == result.dataset)
+    return bench.settings.get("dim") is None  # else of other features than the backbone's
+
+
+def _same(one: Component | None, other: Component) -> bool:
+    """Equal but for what was learned; a file behind the name counts where the benchmark knows it."""
+    if one is None or one.weights_sha256 not in (None, other.weights_sha256):
+        return False
+    return _identity(one) == _identity(other)
+
+
+def _identity(part: Component) -> tuple[object, ...]:
+    return part.name, part.preset, part.parameters, part.distribution, part.version
+
+
+def _label(bench: Bench) -> str:
+    parts = [component_label(part) for part in (bench.backbone, bench.aligner) if part is not None]
+    return " + ".join(parts) or "no method"
