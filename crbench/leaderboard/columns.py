@@ -92,7 +92,8 @@ def tables(board: Board, rows: Sequence[Published], *, per_rate: bool) -> list[T
 
 def notes(board: Board, rows: Sequence[Published]) -> list[str]:
     """What stands below the tables: machines, failed cells, what was left out, sources of the published numbers."""
-    lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in enumerate(board.machines, start=1)]
+    machines = enumerate(board.machines, start=1)
+    lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in machines]
     lines += [f"failed: {failure(result)}" for result in board.failed]
     lines += board.unused
     if board.superseded:
