@@ -16,7 +16,7 @@ from crbench.bench.stages import Stages, Work, count_flops
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
 from crbench.interfaces import Progress, Run
-from crbench.loading import Resolved
+from crbench.loading import Resolved, choose_weights
 from crbench.results import Component
 
 _DIM = 2048
@@ -40,7 +40,7 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
     wanted = spec.wanted()
     device = pick_device(spec.device)
     backbone, aligner = spec.resolved()
-    built = None if backbone is None else backbone.build(weights=spec.weights, device=device)
+    built = None if backbone is None else backbone.build(weights=choose_weights(backbone, spec.weights), device=device)
     dim = spec.dim or (_DIM if built is None else built.dim)
     stages = Stages(spec, device, dim, built, aligner)
     before = device_state(device)
