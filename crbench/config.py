@@ -65,7 +65,8 @@ class RunSpec:
         trial: trials to evaluate, e.g. ``"0-9"``; all by default.
         seed: start of everything random in training and fitting; draws of the protocol do not depend on it.
         device: ``auto``, or a torch device name.
-        weights: weights file for the backbone.
+        weights: weights of the backbone; see `crbench.weights_lookup.find_weights`.
+        weights_sha256: SHA-256 that the weights file must have, or at least its first 8 hex digits.
         set: changes by ``part.name``, e.g. ``{"aligner.hidden": 512, "protocol.kernel": "bicubic"}``.
         data_root, output, cache_dir: folders; see `data_root`, `cache_root`.
         limit: use only the first N identities of training and test; the result is not rankable.
@@ -96,6 +97,7 @@ class RunSpec:
     seed: int = attrs.field(default=0, validator=[v.ge(0), v.lt(2**32)])
     device: str = "auto"
     weights: Path | None = attrs.field(default=None, converter=_path)
+    weights_sha256: str | None = None
     set: Mapping[str, Any] = attrs.field(factory=dict)
     data_root: Path | None = attrs.field(default=None, converter=_path)
     output: Path = attrs.field(default=Path("results"), converter=_path)

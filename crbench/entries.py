@@ -28,6 +28,23 @@ def _target(instance: object, attribute: attrs.Attribute[Any], value: object) ->
 
 
 @attrs.frozen
+class Released:
+    """Weights that the authors of a method give away; they are used once their file lies in the weights folder.
+
+    Attributes:
+        files: the names that the files usually have; ``*`` stands for any text.
+        page: where they come from.
+
+    Example:
+        >>> Released(("osnet_x1_0_market*.pth",), "https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO").files
+        ('osnet_x1_0_market*.pth',)
+    """
+
+    files: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    page: str
+
+
+@attrs.frozen
 class Entry:
     """One thing that a plugin offers, as data.
 
@@ -47,6 +64,7 @@ class Entry:
         train_rows: which training rows a trainable backbone wants: ``hr``, or ``all`` (their copies at the protocol's
             training rates and LR pictures as stored, too).
         test_parameters: names of parameters that training does not depend on; weights are shared between their values.
+        released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
 
     Example:
         >>> Entry("mean-shift", dict, source="baseline").name
@@ -64,6 +82,7 @@ class Entry:
     argument: str | None = None
     train_rows: Literal["hr", "all"] = attrs.field(default="hr", validator=attrs.validators.in_(("hr", "all")))
     test_parameters: tuple[str, ...] = ()
+    released: Mapping[str, Released] = attrs.field(factory=dict)
 
 
 @attrs.frozen

@@ -13,6 +13,10 @@ class DataError(CrbenchError):
     """Data or weights are missing, changed or unreadable."""
 
 
+class MissingWeightsError(DataError):
+    """A backbone has no weights to work with or to train from; the released ones that would do are named with it."""
+
+
 class PluginError(CrbenchError):
     """A plugin failed; the message names the plugin, its distribution and the stage."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +14,13 @@ from typing import Any, cast
 import attrs
 
 from crbench.config import convert, parse_setting, plain
-from crbench.entries import Entry, Kind, Wish
-from crbench.errors import ConfigError, DataError, PluginError
+from crbench.entries import Entry, Kind, Released, Wish
+from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
 from crbench.interfaces import Aligner, Backbone, Dataset, Precomputed
 from crbench.registry import PluginRecord, Registered, installed, plugin_stage
 from crbench.store.files import content_hash
-
-_CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
-"""Arguments that the run gives to a target and that are not parameters of the method."""
+from crbench.targets import load_target, parameter_fields
+from crbench.weights_lookup import find_released, find_weights, released_hint
 
 
 @attrs.frozen
@@ -58,6 +57,11 @@ class Resolved:
         """Content hash of `file`."""
         return self._hashes[self.registered.entry.argument or ""] if self.file else None
 
+    @property
+    def released(self) -> Released | None:
+        """Weights of the preset that the method's authors give away."""
+        return self.registered.entry.released.get(self.preset)
+
     def identity(self) -> dict[str, Any]:
         """All that decides what the method does (JSON values): a file that a parameter names counts by its content."""
         owner = self.registered.owner
@@ -84,11 +88,12 @@ class Resolved:
 
         Raises:
             ConfigError: a parameter is out of range.
+            DataError: weights are missing or do not fit.
             PluginError: the target failed for another reason.
         """
         target = load_target(self.registered)
         try:
-            with plugin_stage(self.registered.owner, "construction"):
+            with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
                 return target(**self.values, **context)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the wish.
@@ -96,6 +101,28 @@ class Resolved:
                 kind = self.registered.kind
                 raise ConfigError(f"{kind} {self.name!r}: {_first_line(error.__cause__)}") from error.__cause__
             raise
+
+    def starting_file(self) -> Path | None:
+        """The file that a training starts from, if the target says so by a method `starting_file`.
+
+        Raises:
+            DataError: it is missing.
+        """
+        find = getattr(load_target(self.registered), "starting_file", None)
+        if find is None:
+            return None
+        with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
+            path: Path | None = find(**self.values)
+        return path
+
+    @contextmanager
+    def _naming_released(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingWeightsError as error:
+            if self.released is None:
+                raise
+            raise MissingWeightsError(f"{error}; or {released_hint(self.released)}") from error
 
 
 def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> Resolved:
@@ -132,18 +159,6 @@ def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> 
     return resolved
 
 
-def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
-    """Type and default of each parameter of a target (`inspect.Parameter.empty` where there is none)."""
-    target = load_target(registered)
-    hints = _hints(target)
-    return {
-        name: (hints.get(name, Any), _default(target, name, parameter.default))
-        for name, parameter in inspect.signature(target).parameters.items()
-        if name not in _CONTEXT.get(registered.kind, ())
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-
-
 def _with_argument(
     registered: Registered, argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
 ) -> Mapping[str, Any]:
@@ -163,32 +178,22 @@ def _syntax(entry: Entry) -> str:
     return f"{entry.name}:{(entry.argument or '').upper()}"
 
 
-def load_target(registered: Registered) -> Callable[..., Any]:
-    """The class or function behind an entry, imported at first use."""
-    target = registered.entry.target
-    if not isinstance(target, str):
-        return target
-    module, _, attribute = target.partition(":")
-    try:
-        with plugin_stage(registered.owner, "import"):
-            return cast("Callable[..., Any]", getattr(importlib.import_module(module), attribute))
-    except PluginError as error:
-        extra = registered.entry.extra
-        if extra and isinstance(error.__cause__, ImportError):
-            package = registered.owner.distribution
-            raise PluginError(f"{error}; install it with: pip install '{package}[{extra}]'") from error.__cause__
-        raise
-
-
 def load_backbone(
-    name: str, weights: str | Path | None = None, device: str = "cpu", **parameters: Any
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    *,
+    weights_sha256: str | None = None,
+    **parameters: Any,
 ) -> Backbone | Precomputed:
     """A ready backbone, or features in its place (``features:FOLDER``).
 
     Args:
         name: as in ``--backbone``, with optional preset and argument.
-        weights: a weights file; without it the backbone is untrained or takes what it ships.
+        weights: as in ``--weights``; without, the released ones if they lie in the weights folder, otherwise the
+            backbone is untrained or takes what it ships.
         device: torch device name.
+        weights_sha256: what the weights file must have; see `crbench.weights_lookup.find_weights`.
         parameters: the backbone's own.
 
     Raises:
@@ -198,13 +203,27 @@ def load_backbone(
         >>> load_backbone("resnet-tiny").dim
         256
     """
-    path = None if weights is None else Path(weights)
-    if path is not None and not path.is_file():
-        raise DataError(f"weights file {path} does not exist; give the path of a file")
-    backbone = resolve("backbone", name, parameters).build(weights=path, device=device)
+    resolved = resolve("backbone", name, parameters)
+    backbone = resolved.build(weights=choose_weights(resolved, weights, weights_sha256), device=device)
     if isinstance(backbone, Precomputed):
         return backbone
     return cast(Backbone, _checked(backbone, Backbone, "backbone", name))
+
+
+def choose_weights(backbone: Resolved, wish: str | Path | None, sha256: str | None = None) -> Path | None:
+    """The weights file of a backbone: the given one, else the released one if it is there, else None.
+
+    Raises:
+        ConfigError: a SHA-256 without a file, or see `crbench.weights_lookup.find_weights`.
+        DataError: the file is missing or another, or several released ones are there.
+    """
+    if wish is None and backbone.released is not None:
+        wish = find_released(backbone.released)
+    if wish is not None:
+        return find_weights(wish, sha256)
+    if sha256 is not None:
+        raise ConfigError(f"weights_sha256 {sha256}: backbone {backbone.name!r} uses no weights file; give --weights")
+    return None
 
 
 def load_aligner(name: str, **parameters: Any) -> Aligner:
@@ -248,20 +267,6 @@ def _checked(built: object, interface: type, kind: Kind, name: str) -> object:
         detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
         raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
     return built
-
-
-def _hints(target: Callable[..., Any]) -> dict[str, Any]:
-    if inspect.isclass(target) and attrs.has(target):
-        attrs.resolve_types(target)
-        return {field.alias: field.type for field in attrs.fields(target) if field.init}
-    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-
-
-def _default(target: Callable[..., Any], name: str, default: Any) -> Any:
-    if default is attrs.NOTHING and inspect.isclass(target) and attrs.has(target):
-        factory = next(field.default for field in attrs.fields(target) if field.alias == name)
-        return factory.factory()
-    return default
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from crbench import loading
+from crbench import loading, targets
 from crbench.entries import Entry
 from crbench.errors import ConfigError, DataError, PluginError
 from crbench.registry import Owner, Registered, Registry
@@ -90,7 +90,7 @@ class TestResolve:
     def test_a_parameter_without_default_must_be_given(self):
         with pytest.raises(ConfigError, match=r"needs a value for size; give --set backbone\.size="):
             loading.resolve("backbone", "needy")
-        assert loading.load_target(loading.installed().get("backbone", "needy")) is Needy
+        assert targets.load_target(loading.installed().get("backbone", "needy")) is Needy
 
     def test_context_is_no_parameter(self):
         with pytest.raises(ConfigError, match="has no parameter 'device'"):

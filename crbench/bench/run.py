@@ -17,7 +17,7 @@ from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
 from crbench.interfaces import Precomputed, Progress, Run
-from crbench.loading import Resolved
+from crbench.loading import Resolved, choose_weights
 from crbench.results import Component
 
 _DIM = 2048
@@ -41,7 +41,7 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
     wanted = spec.wanted()
     device = pick_device(spec.device)
     backbone, aligner = spec.resolved()
-    built = None if backbone is None else backbone.build(weights=spec.weights, device=device)
+    built = None if backbone is None else backbone.build(weights=choose_weights(backbone, spec.weights), device=device)
     if backbone is not None and isinstance(built, Precomputed) and "forward" in wanted:
         raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
     dim = spec.dim or (_DIM if built is None else built.dim)

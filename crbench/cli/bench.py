@@ -24,7 +24,7 @@ _NOT_FIT = 1
 @click.option("--aligner", type=PluginName("aligner"), help="NAME[/PRESET]; adds the stages fit and transform.")
 @click.option("--dataset", type=PluginName("dataset"), help="Its pictures for decode; adds the stage run.")
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
-@click.option("--weights", type=_FILE, help="Weights file of the backbone.")
+@click.option("--weights", type=_FILE, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--dim", type=int, help="Length of the features; default: the backbone's, else 2048.")

@@ -32,7 +32,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--trial", help="Trials, e.g. 3, 0-9 or 0,2,5-7; default: all.")
 @click.option("--seed", type=int, help="Seed of training and fitting; the protocol's draws do not depend on it.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
-@click.option("--weights", type=_FILE, help="Weights file of the backbone.")
+@click.option(
+    "--weights",
+    type=_FILE,
+    help="Weights of the backbone: a file, its name in CRBENCH_WEIGHTS, or hf:org/repo@revision:file.",
+)
+@click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256; the first 8 digits do.")
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
 @click.option("--config", help="TOML file, or PACKAGE:NAME of a plugin's; the options given here win over its keys.")
 @click.option("--scale", help="One of the config's scales, e.g. tiny.")

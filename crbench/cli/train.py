@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crbench.config import RunSpec
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -23,6 +24,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--split", type=int, default=0, show_default=True, help="Trial whose training images are used.")
 @click.option("--seed", type=int, help="Seed of the training.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
+@click.option("--weights", type=_FILE, help="Start from these, as in crbench run; default: as the backbone says.")
+@click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256; the first 8 digits do.")
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
@@ -78,15 +81,16 @@ def train(
     for path in (done.weights, done.log, done.picture):
         if path is not None:
             click.echo(path)
-    click.echo(_command(spec, settings))
+    click.echo(_command(spec, settings, done.weights))
 
 
-def _command(spec: RunSpec, settings: tuple[str, ...]) -> str:
+def _command(spec: RunSpec, settings: tuple[str, ...], weights: Path) -> str:
     """The run that uses the weights."""
     import shlex
 
     words = ["crbench", "run", "--dataset", spec.dataset[0], "--trial", str(spec.trial[0] if spec.trial else 0)]
     given = {"--backbone": spec.backbone[:1], "--protocol": spec.protocol, "--limit": spec.limit, "--seed": spec.seed}
+    given["--weights"] = None if spec.weights is None else str(weights)  # run finds those without a start by itself
     for option, value in given.items():
         if value:
             words += [option, value[0] if isinstance(value, tuple) else str(value)]
@@ -104,10 +108,10 @@ def _print_plan(spec: RunSpec) -> None:
     from tabulate import tabulate
 
     from crbench.harness.environment import pick_device
-    from crbench.harness.train import plan_training, trainable
+    from crbench.harness.train import plan_training, starting_weights, trainable
 
     job, notes = plan_training(spec)
-    trainable(job, pick_device(spec.device))
+    trainable(job, pick_device(spec.device), starting_weights(spec))
     row = (job.dataset.name, job.protocol.name, job.trials[0], job.backbone.name)
     click.echo(tabulate([row], headers=("data set", "protocol", "split", "backbone")))
     for note in notes:

@@ -10,11 +10,13 @@ from typing import Any
 import attrs
 import numpy as np
 
-from crbench.errors import ComparisonError, DataError
+from crbench.config import RunSpec
+from crbench.errors import ComparisonError, DataError, MissingWeightsError
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
 from crbench.harness.training import card_path, encoder_facts, train_weights, trained_path, training_key
 from crbench.interfaces import Backbone, Precomputed, Reader, Run, Trainable
+from crbench.loading import choose_weights
 from crbench.store.files import sha256_file
 
 
@@ -37,6 +39,31 @@ class Encoder:
     warnings: tuple[str, ...] = ()
 
 
+def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run) -> Path | None:
+    """The one weights file for all trials of a job, None = each trial has weights that are trained on its rows.
+
+    Weights that were trained here for any of the trials go before the released ones of the weights folder, unless a
+    SHA-256 is asked for.
+
+    Raises:
+        ConfigError, DataError: see `crbench.loading.choose_weights`.
+    """
+    free = spec.weights is None and spec.weights_sha256 is None
+    if free and (job.backbone.released is None or any(_is_trained(job, trial, run) for trial in trials)):
+        return None
+    found = choose_weights(job.backbone, spec.weights, spec.weights_sha256)
+    if found is not None and spec.weights is None:
+        run.logger.info("weights %s (released ones for %s)", found, job.backbone.name)
+    return found
+
+
+def _is_trained(job: Job, trial: TrialData, run: Run) -> bool:
+    try:
+        return trained_path(job, trial, run).exists()
+    except MissingWeightsError:
+        return False  # without the file that its training starts from, nothing says which weights would be its own
+
+
 def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: Run) -> str:
     """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
     weights = weights or job.backbone.file
@@ -47,12 +74,10 @@ def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None,
     """The backbone for trials of one `encoder_key`.
 
     Raises:
-        DataError: weights that are missing or do not fit.
+        DataError: weights that do not fit, or that training would start from are missing.
         ComparisonError: the weights were trained on identities or pictures of these trials' test rows.
     """
     if weights is not None:
-        if not weights.is_file():
-            raise DataError(f"weights file {weights} does not exist; give the path of a file with --weights")
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
         return _loaded(job, weights, run.device, trained=False, warnings=tuple(warnings))
     trial = trials[0]
@@ -87,6 +112,9 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
             f"weights {weights.name} were trained on {len(shared)} identities and {len(seen)} pictures that "
             f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same split or train anew"
         )
+    unknown = facts.get("unknown_origin")
+    if unknown:
+        return (f"the training data of {unknown}, which {weights.name} started from, are not known",)
     return ()
 
 

@@ -8,8 +8,9 @@ from crbench.config import RunSpec
 from crbench.entries import Entry, Wish
 from crbench.errors import ConfigError
 from crbench.leaderboard.rows import BASELINE
-from crbench.loading import Resolved, load_target
+from crbench.loading import Resolved
 from crbench.registry import installed
+from crbench.targets import load_target
 
 
 @attrs.frozen

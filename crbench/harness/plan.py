@@ -15,8 +15,9 @@ from crbench.evaluation.distance import DISTANCES
 from crbench.harness.pairing import check_lengths, pair, with_preset
 from crbench.interfaces import Dataset
 from crbench.leaderboard.rows import BASELINE
-from crbench.loading import Resolved, load_target, resolve
+from crbench.loading import Resolved, resolve
 from crbench.protocols import EvalProtocol
+from crbench.targets import load_target
 
 
 @attrs.frozen

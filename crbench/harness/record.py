@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -71,6 +72,7 @@ class RunFacts:
 
     Attributes:
         extraction: how features are computed; a size left to ``auto`` is settled here.
+        weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
         checksum: of the data, see `data_checksum`.
         fingerprint: of rules and data, see `comparability`.
     """
@@ -80,14 +82,24 @@ class RunFacts:
     spec: RunSpec
     run: Run
     extraction: Extraction
+    weights: Path | None
     checksum: str
     fingerprint: str
 
     @classmethod
-    def of(cls, job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run, extraction: Extraction) -> RunFacts:
+    def of(
+        cls,
+        job: Job,
+        trials: Sequence[TrialData],
+        spec: RunSpec,
+        run: Run,
+        extraction: Extraction,
+        weights: Path | None,
+    ) -> RunFacts:
         """The facts of a job whose splits are drawn."""
         checksum = data_checksum(trials)
-        return cls(job, trials, spec, run, extraction, checksum, comparability(job, trials, checksum, spec.limit))
+        fingerprint = comparability(job, trials, checksum, spec.limit)
+        return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
 
 
 def cell_id(facts: RunFacts, aligner: Resolved) -> str:
@@ -97,7 +109,7 @@ def cell_id(facts: RunFacts, aligner: Resolved) -> str:
         {
             "data": facts.fingerprint,
             "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
-            "weights": sha256_file(spec.weights) if spec.weights and spec.weights.is_file() else None,
+            "weights": None if facts.weights is None else sha256_file(facts.weights),
             "seed": spec.seed,
             "extraction": attrs.asdict(facts.extraction),
             "device": facts.run.device.partition(":")[0],
@@ -161,8 +173,11 @@ def command_line(facts: RunFacts, aligner: Resolved) -> str:
         words += ["--amp", facts.extraction.amp]
     if facts.extraction.compile:
         words += ["--compile"]
-    if spec.weights is not None:
-        words += ["--weights", str(spec.weights)]
+    weights = spec.weights or facts.weights
+    if weights is not None:
+        words += ["--weights", str(weights)]
+    if spec.weights_sha256 is not None:
+        words += ["--weights-sha256", spec.weights_sha256]
     if spec.limit is not None:
         words += ["--limit", str(spec.limit)]
     if spec.on_bad_image != "error":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.config import RunSpec, cache_root, data_root
-from crbench.harness.backbones import Encoder, encoder_key, provide_encoder
+from crbench.harness.backbones import Encoder, encoder_key, job_weights, provide_encoder
 from crbench.harness.blocks import blocks_of
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
@@ -32,6 +32,7 @@ from crbench.results import Extraction, Result, Timing, to_json
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import write_text
 from crbench.store.results import find_result, result_path
+from crbench.weights_lookup import find_weights
 
 OnResult = Callable[[Result, bool], None]
 """Called with each result as soon as it is there, and whether it was taken from an earlier run."""
@@ -60,6 +61,8 @@ def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None
         ['none', 'mean-shift']
     """
     plan = make_plan(spec)
+    if spec.weights is not None:
+        find_weights(spec.weights, spec.weights_sha256)  # before the data are read, which may take long
     context = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
     for note in plan.notes:
         context.logger.info("%s", note)
@@ -86,9 +89,10 @@ def _run_job(job: Job, spec: RunSpec, context: Run) -> Iterator[tuple[Result, bo
     )
     size = auto_batch_size(context.device) if spec.batch_size == "auto" else spec.batch_size
     extraction = Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+    weights = job_weights(job, trials, spec, context)
     left = list(job.aligners)
     while left:
-        facts = RunFacts.of(job, trials, spec, context, extraction)
+        facts = RunFacts.of(job, trials, spec, context, extraction, weights)
         try:
             for aligner, result, earlier in _run_aligners(facts, left, started):
                 left = [other for other in left if other is not aligner]
@@ -123,10 +127,10 @@ def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
     job, spec, context = facts.job, facts.spec, facts.run
     read = make_reader(job, data_root(spec.data_root))
     cache = cache_root(spec.cache_dir) if spec.cache else None
-    groups = [list(group) for _, group in groupby(facts.trials, lambda t: encoder_key(job, t, spec.weights, context))]
+    groups = [list(group) for _, group in groupby(facts.trials, lambda t: encoder_key(job, t, facts.weights, context))]
     origin, table = None, FeatureTable.open(None, {})
     for group in groups:
-        encoder = provide_encoder(job, group, spec.weights, read=read, run=context)
+        encoder = provide_encoder(job, group, facts.weights, read=read, run=context)
         # Trials with other training rows may still share the encoder, and so its features.
         if origin != (origin := _feature_origin(job, encoder, facts.extraction)):
             table = FeatureTable.open(None if isinstance(encoder.backbone, Precomputed) else cache, origin)

@@ -12,6 +12,7 @@ import numpy as np
 
 from crbench.config import RunSpec, data_root
 from crbench.errors import ConfigError, DataError
+from crbench.harness.backbones import check_card
 from crbench.harness.blocks import blocks_of
 from crbench.harness.cells import CellRunner
 from crbench.harness.data import TrialData, load_trials, make_reader
@@ -26,6 +27,7 @@ from crbench.results import Extraction
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import sha256_file, write_text
 from crbench.training.curve import draw_curve
+from crbench.weights_lookup import find_weights
 
 
 @attrs.frozen
@@ -51,7 +53,8 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
     """Train the backbone of `spec` on the HR training rows of its one trial, and evaluate it.
 
     The weights are those that `crbench.run` makes where it finds none, under the same name, so that either finds the
-    other's. A training that was stopped continues from its last checkpoint.
+    other's; those that started from ``spec.weights`` must be given to it. A training that was stopped continues from
+    its last checkpoint.
 
     Args:
         spec: names one data set, one trial and at most one backbone; ``resume=False`` trains even where weights are;
@@ -62,7 +65,8 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
 
     Raises:
         ConfigError: the wish names several cells, or a backbone that cannot be trained.
-        DataError: data or weights that training starts from are missing, or the output cannot be written.
+        DataError: data or weights that training starts from are missing or do not fit, or the output cannot be written.
+        ComparisonError: the weights that it starts from were trained on persons or pictures of the test rows.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
 
     Example:
@@ -73,17 +77,20 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
         ['R-1', 'R-10']
     """
     job, notes = plan_training(spec)
+    start = starting_weights(spec)
     run = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
     for note in notes:
         run.logger.info("%s", note)
-    backbone = trainable(job, run.device)
+    backbone = trainable(job, run.device, start)
     workers = worker_count(spec.num_workers)
     skip_bad = spec.on_bad_image == "skip"
     (trial,) = load_trials(
         job, root=data_root(spec.data_root), limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers
     )
     evaluation = _Evaluation(job, trial, spec, make_reader(job, data_root(spec.data_root)), run)
-    path = trained_path(job, trial, run)
+    for warning in () if start is None else check_card(start, job, trial):
+        run.logger.warning("%s", warning)
+    path = trained_path(job, trial, run, start)
     session = Session(every=checkpoint_every, score=evaluation.every(eval_every))
     seconds = train_weights(
         job,
@@ -93,6 +100,7 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
         read=evaluation.read,
         run=attrs.evolve(run, session=session),
         anew=not spec.resume,
+        start=start,
     )
     scores = evaluation(job.backbone.build(weights=path, device=run.device))
     card = {**read_card(path), "scores": scores}
@@ -113,14 +121,25 @@ def plan_training(spec: RunSpec) -> tuple[Job, tuple[str, ...]]:
     return job, tuple(note for note in plan.notes if not note.startswith("aligner"))
 
 
-def trainable(job: Job, device: str) -> Trainable:
-    """The job's backbone as training starts from it.
+def starting_weights(spec: RunSpec) -> Path | None:
+    """The file that a training starts from; None = as the backbone's parameters say. Released weights are no start.
+
+    Raises:
+        ConfigError, DataError: see `crbench.weights_lookup.find_weights`.
+    """
+    if spec.weights is None and spec.weights_sha256 is not None:
+        raise ConfigError(f"weights_sha256 {spec.weights_sha256}: give the weights to start from with --weights")
+    return None if spec.weights is None else find_weights(spec.weights, spec.weights_sha256)
+
+
+def trainable(job: Job, device: str, weights: Path | None) -> Trainable:
+    """The job's backbone as training starts from it, with `weights` or as its parameters say.
 
     Raises:
         ConfigError: it cannot be trained.
-        DataError: weights that it starts from are missing.
+        DataError: weights that it starts from are missing or do not fit.
     """
-    backbone = job.backbone.build(weights=None, device=device)
+    backbone = job.backbone.build(weights=weights, device=device)
     if not isinstance(backbone, Trainable):
         raise ConfigError(f"backbone {job.backbone.name!r} cannot be trained: it has no train() and state()")
     return backbone

@@ -19,7 +19,6 @@ from crbench.harness.data import TrialData, data_checksum
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
 from crbench.interfaces import Reader, Run, Trainable
-from crbench.loading import load_target
 from crbench.protocols import EvalProtocol, digest
 from crbench.records import Samples
 from crbench.registry import plugin_stage
@@ -37,10 +36,13 @@ def training_rows(job: Job, trial: TrialData) -> Samples:
     return trial.split.train.take(trial.split.train.rates == 1)
 
 
-def training_key(job: Job, trial: TrialData, run: Run) -> str:
+def training_key(job: Job, trial: TrialData, run: Run, start: Path | None = None) -> str:
     """Digest of all that trained weights depend on: backbone, its start, rows, pictures, seed and kind of device.
 
     Where LR pictures are trained on, so do the rules that make them.
+
+    Args:
+        start: weights that the training starts from; None = as the backbone's parameters say.
 
     Raises:
         DataError: the file that the training starts from is missing.
@@ -48,32 +50,22 @@ def training_key(job: Job, trial: TrialData, run: Run) -> str:
     entry = job.backbone.registered.entry
     rows = training_rows(job, trial)
     columns = [rows.keys, trial.digests(rows), rows.pids]
-    facts = encoder_facts(job, None, run.device)
+    facts = encoder_facts(job, None if start is None else _file_sha256(start), run.device)
     if entry.train_rows == "all":
         columns += [rows.rates, rows.native_rates]
         facts["degrade"] = degrade_rules(job.protocol)
     for name in entry.test_parameters:
         facts["backbone"]["parameters"].pop(name, None)
     lists = sorted(zip(*(column.tolist() for column in columns), strict=True))
-    start = starting_file(job)
-    if start is not None:
-        status = start.stat()
-        facts["start"] = _sha256(start, status.st_mtime_ns, status.st_size)
+    file = job.backbone.starting_file() if start is None else None
+    if file is not None:
+        facts["start"] = _file_sha256(file)
     return digest({**facts, "rows": lists, "seed": run.seed})
 
 
-def starting_file(job: Job) -> Path | None:
-    """The weights that the training starts from, if the backbone's target says so by a method `starting_file`.
-
-    Raises:
-        DataError: they are missing.
-    """
-    find = getattr(load_target(job.backbone.registered), "starting_file", None)
-    if find is None:
-        return None
-    with plugin_stage(job.backbone.registered.owner, "construction"):
-        path: Path | None = find(**job.backbone.values)
-    return path
+def _file_sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256(path, status.st_mtime_ns, status.st_size)
 
 
 @functools.cache
@@ -91,9 +83,9 @@ def degrade_rules(protocol: EvalProtocol) -> dict[str, Any]:
     return {rule: getattr(protocol, rule) for rule in ("kernel", "antialias", "rounding", "encoder", "encode_hr")}
 
 
-def trained_path(job: Job, trial: TrialData, run: Run) -> Path:
-    """Where the weights that are trained for this trial are kept."""
-    name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run)}.safetensors"
+def trained_path(job: Job, trial: TrialData, run: Run, start: Path | None = None) -> Path:
+    """Where the weights that are trained for this trial are kept; see `training_key`."""
+    name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run, start)}.safetensors"
     return weights_root() / "trained" / name
 
 
@@ -108,7 +100,15 @@ def checkpoint_path(weights: Path) -> Path:
 
 
 def train_weights(
-    job: Job, backbone: Trainable, trial: TrialData, path: Path, *, read: Reader, run: Run, anew: bool = False
+    job: Job,
+    backbone: Trainable,
+    trial: TrialData,
+    path: Path,
+    *,
+    read: Reader,
+    run: Run,
+    anew: bool = False,
+    start: Path | None = None,
 ) -> float | None:
     """Train `backbone` unless `path` is there; a second process at once waits here and then finds the weights.
 
@@ -116,6 +116,7 @@ def train_weights(
 
     Args:
         anew: train even if there are weights or a checkpoint; the old weights stay until the new ones are there.
+        start: the weights that `backbone` was loaded from, for the card; see `trained_path`.
 
     Returns:
         Seconds of the training; None where the weights were there.
@@ -130,10 +131,12 @@ def train_weights(
             _forget(path)
         elif path.exists():
             return None
-        return _train(job, backbone, trial, path, read, run)
+        return _train(job, backbone, trial, path, read, run, start)
 
 
-def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> float:
+def _train(
+    job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run, start: Path | None
+) -> float:
     rows = training_rows(job, trial)
     if not (rows.rates == 1).any():
         raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
@@ -151,7 +154,8 @@ def _train(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Re
     if not isinstance(trained, Trainable):
         raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
     # The card first: weights without a card would look like weights of unknown origin.
-    write_card(path, {**_card(job, trial, rows, run), "epochs": [attrs.asdict(epoch) for epoch in epochs]})
+    card = _inherited(_card(job, trial, rows, run), start)
+    write_card(path, {**card, "epochs": [attrs.asdict(epoch) for epoch in epochs]})
     save_state(path, trained.state(), {"backbone": job.backbone.name})
     _forget(path)
     return clock.seconds
@@ -195,3 +199,17 @@ def _card(job: Job, trial: TrialData, rows: Samples, run: Run) -> dict[str, Any]
         "seed": run.seed,
         "device": run.device,
     }
+
+
+def _inherited(card: dict[str, Any], start: Path | None) -> dict[str, Any]:
+    """A card with what the weights that training started from were trained on, so that leakage is still seen."""
+    if start is None:
+        return card
+    card = {**card, "start": {"file": start.name, "sha256": sha256_file(start)}}
+    if not card_path(start).exists():
+        return {**card, "unknown_origin": start.name}
+    before = read_card(start)
+    pids = before["pids"] if before["dataset"] == card["dataset"] else []
+    pictures = sorted({*card["pictures"], *before["pictures"]})
+    unknown = {name: before[name] for name in ("unknown_origin",) if name in before}
+    return {**card, **unknown, "pids": sorted({*card["pids"], *pids}), "pictures": pictures}

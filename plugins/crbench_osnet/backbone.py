@@ -6,14 +6,12 @@ from pathlib import Path
 
 import torch
 
-from crbench.config import weights_root
-from crbench.errors import DataError
+from crbench.errors import MissingWeightsError
 from crbench.interfaces import Preprocess
 from crbench.records import Batch, Encoded
 from crbench.weights import load_weights
 from crbench_osnet.network import FEATURES, VARIANTS, OSNet
 
-SOURCE = "https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -53,10 +51,7 @@ class OSNetBackbone:
         if min(size) < 16:
             raise ValueError(f"size: {size} is out of range; expected (height, width) of at least 16 pixels")
         if weights is None:
-            raise DataError(
-                f"osnet needs weights: take osnet_{variant} of your training data from {SOURCE}, put it into "
-                f"{weights_root()} and give its path with --weights"
-            )
+            raise MissingWeightsError(f"osnet needs weights: give a file for {variant} with --weights")
         model = OSNet(VARIANTS[variant])
         load_weights(model, weights, heads=("classifier.",))
         self.model = model.to(device).eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crbench.entries import Entry
 from crbench.hookspecs import hookimpl
-from crbench_transreid.configs import TINY, presets
+from crbench_transreid.configs import TINY, presets, released
 
 TARGET = "crbench_transreid.backbone:TransReIDBackbone"
 
@@ -19,6 +19,7 @@ def crbench_backbones() -> list[Entry]:
             summary="vision transformer with side information and jigsaw patches; from a checkpoint or ImageNet",
             source="He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021",
             presets=presets(),
+            released=released(),
         ),
         Entry(
             "transreid-tiny",

@@ -10,8 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.config import weights_root
-from crbench.errors import DataError
+from crbench.errors import DataError, MissingWeightsError
 from crbench.interfaces import Preprocess, Reader, Run
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Phase, Recipe, seeded, train_objective
@@ -24,7 +23,6 @@ from crbench_transreid.vit import ARCHITECTURES, PATCH
 
 FEATURES = ("before", "after")
 PRETRAINED = ("imagenet", "hub", "none")
-SOURCE = "https://github.com/damo-cv/TransReID#trained-models-and-logs"
 
 
 class TransReIDBackbone:
@@ -163,7 +161,7 @@ class TransReIDBackbone:
         """A network to train, with so many embeddings of cameras; random numbers come from torch."""
         name = self._network.architecture
         if self._pretrained == "imagenet":
-            _check_imagenet(name)
+            _imagenet(name)
         model = self._network.build(side=cameras)
         if self._pretrained != "none":
             load_imagenet(model, name, self._pretrained, self._network.size, self._network.stride)
@@ -209,7 +207,7 @@ class TransReIDBackbone:
         Raises:
             DataError: it is not there.
         """
-        return imagenet_file(architecture) if pretrained == "imagenet" else None
+        return _imagenet(architecture) if pretrained == "imagenet" else None
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the model's device.
@@ -258,14 +256,13 @@ class TransReIDBackbone:
         }
 
 
-def _check_imagenet(architecture: str) -> None:
-    """Say how to get weights of either kind, rather than only that those to train from are missing."""
+def _imagenet(architecture: str) -> Path:
+    """The file of ImageNet weights; without it, how to get weights of either kind."""
     try:
-        imagenet_file(architecture)
+        return imagenet_file(architecture)
     except DataError as error:
-        raise DataError(
-            f"transreid needs weights: take the checkpoint of this configuration (transformer_120.pth) from {SOURCE}, "
-            f"put it into {weights_root()} and give its path with --weights; or, to train: {error}"
+        raise MissingWeightsError(
+            f"transreid needs weights: give a checkpoint with --weights; or, to train: {error}"
         ) from error
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from crbench.entries import Released
+
 PERSONS = ("market", "duke", "msmt17", "occ-duke")
 VEHICLES = ("veri", "vehicleid")
 
@@ -17,6 +19,24 @@ FOLDERS: Mapping[str, str] = {
     "vehicleid": "VehicleID",
 }
 """The configuration folder of the public code behind the first word of a preset."""
+
+PAGE = "https://github.com/damo-cv/TransReID#trained-models-and-logs"
+RELEASED: Mapping[str, str] = {
+    "vit-base": "vit_base",
+    "vit-transreid-stride": "vit_transreid",
+    "deit-transreid-stride": "deit_transreid",
+}
+"""The configurations whose checkpoints are released, and how their file names begin; the data set follows."""
+
+FILES: Mapping[str, str] = {
+    "market": "market",
+    "duke": "duke",
+    "msmt17": "msmt",
+    "occ-duke": "occ_duke",
+    "veri": "veri",
+    "vehicleid": "vehicleID",
+}
+"""The data set in the file name of a released checkpoint, by the first word of a preset."""
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 CAMERA = {"sie": "camera"}
@@ -57,6 +77,20 @@ def presets() -> dict[str, dict[str, Any]]:
     # the first preset is the default of the entry
     default = "market-vit-transreid-stride"
     return {default: found.pop(default), **found}
+
+
+def released() -> dict[str, Released]:
+    """The released checkpoint of each preset that has one.
+
+    Example:
+        >>> released()["market-vit-transreid-stride"].files
+        ('vit_transreid_market.pth',)
+    """
+    return {
+        f"{data}-{config}": Released((f"{beginning}_{ending}.pth",), PAGE)
+        for data, ending in FILES.items()
+        for config, beginning in RELEASED.items()
+    }
 
 
 def _person(data: str) -> dict[str, dict[str, Any]]:

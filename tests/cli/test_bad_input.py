@@ -313,7 +313,12 @@ CASES = {
     "argument-not-taken": (nothing, [*RUN, "--backbone", "resnet50:x"], 2, "takes nothing after a colon"),
     "argument-missing": (nothing, [*RUN, "--backbone", "onnx"], 2, "needs a value for file; give onnx:FILE"),
     "argument-twice": (nothing, [*ONNX, "--set", "onnx.file=b.onnx"], 2, "file is given twice"),
-    "osnet-no-weights": (nothing, [*RUN, *DATA_ONLY, "--backbone", "osnet"], 3, "take osnet_x1_0 of your training"),
+    "osnet-no-weights": (
+        nothing,
+        [*RUN, *DATA_ONLY, "--backbone", "osnet"],
+        3,
+        "put the released osnet_x1_0_market*.pth",
+    ),
     "osnet-other-width": (osnet(variant="x0_5"), OSNET, 3, "conv1.conv.weight has shape (32, 3, 7, 7)"),
     "osnet-other-network": (vit(), OSNET, 3, "w.pth: the file lacks"),
     "osnet-cut": (damaged(osnet()), OSNET, 3, "w.pth: damaged, or not"),

@@ -13,6 +13,7 @@ import torch
 from crbench_transreid.backbone import TransReIDBackbone
 from transreid_weights import State
 
+from crbench import load_backbone
 from crbench.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -141,8 +142,12 @@ def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
 def test_missing_weights_name_file_folder_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path))
     with pytest.raises(DataError) as caught:
-        TransReIDBackbone()
-    for part in (str(tmp_path), "transformer_120.pth", "https://github.com/damo-cv/TransReID", "--weights"):
+        load_backbone("transreid")
+    for part in (str(tmp_path), "vit_transreid_market.pth", "https://github.com/damo-cv/TransReID", "--weights"):
         assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="--weights") as caught:
+        load_backbone("transreid/market-vit-sie")
+    assert "released" not in str(caught.value)
     with pytest.raises(DataError, match="there is no such file"):
         TransReIDBackbone(weights=tmp_path / "gone.pth")

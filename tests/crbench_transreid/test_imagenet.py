@@ -77,8 +77,7 @@ def test_a_missing_file_says_how_to_use_or_to_train(folder: Path) -> None:
         TransReIDBackbone(size=SIZE)
     line = str(caught.value)
     for part in (
-        "take the checkpoint",
-        "github.com/damo-cv/TransReID",
+        "give a checkpoint",
         str(folder),
         "--weights",
         "backbone.pretrained",

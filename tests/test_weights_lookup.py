@@ -1,0 +1,61 @@
+"""`--weights`: paths, names in the weights folder and files of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from crbench.errors import ConfigError, DataError
+from crbench.weights_lookup import find_weights
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").mkdir()
+    return tmp_path / "weights"
+
+
+def test_a_path_comes_before_a_name_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    (folder / "w.pth").write_bytes(b"folder")
+    assert find_weights("w.pth") == folder / "w.pth"
+    (tmp_path / "w.pth").write_bytes(b"here")
+    assert find_weights(Path("w.pth")).read_bytes() == b"here"
+
+
+def test_a_missing_file_names_the_folder(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"w\.pth does not exist; give the path") as error:
+        find_weights("w.pth")
+    assert str(folder) in str(error.value)
+
+
+def test_the_hub_is_asked_for_a_file_of_a_revision(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def download(repo: str, file: str, *, revision: str) -> str:
+        asked.append((repo, file, revision))
+        return str(folder / "cached")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    assert find_weights(Path("hf:me/reid@v1:a/w.pth")) == folder / "cached"
+    assert asked == [("me/reid", "a/w.pth", "v1")]
+
+
+def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("cannot reach the hub\nand more")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(DataError, match="did not give the file") as error:
+        find_weights("hf:me/reid@main:w.pth")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["hf:", "hf:me/reid", "hf:me/reid:w.pth", "hf:reid@main:w.pth", "hf:me/reid@main:"])
+def test_an_address_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected hf:org/repo@revision:file"):
+        find_weights(text)
