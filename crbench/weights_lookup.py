@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from crbench.config import weights_root
@@ -50,6 +51,28 @@ def find_released(released: Released) -> Path | None:
 def released_hint(released: Released) -> str:
     """Which file to put where, and where it comes from, as the end of a message."""
     return f"put the released {' or '.join(released.files)} into {weights_root()} (from {released.page})"
+
+
+def find_imagenet(network: str, files: Mapping[str, str], otherwise: str) -> Path:
+    """The first of these ImageNet files that is in the weights folder: what a training starts from.
+
+    Args:
+        network: its name, for messages.
+        files: usual names, each with the page that has it.
+        otherwise: what else the user may do, as the end of a message.
+
+    Raises:
+        ValueError: there are none for this network.
+        DataError: none is there.
+    """
+    if not files:
+        raise ValueError(f"pretrained: no ImageNet weights are known for {network}; choose pretrained=none")
+    folder = weights_root()
+    for name in files:
+        if (folder / name).is_file():
+            return folder / name
+    known = " or ".join(f"{name} (from {page})" for name, page in files.items())
+    raise DataError(f"ImageNet weights of {network} are not in {folder}; put there {known}, {otherwise}")
 
 
 def _from_disk(wish: Path) -> Path:

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from crbench.config import weights_root
-from crbench.errors import DataError
 from crbench.weights import fill, read_tensors
+from crbench.weights_lookup import find_imagenet
 from crbench_lrar.bodies import Architecture
 
 HEADS = ("fc.", "head.", "classifier.")
@@ -33,14 +32,5 @@ def imagenet_file(name: str, architecture: Architecture) -> Path:
         ValueError: none are known for it.
         DataError: none is there.
     """
-    if not architecture.imagenet:
-        raise ValueError(f"pretrained: no ImageNet weights are known for {name}; choose pretrained=none")
-    folder = weights_root()
-    for file in architecture.imagenet:
-        if (folder / file).is_file():
-            return folder / file
-    files = " or ".join(f"{file} (from {page})" for file, page in architecture.imagenet.items())
-    raise DataError(
-        f"ImageNet weights of {name} are not in {folder}; put there {files}, "
-        "or train from scratch with --set backbone.pretrained=none"
-    )
+    otherwise = "or train from scratch with --set backbone.pretrained=none"
+    return find_imagenet(name, architecture.imagenet, otherwise)

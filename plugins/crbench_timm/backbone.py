@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.config import weights_root
-from crbench.errors import DataError
 from crbench.interfaces import Reader, Run
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Embedder, Recipe, train
 from crbench.weights import load_weights
-from crbench_timm.architectures import ARCHITECTURES, Architecture, build_embedder
+from crbench.weights_lookup import find_imagenet
+from crbench_timm.architectures import ARCHITECTURES, build_embedder
 
 FEATURES = ("before", "after")
 PRETRAINED = ("none", "imagenet")
@@ -105,7 +104,7 @@ class TimmBackbone:
         if weights is not None:
             load_weights(model, weights, heads=("classifier.",))
         elif pretrained == "imagenet":
-            load_weights(model.body, _imagenet_file(architecture, self._architecture), heads=("fc.",))
+            load_weights(model.body, _imagenet(architecture), heads=("fc.",))
         self.model = _placed(model, device)
 
     @staticmethod
@@ -115,8 +114,7 @@ class TimmBackbone:
         Raises:
             DataError: it is not in the weights folder.
         """
-        known = ARCHITECTURES.get(architecture)
-        return _imagenet_file(architecture, known) if known and pretrained == "imagenet" else None
+        return _imagenet(architecture) if architecture in ARCHITECTURES and pretrained == "imagenet" else None
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the model's device."""
@@ -161,6 +159,11 @@ class TimmBackbone:
         }
 
 
+def _imagenet(name: str) -> Path:
+    otherwise = "or train from scratch with --set backbone.pretrained=none"
+    return find_imagenet(name, ARCHITECTURES[name].imagenet, otherwise)
+
+
 def _placed(model: Embedder, device: str) -> Embedder:
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
@@ -168,23 +171,3 @@ def _placed(model: Embedder, device: str) -> Embedder:
 def _check_choice(parameter: str, value: str, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ValueError(f"{parameter}: {value!r} is not one of {', '.join(options)}")
-
-
-def _imagenet_file(name: str, architecture: Architecture) -> Path:
-    """The first of the architecture's ImageNet files that is in the weights folder.
-
-    Raises:
-        ValueError: none are known for it.
-        DataError: none is there.
-    """
-    if not architecture.imagenet:
-        raise ValueError(f"pretrained: no ImageNet weights are known for {name}; choose pretrained=none")
-    folder = weights_root()
-    for file in architecture.imagenet:
-        if (folder / file).is_file():
-            return folder / file
-    files = " or ".join(f"{file} (from {page})" for file, page in architecture.imagenet.items())
-    raise DataError(
-        f"ImageNet weights of {name} are not in {folder}; put there {files}, "
-        "or train from scratch with --set backbone.pretrained=none"
-    )

@@ -15,6 +15,7 @@ from torch import Tensor
 from crbench.config import weights_root
 from crbench.errors import DataError
 from crbench.weights import read_tensors
+from crbench.weights_lookup import find_imagenet
 from crbench_transreid.network import TransReID
 from crbench_transreid.vit import grid, resize_position
 
@@ -63,14 +64,9 @@ def imagenet_file(architecture: str) -> Path:
         DataError: it is not there.
     """
     known = _known(architecture)
-    path = weights_root() / known.file
-    if not path.is_file():
-        hub = ", or fetch them from the hub with --set backbone.pretrained=hub" if known.hub else ""
-        raise DataError(
-            f"ImageNet weights of {architecture} to train from are not in {path.parent}; put {known.file} there "
-            f"(from {known.page}){hub}"
-        )
-    return path
+    hub = ", fetch them from the hub with --set backbone.pretrained=hub" if known.hub else ""
+    otherwise = f"or train from scratch with --set backbone.pretrained=none{hub}"
+    return find_imagenet(architecture, {known.file: known.page}, otherwise)
 
 
 def load_imagenet(model: TransReID, architecture: str, source: str, size: tuple[int, int], stride: int) -> None:
