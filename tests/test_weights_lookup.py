@@ -6,10 +6,12 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from crbench.entries import Released
 from crbench.errors import ConfigError, DataError
-from crbench.weights_lookup import find_weights
+from crbench.store.files import sha256_file
+from crbench.weights_lookup import find_released, find_weights
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,57 @@ def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OfflineModeIsEnabled("no network\nat all"),
+        OSError("disk full"),
+        ValueError("bad name"),
+        HfHubHTTPError.__bases__[0]("connection lost"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_the_hub_raises_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(DataError, match=r"hf:me/reid@main:w\.pth: the hub did not give the file \(") as caught:
+        find_weights("hf:me/reid@main:w.pth")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ["hf:", "hf:me/reid", "hf:me/reid:w.pth", "hf:reid@main:w.pth", "hf:me/reid@main:"])
 def test_an_address_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected hf:org/repo@revision:file"):
         find_weights(text)
+
+
+def test_a_sha256_pins_the_content(folder: Path) -> None:
+    path = folder / "w.pth"
+    path.write_bytes(b"weights")
+    sha256 = sha256_file(path)
+    for wanted in (sha256, sha256[:8], sha256[:20].upper()):
+        assert find_weights(path, wanted) == path
+    with pytest.raises(DataError, match=f"w.pth: its SHA-256 is {sha256}, expected {'0' * 64}; it is another file"):
+        find_weights(path, "0" * 64)
+
+
+@pytest.mark.parametrize("wanted", ["", "1234567", "sha256:12345678", "0" * 65, "g" * 64])
+def test_what_is_no_sha256_is_refused(wanted: str, folder: Path) -> None:
+    (folder / "w.pth").touch()
+    with pytest.raises(ConfigError, match="is not a SHA-256"):
+        find_weights("w.pth", wanted)
+
+
+def test_the_released_file_is_the_only_one_that_fits(folder: Path) -> None:
+    released = Released(("a.pth", "b_*.pth"), "https://zoo.example")
+    assert find_released(released) is None
+    (folder / "b_x.pth").mkdir()
+    (folder / "c.pth").touch()
+    assert find_released(released) is None
+    (folder / "b_market.pth").touch()
+    assert find_released(released) == folder / "b_market.pth"
+    (folder / "a.pth").touch()
+    with pytest.raises(DataError, match=r"a\.pth, b_market\.pth; say which with --weights NAME"):
+        find_released(released)

@@ -44,9 +44,11 @@ class FeatureTable:
 
     Attributes:
         folder: where chunks are kept; None = memory only.
+        encoder: what the features depend on, written beside the first of them.
     """
 
     folder: Path | None
+    encoder: Mapping[str, Any] = attrs.field(factory=dict)
     _places: dict[bytes, tuple[int, int]] = attrs.field(factory=dict, init=False)
     _chunks: list[Mapping[str, torch.Tensor]] = attrs.field(factory=list, init=False)
 
@@ -56,9 +58,7 @@ class FeatureTable:
         if root is None:
             return cls(folder=None)
         folder = root / "features" / digest(encoder)
-        if not (folder / "encoder.json").exists():
-            write_text(folder / "encoder.json", json.dumps(encoder, indent=2, sort_keys=True) + "\n")
-        table = cls(folder=folder)
+        table = cls(folder=folder, encoder=encoder)
         for path in sorted(folder.glob("*.safetensors")):
             table._attach(path)
         return table
@@ -77,6 +77,9 @@ class FeatureTable:
         if self.folder is None:
             self._insert(tensors)
             return
+        header = self.folder / "encoder.json"
+        if not header.exists():
+            write_text(header, json.dumps(self.encoder, indent=2, sort_keys=True) + "\n")
         name = hashlib.blake2b(ids.tobytes(), digest_size=8).hexdigest()
         path = self.folder / f"{name}.safetensors"
         write_tensors(path, tensors, {"sha256": content_digest(tensors)})

@@ -175,6 +175,19 @@ def vit(edit=lambda state: state):
     return prepare
 
 
+def transreid(edit=lambda state: state, size=(128, 64), **network):
+    """A checkpoint of random weights for ``transreid-tiny``, something done to its tensors."""
+
+    def prepare(folder):
+        from crbench_transreid.network import TransReID
+        from crbench_transreid.vit import ARCHITECTURES
+
+        model = TransReID(ARCHITECTURES["vit-tiny"], size, stride=12, **network)
+        torch.save(edit(model.state_dict()), folder / "w.pth")
+
+    return prepare
+
+
 def damaged(prepare, name="w.pth"):
     def cut(folder):
         prepare(folder)
@@ -185,6 +198,10 @@ def damaged(prepare, name="w.pth"):
 
 def nan(name):
     return lambda state: {**state, name: state[name] * float("nan")}
+
+
+def widened(name):
+    return lambda state: {**state, name: torch.cat([state[name], state[name]])}
 
 
 def without(beginning):
@@ -213,6 +230,8 @@ def feature_folder(**arrays):
 
 DATA_ONLY = SMALL[:-2]
 OSNET = [*RUN, *DATA_ONLY, "--weights", "w.pth", "--backbone", "osnet/x0_25"]
+TRANSREID = [*RUN, *DATA_ONLY, "--weights", "w.pth", "--backbone", "transreid-tiny"]
+CAMERAS = [*TRANSREID, "--set", "transreid-tiny.sie=camera"]
 TIMM = [*RUN, *DATA_ONLY, "--weights", "w.pth", "--backbone", "timm:test_vit"]
 ONNX = [*RUN, *DATA_ONLY, "--backbone", "onnx:net.onnx"]
 TORCHSCRIPT = [*RUN, *DATA_ONLY, "--backbone", "torchscript:net.pt"]
@@ -326,6 +345,42 @@ CASES = {
     "osnet-nan": (osnet(nan("fc.0.weight")), OSNET, 3, "w.pth: fc.0.weight holds NaN"),
     "osnet-missing-neck": (osnet(without("fc.1")), OSNET, 3, "w.pth: the file lacks 4 of"),
     "osnet-small-pictures": (osnet(), [*OSNET, "--set", "osnet.size=[8,8]"], 2, "size: (8, 8) is out of range"),
+    "transreid-no-weights": (
+        nothing,
+        [*RUN, *DATA_ONLY, "--backbone", "transreid"],
+        3,
+        "or put the released vit_transreid_market.pth into",
+    ),
+    "transreid-other-network": (osnet(), TRANSREID, 3, "w.pth: the file lacks"),
+    "transreid-other-width": (
+        transreid(widened("base.norm.bias")),
+        TRANSREID,
+        3,
+        "w.pth: base.norm.bias has shape (192,), expected (96,)",
+    ),
+    "transreid-jigsaw": (transreid(jpm=True), TRANSREID, 3, "with the jigsaw patch module; choose a preset whose jpm"),
+    "transreid-cut": (damaged(transreid()), TRANSREID, 3, "w.pth: damaged, or not"),
+    "transreid-text": (other_content("w.pth", b"<html>Not found</html>"), TRANSREID, 3, "it is damaged, or its"),
+    "transreid-empty": (other_content("w.pth", b""), TRANSREID, 3, "w.pth: damaged, or not"),
+    "transreid-code": (weights(lambda p: torch.save({"base.cls_token": Evil()}, p)), TRANSREID, 3, "not plain tensors"),
+    "transreid-pickle": (weights(lambda p: p.write_bytes(pickle.dumps(Evil()))), TRANSREID, 3, "not plain tensors"),
+    "transreid-other-size": (transreid(size=(128, 128)), TRANSREID, 3, "it was trained with another size or stride"),
+    "transreid-nan": (transreid(nan("base.cls_token")), TRANSREID, 3, "w.pth: base.cls_token holds NaN"),
+    "transreid-missing-neck": (transreid(without("bottleneck.")), TRANSREID, 3, "it was trained without a BN neck"),
+    "transreid-no-cameras": (
+        transreid(),
+        CAMERAS,
+        3,
+        "the file has no side information, which does not fit sie=camera",
+    ),
+    "transreid-cameras": (transreid(side=6), TRANSREID, 3, "6 embeddings of side information, which does not fit sie"),
+    "transreid-fewer-cameras": (transreid(side=1), CAMERAS, 3, "is not among cameras 1 to 1 of the weights; choose"),
+    "transreid-other-sha256": (transreid(), [*TRANSREID, "--weights-sha256", "0" * 64], 3, "w.pth: its SHA-256 is"),
+    "weights-no-sha256": (transreid(), [*TRANSREID, "--weights-sha256", "1234"], 2, "'1234' is not a SHA-256"),
+    "weights-sha256-of-nothing": (nothing, [*RUN, *SMALL, "--weights-sha256", "0" * 8], 2, "uses no weights file"),
+    "weights-no-address": (nothing, [*WEIGHTS[:-1], "hf:me/reid"], 2, "expected hf:org/repo@revision:file"),
+    "train-weights-missing": (nothing, [*TRAIN, *SMALL, "--weights", "w.pth"], 3, "w.pth does not exist"),
+    "train-weights-of-another": (osnet(), [*TRAIN, *SMALL, "--weights", "w.pth"], 3, "w.pth: the file lacks"),
     "timm-unknown": (vit(), [*TIMM[:-1], "timm:resnet5O"], 2, "no model 'resnet5O'; did you mean resnet50"),
     "timm-no-weights": (nothing, [*RUN, *DATA_ONLY, "--backbone", "timm:test_vit"], 3, "--set timm.pretrained=true"),
     "timm-other-model": (osnet(), TIMM, 3, "w.pth: the file lacks"),
@@ -542,7 +597,8 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert len(errors) == 1
     half = list(tmp_path.rglob(".part-*"))
     assert half == [], "a half-written file was left behind"
-    assert not list((tmp_path / "cache").rglob("*.safetensors")), "features of a failed run were kept"
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "a failed run left something cached"
+    assert not list(tmp_path.glob("results/mlr-*")), "a failed run left a result"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()
 
