@@ -1,7 +1,7 @@
 """All that the page docs/benchmarks.md shows, measured in one run, then written and drawn.
 
     python benchmarks/measure.py --peers ~/checkouts        about ten minutes on two cores; nothing else should run
-    python benchmarks/measure.py --scale 0.05 --results /tmp/x --page /tmp/x.md    a try
+    python benchmarks/measure.py --scale 0.02 --results /tmp/x --page /tmp/x.md    a try: half a minute
 
 Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the picture of the memory.
 """
@@ -13,11 +13,14 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
+import numpy as np
 import page
 import peers
 import torch
@@ -26,7 +29,7 @@ import workload
 from crbench import EvalProtocol, evaluate, load_aligner
 from crbench.bench.fit import fit_pace
 from crbench.bench.repeat import repeat
-from crbench.bench.stages import Given
+from crbench.bench.stages import ranking
 from crbench.bench.synthetic import clustered, noise_pictures, training
 from crbench.evaluation.conventions import OWN_FEATURES
 from crbench.harness.environment import describe_environment
@@ -34,6 +37,7 @@ from crbench.harness.extract import Extractor
 from crbench.harness.stages import measure_stages
 from crbench.interfaces import Run
 from crbench.loading import load_backbone
+from crbench.records import Features
 from crbench.results import Extraction
 
 HERE = Path(__file__).parent
@@ -54,33 +58,45 @@ class Wish:
 def market(wish: Wish, dim: int) -> dict:
     """3,368 x 15,913: ours, its ranking part, the product alone, and the peers' functions in turn."""
     query, gallery = workload.people(wish.rows(3368), wish.rows(15913), dim)
-    given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
-    works: dict[str, Callable[[], object]] = {
-        "product alone": lambda: workload.product(query, gallery),
-        "crbench": lambda: evaluate(query, gallery, OWN_FEATURES),
-        "crbench, fp32": lambda: evaluate(query, gallery, OWN_FEATURES, precision="fp32"),
-        "crbench, ranking from given distances": lambda: evaluate(query, gallery, OWN_FEATURES, metric=given),
-    }
-    times = workload.seconds(works)
-    found: dict[str, dict] = {}
-    if wish.peers is not None:
-        others = {name: lambda s=score: s(query, gallery) for name, _, score in peers.functions(wish.peers)}
-        times |= workload.seconds(others, repeats=2)
-        found = peers.agreement(wish.peers, query, gallery)
-    size = {"query": len(query), "gallery": len(gallery), "dim": dim}
-    return {**size, "seconds": times, "agreement": found}
+    times, answers = workload.seconds(_ours(query, gallery) | {"crbench, ranking part": ranking(query, gallery)[0]})
+    others = {peer.name: peer for peer in peers.found(wish.peers)}
+    slow, theirs = workload.seconds({name: partial(p.score, query, gallery) for name, p in others.items()}, repeats=2)
+    agreement = {name: peer.gap(theirs[name], query, gallery) for name, peer in others.items()}
+    return {**_about(query, gallery, answers), "seconds": times | slow, "agreement": agreement}
 
 
 def large(wish: Wish) -> dict:
-    """10,000 x 100,000 x 512: ours beside the product alone."""
+    """10,000 x 100,000 x 512: ours beside the product alone; the peers with a part of the queries, times so many."""
     query, gallery = workload.people(wish.rows(10_000), wish.rows(100_000), 512)
+    times, answers = workload.seconds(_ours(query, gallery), repeats=3)
+    part = query.take(np.arange(max(1, len(query) // 20)))
+    others = {
+        f"{peer.name}, {len(part)} queries extrapolated": partial(peer.score, part, gallery)
+        for peer in peers.found(wish.peers)
+    }
+    slow, _ = workload.seconds(others, repeats=1)
+    whole = {
+        name: {key: value * (len(query) / len(part) if key.endswith("_s") else 1) for key, value in time.items()}
+        for name, time in slow.items()
+    }
+    return {**_about(query, gallery, answers), "seconds": times | whole, "agreement": {}}
+
+
+def _ours(query: Features, gallery: Features) -> dict[str, Callable[[], object]]:
     works: dict[str, Callable[[], object]] = {
         "product alone": lambda: workload.product(query, gallery),
         "crbench": lambda: evaluate(query, gallery, OWN_FEATURES),
-        "crbench, fp32": lambda: evaluate(query, gallery, OWN_FEATURES, precision="fp32"),
     }
-    times = workload.seconds(works, repeats=3)
-    return {"query": len(query), "gallery": len(gallery), "dim": 512, "seconds": times, "agreement": {}}
+    for precision in ("fp32", "int8"):
+        works[f"crbench, {precision}"] = partial(evaluate, query, gallery, OWN_FEATURES, precision=precision)
+    return works
+
+
+def _about(query: Features, gallery: Features, answers: Mapping[str, Any]) -> dict:
+    """Sizes, and how hard the features are."""
+    scores = answers["crbench"].scores
+    found = {"R1": float(scores.cmc[0]), "mAP": float(scores.mAP), "mINP": float(scores.mINP)}
+    return {"query": len(query), "gallery": len(gallery), "dim": query.x.shape[1], "scores": found}
 
 
 def single_shot(wish: Wish) -> dict:
@@ -89,19 +105,27 @@ def single_shot(wish: Wish) -> dict:
     query, gallery = workload.people(500, 500, dim, per_person=5)
     works: dict[str, Callable[[], object]] = {"product alone": lambda: workload.product(query, gallery)}
     for shot in ("single:mc:10", "single:exact"):
-        works[f"crbench, {shot}"] = lambda s=shot: evaluate(query, gallery, EvalProtocol(shot=s))  # type: ignore[misc]
-    times = workload.seconds(works, repeats=10)
-    return {"query": 500, "gallery": 500, "dim": dim, "seconds": times, "agreement": {}}
+        works[f"crbench, {shot}"] = partial(evaluate, query, gallery, EvalProtocol(shot=shot))
+    times, answers = workload.seconds(works, repeats=20)
+    rank1 = float(answers["crbench, single:exact"].scores.cmc[0])
+    return {"query": 500, "gallery": 500, "dim": dim, "scores": {"R1": rank1}, "seconds": times, "agreement": {}}
+
+
+GALLERIES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+OTHER_SIZES = ((3368, 15_913, 3840), (10_000, 100_000, 512))
 
 
 def memory(wish: Wish) -> dict:
     """Peak memory of an evaluation beside its features, each gallery in a process of its own."""
-    peaks = {}
-    for count in (10_000, 30_000, 100_000, 300_000, 1_000_000):
-        script = [sys.executable, str(HERE / "peak.py"), str(wish.rows(1000)), str(wish.rows(count)), "64"]
-        done = subprocess.run(script, capture_output=True, text=True, check=True)
-        peaks[str(wish.rows(count))] = json.loads(done.stdout)
-    return {"query": wish.rows(1000), "dim": 64, "peaks": peaks}
+    growing = [(1000, count, 64) for count in GALLERIES]
+    return {"growing": [_peak(wish, *size) for size in growing], "others": [_peak(wish, *size) for size in OTHER_SIZES]}
+
+
+def _peak(wish: Wish, query: int, gallery: int, dim: int) -> dict:
+    sizes = {"query": wish.rows(query), "gallery": wish.rows(gallery), "dim": dim}
+    script = [sys.executable, str(HERE / "peak.py"), *map(str, sizes.values())]
+    done = subprocess.run(script, capture_output=True, text=True, check=True)
+    return {**sizes, **json.loads(done.stdout)}
 
 
 def vpfa(wish: Wish) -> dict:
@@ -111,9 +135,13 @@ def vpfa(wish: Wish) -> dict:
     short = load_aligner("vpfa", epochs=1, draws=32, hidden=hidden)
     transform = short.fit(training(dim, device="cpu", persons=32), run=Run())
     feats = clustered(1024, 10, dim, device="cpu", seed=4, rate=4)
-    moved, _ = repeat(lambda: transform(feats), "cpu", spread=0.02, budget_s=10)
+    moved, _ = repeat(lambda: transform(feats), "cpu", spread=0.02, budget_s=10 * wish.scale)
     step, _, unit = fit_pace(
-        load_aligner("vpfa", hidden=hidden), training(dim, device="cpu"), device="cpu", spread=0.05, budget_s=20
+        load_aligner("vpfa", hidden=hidden),
+        training(dim, device="cpu"),
+        device="cpu",
+        spread=0.05,
+        budget_s=20 * wish.scale,
     )
     return {
         "dim": dim,
@@ -125,7 +153,7 @@ def vpfa(wish: Wish) -> dict:
 def extraction(wish: Wish) -> dict:
     """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
     size = 16
-    rows, read = noise_pictures(size * max(1, int(8 * wish.scale)))
+    rows, read = noise_pictures(size * max(2, int(8 * wish.scale)))
     found = {}
     for name in ("resnet-tiny", "resnet50") if wish.scale == 1 else ("resnet-tiny",):
         backbone = load_backbone(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import targets
 from tabulate import tabulate
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,7 @@ PICTURE = "memory.png"
 def render(results: Path) -> str:
     """The page as Markdown."""
     records = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
-    parts = ["# Benchmarks", _origin(records)]
+    parts = ["# Benchmarks", _origin(records), _table(targets.lines(records), targets.HEADERS)]
     parts += [
         _evaluation(name, records[name])
         for name in ("market-2048", "market-3840", "large", "single-shot")
@@ -38,7 +39,9 @@ def _origin(records: dict[str, dict]) -> str:
     return (
         "Made by `python benchmarks/measure.py` from `benchmarks/results/`; every block is one run in which the lines "
         "took turns. Medians with quartiles, wall time. "
-        f"Measured on: {'; '.join(sorted(lines)) or 'nothing yet'}. No GPU was at hand: nothing here was run on one."
+        f"Measured on: {'; '.join(sorted(lines)) or 'nothing yet'}. No GPU was at hand: nothing here was run on one. "
+        "How long an evaluation takes depends on the features, as strangers that come before a positive are counted: "
+        "every block says what its features score."
     )
 
 
@@ -61,18 +64,23 @@ def _evaluation(name: str, record: dict) -> str:
             )
         )
     headers = ("work", "median s", "quartiles", "repeats", "over product", "over crbench", "difference CMC / mAP")
-    return f"## {name}: {record['query']:,} x {record['gallery']:,}, {record['dim']:,} columns\n\n" + _table(
-        rows, headers
-    )
+    title = f"## {name}: {record['query']:,} x {record['gallery']:,}, {record['dim']:,} columns"
+    scores = ", ".join(f"{score} {100 * value:.1f} %" for score, value in record["scores"].items())
+    return f"{title}\n\nThe features score {scores}.\n\n{_table(rows, headers)}"
 
 
 def _memory(record: dict) -> str:
     rows = [
-        (f"{int(count):,}", f"{peak['features'] / 1e6:.1f}", f"{peak['extra'] / 1e6:.1f}", f"{peak['seconds']:.2f}")
-        for count, peak in record["peaks"].items()
+        (
+            f"{peak['query']:,} x {peak['gallery']:,} x {peak['dim']:,}",
+            f"{peak['features'] / 1e6:.1f}",
+            f"{peak['extra'] / 1e6:.1f}",
+            f"{peak['seconds']:.2f}",
+        )
+        for peak in (*record["growing"], *record["others"])
     ]
-    headers = ("gallery items", "features MB", "peak beside them MB", "seconds")
-    title = f"## Memory: {record['query']:,} queries, {record['dim']} columns, every gallery in a process of its own"
+    headers = ("queries x gallery x columns", "features MB", "peak beside them MB", "seconds")
+    title = "## Memory: every size in a process of its own"
     return f"{title}\n\n{_table(rows, headers)}\n\n![peak memory by size of the gallery]({PICTURE})"
 
 
@@ -103,12 +111,16 @@ def draw(results: Path, picture: Path) -> None:
     """Peak memory over the size of the gallery."""
     from matplotlib.figure import Figure
 
-    peaks = json.loads((results / "memory.json").read_text(encoding="utf-8"))["peaks"]
+    peaks = json.loads((results / "memory.json").read_text(encoding="utf-8"))["growing"]
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    counts = [int(count) for count in peaks]
-    axes.plot(counts, [peak["extra"] / 1e6 for peak in peaks.values()], "o-", label="evaluation, beside the features")
-    axes.plot(counts, [peak["features"] / 1e6 for peak in peaks.values()], "s--", label="the features themselves")
+    counts = [peak["gallery"] for peak in peaks]
+    for field, style, label in (
+        ("extra", "o-", "evaluation, beside the features"),
+        ("features", "s--", "the features"),
+    ):
+        axes.plot(counts, [peak[field] / 1e6 for peak in peaks], style, label=label)
+    axes.axhline(150, linestyle=":", color="grey", label="150 MB")
     axes.set(xscale="log", xlabel="gallery items", ylabel="MB", ylim=(0, None))
     axes.legend()
     figure.savefig(picture, dpi=100)

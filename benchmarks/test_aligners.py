@@ -23,7 +23,7 @@ def test_fit(benchmark, train, name):
 
 @pytest.mark.parametrize("name", [*CLOSED, "vpfa/light"])
 def test_transform(benchmark, train, name):
-    settings = {"epochs": 1} if name.startswith("vpfa") else {}
+    settings = {"epochs": 1, "draws": 64} if name.startswith("vpfa") else {}
     transform = load_aligner(name, **settings).fit(train, run=Run())
     result = benchmark(transform, train.source)
     assert len(result) == len(train.source)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,16 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def page():
-    spec = importlib.util.spec_from_file_location("benchmarks_page", ROOT / "benchmarks" / "page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def scripts():
+    """Imports a script of the folder ``benchmarks`` by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def page(scripts):
+    return scripts("page")
 
 
 def test_the_page_is_made_from_the_stored_results(page):
@@ -29,18 +36,78 @@ def test_the_picture_is_there_when_the_page_shows_it_and_small(page):
     assert not picture.exists() or picture.stat().st_size < 200_000
 
 
+FACTS = {
+    "scale": 0.5,
+    "created": "2026-11-21T09:00:00+00:00",
+    "threads": 3,
+    "environment": {"cpu": "Abacus", "torch": "2", "python": "3"},
+}
+
+
 def test_numbers_of_a_result_are_on_its_page(page, tmp_path):
-    record = {
-        "scale": 0.5,
-        "created": "2026-11-21T09:00:00+00:00",
-        "threads": 3,
-        "environment": {"cpu": "Abacus", "torch": "2", "python": "3"},
-        "query": 1000,
-        "dim": 64,
-        "peaks": {"10000": {"features": 2_560_000, "extra": 41_000_000, "seconds": 0.125}},
-    }
-    (tmp_path / "memory.json").write_text(json.dumps(record))
+    peak = {"query": 1000, "gallery": 10000, "dim": 64, "features": 2_560_000, "extra": 41_000_000, "seconds": 0.125}
+    other = {**peak, "gallery": 20000, "extra": 160_000_000}
+    (tmp_path / "memory.json").write_text(json.dumps({**FACTS, "growing": [peak], "others": [other]}))
     text = page.render(tmp_path)
     assert "Abacus, 3 threads" in text
     assert "sizes scaled by 0.5" in text
-    assert all(number in text for number in ("10,000", "2.6", "41.0", "0.12"))
+    assert all(number in text for number in ("1,000 x 10,000 x 64", "2.6", "41.0", "0.12"))
+    assert re.search(r"at most 150 MB, any size +\| 160 MB, at 1,000 x 20,000 x 64 +\| 1.07 x 150 MB +\| no ", text)
+
+
+def times(**seconds):
+    return {name: {"median_s": value, "q1_s": value, "q3_s": value, "repeats": 3} for name, value in seconds.items()}
+
+
+def test_targets_are_held_against_what_was_measured(scripts):
+    seconds = {"product alone": 1.0, "crbench, fp32": 1.05, "crbench, int8": 0.75, "crbench, ranking part": 0.04}
+    record = {**FACTS, "query": 3368, "gallery": 15913, "dim": 2048, "seconds": times(**seconds)}
+    lines = {line[0]: line for line in scripts("targets").lines({"market-2048": record})}
+    size = "3,368 x 15,913 x 2,048"
+    assert lines[f"{size}, float32, CMC + mAP + mINP"][2:5] == ("1.05 s; product 1 s", "1.05 x", "yes")
+    assert lines[f"{size}, screened in int8, exact"][3:5] == ("0.75 x", "no")
+    assert lines[f"{size}, the ranking part alone"][4:] == ("yes", "Abacus, 3 threads")
+    assert not any("fast-reid" in work for work in lines)
+    record["seconds"] |= times(**{"fast-reid Cython": 3.0})
+    lines = {line[0]: line for line in scripts("targets").lines({"market-2048": record})}
+    assert lines[f"{size}, crbench, fp32, beside fast-reid"][3:5] == ("2.86 x", "no")
+
+
+def test_what_needs_a_gpu_is_said_to_be_not_run(scripts):
+    lines = scripts("targets").lines({})
+    assert len(lines) == 5
+    assert {line[2] for line in lines} == {"not run here"}
+
+
+def test_a_small_run_of_everything_gives_a_page(scripts, tmp_path, monkeypatch):
+    measure = scripts("measure")
+    monkeypatch.setattr(measure, "GALLERIES", (10_000,))
+    monkeypatch.setattr(measure, "OTHER_SIZES", ())
+    folder = ["--results", str(tmp_path / "results"), "--page", str(tmp_path / "page.md")]
+    monkeypatch.setattr(sys, "argv", ["measure.py", "--scale", "0.002", *folder])
+    measure.main()
+    text = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert all(
+        f"## {name}" in text for name in ("market-2048", "market-3840", "large", "single-shot", "Memory", "VPFA")
+    )
+    assert text.count("not run here") == 5
+    assert (tmp_path / "memory.png").stat().st_size > 0
+
+
+def test_peers_that_are_not_there_are_left_out(scripts, tmp_path, monkeypatch):
+    for module in ("oml.functional.metrics", "pytorch_metric_learning.utils.accuracy_calculator"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert scripts("peers").found(tmp_path) == []
+    assert scripts("peers").found(None) == []
+
+
+def test_the_packages_score_as_we_do(scripts):
+    """Where they are installed: the settings by which their definitions are ours."""
+    peers = scripts("peers")
+    query, gallery = scripts("workload").people(60, 80, 64, per_person=4)  # a few queries have no match
+    found = peers.found(None)
+    if not found:
+        pytest.skip("neither OML nor PML is installed")
+    for peer in found:
+        gap = peer.gap(peer.score(query, gallery), query, gallery)
+        assert max(gap.values()) < peers.TOLERANCE, peer.name

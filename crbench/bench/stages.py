@@ -53,14 +53,22 @@ class Work:
 
 @attrs.frozen(eq=False)
 class Given:
-    """A metric that looks its distances f32[q, g] up, by the keys of the queries."""
+    """A metric that looks its distances f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
 
     distances: torch.Tensor
     places: Mapping[str, int]
 
     def __call__(self, query: Features, gallery: Features) -> torch.Tensor:
         del gallery
-        return self.distances[[self.places[key] for key in query.rows.keys.tolist()]]
+        start = self.places[query.rows.keys[0]]
+        return self.distances[start : start + len(query)]
+
+
+def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], int]:
+    """The evaluation from distances that are there already, and the bytes of them; no feature is read again."""
+    given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
+    labels = [attrs.evolve(side, x=side.x[:, :1].contiguous()) for side in (query, gallery)]
+    return partial(evaluate, *labels, OWN_FEATURES, metric=given), given.distances.nbytes
 
 
 @attrs.frozen(eq=False)
@@ -170,9 +178,8 @@ class Stages:
 
     def _ranking(self) -> Iterator[Work]:
         query, gallery = self._sides()
-        given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
-        work = self._scored("ranking", query, gallery, partial(evaluate, query, gallery, OWN_FEATURES, metric=given))
-        yield attrs.evolve(work, arithmetic=_nothing, bytes=given.distances.nbytes)
+        call, moved = ranking(query, gallery)
+        yield attrs.evolve(self._scored("ranking", query, gallery, call), arithmetic=_nothing, bytes=moved)
 
     def _evaluate(self) -> Iterator[Work]:
         query, gallery = self._sides()

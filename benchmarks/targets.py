@@ -1,0 +1,208 @@
+"""What was wanted beside what was measured: the first table of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+Records = Mapping[str, dict[str, Any]]
+HEADERS = ("work", "to reach", "measured", "ratio", "reached", "hardware")
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """One line: `ratio` is what `reach` is about; `holds` says whether it is reached."""
+
+    work: str
+    reach: str
+    measured: str
+    ratio: float
+    unit: str
+    holds: bool
+    part: str
+
+
+def lines(records: Records) -> list[tuple[str, ...]]:
+    """The table's lines: of every part that was measured, then what needs a GPU."""
+    own = [target for make in _MAKERS for target in make(records)]
+    measured = [
+        (
+            target.work,
+            target.reach,
+            target.measured,
+            f"{target.ratio:.3g} {target.unit}",
+            "yes" if target.holds else "no",
+            hardware(records[target.part]),
+        )
+        for target in own
+    ]
+    return measured + [
+        (work, reach, "not run here", "-", "-", "one NVIDIA H200: none was at hand") for work, reach in _GPU
+    ]
+
+
+def hardware(record: Mapping[str, Any]) -> str:
+    """Processor and threads of a record."""
+    return f"{record['environment']['cpu']}, {record['threads']} threads"
+
+
+_GPU = (
+    ("3,368 x 15,913 x 3,840 on the device, ranks exact as in float64", "at most 8 ms fp32; 2 ms in the fastest mode"),
+    ("100,000 x 1,000,000 x 512, exact", "at most 2.2 s fp32; 0.5 s in the fastest mode"),
+    ("VPFA transform, 3,840 columns", "at least 12 M samples/s"),
+    ("VPFA fit, 18,840 steps of batch 32", "at most 6 s"),
+    ("extraction", "at least 90 % of the network's own pace"),
+)
+
+
+def _seconds(record: Mapping[str, Any], name: str) -> float:
+    return float(record["seconds"][name]["median_s"])
+
+
+def _size(record: Mapping[str, Any]) -> str:
+    return f"{record['query']:,} x {record['gallery']:,} x {record['dim']:,}"
+
+
+def _over_product(records: Records, part: str, line: str, work: str, most: float) -> list[Target]:
+    """A line of a part beside the product of the same run, `most` times as long as that."""
+    if part not in records:
+        return []
+    record = records[part]
+    own, product = _seconds(record, line), _seconds(record, "product alone")
+    return [
+        Target(
+            work=work.format(size=_size(record)),
+            reach=f"at most {most:g} x the matrix product",
+            measured=f"{own:.4g} s; product {product:.4g} s",
+            ratio=own / product,
+            unit="x",
+            holds=own <= most * product,
+            part=part,
+        )
+    ]
+
+
+def _over_fastreid(records: Records, part: str, line: str, least: float) -> list[Target]:
+    """fast-reid beside a line of a part, at least `least` times as long as that; nothing where it was not there."""
+    peer = next((name for name in records.get(part, {}).get("seconds", {}) if name.startswith("fast-reid")), None)
+    if peer is None:
+        return []
+    record = records[part]
+    own, other = _seconds(record, line), _seconds(record, peer)
+    return [
+        Target(
+            work=f"{_size(record)}, {line}, beside fast-reid",
+            reach=f"at least {least:g} x as fast",
+            measured=f"{own:.4g} s; {peer} {other:.4g} s",
+            ratio=other / own,
+            unit="x",
+            holds=other >= least * own,
+            part=part,
+        )
+    ]
+
+
+def _market(records: Records) -> list[Target]:
+    found = []
+    for part in ("market-2048", "market-3840"):
+        found += _over_product(records, part, "crbench, fp32", "{size}, float32, CMC + mAP + mINP", 1.08)
+        found += _over_fastreid(records, part, "crbench, fp32", 3)
+        if part in records:
+            seconds = _seconds(records[part], "crbench, ranking part")
+            found.append(
+                Target(
+                    work=f"{_size(records[part])}, the ranking part alone",
+                    reach="at most 0.05 s, nothing to compile at install",
+                    measured=f"{seconds:.4g} s",
+                    ratio=seconds / 0.05,
+                    unit="x 0.05 s",
+                    holds=seconds <= 0.05,
+                    part=part,
+                )
+            )
+        found += _over_product(records, part, "crbench, int8", "{size}, screened in int8, exact", 0.7)
+    return found
+
+
+def _memory(records: Records) -> list[Target]:
+    if "memory" not in records:
+        return []
+    record = records["memory"]
+    peaks = [*record["growing"], *record["others"]]
+    worst = max(peaks, key=lambda peak: peak["extra"])
+    largest = max(peak["gallery"] for peak in peaks)
+    return [
+        Target(
+            work=f"peak memory beside the features, {len(peaks)} sizes up to {largest:,} items",
+            reach="at most 150 MB, any size",
+            measured=f"{worst['extra'] / 1e6:.0f} MB, at {_size(worst)}",
+            ratio=worst["extra"] / 150e6,
+            unit="x 150 MB",
+            holds=worst["extra"] <= 150e6,
+            part="memory",
+        )
+    ]
+
+
+def _large(records: Records) -> list[Target]:
+    found = _over_product(records, "large", "crbench, fp32", "{size}, float32", 1.15)
+    return found + _over_fastreid(records, "large", "crbench, fp32", 16)
+
+
+def _single_shot(records: Records) -> list[Target]:
+    work = "ten single-shot trials, {size}, one product for all"
+    return _over_product(records, "single-shot", "crbench, single:mc:10", work, 1.2)
+
+
+def _vpfa(records: Records) -> list[Target]:
+    if "vpfa" not in records:
+        return []
+    record = records["vpfa"]
+    pace, step = record["transform"]["samples_per_s"], record["fit"]["median"]
+    return [
+        Target(
+            work=f"VPFA transform, {record['dim']:,} columns",
+            reach="at least 5,000 samples/s",
+            measured=f"{pace:,.0f} samples/s",
+            ratio=pace / 5000,
+            unit="x 5,000/s",
+            holds=pace >= 5000,
+            part="vpfa",
+        ),
+        Target(
+            work=f"VPFA fit, {record['dim']:,} columns, batch {record['fit']['batch']}",
+            reach="at most 46 ms a step",
+            measured=f"{1e3 * step:.1f} ms a step",
+            ratio=step / 0.046,
+            unit="x 46 ms",
+            holds=step <= 0.046,
+            part="vpfa",
+        ),
+    ]
+
+
+def _extraction(records: Records) -> list[Target]:
+    return [
+        Target(
+            work=f"extraction from JPEG by {name}, batches of {records['extraction']['batch']}",
+            reach="at least 90 % of the network's own pace",
+            measured=f"{1 / one['whole']:.0f} of {1 / one['forward']:.0f} images/s",
+            ratio=one["share"],
+            unit="x",
+            holds=one["share"] >= 0.9,
+            part="extraction",
+        )
+        for name, one in records.get("extraction", {}).get("seconds_per_image", {}).items()
+    ]
+
+
+_MAKERS: tuple[Callable[[Records], list[Target]], ...] = (
+    _market,
+    _large,
+    _single_shot,
+    _memory,
+    _vpfa,
+    _extraction,
+)
