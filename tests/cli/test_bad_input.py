@@ -597,7 +597,8 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert len(errors) == 1
     half = list(tmp_path.rglob(".part-*"))
     assert half == [], "a half-written file was left behind"
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()], "a failed run left something cached"
+    cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert cached == [], "a failed run left something cached"
     assert not list(tmp_path.glob("results/mlr-*")), "a failed run left a result"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()
