@@ -117,8 +117,9 @@ class Backbone(Protocol):
     """Image to feature.
 
     An entry's target is called with ``weights: Path | None``, ``device: str`` and its own parameters by keyword, and
-    returns a ready backbone. It raises `crbench.errors.DataError` for weights that are missing or do not fit. One that
-    fetched weights by itself has an attribute ``weights_sha256`` that tells them from others.
+    returns a ready backbone. It raises `crbench.errors.MissingWeightsError` where it needs weights and gets none (the
+    entry's `crbench.entries.Released` are then added to the message), and `crbench.errors.DataError` for weights that
+    do not fit. One that fetched weights by itself has an attribute ``weights_sha256`` that tells them from others.
     """
 
     dim: int

@@ -126,3 +126,22 @@ def test_without_matplotlib_only_the_picture_is_missing(capsys, monkeypatch):
 def test_numbers_of_epochs_are_checked(option, capsys):
     assert invoke([*TRAIN, option, "-1"]) == 2
     assert "is not in the range" in capsys.readouterr().err
+
+
+def test_a_training_from_given_weights_prints_the_run_that_uses_what_comes_out(capsys):
+    train = [*TRAIN, "--set", "backbone.epochs=1", "-q"]
+    assert invoke(train) == 0
+    made = files()[".safetensors"]
+    start = made.rename("weights/start.safetensors")
+    files()[".json"].rename("weights/start.json")
+    capsys.readouterr()
+    assert invoke([*train, "--weights", "start.safetensors", "--weights-sha256", sha256_file(start)[:12]]) == 0
+    *_, command = capsys.readouterr().out.splitlines()
+    (tuned,) = Path("weights/trained").glob("*.safetensors")
+    assert tuned.name != made.name
+    assert invoke([*shlex.split(command)[1:], "-q"]) == 0
+    assert "leakage" not in capsys.readouterr().err
+    (result,) = load_results(["results"])
+    assert result.method.backbone.weights_sha256 == sha256_file(tuned)
+    assert not result.method.backbone.trained
+    assert str(tuned) in result.command

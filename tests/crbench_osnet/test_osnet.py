@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from crbench_osnet import released
 from crbench_osnet.backbone import OSNetBackbone
 from crbench_osnet.network import VARIANTS, OSNet
 
@@ -15,7 +16,9 @@ from crbench.errors import DataError
 from crbench.interfaces import Preprocess
 from crbench.records import Batch
 from crbench.testing import check_backbone
+from crbench.weights_lookup import find_released
 
+Patch = pytest.MonkeyPatch
 State = dict[str, torch.Tensor]
 SIZE = (64, 32)
 
@@ -201,3 +204,38 @@ def test_without_weights_it_says_where_they_are() -> None:
 def test_parameters_out_of_range(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         OSNetBackbone(**settings)  # type: ignore[arg-type]
+
+
+AIN_END = "coslr_b64_fb10_softmax_labsmth_flip_jitter.pth"
+ZOO = {
+    "osnet_x1_0_market_256x128_amsgrad_ep150_stp60_lr0.0015_b64_fb10_softmax_labelsmooth_flip.pth": "x1_0",
+    "osnet_x0_75_duke_256x128_amsgrad_ep150_stp60_lr0.0015_b64_fb10_softmax_labelsmooth_flip.pth": "x0_75",
+    "osnet_x0_5_msmt17_256x128_amsgrad_ep180_stp80_lr0.003_b128_fb10_softmax_labelsmooth_flip.pth": "x0_5",
+    "osnet_x0_25_msmt17_combineall_256x128_amsgrad_ep150_stp60_lr0.0015_b64_fb10_softmax_labelsmooth_flip_jitter.pth": (
+        "x0_25"
+    ),
+    "osnet_ibn_x1_0_duke_256x128_amsgrad_ep150_stp60_lr0.0015_b64_fb10_softmax_labelsmooth_flip.pth": "ibn_x1_0",
+    f"osnet_ain_x1_0_market1501_256x128_amsgrad_ep100_lr0.0015_{AIN_END}": "ain_x1_0",
+    f"osnet_ain_x1_0_dukemtmcreid_256x128_amsgrad_ep90_lr0.0015_{AIN_END}": "ain_x1_0",
+    "osnet_x1_0_market.pth": "x1_0",
+    "osnet_x1_0_imagenet.pth": None,
+    "osnet_ain_x0_5_imagenet.pyth": None,
+}
+"""File names of the zoo, and the preset that finds each."""
+
+
+@pytest.mark.parametrize("file", ZOO)
+def test_files_of_the_zoo_are_found_by_the_preset_that_they_fit(file: str, tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path))
+    (tmp_path / file).touch()
+    finding = [variant for variant in VARIANTS if find_released(released(variant)) is not None]
+    assert finding == ([ZOO[file]] if ZOO[file] else [])
+
+
+def test_a_file_of_the_zoo_in_the_weights_folder_loads_by_itself(tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path))
+    torch.save(zoo_state("x0_25"), tmp_path / "osnet_x0_25_duke_256x128.pth")
+    assert load_backbone("osnet/x0_25").dim == 512
+    torch.save(zoo_state("x0_25"), tmp_path / "osnet_x0_25_market.pth")
+    with pytest.raises(DataError, match="several released weights fit"):
+        load_backbone("osnet/x0_25")

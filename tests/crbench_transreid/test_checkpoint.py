@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from crbench_transreid import configs
 from crbench_transreid.backbone import TransReIDBackbone
 from transreid_weights import State
 
@@ -151,3 +152,22 @@ def test_missing_weights_name_file_folder_and_page(tmp_path: Path, monkeypatch: 
     assert "released" not in str(caught.value)
     with pytest.raises(DataError, match="there is no such file"):
         TransReIDBackbone(weights=tmp_path / "gone.pth")
+
+
+def test_every_released_file_belongs_to_a_preset_and_to_one_only() -> None:
+    files = [file for released in configs.released().values() for file in released.files]
+    assert set(configs.released()) <= set(configs.presets())
+    assert len(set(files)) == len(files) == 18
+    assert {"vit_transreid_msmt.pth", "vit_base_market.pth", "deit_transreid_vehicleID.pth"} <= set(files)
+
+
+def test_the_released_file_of_the_preset_is_found_in_the_folder(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path))
+    write(classes=3, side=6, jpm=True, size=(256, 128), stride=12).rename(tmp_path / "vit_transreid_market.pth")
+    write(classes=3, size=(256, 128)).rename(tmp_path / "vit_base_duke.pth")
+    assert load_backbone("transreid").report.missing == ()
+    assert load_backbone("transreid/duke-vit-base").dim == 16
+    with pytest.raises(DataError, match=r"put the released vit_base_market\.pth into"):
+        load_backbone("transreid/market-vit-base")

@@ -23,7 +23,7 @@ from crbench.interfaces import Run
 from crbench.registry import Owner, Registered, Registry
 from crbench.store.files import sha256_file
 
-LOGGED = Run(logger=logging.getLogger("crbench"))
+LOGGED = Run(logger=logging.getLogger("run"))
 
 
 class NeedsWeights:
@@ -65,7 +65,7 @@ def save(path, seed=0):
 @pytest.mark.parametrize("backbone", ["zoo", "needs-weights", "needs-start"])
 def test_released_weights_in_the_folder_are_used_said_and_recorded(backbone, folder, spec, caplog):
     path = save(folder / "zoo_market.safetensors")
-    with caplog.at_level(logging.INFO, logger="crbench"):
+    with caplog.at_level(logging.INFO, logger="run"):
         (result,) = run(spec(backbone=backbone), context=LOGGED)
     said = [message for message in caplog.messages if message.startswith("weights")]
     assert said == [f"weights {path} (released ones for {backbone})"]
@@ -170,7 +170,7 @@ def test_a_start_of_unknown_origin_is_said_then_and_later(folder, spec, tmp_path
     assert "the training data of w.safetensors are not known, so leakage cannot be ruled out" in caplog.messages
     twice = train(attrs.evolve(wish, weights=tuned), context=LOGGED).weights
     for weights in (tuned, twice):
-        (result,) = run(spec(backbone="learner", trial=0, weights=weights))
+        (result,) = run(spec(backbone="learner", trial=0, weights=weights, resume=False))
         assert result.warnings == (
             f"the training data of w.safetensors, which {weights.name} started from, are not known",
         )
