@@ -12,6 +12,14 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = "memory.png"
+RULES = {
+    "fast-reid": "fast-reid, torchreid and TransReID are held against `crbench evaluate --as` of their name.",
+    "OML": "OML: map@k with k = the whole gallery (for a smaller k it divides by the positives among the first k, "
+    "crbench by all); person and camera as its sequence; a query without a match counts as zero on both sides.",
+    "PML": "PML (pytorch-metric-learning): it knows no cameras, so both sides are scored without the same-camera rule; "
+    "of CMC it has rank 1 only.",
+}
+"""By what definitions scores of the tools are compared; the beginnings of their names."""
 
 
 def render(results: Path) -> str:
@@ -66,7 +74,8 @@ def _evaluation(name: str, record: dict) -> str:
     headers = ("work", "median s", "quartiles", "repeats", "over product", "over crbench", "difference CMC / mAP")
     title = f"## {name}: {record['query']:,} x {record['gallery']:,}, {record['dim']:,} columns"
     scores = ", ".join(f"{score} {100 * value:.1f} %" for score, value in record["scores"].items())
-    return f"{title}\n\nThe features score {scores}.\n\n{_table(rows, headers)}"
+    rules = [rule for tool, rule in RULES.items() if any(name.startswith(tool) for name in record["agreement"])]
+    return "\n\n".join([title, f"The features score {scores}.", _table(rows, headers), *rules])
 
 
 def _memory(record: dict) -> str:

@@ -73,6 +73,17 @@ def test_targets_are_held_against_what_was_measured(scripts):
     assert lines[f"{size}, crbench, fp32, beside fast-reid"][3:5] == ("2.86 x", "no")
 
 
+def test_the_page_says_by_what_rules_a_peer_is_compared(page, tmp_path):
+    gap = {"cmc_difference": 0.0, "mAP_difference": 3e-8}
+    record = {**FACTS, "query": 9, "gallery": 9, "dim": 9, "scores": {"mAP": 0.784}, "agreement": {"OML, map@all": gap}}
+    record["seconds"] = times(**{"product alone": 1.0, "crbench": 2.0, "OML, map@all": 8.0})
+    text = page._evaluation("large", record)
+    assert "The features score mAP 78.4 %." in text
+    assert re.search(r"OML, map@all +\| 8.0000 .* 8.00 +\| 4.00 +\| 0e\+00 / 3e-08 ", text)
+    assert "divides by the positives among the first k" in text
+    assert "PML" not in text
+
+
 def test_what_needs_a_gpu_is_said_to_be_not_run(scripts):
     lines = scripts("targets").lines({})
     assert len(lines) == 5

@@ -166,6 +166,7 @@ class Stages:
         parameters = parameter_count(transform)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):
             feats = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
+            moves_nothing = transform(feats).x is feats.x
             yield Work(
                 stage="transform",
                 scenario=scenario,
@@ -173,7 +174,7 @@ class Stages:
                 unit="samples",
                 call=partial(transform, feats),
                 parameters=parameters,
-                bytes=2 * feats.x.nbytes + 4 * (parameters or 0),
+                bytes=None if moves_nothing else 2 * feats.x.nbytes + 4 * (parameters or 0),
             )
 
     def _distance(self) -> Iterator[Work]:

@@ -120,7 +120,7 @@ def _score_title(name: str) -> Column:
 
 
 def _speed_title(speed: Speed, machines: Sequence[str]) -> Column:
-    return Column(f"{speed.title} [M{machines.index(speed.machine) + 1}] {'↓' if speed.stage == 'run' else '↑'}")
+    return Column(f"{speed.title} [M{machines.index(speed.machine) + 1}] ↑")
 
 
 def _facts(block: Block) -> tuple[str, ...]:
@@ -154,7 +154,7 @@ def _cells(row: Row, scores: Iterable[str], speeds: Iterable[Speed], placed: boo
     yield Cell(_short(parameters), parameters)
     yield Cell(_seconds(row.fit_s), row.fit_s)
     yield Cell(_short(row.samples_per_s), row.samples_per_s)
-    measured = {speed.key: speed.value for speed in row.speeds}
+    measured = {speed.key: speed.per_second for speed in row.speeds}
     yield from (Cell(_rate(value), value) for value in (measured.get(speed.key) for speed in speeds))
 
 

@@ -74,7 +74,7 @@ def _measured(board: Board, per_rate: bool) -> Iterator[dict[str, Any]]:
     for part, blocks in (("ranked", board.blocks), ("partial", board.partial)):
         for block in blocks:
             for row in block.rows:
-                speeds = {_heading(speed): speed.value for speed in row.speeds}
+                speeds = {_heading(speed): speed.per_second for speed in row.speeds}
                 yield {"part": part, **_facts(row, per_rate), **speeds}
 
 

@@ -1,7 +1,8 @@
 """What ``crbench bench`` measured, beside the scores of the same method: one column for each stage on each machine.
 
-A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same, and for the stages
-that the network is part of also its arithmetic (``--amp``, ``--compile``). Speeds of two machines never share a column.
+A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same, and for the forward
+pass also its arithmetic (``--amp``, ``--compile``). Speeds of two machines never share a column.
+A whole run has none: it depends on data and protocol too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from crbench.results import Component, Result
 if TYPE_CHECKING:
     from crbench.bench import Bench
 
-STAGES = ("forward", "fit", "transform", "run")
+STAGES = ("forward", "fit", "transform")
 """Stages whose speed is the method's doing, in the order of their columns."""
 
 
@@ -47,13 +48,8 @@ class Speed:
 
     @property
     def title(self) -> str:
-        """Stage and unit: ``transform samples/s``; a whole run counts in seconds."""
-        return "run s" if self.stage == "run" else f"{self.stage} {self.unit}/s"
-
-    @property
-    def value(self) -> float:
-        """The number under `title`."""
-        return 1 / self.per_second if self.stage == "run" else self.per_second
+        """Stage and unit: ``transform samples/s``."""
+        return f"{self.stage} {self.unit}/s"
 
 
 def fit_to_show(benches: Iterable[Bench]) -> list[Bench]:
@@ -119,19 +115,13 @@ def _why_unused(bench: Bench, results: Sequence[Result]) -> str:
 
 def _belongs(bench: Bench, stage: str, result: Result) -> bool:
     """Whether a stage was measured with the method of a result."""
-    network = stage in ("forward", "run")
-    arithmetic = (bench.settings.get("amp"), bench.settings.get("compile"))
-    if network and arithmetic != (result.extraction.amp, result.extraction.compile):
-        return False
     if not _same(bench.backbone, result.method.backbone):
         return False
     if stage == "forward":
-        return True
-    if not _same(bench.aligner, result.method.aligner):
-        return False
-    if stage == "run":
-        return bool(bench.settings.get("dataset") == result.dataset)
-    return bench.settings.get("dim") is None  # else of other features than the backbone's
+        arithmetic = bench.settings.get("amp"), bench.settings.get("compile")
+        return arithmetic == (result.extraction.amp, result.extraction.compile)
+    # A length that was asked for is that of other features than the backbone's.
+    return _same(bench.aligner, result.method.aligner) and bench.settings.get("dim") is None
 
 
 def _same(one: Component | None, other: Component) -> bool:

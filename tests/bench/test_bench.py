@@ -87,6 +87,11 @@ def test_the_pictures_of_a_data_set(tmp_path, monkeypatch):
     assert by_name(bench(spec))["decode", "Offline"].batch == 4
 
 
+def test_a_transform_that_gives_its_features_back_moves_no_bytes():
+    record = bench(BenchSpec(aligner="none", stages=["transform"], **SMALL))
+    assert {(one.bytes, one.bytes_share) for one in record.stages} == {(None, None)}
+
+
 def noisy(record):
     wide = Quantiles.of([1.0] * 5 + [2.0] * 5)
     return attrs.evolve(record, stages=[attrs.evolve(record.stages[0], seconds=wide)])

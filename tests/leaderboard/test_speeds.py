@@ -55,7 +55,7 @@ def bench_of(result: Result, *stages: Measured, **fields: object) -> Bench:
 def titles(results: list[Result], benches: list[Bench]) -> list[tuple[float, str]]:
     """Value and title of all speeds of the first row."""
     (block,) = build(results, benches).blocks
-    return [(speed.value, speed.title) for speed in block.rows[0].speeds]
+    return [(speed.per_second, speed.title) for speed in block.rows[0].speeds]
 
 
 def test_the_stages_of_a_method_become_columns(make: Make) -> None:
@@ -67,20 +67,13 @@ def test_the_stages_of_a_method_become_columns(make: Make) -> None:
         measured("transform", 5000.0),
         measured("fit", 20.0, "steps"),
         measured("ranking", 7.0, "queries"),
+        measured("run", 0.02, "runs"),
     )
     assert titles([result], [bench_of(result, *stages)]) == [
         (800.0, "forward images/s"),
         (20.0, "fit steps/s"),
         (5000.0, "transform samples/s"),
     ]
-
-
-def test_a_whole_run_of_the_same_data_set_counts_in_seconds(make: Make) -> None:
-    result = make("ridge", (0.5,))
-    bench = bench_of(result, measured("run", 0.02, "runs"))
-    same = {**bench.settings, "dataset": result.dataset}
-    assert titles([result], [bench]) == []
-    assert titles([result], [attrs.evolve(bench, settings=same)]) == [(pytest.approx(50.0), "run s")]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +168,7 @@ def test_the_newest_benchmark_counts_whatever_the_order(make: Make, turned: bool
     [
         ({"status": "noisy", "reasons": ["fit: too wide"]}, "not fit to publish, noisy (fit: too wide)"),
         ({"backbone": None}, "it names no backbone, whose features the aligner takes; measure again with --backbone"),
-        ({"stages": [measured("ranking", 1.0)]}, "it has none of the stages forward, fit, transform, run"),
+        ({"stages": [measured("ranking", 1.0)]}, "it has none of the stages forward, fit, transform"),
     ],
 )
 def test_what_is_left_out_is_said_with_the_reason(make: Make, change: dict[str, object], reason: str) -> None:
