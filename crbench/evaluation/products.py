@@ -18,10 +18,12 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
    ``abs(a.b - computed) <= |rest_a| (|b| + |rest_b|) + |a| |rest_b| + |lo_a| |lo_b| + accumulation``.
 2. A float32 sum of k products, in whatever order the library sums and with or without fused multiply-add, errs by at
    most ``g(k) |a| |b|`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), where k = n, or 3 n for
-   three products that are added up. Products of 8 or 11 bits are exact in float32. Tensor cores cut sums off instead
-   of rounding them, and align several terms at once, so four times as much is allowed for them. Sums of int8 products
-   are exact, as 127**2 n < 2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for
-   the factors that turn a product into a score.
+   three products that are added up. On the CPU, columns are multiplied in spans of s and the sums of m = ceil(n / s)
+   spans added up, so that no term passes through more than k = s + m roundings (Higham, section 4.2: blocked sums).
+   Products of 8 or 11 bits are exact in float32. Tensor cores cut sums off instead of rounding them, and align
+   several terms at once, so four times as much is allowed for them. Sums of int8 products are exact, as 127**2 n <
+   2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for the factors that turn a
+   product into a score.
 3. What remains is absolute: underflow in float32, flushed to zero or not. Norms are between 2**-40 and 2**40, or rows
    are multiplied by a power of two first, so with norms brought to 1 it is far under 2**-40, the slack of a tile.
 """
@@ -32,15 +34,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 ROUNDOFF = 2.0**-24
+ROUNDINGS = 6
+"""Allowed for what makes a score of a product."""
+
 BASE = 254.0
 HALF = 0.5 + 2.0**-6
 """Of a unit of the second digit: more than what rounding leaves, also where the scaled row was rounded to float32."""
 
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
+
+_SPAN = 512
+"""Columns per float32 product on the CPU; more of them widen the band, fewer cost time."""
+
+_SPAN_ITEMS = 1024
+"""Rows of the second side whose spans are added up while their sums are in the cache."""
 
 _INT8_ITEMS = 512
 """Rows of the second side per integer product, so that its sums stay in the cache until they are added up."""
@@ -151,11 +164,18 @@ def product(a: Operand, b: Operand, precision: str) -> torch.Tensor:
     return found
 
 
-def accumulated(columns: int, precision: str) -> float:
+def accumulated(columns: int, precision: str, device: torch.device) -> float:
     """The share of ``|a| |b|`` by which summation may be wrong, with the roundings that make a score of a product."""
-    terms = {"int8": 4, "fp32": columns, "bf16x3": 12 * columns}.get(precision, 4 * columns)
-    roundings = (terms + 6) * ROUNDOFF
-    return roundings / (1 - roundings)
+    single = columns
+    if device.type == "cpu":
+        single = min(columns, _SPAN) + -(-columns // _SPAN)
+    terms = {"int8": 4, "fp32": single, "bf16x3": 12 * columns}.get(precision, 4 * columns)
+    return rounded(terms + ROUNDINGS)
+
+
+def rounded(count: int) -> float:
+    """By which share a value may be wrong after so many float32 roundings."""
+    return count * ROUNDOFF / (1 - count * ROUNDOFF)
 
 
 def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
@@ -180,7 +200,23 @@ def _int8_product(a: Operand, b: Operand) -> torch.Tensor:
 
 
 def _float_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a @ b.T
+    return a @ b.T if a.device.type == "cuda" else _product_of_spans(a.numpy(), b.numpy())
+
+
+def _product_of_spans(a: NDArray[np.float32], b: NDArray[np.float32]) -> torch.Tensor:
+    """f32[n, m] on the CPU by NumPy, whose BLAS makes full use of processors of every make."""
+    found = np.empty((len(a), len(b)), dtype=np.float32)
+    with np.errstate(all="ignore"):  # underflow is part of the band
+        for start in range(0, len(b), _SPAN_ITEMS):
+            some = slice(start, start + _SPAN_ITEMS)
+            sums = found[:, some]
+            for first in range(0, a.shape[1], _SPAN):
+                span = slice(first, first + _SPAN)
+                if first:
+                    sums += a[:, span] @ b[some, span].T
+                else:
+                    np.matmul(a[:, span], b[some, span].T, out=sums)
+    return torch.from_numpy(found)
 
 
 def _bf16_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -188,7 +224,7 @@ def _bf16_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     if a.device.type == "cuda" and _SUMS_AS_FLOAT32:
         found: torch.Tensor = torch.mm(a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32)
         return found
-    return a @ b.T
+    return _float_product(a, b)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ Distances are known at three levels, and only what one level leaves in doubt goe
 3. The definition, `crbench.evaluation.distance`.
 
 A score differs from that of the true distance by at most the band: with norms in units of c, or 1 if normalised, M the
-largest norm of a tile's items and g as in `products`, that is ``g |a| M`` for the product, ``g M**2`` for
-``|b|**2 / 2`` and the difference, the rests' share, and 2**-40 plus four times the error of level 2 for all that
-happens in float64. So an item whose score is above ``T + band`` is surely nearer than a positive of score T, and one
-below ``T - band`` surely farther; both bounds are rounded outwards to float32.
+largest norm of a tile's items and g as in `products`, that is ``g |a| M`` for the product, ``g(6) M**2`` for
+``|b|**2 / 2``, which is rounded once, and the difference, the rests' share, and 2**-40 plus four times the error of
+level 2 for all that happens in float64. So an item whose score is above ``T + band`` is surely nearer than a positive
+of score T, and one below ``T - band`` surely farther; both bounds are rounded outwards to float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import attrs
 import torch
 
 from crbench.evaluation.counters import Counter
-from crbench.evaluation.products import Operand, accumulated, operand, product
+from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, operand, product, rounded
 from crbench.evaluation.sides import Side, exact_distances
 from crbench.records import Features
 
@@ -193,9 +193,10 @@ class FeatureRows:
         size, longest = a.norms / a_unit, (b.norms / b_unit).max()
         rest, longest_rest = a.rest / a_unit, (b.rest / b_unit).max()
         low, longest_low = a.low / a_unit, (b.low / b_unit).max()
-        summed = size * longest + (0 if unit else longest**2)
+        longer = (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
         return (
-            accumulated(cut, precision) * summed * (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
+            accumulated(cut, precision, size.device) * size * longest * longer
+            + (0 if unit else rounded(ROUNDINGS) * longest**2)
             + rest * (longest + longest_rest)
             + size * longest_rest
             + low * longest_low
