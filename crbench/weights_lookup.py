@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from crbench.config import weights_root
@@ -50,7 +52,9 @@ def find_released(released: Released) -> Path | None:
 
 def released_hint(released: Released) -> str:
     """Which file to put where, and where it comes from, as the end of a message."""
-    return f"put the released {' or '.join(released.files)} into {weights_root()} (from {released.page})"
+    *others, last = released.files
+    names = f"{', '.join(others)} or {last}" if others else last
+    return f"put the released {names} into {weights_root()} (from {released.page})"
 
 
 def find_imagenet(network: str, files: Mapping[str, str], otherwise: str) -> Path:
@@ -90,18 +94,32 @@ def _from_hub(text: str) -> Path:
     if parts is None:
         raise ConfigError(f"weights {text}: expected hf:org/repo@revision:file, such as hf:me/reid@main:w.pth")
     import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     # the bases of the hub's error are those of the HTTP library that it uses, which differs between its versions
     errors: tuple[type[Exception], ...] = (EntryNotFoundError, OSError, ValueError, *HfHubHTTPError.__bases__)
     try:
-        found = huggingface_hub.hf_hub_download(parts["repo"], parts["file"], revision=parts["revision"])
+        with _no_notes("huggingface_hub"):
+            return Path(huggingface_hub.hf_hub_download(parts["repo"], parts["file"], revision=parts["revision"]))
+    except LocalEntryNotFoundError as error:
+        raise DataError(
+            f"weights {text}: the hub is out of reach, and the file is not in its cache; go online, or give a path"
+        ) from error
     except errors as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise DataError(
-            f"weights {text}: the hub did not give the file ({reason}); check address and connection, or give a path"
-        ) from error
-    return Path(found)
+        raise DataError(f"weights {text}: the hub did not give the file ({reason}); correct the address") from error
+
+
+@contextmanager
+def _no_notes(logger: str) -> Iterator[None]:
+    """Keep a library from telling of each retry; the error at the end says enough."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _check_sha256(path: Path, wanted: str) -> None:

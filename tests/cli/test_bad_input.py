@@ -336,7 +336,7 @@ CASES = {
         nothing,
         [*RUN, *DATA_ONLY, "--backbone", "osnet"],
         3,
-        "put the released osnet_x1_0_market*.pth",
+        "put the released osnet_x1_0_market*.pth, osnet_x1_0_duke*.pth or osnet_x1_0_msmt17*.pth into",
     ),
     "osnet-other-width": (osnet(variant="x0_5"), OSNET, 3, "conv1.conv.weight has shape (32, 3, 7, 7)"),
     "osnet-other-network": (vit(), OSNET, 3, "w.pth: the file lacks"),

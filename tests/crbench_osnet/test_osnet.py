@@ -191,7 +191,7 @@ def test_files_that_do_not_fit(variant: str, edit: object, message: str, tmp_pat
 
 def test_without_weights_it_says_where_they_are() -> None:
     with pytest.raises(
-        DataError, match=r"--weights; or put .*osnet_ain_x1_0_market\*\.pth .* \(from https://.*MODEL_ZOO"
+        DataError, match=r"--weights; or put .*osnet_ain_x1_0_market\*\.pth, .* \(from https://.*MODEL_ZOO"
     ):
         load_backbone("osnet/ain_x1_0")
     with pytest.raises(DataError, match=r"give a file for ain_x0_5 with --weights$"):
