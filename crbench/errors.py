@@ -14,7 +14,17 @@ class DataError(CrbenchError):
 
 
 class MissingWeightsError(DataError):
-    """A backbone has no weights to work with or to train from; the released ones that would do are named with it."""
+    """A backbone has no weights to work with or to train from; the released ones that would do are named with it.
+
+    Args:
+        message: what needs weights, and how to give them.
+        otherwise: what else the user may do, such as training.
+    """
+
+    def __init__(self, message: str, otherwise: str = "") -> None:
+        super().__init__(f"{message}; {otherwise}" if otherwise else message)
+        self.message = message
+        self.otherwise = otherwise
 
 
 class PluginError(CrbenchError):

@@ -122,7 +122,8 @@ class Resolved:
         except MissingWeightsError as error:
             if self.released is None:
                 raise
-            raise MissingWeightsError(f"{error}; or {released_hint(self.released)}") from error
+            message = f"{error.message}; or {released_hint(self.released)}"
+            raise MissingWeightsError(message, error.otherwise) from error
 
 
 def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> Resolved:

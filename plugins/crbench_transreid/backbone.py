@@ -262,7 +262,7 @@ def _imagenet(architecture: str) -> Path:
         return imagenet_file(architecture)
     except DataError as error:
         raise MissingWeightsError(
-            f"transreid needs weights: give a checkpoint with --weights; or, to train: {error}"
+            "transreid needs weights: give a checkpoint with --weights", f"or, to train: {error}"
         ) from error
 
 

@@ -64,8 +64,8 @@ def imagenet_file(architecture: str) -> Path:
         DataError: it is not there.
     """
     known = _known(architecture)
-    hub = ", fetch them from the hub with --set backbone.pretrained=hub" if known.hub else ""
-    otherwise = f"or train from scratch with --set backbone.pretrained=none{hub}"
+    hub = "fetch them from the hub with --set backbone.pretrained=hub, " if known.hub else ""
+    otherwise = f"{hub}or train from scratch with --set backbone.pretrained=none"
     return find_imagenet(architecture, {known.file: known.page}, otherwise)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def test_missing_weights_name_file_folder_and_page(tmp_path: Path, monkeypatch: 
         load_backbone("transreid")
     for part in (str(tmp_path), "vit_transreid_market.pth", "https://github.com/damo-cv/TransReID", "--weights"):
         assert part in str(caught.value)
+    assert re.search("--weights; or put the released vit_.*; or, to train: ImageNet weights", str(caught.value))
     assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="--weights") as caught:
         load_backbone("transreid/market-vit-sie")
