@@ -40,6 +40,7 @@ def test_two_processes_with_half_batches_are_one_with_whole_batches(tmp_path: Pa
             assert (state[name] - start.state_dict()[name]).abs().max() > 100 * tolerance, f"{name} has not moved"
 
 
+@pytest.mark.slow
 def test_a_stopped_training_continues_with_the_same_result(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     for folder in (whole, stopped):
