@@ -77,6 +77,8 @@ class Session:
         score: called after each epoch with its number (from 1) and a function that gives the backbone as it is; returns
             scores to keep with the epoch.
         on_epoch: called with each finished epoch, those before a stop included.
+
+    Where several processes train together, each has one; the first alone writes the checkpoint and asks for scores.
     """
 
     checkpoint: Path | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Never
@@ -14,6 +15,10 @@ from crbench.interfaces import Tracker
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+
+# tqdm's own is shared with other processes and reported as leaked where a process of a training is ended
+_LOCK = threading.RLock()
 
 
 @attrs.frozen
@@ -31,6 +36,7 @@ def progress(total: int, description: str, unit: str) -> Iterator[Tracker]:
     """A bar with rate and time left; see `crbench.interfaces.Progress`."""
     from tqdm import tqdm
 
+    tqdm.set_lock(_LOCK)
     disable = not sys.stderr.isatty()
     with tqdm(total=total, desc=description, unit=f" {unit}", delay=1, disable=disable, leave=False) as bar:
         yield _Bar(bar)

@@ -38,6 +38,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--batch-size", metavar="N|auto", help="Images per network call of the evaluation; default: auto.")
 @click.option("-j", "--num-workers", type=int, help="Threads that decode and resize; default: one per processor.")
 @click.option("--resume/--no-resume", default=True, help="Use weights or a checkpoint that are there; default: yes.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Share each batch among N processes, one GPU each; needs crbench[multi].",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
 @click.option("-v", "--verbose", count=True, help="More notes.")
@@ -47,6 +55,7 @@ def train(
     split: int,
     eval_every: int,
     checkpoint_every: int,
+    processes: int,
     dry_run: bool,
     quiet: int,
     verbose: int,
@@ -60,6 +69,7 @@ def train(
     crbench train --dataset mlr-synthetic
     crbench train --dataset mlr-viper --backbone resnet50 --split 3 --eval-every 10 --amp bf16
     crbench train --dataset mlr-synthetic --set backbone.epochs=2 --output log
+    crbench train --dataset mlr-msmt17 --backbone transreid --processes 4
     """
     import logging
 
@@ -74,7 +84,9 @@ def train(
         _print_plan(spec)
         return
     context = Run(logger=logging.getLogger("crbench"), progress=progress)
-    done = train_backbone(spec, eval_every=eval_every, checkpoint_every=checkpoint_every, context=context)
+    done = train_backbone(
+        spec, eval_every=eval_every, checkpoint_every=checkpoint_every, processes=processes, context=context
+    )
     if done.seconds is None:
         click.echo("crbench: the weights were there already (--no-resume trains anew)", err=True)
     click.echo(", ".join(f"{name} {100 * value:.1f}" for name, value in done.scores.items()))

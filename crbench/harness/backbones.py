@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from crbench.config import RunSpec
 from crbench.errors import ComparisonError, DataError, MissingWeightsError
 from crbench.harness.data import TrialData
 from crbench.harness.plan import Job
-from crbench.harness.training import card_path, encoder_facts, train_weights, trained_path, training_key
+from crbench.harness.training import card_path, encoder_facts, make_weights, train_once, trained_path, training_key
 from crbench.interfaces import Backbone, Precomputed, Reader, Run, Trainable
 from crbench.loading import choose_weights
 from crbench.store.files import sha256_file
@@ -119,7 +120,8 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
 
 
 def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> Encoder:
-    seconds = train_weights(job, backbone, trial, path, read=read, run=run)
+    make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
+    seconds = train_once(path, make, device=run.device)
     return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,13 +21,15 @@ from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.extract import Extractor, auto_batch_size
 from crbench.harness.pipeline import worker_count
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.training import read_card, train_weights, trained_path, write_card
-from crbench.interfaces import Backbone, Reader, Run, Session, Trainable
+from crbench.harness.training import make_weights, read_card, train_once, trained_path, write_card
+from crbench.interfaces import Backbone, Progress, Reader, Run, Session, Trainable
 from crbench.records import Samples
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import sha256_file, write_text
 from crbench.training.curve import draw_curve
+from crbench.training.launch import check_processes, launch
+from crbench.training.processes import current
 from crbench.weights_lookup import find_weights
 
 
@@ -49,7 +52,14 @@ class Training:
     seconds: float | None
 
 
-def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, context: Run | None = None) -> Training:
+def train(
+    spec: RunSpec,
+    *,
+    eval_every: int = 0,
+    checkpoint_every: int = 1,
+    processes: int = 1,
+    context: Run | None = None,
+) -> Training:
     """Train the backbone of `spec` on the HR training rows of its one trial, and evaluate it.
 
     The weights are those that `crbench.run` makes where it finds none, under the same name, so that either finds the
@@ -61,10 +71,12 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
             log and picture go to ``spec.output``.
         eval_every: epochs between two evaluations on the way; 0 = at the end only.
         checkpoint_every: epochs between two checkpoints.
-        context: logger and progress bars; silent by default.
+        processes: that share every batch, on one CUDA device each or all on the CPU. They are new ones: a script that
+            asks for them keeps its own work under ``if __name__ == "__main__"``.
+        context: logger and progress bars; silent by default. For several processes `progress` must be picklable.
 
     Raises:
-        ConfigError: the wish names several cells, or a backbone that cannot be trained.
+        ConfigError: the wish names several cells, or a backbone that cannot be trained; too many processes.
         DataError: data or weights that training starts from are missing or do not fit, or the output cannot be written.
         ComparisonError: the weights that it starts from were trained on persons or pictures of the test rows.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
@@ -81,27 +93,21 @@ def train(spec: RunSpec, *, eval_every: int = 0, checkpoint_every: int = 1, cont
     run = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
     for note in notes:
         run.logger.info("%s", note)
+    check_processes(processes, run.device)
     backbone = trainable(job, run.device, start)
-    workers = worker_count(spec.num_workers)
-    skip_bad = spec.on_bad_image == "skip"
-    (trial,) = load_trials(
-        job, root=data_root(spec.data_root), limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers
-    )
-    evaluation = _Evaluation(job, trial, spec, make_reader(job, data_root(spec.data_root)), run)
-    for warning in () if start is None else check_card(start, job, trial):
+    evaluation = _evaluation(job, spec, run)
+    for warning in () if start is None else check_card(start, job, evaluation.trial):
         run.logger.warning("%s", warning)
-    path = trained_path(job, trial, run, start)
-    session = Session(every=checkpoint_every, score=evaluation.every(eval_every))
-    seconds = train_weights(
-        job,
-        backbone,
-        trial,
-        path,
-        read=evaluation.read,
-        run=attrs.evolve(run, session=session),
-        anew=not spec.resume,
-        start=start,
-    )
+    path = trained_path(job, evaluation.trial, run, start)
+    every = _Every(checkpoint=checkpoint_every, evaluation=eval_every)
+    if processes == 1:
+        make = functools.partial(_make, backbone, evaluation, path, every, start)
+    else:
+        del backbone
+        make = functools.partial(
+            launch, processes, run.device, _take_part, spec, path, every, run.progress, logger=run.logger
+        )
+    seconds = train_once(path, make, device=run.device, anew=not spec.resume)
     scores = evaluation(job.backbone.build(weights=path, device=run.device))
     card = {**read_card(path), "scores": scores}
     write_card(path, card)
@@ -143,6 +149,34 @@ def trainable(job: Job, device: str, weights: Path | None) -> Trainable:
     if not isinstance(backbone, Trainable):
         raise ConfigError(f"backbone {job.backbone.name!r} cannot be trained: it has no train() and state()")
     return backbone
+
+
+@attrs.frozen
+class _Every:
+    """Epochs between two checkpoints, and between two evaluations (0 = none on the way)."""
+
+    checkpoint: int
+    evaluation: int
+
+
+def _make(backbone: Trainable, evaluation: _Evaluation, path: Path, every: _Every, start: Path | None) -> None:
+    session = Session(every=every.checkpoint, score=evaluation.every(every.evaluation))
+    run = attrs.evolve(evaluation.run, session=session)
+    make_weights(evaluation.job, backbone, evaluation.trial, path, read=evaluation.read, run=run, start=start)
+
+
+def _take_part(device: str, spec: RunSpec, path: Path, every: _Every, progress: Progress) -> None:
+    """What each of several processes does: the training of `train`, from its own copy of all that is needed."""
+    run = current().role(Run(seed=spec.seed, device=device, progress=progress))
+    job, _ = plan_training(spec)
+    start = starting_weights(spec)
+    _make(trainable(job, device, start), _evaluation(job, spec, run), path, every, start)
+
+
+def _evaluation(job: Job, spec: RunSpec, run: Run) -> _Evaluation:
+    root, workers, skip_bad = data_root(spec.data_root), worker_count(spec.num_workers), spec.on_bad_image == "skip"
+    (trial,) = load_trials(job, root=root, limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers)
+    return _Evaluation(job, trial, spec, make_reader(job, root), run)
 
 
 @attrs.frozen(eq=False)

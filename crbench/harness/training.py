@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from crbench.records import Samples
 from crbench.registry import plugin_stage
 from crbench.store.files import sha256_file, write_text
 from crbench.store.transforms import save_state
+from crbench.training.processes import current
 
 if TYPE_CHECKING:
     from crbench.training import Epoch
@@ -99,31 +100,18 @@ def checkpoint_path(weights: Path) -> Path:
     return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
-def train_weights(
-    job: Job,
-    backbone: Trainable,
-    trial: TrialData,
-    path: Path,
-    *,
-    read: Reader,
-    run: Run,
-    anew: bool = False,
-    start: Path | None = None,
-) -> float | None:
-    """Train `backbone` unless `path` is there; a second process at once waits here and then finds the weights.
+def train_once(path: Path, make: Callable[[], object], *, device: str, anew: bool = False) -> float | None:
+    """Let `make` train and keep weights unless `path` is there; a second command at once waits and then finds them.
 
-    A training that was stopped continues from its checkpoint.
+    The lock file stays: to delete it would let two commands train at once, one of which waits for the deleted file.
 
     Args:
+        make: calls `make_weights`, here or in other processes.
+        device: whose work counts for the time.
         anew: train even if there are weights or a checkpoint; the old weights stay until the new ones are there.
-        start: the weights that `backbone` was loaded from, for the card; see `trained_path`.
 
     Returns:
         Seconds of the training; None where the weights were there.
-
-    Raises:
-        ConfigError: no HR training rows.
-        CrbenchError: see `crbench.training.train_objective`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -131,12 +119,32 @@ def train_weights(
             _forget(path)
         elif path.exists():
             return None
-        return _train(job, backbone, trial, path, read, run, start)
+        with Clock(device) as clock:
+            make()
+        return clock.seconds
 
 
-def _train(
-    job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run, start: Path | None
-) -> float:
+def make_weights(
+    job: Job,
+    backbone: Trainable,
+    trial: TrialData,
+    path: Path,
+    *,
+    read: Reader,
+    run: Run,
+    start: Path | None = None,
+) -> None:
+    """Train `backbone`, and keep its weights with their card; of several processes, the first keeps them.
+
+    A training that was stopped continues from its checkpoint.
+
+    Args:
+        start: the weights that `backbone` was loaded from, for the card; see `trained_path`.
+
+    Raises:
+        ConfigError: no HR training rows.
+        CrbenchError: see `crbench.training.train_objective`.
+    """
     rows = training_rows(job, trial)
     if not (rows.rates == 1).any():
         raise ConfigError(f"{job.dataset.name}: protocol {job.protocol.name} has no HR training rows to train on")
@@ -149,16 +157,18 @@ def _train(
             run.session.on_epoch(epoch)
 
     session = attrs.evolve(run.session, checkpoint=checkpoint_path(path), on_epoch=note)
-    with Clock(run.device) as clock, plugin_stage(owner, "training"):
+    with plugin_stage(owner, "training"):
         trained = backbone.train(rows, read, run=attrs.evolve(run, session=session))
     if not isinstance(trained, Trainable):
         raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
-    # The card first: weights without a card would look like weights of unknown origin.
-    card = _inherited(_card(job, trial, rows, run), start)
-    write_card(path, {**card, "epochs": [attrs.asdict(epoch) for epoch in epochs]})
-    save_state(path, trained.state(), {"backbone": job.backbone.name})
-    _forget(path)
-    return clock.seconds
+    processes = current()
+    if processes.first:
+        # The card first: weights without a card would look like weights of unknown origin.
+        card = _inherited(_card(job, trial, rows, run), start)
+        history = [attrs.asdict(epoch) for epoch in epochs]
+        write_card(path, {**card, "processes": processes.count, "epochs": history})
+        save_state(path, trained.state(), {"backbone": job.backbone.name})
+        _forget(path)
 
 
 def _forget(weights: Path) -> None:

@@ -9,6 +9,7 @@ from crbench.training.embedder import Embedder
 from crbench.training.engine import train, train_objective
 from crbench.training.objective import IdTriplet, Objective, ParameterGroup, TrainBatch, identity_classifier
 from crbench.training.phases import Epoch, History, Phase
+from crbench.training.processes import gathered
 from crbench.training.recipe import Recipe
 from crbench.training.sampler import PKSampler, Sampler
 from crbench.training.seeding import seeded
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "Sampler",
     "TrainBatch",
+    "gathered",
     "identity_classifier",
     "seeded",
     "train",

@@ -23,10 +23,12 @@ class State:
     """All that changes while a training runs.
 
     Attributes:
+        network: the objective, as it is called for a batch.
         generator: of the augmentation; beside it count torch's global generators of the CPU and of the device.
     """
 
     objective: nn.Module
+    network: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     generator: torch.Generator
@@ -91,14 +93,16 @@ class Checkpoint:
     Attributes:
         path: None = keep nothing.
         key: digest of all that the training depends on; the state of another training is not used.
+        writes: False in a process that leaves it to another to keep the state.
     """
 
     path: Path | None
     key: str
+    writes: bool = True
 
     def save(self, state: State, history: list[dict[str, Any]]) -> None:
         """Write the state whole; a training that is killed meanwhile finds the state before."""
-        if self.path is not None:
+        if self.path is not None and self.writes:
             facts = {
                 "version": VERSION,
                 "key": self.key,
@@ -109,7 +113,7 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Forget the state, as it led to nothing; a folder that held only it goes, too."""
-        if self.path is not None:
+        if self.path is not None and self.writes:
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()

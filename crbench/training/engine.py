@@ -20,6 +20,7 @@ from crbench.training.loop import Loop
 from crbench.training.objective import IdTriplet, Objective
 from crbench.training.phases import History, Phase
 from crbench.training.pictures import Pictures
+from crbench.training.processes import Processes, current
 from crbench.training.recipe import Recipe
 from crbench.training.sampler import PKSampler
 from crbench.training.seeding import seeded
@@ -92,13 +93,16 @@ def train_objective(
     if len(persons) < 2:
         raise DataError(f"train {name}: {len(rows)} training rows of {len(persons)} persons; at least 2 are needed")
     phases = [_with_sampler(phase, labels, run.seed) for phase in phases]
+    processes, device = current(), torch.device(run.device)
     pictures = Pictures(rows, read, preprocess, run=run)
     with seeded(run.seed, run.device), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         objective = build(len(persons))
-        checkpoint = Checkpoint(run.session.checkpoint, _key(objective, rows, phases, preprocess, run))
-        objective = objective.to(torch.device(run.device)).to(memory_format=torch.channels_last)
+        key = _key(objective, rows, phases, preprocess, run, processes)
+        checkpoint = Checkpoint(run.session.checkpoint, key, writes=processes.first)
+        processes.prepare(objective, device)
+        objective = objective.to(device).to(memory_format=torch.channels_last)
         source = Source(pictures, rows, labels, preprocess, run)
-        history = Loop(objective, source, phases, checkpoint, run, name, snapshot).run()
+        history = Loop(objective, source, phases, checkpoint, run, name, snapshot, processes).run()
     objective.eval()
     return history
 
@@ -110,7 +114,9 @@ def _with_sampler(phase: Phase, labels: NDArray[np.intp], seed: int) -> Phase:
     return attrs.evolve(phase, sampler=PKSampler(labels, identities=recipe.identities, images=recipe.images, seed=seed))
 
 
-def _key(objective: Objective, rows: Samples, phases: Sequence[Phase], preprocess: Preprocess, run: Run) -> str:
+def _key(
+    objective: Objective, rows: Samples, phases: Sequence[Phase], preprocess: Preprocess, run: Run, processes: Processes
+) -> str:
     """Digest of what decides the course of a training: its start, data, batches and arithmetic."""
     if run.session.checkpoint is None:
         return ""
@@ -124,6 +130,7 @@ def _key(objective: Objective, rows: Samples, phases: Sequence[Phase], preproces
             "rows": [rows.keys.tolist(), rows.pids.tolist(), rows.camids.tolist(), rows.rates.tolist()],
             "preprocess": attrs.asdict(preprocess),
             "seed": run.seed,
+            "processes": processes.count,
             "device": torch.device(run.device).type,
             "torch": torch.__version__,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import attrs
 import torch
@@ -15,6 +16,7 @@ from crbench.training.checkpoint import Checkpoint, Saved, State
 from crbench.training.memory import largest_fitting
 from crbench.training.objective import Objective, TrainBatch, optimizer_for
 from crbench.training.phases import Epoch, History, Phase
+from crbench.training.processes import Processes
 from crbench.training.recipe import Recipe, learning_rate
 from crbench.training.sampler import Sampler
 from crbench.training.source import Source
@@ -30,6 +32,7 @@ class Loop:
         phases: with their samplers.
         checkpoint: where the state is kept after epochs, and where it is found after a stop.
         snapshot: gives the backbone as it is.
+        processes: that train together.
     """
 
     def __init__(
@@ -41,8 +44,10 @@ class Loop:
         run: Run,
         name: str,
         snapshot: Callable[[], Backbone] | None,
+        processes: Processes,
     ) -> None:
         self._objective = objective.train()
+        self._processes = processes
         self._source = source
         self._phases = [(phase, phase.sampler) for phase in phases if phase.sampler is not None]
         self._checkpoint = checkpoint
@@ -96,6 +101,7 @@ class Loop:
     def _state(self, recipe: Recipe) -> State:
         return State(
             objective=self._objective,
+            network=self._processes.network(self._objective),
             optimizer=optimizer_for(self._objective, recipe),
             scaler=torch.amp.GradScaler(self._source.device.type, enabled=recipe.amp == "fp16"),
             generator=self._source.generator,
@@ -106,7 +112,8 @@ class Loop:
         self, phase: Phase, number: int, total_number: int, sampler: Sampler, state: State, progress: Tracker
     ) -> Epoch:
         started = time.perf_counter()
-        order = sampler.epoch(total_number)
+        order = self._processes.shares(sampler.epoch(total_number))
+        self._processes.start_epoch(total_number, self._run.seed, self._source.generator)
         sums: dict[str, float] = {}
         lr = images = 0.0
         for step, batch in enumerate(self._source.batches(order, phase.recipe)):
@@ -117,8 +124,8 @@ class Loop:
             if not math.isfinite(latest["loss"]):
                 raise self._diverged(f"the loss ({latest['loss']})", phase, number)
             sums = {figure: sums.get(figure, 0.0) + value for figure, value in latest.items()}
-            images += len(batch.labels)
-            progress.advance(len(batch.labels), loss=latest["loss"])
+            images += sampler.batch_size
+            progress.advance(sampler.batch_size, loss=latest["loss"])
         means = {figure: value / len(order) for figure, value in sums.items()}
         seconds = time.perf_counter() - started
         return Epoch(phase.name, means.pop("loss"), figures=means, lr=lr, images=int(images), seconds=seconds)
@@ -132,36 +139,37 @@ class Loop:
         # outside the handler, whose traceback keeps the activations of the failed step alive
         state.optimizer.zero_grad()
         once = attrs.evolve(recipe, accumulate=1)
-        raise self._too_large(
-            batch,
-            largest_fitting(batch, lambda part: self._step(part, 0, 1, state, once), multiple=recipe.images),
-            recipe,
+        fitting = self._processes.alone(
+            lambda: largest_fitting(batch, lambda part: self._step(part, 0, 1, state, once), multiple=recipe.images)
         )
+        raise self._too_large(batch, fitting, recipe)
 
     def _step(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
         """Gradients of one batch, and an update after the last of `accumulate`; the loss and the figures."""
         start = step - step % recipe.accumulate
         stop = min(start + recipe.accumulate, steps)
         device = self._source.device.type
-        with torch.autocast(device, dtype=HALF.get(recipe.amp), enabled=recipe.amp != "off"):
-            loss, figures = self._objective(batch)
-        state.scaler.scale(loss / (stop - start)).backward()
-        if step + 1 == stop:
+        last = step + 1 == stop
+        with nullcontext() if last else self._processes.accumulating(state.network):
+            with torch.autocast(device, dtype=HALF.get(recipe.amp), enabled=recipe.amp != "off"):
+                loss, figures = state.network(batch)
+            state.scaler.scale(loss / (stop - start)).backward()
+        if last:
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.optimizer.zero_grad()
         # one copy from the device for all figures
-        values = torch.stack([loss, *figures.values()]).detach().float().cpu().tolist()
-        return dict(zip(("loss", *figures), values, strict=True))
+        values = self._processes.mean(torch.stack([loss, *figures.values()]).detach().float())
+        return dict(zip(("loss", *figures), values.cpu().tolist(), strict=True))
 
     def _scored(self, epoch: Epoch, number: int) -> Epoch:
-        score = self._run.session.score
-        if score is None or self._snapshot is None:
+        score, snapshot = self._run.session.score, self._snapshot
+        if score is None or snapshot is None:
             return epoch
         self._objective.eval()
-        scores = score(number + 1, self._snapshot)
+        scores = self._processes.told(lambda: dict(score(number + 1, snapshot)))
         self._objective.train()
-        return attrs.evolve(epoch, scores=dict(scores))
+        return attrs.evolve(epoch, scores=scores)
 
     def _report(self, epoch: Epoch, number: int) -> None:
         pace = f"{epoch.images / epoch.seconds:.0f} images/s, {epoch.seconds * (self._epochs - number):.0f} s left"
@@ -184,13 +192,12 @@ class Loop:
     def _too_large(self, batch: TrainBatch, fitting: int | None, recipe: Recipe) -> CrbenchError:
         size, device = len(batch.labels), self._source.device
         if fitting is None:
-            advice = "no smaller batch fits either; use a smaller network or input, or amp=bf16"
+            advice = self._processes.no_fit
         else:
             identities = fitting // recipe.images
             advice = (
                 f"a batch of {fitting} fits (tried): set identities={identities}, and accumulate="
                 f"{math.ceil(size / fitting)} for as many pictures per update"
             )
-        return CrbenchError(
-            f"train {self._name}: a batch of {size} pictures does not fit into memory of {device}; {advice}"
-        )
+        batch_size = f"a batch of {size} pictures{self._processes.each}"
+        return CrbenchError(f"train {self._name}: {batch_size} does not fit into memory of {device}; {advice}")

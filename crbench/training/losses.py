@@ -6,13 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crbench.training.processes import gathered
+
 
 def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
     """Mean over anchors of ``log(1 + exp(d_ap - d_an))`` with the farthest positive and the nearest negative.
 
     Hermans et al., "In Defense of the Triplet Loss", arXiv 1703.07737, Eq. 5, with the soft margin of Sec. 2; d is the
     Euclidean distance of the features as they are, in float32 also under autocast. The anchor itself counts as a
-    positive at (nearly) distance 0, so an anchor without another positive pushes its nearest negative away.
+    positive at (nearly) distance 0, so an anchor without another positive pushes its nearest negative away. Where
+    several processes train, each has anchors of its own, and positives and negatives come from the whole batch.
 
     Args:
         features: f32[b, D].
@@ -24,16 +27,17 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
         True
     """
     with torch.autocast(features.device.type, enabled=False):
-        distance = _distances(features if features.dtype == torch.float64 else features.float())  # [b, b]
-    same = labels[:, None] == labels[None, :]
+        anchors = features if features.dtype == torch.float64 else features.float()
+        distance = _distances(anchors, gathered(anchors))  # [b, all]
+    same = labels[:, None] == gathered(labels)[None, :]
     positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
     negative = distance.masked_fill(same, torch.inf).amin(dim=1)
     return functional.softplus(positive - negative).mean()
 
 
-def _distances(features: Tensor) -> Tensor:
+def _distances(anchors: Tensor, features: Tensor) -> Tensor:
     squares = features.square().sum(dim=1)
-    squared = squares[:, None] + squares[None, :] - 2 * features @ features.T
+    squared = anchors.square().sum(dim=1)[:, None] + squares[None, :] - 2 * anchors @ features.T
     # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
     return squared.clamp(min=1e-12).sqrt()
 
@@ -59,7 +63,8 @@ class CenterLoss(nn.Module):
         """The loss of f32[b, D]; in training mode the centres of these classes move."""
         gaps = features.float() - self.centers[labels]
         if self.training:
-            counts = torch.bincount(labels, minlength=len(self.centers))
-            sums = torch.zeros_like(self.centers).index_add(0, labels, gaps.detach())
+            seen = gathered(labels)
+            counts = torch.bincount(seen, minlength=len(self.centers))
+            sums = torch.zeros_like(self.centers).index_add(0, seen, gathered(gaps.detach()))
             self.centers += self._alpha * sums / (1 + counts[:, None])
         return gaps.square().sum(dim=1).mean()

@@ -68,7 +68,10 @@ class Objective(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def forward(self, batch: TrainBatch) -> Loss:
-        """The loss of a batch; it may run under autocast."""
+        """The loss of a batch, or of this process's share of it (see `crbench.training.gathered`).
+
+        It may run under autocast.
+        """
 
     def groups(self, recipe: Recipe) -> list[ParameterGroup]:
         """Every parameter that requires a gradient, once; by default biases apart, as `recipe` asks."""

@@ -106,6 +106,23 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_nothing_to_continue_from(cap
     assert not Path("training").exists()
 
 
+def test_two_processes_make_weights_that_a_run_finds(capsys):
+    assert invoke([*TRAIN, "--processes", "2", "--eval-every", "2"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err.count("after epoch 2: R-1 ") == 1
+    assert captured.err.count("epoch 3 of 3: loss") == 1
+    assert "arning" not in captured.err
+    _, weights, log, _, command = captured.out.splitlines()
+    assert set(files()) == {".safetensors", ".json", ".lock"}
+    written, card = json.loads(Path(log).read_text()), json.loads(files()[".json"].read_text())
+    assert written["processes"] == card["processes"] == 2
+    assert [bool(epoch["scores"]) for epoch in written["epochs"]] == [False, True, False]
+    assert {epoch["images"] for epoch in written["epochs"]} == {len(card["pictures"])}
+    assert invoke([*shlex.split(command)[1:], "-q"]) == 0
+    (result,) = load_results(["results"])
+    assert result.method.backbone.weights_sha256 == sha256_file(Path(weights))
+
+
 def test_half_precision_is_a_parameter_of_the_backbone(capsys):
     assert invoke([*TRAIN, "--amp", "bf16", "--seed", "3", "--backbone", "resnet-tiny", "-q"]) == 0
     command = capsys.readouterr().out.splitlines()[-1]

@@ -13,7 +13,8 @@ import torch
 
 from crbench.errors import CrbenchError, DataError
 from crbench.interfaces import Run, Session
-from crbench.training import Embedder, Epoch, IdTriplet, Objective, Phase, train_objective
+from crbench.training import Embedder, Epoch, IdTriplet, Objective, Phase, engine, train_objective
+from crbench.training.processes import Processes, SeveralProcesses
 
 MakeModel = Callable[..., Embedder]
 
@@ -219,6 +220,27 @@ def test_lack_of_memory_says_which_batch_fits(
             preprocess=problem.preprocess,
             run=Run(),
             name="m",
+        )
+
+
+class Shared(Processes):
+    """One process that thinks it is one of several."""
+
+    each, no_fit, alone = SeveralProcesses.each, SeveralProcesses.no_fit, SeveralProcesses.alone
+
+
+def test_lack_of_memory_in_one_of_several_processes_is_said_without_trying(
+    problem: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "current", Shared)
+    with pytest.raises(CrbenchError, match=r"a batch of 24 pictures in each process does not .*; halve identities and"):
+        train_objective(
+            lambda persons: Hungry(make_model(), persons, problem.recipe),
+            problem.rows,
+            problem.read,
+            phases=[Phase("train", problem.recipe)],
+            preprocess=problem.preprocess,
+            run=Run(),
         )
 
 
