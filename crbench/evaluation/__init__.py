@@ -214,8 +214,9 @@ class _Shown:
 def prepare(engine: str, device: str) -> None:
     """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
 
-    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.jit`.
     """
+    import_module("crbench.evaluation.bernoulli")
     if engine in ("auto", "numba") and not device.startswith("cuda"):
         import_module("crbench.evaluation.compiled")
 
