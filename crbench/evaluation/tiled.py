@@ -38,7 +38,7 @@ _KEPT = 1 << 17
 """Gallery rows up to which what is known of them is kept from block to block: 32 bytes per row, 12 more per task."""
 
 _TRIAL = 32
-"""Queries that show, before all others, whether a precision leaves too much in doubt."""
+"""Queries that show, before all others, whether a precision leaves too much in doubt; one in 32 of them at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class TiledEngine:
 
     def _try(self, tasks: Sequence[Task], parts: Iterable[_Part]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
-        if self._geometry is None or self.precision not in FINER:
+        if self._geometry is None or self.precision not in FINER or len(self._inputs.query) < 32 * _TRIAL:
             return
         sizes = attrs.evolve(self._sizes, queries=min(_TRIAL, self._sizes.queries))
         for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):

@@ -266,7 +266,8 @@ def noise(rows):
     return [features_from_arrays(rng.normal(size=(rows, 64)), np.arange(rows) % 9 + 1) for _ in range(2)]
 
 
-def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64():
+def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64(monkeypatch):
+    monkeypatch.setattr(tiled, "_TRIAL", 8)
     query, gallery = (features_from_arrays(1 + 1e-4 * feats.x, feats.rows.pids) for feats in noise(300))
     fine = evaluate(query, gallery, MULTI, engine="numba", precision="fp32")
     fast = evaluate(query, gallery, MULTI, engine="numba", precision="int8")
