@@ -2,7 +2,7 @@
 
 `task` says what an engine is asked; `checks` and `shots` prepare the question, `rank` and `scores` make use of the
 answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `products`
-multiplies, `rows` bounds what a product may be wrong by, and `counters`, `compiled` and `kernels` count.
+multiplies in a `precision`, `rows` bounds what a product may be wrong by; `counters`, `compiled` and `kernels` count.
 """
 
 from __future__ import annotations
@@ -214,8 +214,9 @@ class _Shown:
 def prepare(engine: str, device: str) -> None:
     """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
 
-    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.compiled`.
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.jit`.
     """
+    import_module("crbench.evaluation.bernoulli")
     if engine in ("auto", "numba") and not device.startswith("cuda"):
         import_module("crbench.evaluation.compiled")
 

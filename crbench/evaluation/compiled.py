@@ -1,22 +1,16 @@
-"""The counter for the CPU: loops compiled by numba at first use.
-
-Compiled code is kept beside this file or, where that cannot be written, in numba's folder of the user; NUMBA_CACHE_DIR
-names another one. Rows are shared out to as many threads as torch uses.
-"""
+"""The counter for the CPU: compiled loops, with rows shared out to as many threads as torch uses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.jit import compiled, shares
 from crbench.evaluation.products import BASE, HALF, Digits
 
 DOUBTS = 1 << 15
@@ -33,19 +27,7 @@ _TINY = int(np.float32(_TINY_ROWS).view(np.int32))
 """Rows of smaller elements have no digits."""
 
 
-def _compile(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            found = numba.njit(signature, nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # no folder can be written, so nothing is kept
-            found = numba.njit(signature, nogil=True, **options)(function)
-        compiled: Callable[..., Any] = found
-        return compiled
-
-    return decorate
-
-
-@_compile("void(f4[::1], f4, f4[::1], f4[::1], f4[::1], i8, i8[::1], i8[::1])")
+@compiled("void(f4[::1], f4, f4[::1], f4[::1], f4[::1], i8, i8[::1], i8[::1])")
 def _scores(products, row, factors, terms, scores, pid, pids, by_pid):  # type: ignore[no-untyped-def]
     """Scores of one query; NaN, which compares with nothing, for items of its own person."""
     for item in range(len(scores)):
@@ -56,7 +38,7 @@ def _scores(products, row, factors, terms, scores, pid, pids, by_pid):  # type: 
         place += 1
 
 
-@_compile("UniTuple(i8, 2)(f4, f4[::1], f4[::1], i8, i8)")
+@compiled("UniTuple(i8, 2)(f4, f4[::1], f4[::1], i8, i8)")
 def _passed(score, low, high, first, last):  # type: ignore[no-untyped-def]
     """Of rising bounds, the ends of those that a score is surely and possibly ahead of."""
     surely, end = first, last
@@ -76,7 +58,7 @@ def _passed(score, low, high, first, last):  # type: ignore[no-untyped-def]
     return surely, possibly
 
 
-@_compile("UniTuple(i8, 2)(f4[::1], f4, f4)")
+@compiled("UniTuple(i8, 2)(f4[::1], f4, f4)")
 def _tally(scores, low, high):  # type: ignore[no-untyped-def]
     """How many scores are surely and possibly ahead of a positive; i32 and no branch, which vectorises best."""
     surely, possibly = np.int32(0), np.int32(0)
@@ -86,7 +68,7 @@ def _tally(scores, low, high):  # type: ignore[no-untyped-def]
     return surely, possibly
 
 
-@_compile("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[:, ::1], i8, i8)")
+@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[:, ::1], i8, i8)")
 def _count_few(scores, first, last, low, high, leaps, doubts, row, filled):  # type: ignore[no-untyped-def]
     """Count one query's items against one positive after another, the farthest first; the number of doubts so far."""
     for start in range(0, len(scores), _CHUNK):
@@ -111,7 +93,7 @@ def _count_few(scores, first, last, low, high, leaps, doubts, row, filled):  # t
     return filled
 
 
-@_compile("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
+@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
 def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, row, filled):  # type: ignore[no-untyped-def]
     """Count one query's items by a search for each that passes the farthest positive; the number of doubts so far."""
     for item in range(len(scores)):
@@ -126,7 +108,7 @@ def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, r
     return filled
 
 
-@_compile(
+@compiled(
     "UniTuple(i8, 2)(i8, i8, f4[:, ::1], f4[::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[::1],"
     " i8[::1], f4[::1], f4[::1], i4[::1], i8, i8[::1], i8[:, ::1])"
 )
@@ -165,7 +147,7 @@ def _count(  # type: ignore[no-untyped-def]
     return stop, filled
 
 
-@_compile("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
+@compiled("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
 def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untyped-def]
     for pair in range(start, stop):
         mine, other = a[rows[pair]], b[items[pair]]
@@ -175,7 +157,7 @@ def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untype
         found[pair] = total
 
 
-@_compile("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
+@compiled("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
 def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
     magic, base = np.float32(1.5 * 2**23), np.float32(BASE)  # adding and subtracting the former rounds to an integer
     for row in range(start, stop):
@@ -214,7 +196,7 @@ class CompiledCounter:
         arrays = [tile.products.numpy(), tile.rows.numpy(), tile.factors.numpy(), terms]
         arrays += [part.numpy() for part in (tile.query_pids, tile.pids, tile.by_pid)]
         arrays += [part.numpy() for part in (bounds.first, bounds.low, bounds.high, bounds.leaps)]
-        ranges = list(_shares(shape[0], self._threads))
+        ranges = list(shares(shape[0], self._threads))
         buffers = [np.empty((4, max(DOUBTS, shape[1])), dtype=np.int64) for _ in ranges]
         while ranges:
             jobs = [
@@ -232,7 +214,7 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         found: NDArray[np.float64] = np.empty(len(rows))
         arrays = [part.numpy() for part in (a, b, rows, items)]
-        jobs = [self._pool.submit(_dots, *some, *arrays, columns, found) for some in _shares(len(rows), self._threads)]
+        jobs = [self._pool.submit(_dots, *some, *arrays, columns, found) for some in shares(len(rows), self._threads)]
         for job in jobs:
             job.result()
         return torch.from_numpy(found)
@@ -243,13 +225,7 @@ class CompiledCounter:
         high, low = torch.empty(2, *x.shape, dtype=torch.int8)
         last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
         arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
-        jobs = [self._pool.submit(_digits, *some, x.shape[1], *arrays) for some in _shares(len(x), self._threads)]
+        jobs = [self._pool.submit(_digits, *some, x.shape[1], *arrays) for some in shares(len(x), self._threads)]
         for job in jobs:
             job.result()
         return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
-
-
-def _shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows, one per thread."""
-    ends = [count * number // threads for number in range(threads + 1)]
-    return ((start, stop) for start, stop in pairwise(ends) if start < stop)

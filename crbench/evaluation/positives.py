@@ -74,6 +74,13 @@ def on_device(index: NDArray[np.integer], device: torch.device) -> torch.Tensor:
     return torch.from_numpy(index.astype(np.int64)).to(device)
 
 
+def slice_or_rows(rows: NDArray[np.intp], device: torch.device) -> slice | torch.Tensor:
+    """Rows as a slice where they are one, so that nothing is copied."""
+    if rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return on_device(rows, device)
+
+
 def _sorted(
     number: int,
     task: Task,

@@ -64,9 +64,6 @@ _TAME = 2.0**40
 _LEFT_OUT = {"fp32": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
 _BF16_LOW = 2.0**-8 * (1 + 2.0**-8)
 
-FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
-"""What to turn to when a precision leaves too much in doubt."""
-
 
 @attrs.frozen(eq=False)
 class Operand:

@@ -14,12 +14,6 @@ from numpy.typing import NDArray
 from crbench.evaluation.scores import Outcomes
 from crbench.evaluation.task import Counts, Task
 
-_NEGLIGIBLE = 1e-30
-"""A probability that small is taken for 0; far below the rounding of any score."""
-
-_CHUNK = 1 << 12
-"""Positives whose rank distributions are computed in one go."""
-
 
 class MultiShot:
     """Collects the outcomes of a task with all its gallery images.
@@ -102,6 +96,8 @@ class SingleShot:
 
     def add(self, counts: Counts) -> None:
         """Take the answer for some queries."""
+        from crbench.evaluation.bernoulli import placed_within
+
         curves = placed_within(counts.ahead, self._sizes, self._cmc.shape[1])
         ends = np.cumsum(self.task.sizes[counts.queries])
         for query, mine in zip(counts.queries.tolist(), np.split(curves, ends[:-1]), strict=True):
@@ -124,45 +120,3 @@ class Draws:
     def add(self, counts: Counts) -> None:
         """Take the answer for some queries."""
         self._within[counts.queries] += counts.ahead <= np.arange(self._within.shape[1])
-
-
-def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: int) -> NDArray[np.float64]:
-    """Probability that a positive is placed within rank 1, 2, ... `ranks`: f64[p, ranks].
-
-    Args:
-        ahead: integers [p, width], images ahead, per identity.
-        sizes: intp[width], see `SingleShot`.
-
-    Example:
-        >>> placed_within(np.array([[1, 1, 2]]), np.array([7, 2, 2]), 4).tolist()  # two surely ahead, perhaps a third
-        [[0.0, 0.0, 0.5, 1.0]]
-    """
-    within = np.empty((len(ahead), ranks))
-    for start in range(0, len(ahead), _CHUNK):
-        some = slice(start, start + _CHUNK)
-        sure = ahead[some, 0] + (ahead[some, 1:] == sizes[1:]).sum(axis=1)
-        chances = np.ascontiguousarray((ahead[some, 1:] / sizes[1:]).T)
-        within[some] = _poisson_binomial(chances, sure, ranks)
-    return within
-
-
-def _poisson_binomial(chances: NDArray[np.float64], sure: NDArray[np.int64], ranks: int) -> NDArray[np.float64]:
-    """P(sure + sum of Bernoulli < k) for k = 1..ranks: f64[n, ranks].
-
-    Args:
-        chances: f64[identities, n]; zeros and ones are skipped, as `sure` i64[n] counts the ones.
-    """
-    mass = np.zeros((ranks, len(sure)))  # P(so many ahead), cut at the last rank asked for
-    alive = sure < ranks
-    mass[sure[alive], np.flatnonzero(alive)] = 1.0
-    for number, chance in enumerate(chances):
-        active = np.flatnonzero((chance > 0) & (chance < 1) & alive)
-        if len(active):
-            before, p = mass[:, active], chance[active]
-            after = before * (1 - p)
-            after[1:] += before[:-1] * p
-            mass[:, active] = after
-        if number % 16 == 0:
-            alive = mass.sum(axis=0) > _NEGLIGIBLE
-    within: NDArray[np.float64] = np.minimum(np.cumsum(mass, axis=0), 1.0).T
-    return within

@@ -55,6 +55,11 @@ class Scored:
     cut: int
     band: torch.Tensor
 
+    @property
+    def pairs(self) -> int:
+        """Rows times items."""
+        return self.products.numel()
+
 
 @attrs.frozen(eq=False)
 class Near:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from crbench.evaluation import metrics
 from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
-from crbench.evaluation.positives import Asked, ask, on_device
-from crbench.evaluation.products import FINER, INT8_COLUMNS
+from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
+from crbench.evaluation.precision import FINER, for_cpu, usable
 from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -36,6 +36,9 @@ TOO_MANY = 1 / 32
 
 _KEPT = 1 << 17
 """Gallery rows up to which what is known of them is kept from block to block: 32 bytes per row, 12 more per task."""
+
+_TRIAL = 32
+"""Queries that show, before all others, whether a precision leaves too much in doubt; one in 32 of them at most."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ class TiledEngine:
     """Gives the integers of `ReferenceEngine`, whatever the counter and the precision."""
 
     def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str) -> None:
-        self.precision = _usable(precision if settings.precision == "auto" else settings.precision, inputs)
+        self._asked_for = settings.precision != "auto"
+        self.precision = usable(settings.precision if self._asked_for else precision, inputs)
         self._inputs = inputs
         self._counter = counter
         self._device: torch.device = inputs.query.x.device
@@ -69,6 +73,7 @@ class TiledEngine:
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
         kept = list(self._parts(tasks)) if len(self._inputs.gallery) <= _KEPT else None
+        self._try(tasks, kept or self._parts(tasks))
         for queries, rows in self._rows(tasks):
             asked = ask(tasks, queries, rows, self._device)
             ambiguous = [0] * len(asked)
@@ -106,14 +111,14 @@ class TiledEngine:
         if self._inputs.metric is not None:
             yield from self._metric_rows(tasks, self._inputs.metric)
         elif self._geometry is not None:
-            yield from self._feature_rows(tasks, self._geometry)
+            yield from self._feature_rows(tasks, self._geometry, self._sizes)
 
     def _feature_rows(
-        self, tasks: Sequence[Task], geometry: Geometry
+        self, tasks: Sequence[Task], geometry: Geometry, sizes: Sizes
     ) -> Iterator[tuple[NDArray[np.intp], FeatureRows]]:
-        for queries in query_blocks(tasks, self._inputs.query_dims, self._sizes):
+        for queries in query_blocks(tasks, self._inputs.query_dims, sizes):
             dims = int(self._inputs.query_dims[queries[0]])
-            yield queries, FeatureRows(geometry, self._index(queries), self._on_device(queries), dims)
+            yield queries, FeatureRows(geometry, slice_or_rows(queries, self._device), self._on_device(queries), dims)
 
     def _metric_rows(self, tasks: Sequence[Task], metric: Metric) -> Iterator[tuple[NDArray[np.intp], MetricRows]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
@@ -132,48 +137,73 @@ class TiledEngine:
             mine = [self._on_device(column[rows]) for column in columns]
             masks = [torch.where(column < 0, torch.nan, torch.zeros(1, device=self._device)) for column in mine]
             yield _Part(
-                items=Items(self._index(rows), int(self._inputs.gallery_dims[rows[0]])),
+                items=Items(slice_or_rows(rows, self._device), int(self._inputs.gallery_dims[rows[0]])),
                 rows=index,
                 pids=pids,
                 by_pid=by_pid,
                 candidates=tuple(Candidates(*pair) for pair in zip(masks, mine, strict=True)),
             )
 
+    def _try(self, tasks: Sequence[Task], parts: Iterable[_Part]) -> None:
+        """Let a few queries against one tile settle the precision, before anything is decided in float64."""
+        if self._geometry is None or self.precision not in FINER or len(self._inputs.query) < 32 * _TRIAL:
+            return
+        sizes = attrs.evolve(self._sizes, queries=min(_TRIAL, self._sizes.queries))
+        for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
+            asked = ask(tasks, queries, rows, self._device)
+            while self.precision in FINER:
+                scored, tile = self._scored(queries, rows, part)
+                found = (self._doubts(one, rows, part, scored, tile) for one in asked)
+                doubtful = sum(len(some.rows) for doubts in found for some in doubts)
+                share = doubtful / (scored.pairs * len(asked))
+                if share <= TOO_MANY:
+                    break
+                self._refine(share)
+            return
+
     def _compare(
         self, asked: Sequence[Asked], rows: FeatureRows | MetricRows, part: _Part
     ) -> Iterator[tuple[int, int]]:
         """Add what a tile holds to the counts; for each of `asked`, how many pairs were in doubt."""
+        scored, tile = self._scored(asked[0].queries, rows, part)
+        total = 0
+        for place, one in enumerate(asked):
+            doubtful = 0
+            for doubts in self._doubts(one, rows, part, scored, tile):
+                doubtful += len(doubts.rows)
+                for some in _pieces(doubts):
+                    self._decide(one, rows, part, scored, some)
+            total += doubtful
+            yield place, doubtful
+        share = total / (scored.pairs * len(asked))
+        if share > TOO_MANY:
+            self._refine(share)
+
+    def _scored(self, queries: NDArray[np.intp], rows: FeatureRows | MetricRows, part: _Part) -> tuple[Scored, Tile]:
         scored = rows.score(part.items, self.precision)
-        tile = Tile(
+        return scored, Tile(
             products=scored.products,
             rows=scored.rows,
             factors=scored.factors,
             terms=scored.terms,
-            query_pids=self._query_pids[self._on_device(asked[0].queries)],
+            query_pids=self._query_pids[self._on_device(queries)],
             pids=part.pids,
             by_pid=part.by_pid,
         )
-        total = 0
-        for place, one in enumerate(asked):
-            bounds = Bounds(
-                one.first, *rows.bounds(scored, one.owners, one.near.distances), leaps=one.leaps, width=one.width
-            )
-            candidates, doubtful = part.candidates[one.number], 0
-            for doubts in self._counter.count(tile, bounds, candidates):
-                doubtful += len(doubts.rows)
-                for some in _pieces(doubts):
-                    self._decide(one, rows, part, candidates, scored, some)
-            total += doubtful
-            yield place, doubtful
-        if total > TOO_MANY * scored.products.numel() * len(asked):
-            self._refine(total / (scored.products.numel() * len(asked)))
+
+    def _doubts(
+        self, one: Asked, rows: FeatureRows | MetricRows, part: _Part, scored: Scored, tile: Tile
+    ) -> Iterator[Doubts]:
+        """Count a tile for one task; what is in doubt."""
+        low, high = rows.bounds(scored, one.owners, one.near.distances)
+        bounds = Bounds(one.first, low, high, leaps=one.leaps, width=one.width)
+        return self._counter.count(tile, bounds, part.candidates[one.number])
 
     def _decide(
         self,
         asked: Asked,
         rows: FeatureRows | MetricRows,
         part: _Part,
-        candidates: Candidates,
         scored: Scored,
         doubts: Doubts,
     ) -> None:
@@ -191,7 +221,7 @@ class TiledEngine:
         if len(unsure):
             ahead[unsure] = self._by_definition(asked, rows, part, scored.cut, doubts, pair[unsure], positive[unsure])
         pair, positive = pair[ahead], positive[ahead]
-        slots = positive * asked.width + candidates.columns[doubts.items[pair]]
+        slots = positive * asked.width + part.candidates[asked.number].columns[doubts.items[pair]]
         ones = torch.ones_like(slots, dtype=torch.int32)
         asked.leaps.index_add_(0, slots, ones)
         # what is ahead of a positive counts for the farther ones too, which are decided one by one
@@ -218,19 +248,14 @@ class TiledEngine:
     def _refine(self, share: float) -> None:
         finer = FINER.get(self.precision)
         if finer is not None and self._geometry is not None:
-            _log.warning(
+            _log.log(
+                logging.WARNING if self._asked_for else logging.DEBUG,
                 "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
                 100 * share,
                 self.precision,
                 finer,
             )
             self.precision = finer
-
-    def _index(self, rows: NDArray[np.intp]) -> slice | torch.Tensor:
-        """Rows as a slice where they are one, so that nothing is copied."""
-        if rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
-            return slice(int(rows[0]), int(rows[-1]) + 1)
-        return self._on_device(rows)
 
     def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
         return on_device(index, self._device)
@@ -249,7 +274,7 @@ class NumbaEngine(TiledEngine):
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         from crbench.evaluation.compiled import CompiledCounter
 
-        super().__init__(inputs, settings, CompiledCounter(), "fp32")
+        super().__init__(inputs, settings, CompiledCounter(), for_cpu(inputs))
 
 
 class CupyEngine(TiledEngine):
@@ -259,11 +284,6 @@ class CupyEngine(TiledEngine):
         from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
 
         super().__init__(inputs, settings, KernelCounter(launch_by_cupy), "fp32")
-
-
-def _usable(precision: str, inputs: Inputs) -> str:
-    """The precision, or the one to use for features that are too long for it."""
-    return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
 
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:

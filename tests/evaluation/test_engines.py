@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
 from crbench.evaluation import PRECISIONS, blocks, counters, evaluate, metrics, products, sides, tiled
+from crbench.evaluation import precision as precision_module
 from crbench.protocols import EvalProtocol
 
 MULTI = EvalProtocol(shot="multi")
@@ -258,6 +259,33 @@ def test_a_finer_precision_takes_over_where_too_much_is_in_doubt(precision, capl
     assert found.precision == "fp32"
     assert [record.levelname for record in caplog.records] == ["WARNING"] * (1 if precision == "int8" else 2)
     assert_same(found, evaluate(query, gallery, small, engine="reference"))
+
+
+def noise(rows):
+    rng = np.random.default_rng(rows)
+    return [features_from_arrays(rng.normal(size=(rows, 64)), np.arange(rows) % 9 + 1) for _ in range(2)]
+
+
+def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64(monkeypatch):
+    monkeypatch.setattr(tiled, "_TRIAL", 8)
+    query, gallery = (features_from_arrays(1 + 1e-4 * feats.x, feats.rows.pids) for feats in noise(300))
+    fine = evaluate(query, gallery, MULTI, engine="numba", precision="fp32")
+    fast = evaluate(query, gallery, MULTI, engine="numba", precision="int8")
+    assert (fast.precision, fast.ambiguous) == ("fp32", fine.ambiguous)
+
+
+def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
+    found = {}
+    for fast in (True, False):
+        monkeypatch.setattr(precision_module, "_has_fast_int8", lambda fast=fast: fast)
+        found[fast] = [evaluate(*noise(rows), MULTI) for rows in (60, 300)]
+        assert [part.precision for part in found[fast]] == ["fp32", "int8" if fast else "fp32"]
+    for one, other in zip(found[True], found[False], strict=True):
+        assert_same(one, other)
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: True)
+    near = [features_from_arrays(1 + 1e-4 * feats.x, feats.rows.pids) for feats in noise(300)]
+    assert evaluate(*near, MULTI).precision == "fp32"
+    assert not caplog.records, "nobody asked for int8, so nobody is warned"
 
 
 def test_engine_precision_and_memory_are_checked():

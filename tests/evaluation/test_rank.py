@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crbench.evaluation import rank
+from crbench.evaluation.bernoulli import placed_within
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=9, unique=True))
@@ -37,13 +38,13 @@ def test_placed_within_equals_enumeration(data):
     for outcome in itertools.product((0, 1), repeat=len(shares)):
         chance = np.prod(np.where(outcome, shares, 1 - shares))
         expected += chance * (np.arange(ranks) >= ahead[0, 0] + sum(outcome))
-    np.testing.assert_allclose(rank.placed_within(ahead, sizes, ranks), [expected], atol=1e-12)
+    np.testing.assert_allclose(placed_within(ahead, sizes, ranks), [expected], atol=1e-12)
 
 
 def test_hopeless_positives_are_given_up_without_an_error():
     sizes = np.array([0, *[100] * 400])
     ahead = np.array([[0, *[99] * 400], [0, *[0] * 400], [0, *[1] * 400]])
-    within = rank.placed_within(ahead, sizes, 5)
+    within = placed_within(ahead, sizes, 5)
     assert within[0].max() < 1e-25
     assert (within[1] == 1).all()
     poisson = np.exp(-4) * np.cumsum([1, 4, 8, 32 / 3, 32 / 3])

@@ -1,0 +1,38 @@
+"""Which precision the products of an evaluation start with, and which one takes over."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from crbench.evaluation.products import INT8_COLUMNS
+from crbench.evaluation.task import Inputs
+
+FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
+"""What to turn to when a precision leaves too much in doubt."""
+
+_FEW = 256
+"""Rows on either side; with fewer, writing them as digits costs more than a faster product saves."""
+
+
+def for_cpu(inputs: Inputs) -> str:
+    """The precision where none is asked for: int8 where the processor is fast at it, for enough rows of one length."""
+    lengths = len(np.unique(inputs.query_dims)), len(np.unique(inputs.gallery_dims))
+    least = min(len(inputs.query) // lengths[0], len(inputs.gallery) // lengths[1])
+    return "int8" if least >= _FEW and _has_fast_int8() else "fp32"
+
+
+def usable(precision: str, inputs: Inputs) -> str:
+    """The precision, or the one to use for features that are too long for it."""
+    return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
+
+
+@cache
+def _has_fast_int8() -> bool:
+    """Whether this processor has instructions that make int8 products several times faster than float32 ones."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch cannot tell
+        return False
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_vnni") or found.get("amx_int8"))
