@@ -27,17 +27,17 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
         True
     """
     with torch.autocast(features.device.type, enabled=False):
-        anchors = features if features.dtype == torch.float64 else features.float()
-        distance = _distances(anchors, gathered(anchors))  # [b, all]
+        distance = _distances(features if features.dtype == torch.float64 else features.float())  # [b, all]
     same = labels[:, None] == gathered(labels)[None, :]
     positive = distance.masked_fill(~same, -torch.inf).amax(dim=1)
     negative = distance.masked_fill(same, torch.inf).amin(dim=1)
     return functional.softplus(positive - negative).mean()
 
 
-def _distances(anchors: Tensor, features: Tensor) -> Tensor:
+def _distances(features: Tensor) -> Tensor:
+    """Of each row to each of the whole batch."""
     squares = features.square().sum(dim=1)
-    squared = anchors.square().sum(dim=1)[:, None] + squares[None, :] - 2 * anchors @ features.T
+    squared = squares[:, None] + gathered(squares)[None, :] - 2 * features @ gathered(features).T
     # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
     return squared.clamp(min=1e-12).sqrt()
 
