@@ -106,6 +106,9 @@ class Counter(Protocol):
     def digits(self, x: torch.Tensor) -> Digits:
         """See `crbench.evaluation.products.digits`."""
 
+    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+        """See `totals`; `leaps` may be used up."""
+
 
 class TorchCounter:
     """Counts with torch operations."""
@@ -139,6 +142,30 @@ class TorchCounter:
     def digits(self, x: torch.Tensor) -> Digits:
         """See `Counter`."""
         return digits(x)
+
+    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+        """See `Counter`."""
+        return totals(leaps, first, owners)
+
+
+def totals(leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+    """How many items are ahead of each positive, i32[p, width]: its leaps and those of the nearer ones of its query.
+
+    Args:
+        leaps: i32[p, width]; used up.
+        first: i64[b + 1], where the positives of each query begin.
+        owners: i64[p], the query of each.
+
+    Example:
+        >>> leaps = torch.tensor([[5], [2], [1]], dtype=torch.int32)
+        >>> totals(leaps, torch.tensor([0, 2, 3]), torch.tensor([0, 0, 1])).tolist()
+        [[7], [2], [1]]
+    """
+    upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
+    leaps -= upto
+    found = upto[first[1:][owners] - 1]
+    found += leaps
+    return found
 
 
 def _found(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import torch
 
-from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile, totals
 from crbench.evaluation.products import Digits, digits
 
 THREADS = 256
@@ -159,6 +159,10 @@ class KernelCounter:
     def digits(self, x: torch.Tensor) -> Digits:
         """See `crbench.evaluation.counters.Counter`."""
         return digits(x)
+
+    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+        """See `crbench.evaluation.counters.Counter`."""
+        return totals(leaps, first, owners)
 
 
 def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crbench.evaluation.counters import Counter
 from crbench.evaluation.rows import FeatureRows, MetricRows, Near
 from crbench.evaluation.task import Counts, Task, slots
 
@@ -37,15 +38,11 @@ class Asked:
     leaps: torch.Tensor
     width: int
 
-    def counts(self, task: Task, ambiguous: int) -> Counts:
+    def counts(self, task: Task, ambiguous: int, counter: Counter) -> Counts:
         """The answer, in the task's order; asked for once, as it is made in place."""
-        leaps = self.leaps.view(len(self.owners), -1)
-        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-        leaps -= upto
-        found = upto[self.first[1:][self.owners] - 1]
-        found += leaps
-        upto[self.order] = found
-        found = upto
+        totals = counter.totals(self.leaps.view(len(self.owners), -1), self.first, self.owners)
+        found = torch.empty_like(totals)
+        found[self.order] = totals
         answered = self.queries[task.sizes[self.queries] > 0]
         return Counts(task=self.number, queries=answered, ahead=found.cpu().numpy(), ambiguous=ambiguous)
 

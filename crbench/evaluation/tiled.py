@@ -81,7 +81,7 @@ class TiledEngine:
                 for place, doubts in self._compare(asked, rows, part):
                     ambiguous[place] += doubts
             for one, doubts in zip(asked, ambiguous, strict=True):
-                yield one.counts(tasks[one.number], 0 if self._inputs.metric else doubts)
+                yield one.counts(tasks[one.number], 0 if self._inputs.metric else doubts, self._counter)
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
