@@ -1,8 +1,13 @@
-"""Keeps tests and the examples in docstrings away from the user's own folders and settings."""
+"""Keeps tests and the examples in docstrings away from the user's own folders and settings, and from the clock."""
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# a busy machine is no failure
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

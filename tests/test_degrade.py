@@ -93,7 +93,7 @@ def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
     rate=st.sampled_from([2, 3, 4, 7]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_kernels_follow_their_formula_at_any_size(kernel: str, width: int, height: int, rate: int, seed: int) -> None:
     picture = _picture(width, height, seed)
     shown = degrade(picture, rate, attrs.evolve(PROTOCOL, kernel=kernel))

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench.errors import DataError
@@ -69,7 +69,6 @@ def test_a_failed_result_is_read_and_written_unchanged(result: Result) -> None:
     assert from_json(text, "failed") == failed
 
 
-@settings(deadline=None)
 @given(curve=curves, other=curves, scores=st.none() | fractions, rate=st.sampled_from(["2", "2.5", "10"]))
 def test_any_scores_survive_the_file(
     curve: tuple[float, ...], other: tuple[float, ...], scores: float | None, rate: str
@@ -203,14 +202,12 @@ def test_what_is_no_result_is_named(text: str) -> None:
         from_json(text, "the file")
 
 
-@settings(deadline=None)
 @given(end=st.integers(0, len(TEXT.rstrip()) - 1))
 def test_a_truncated_file_is_named(end: int) -> None:
     with pytest.raises(DataError, match=r"^the file: not valid JSON"):
         from_json(TEXT[:end], "the file")
 
 
-@settings(deadline=None)
 @given(position=st.integers(0, len(TEXT) - 1), char=st.characters())
 def test_a_damaged_file_is_read_or_named(position: int, char: str) -> None:
     text = TEXT[:position] + char + TEXT[position + 1 :]
@@ -246,7 +243,6 @@ def test_paths_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load_results([tmp_path])
 
 
-@settings(deadline=None)
 @given(values=st.lists(fractions, min_size=1, max_size=12))
 def test_a_summary_is_mean_and_sample_deviation(values: list[float]) -> None:
     summary = Summary.of(values)

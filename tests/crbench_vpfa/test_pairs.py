@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from crbench_vpfa.pairs import cycle_identities, draw, paired
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench.pairs import TrainFeatures
@@ -20,7 +20,6 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=30), st.integers(1, 80), st.integers(0, 5))
 def test_identities_occur_equally_often(pids: list[int], draws: int, seed: int) -> None:
     rows = cycle_identities(np.array(pids), draws, seeded(seed)).numpy()
@@ -29,7 +28,6 @@ def test_identities_occur_equally_often(pids: list[int], draws: int, seed: int) 
     assert max(counts) - min(counts) <= 1
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 4))
 def test_an_identity_shows_all_its_rows_in_turn(persons: int, rates: int) -> None:
     pids = np.tile(np.arange(persons), rates)

@@ -11,7 +11,7 @@ import torch
 from crbench_vpfa import weights
 from crbench_vpfa.aligner import VPFA
 from crbench_vpfa.module import VectorPanning
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench.domains import parse_domains
@@ -100,7 +100,6 @@ def test_a_truncated_file_is_refused_in_one_line(tmp_path: Path, fraction: float
     assert "damaged" in str(caught.value)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 255)), min_size=1, max_size=8), st.booleans())
 def test_changed_bytes_give_weights_or_one_clear_line(changes: list[tuple[int, int]], legacy: bool) -> None:
     buffer = io.BytesIO()

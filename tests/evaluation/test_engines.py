@@ -42,13 +42,13 @@ def taken(feats, order):
     return feats.take(np.asarray(order))
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(cases(), st.sampled_from(WAYS))
 def test_every_engine_equals_the_reference(case, way):
     assert_same(run(case, **way), run(case, engine="reference"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.sampled_from(WAYS), st.integers(1, 5), st.integers(1, 7), st.sampled_from([1, 30]))
 def test_block_sizes_do_not_matter(case, way, queries, items, counts):
     whole = run(case)
@@ -63,7 +63,7 @@ def test_block_sizes_do_not_matter(case, way, queries, items, counts):
         assert_same(run(case, **way), whole)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(shots=["multi", "single:exact"]), st.randoms(use_true_random=False))
 def test_order_of_the_gallery_does_not_matter(case, random):
     order = list(range(len(case.gallery)))
@@ -71,7 +71,7 @@ def test_order_of_the_gallery_does_not_matter(case, random):
     assert_same(run(attrs.evolve(case, gallery=taken(case.gallery, order))), run(case))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(shots=["single:mc:4"]), st.randoms(use_true_random=False))
 def test_draws_follow_the_keys_and_not_the_order(case, random):
     order = list(range(len(case.gallery)))
@@ -79,7 +79,7 @@ def test_draws_follow_the_keys_and_not_the_order(case, random):
     assert_same(run(attrs.evolve(case, gallery=taken(case.gallery, order))), run(case))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(shots=["multi"], distance="sqeuclidean", normalise="none"))
 def test_multi_shot_equals_the_textbook(case):
     integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
@@ -110,7 +110,7 @@ def test_random_features_give_the_textbook_scores(distance, ap):
     assert found.scores.mINP == pytest.approx(inp.mean(), rel=1e-12)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(shots=["single:exact"], max_rows=9, distance="sqeuclidean", normalise="none"))
 def test_single_shot_expectation_equals_the_mean_over_all_draws(case):
     integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
@@ -133,7 +133,7 @@ def test_draws_are_named():
     assert not np.array_equal(one, other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(ranks=(50,)))
 def test_cmc_never_falls_and_stays_within_bounds(case):
     outcomes = run(case).outcomes
@@ -144,7 +144,7 @@ def test_cmc_never_falls_and_stays_within_bounds(case):
     assert np.isnan(outcomes.cmc[~outcomes.valid]).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(distance="cosine"))
 def test_full_dims_are_no_dims(case):
     plain = attrs.evolve(case, query=attrs.evolve(case.query, dims=None), gallery=attrs.evolve(case.gallery, dims=None))
@@ -153,7 +153,7 @@ def test_full_dims_are_no_dims(case):
     assert_same(run(attrs.evolve(case, query=full[0], gallery=full[1])), run(plain))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.randoms(use_true_random=False))
 def test_columns_beyond_dims_do_not_matter(case, random):
     assume(case.query.dims is not None)
@@ -164,7 +164,7 @@ def test_columns_beyond_dims_do_not_matter(case, random):
     assert_same(run(attrs.evolve(case, query=spoilt[0], gallery=spoilt[1])), run(case))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(), st.sampled_from(["reference", "torch"]))
 def test_increasing_transform_of_the_distances_changes_nothing(case, engine):
     def plain(query, gallery):
@@ -298,7 +298,7 @@ def test_engine_precision_and_memory_are_checked():
         evaluate(query, query, memory_budget=100)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(1 << 20, 1 << 32), st.integers(1, 1 << 20))
 def test_tiles_fit_into_the_memory_budget(memory, columns):
     sizes = blocks.Sizes.within(memory, columns)
@@ -309,7 +309,7 @@ def test_tiles_fit_into_the_memory_budget(memory, columns):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases())
 def test_cuda_equals_reference(case):
     on_device = [attrs.evolve(f, x=f.x.cuda()) for f in (case.query, case.gallery)]

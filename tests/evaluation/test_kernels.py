@@ -66,7 +66,7 @@ def _casts(kinds):
     return [f"({kind})v[{number}]" for number, kind in enumerate(kinds.split())]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(case=cases(), precision=st.sampled_from(PRECISIONS))
 def test_kernels_on_the_host_equal_the_reference(launch, case, precision):
     class HostEngine(tiled.TiledEngine):

@@ -32,7 +32,7 @@ def assert_same(one, other):
     assert list(one.by_rate) == list(other.by_rate)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases(), st.integers(1, 12), st.randoms(use_true_random=False), st.sampled_from(["ignore", "zero"]))
 def test_any_sharding_gives_the_bits_of_the_whole(case, count, random, unmatched):
     case = attrs.evolve(case, protocol=attrs.evolve(case.protocol, unmatched=unmatched))
@@ -41,13 +41,13 @@ def test_any_sharding_gives_the_bits_of_the_whole(case, count, random, unmatched
     assert_same(merge(found), evaluate(case.query, case.gallery, case.protocol))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases(shots=["single:exact", "single:mc:2"], ap_gallery="all"), st.integers(2, 4))
 def test_ap_of_the_whole_gallery_beside_draws(case, count):
     assert_same(merge(sharded(case, count)), evaluate(case.query, case.gallery, case.protocol))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cases(shots=["multi"], rerank="k1=4,k2=2"), st.integers(2, 5))
 def test_re_ranked_parts_know_all_queries(case, count):
     case = attrs.evolve(case, query=attrs.evolve(case.query, dims=None), gallery=attrs.evolve(case.gallery, dims=None))

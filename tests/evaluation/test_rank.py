@@ -27,7 +27,7 @@ def test_average_precision_by_hand():
     assert rank.average_precision(np.array([2]), "trapezoid") == 0.25
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_placed_within_equals_enumeration(data):
     sizes = np.array([3, *data.draw(st.lists(st.integers(2, 4), max_size=6))])

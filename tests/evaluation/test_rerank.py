@@ -88,7 +88,7 @@ def test_re_ranking_changes_scores_for_the_better_where_neighbours_agree():
     assert evaluate(query, gallery, PAPER).scores.mAP > plain.mAP
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(shots=("multi",)), st.integers(1, 30), st.integers(1, 8), st.sampled_from([0.0, 0.3, 1.0]))
 def test_block_sizes_do_not_matter(case, k1, k2, weight):
     assume(case.query.dims is None)
@@ -105,7 +105,7 @@ def test_block_sizes_do_not_matter(case, k1, k2, weight):
         np.testing.assert_array_equal(getattr(parts.outcomes, name), getattr(whole.outcomes, name))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cases(shots=("multi",)))
 def test_lambda_1_is_the_original_order(case):
     assume(case.query.dims is None)
@@ -115,7 +115,7 @@ def test_lambda_1_is_the_original_order(case):
     np.testing.assert_array_equal(found.outcomes.ap, plain.outcomes.ap)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases(shots=("multi",)), st.integers(1, 40))
 def test_neighbours_are_those_of_a_full_sort(case, count):
     assume(case.query.dims is None)

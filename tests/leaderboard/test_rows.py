@@ -37,7 +37,7 @@ def _rows(board: Board) -> dict[str, Row]:
     return {row.result.cell_id: row for block in board.blocks for row in block.rows}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cells=_cells)
 def test_a_block_holds_equal_fingerprints_and_rate_sources_only(make: Make, cells: list[dict[str, object]]) -> None:
     board = build(make(cell=number, **cell) for number, cell in enumerate(cells))
@@ -51,7 +51,7 @@ def test_a_block_holds_equal_fingerprints_and_rate_sources_only(make: Make, cell
     assert all(row.rank is None and row.gain is None for block in board.partial for row in block.rows)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cells=_cells)
 def test_places_count_the_better_rows_and_ties_share_them(make: Make, cells: list[dict[str, object]]) -> None:
     for block in build(make(cell=number, **cell) for number, cell in enumerate(cells)).blocks:
@@ -60,7 +60,7 @@ def test_places_count_the_better_rows_and_ties_share_them(make: Make, cells: lis
         assert [row.rank for row in block.rows] == [1 + sum(p > place for p in places) for place in places]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(cells=_cells, data=st.data())
 def test_input_order_does_not_matter(make: Make, cells: list[dict[str, object]], data: st.DataObject) -> None:
     results = [make(cell=number % 5, **cell) for number, cell in enumerate(cells)]
