@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 
 import attrs
+import numpy as np
 import torch
 
 from crbench.bench.repeat import repeat
 
 _COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
 _SIDE = {"cpu": 1536, "cuda": 8192}
+Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
+"""Writes the matrix product of the first two into the third."""
+
 _DTYPES = {
     "fp32": torch.float32,
     "tf32": torch.float32,
@@ -43,10 +48,32 @@ def measure_ceilings(device: str, *, spread: float, budget_s: float) -> Ceilings
     side, rates = _SIDE[kind], {}
     for precision in _PRECISIONS[kind]:
         a, b = (torch.randn(side, side, device=device).to(_DTYPES[precision]) for _ in range(2))
+        multiply = fastest_product(kind) if precision == "fp32" else _torch_product
         with tf32(precision == "tf32"):
-            product, _ = repeat(lambda a=a, b=b: a @ b, device, spread=spread, budget_s=budget_s)  # type: ignore[misc]
+            product, _ = repeat(partial(multiply, a, b, torch.empty_like(a)), device, spread=spread, budget_s=budget_s)
         rates[precision] = 2 * side**3 / product.fastest
     return Ceilings(bytes_per_s=2 * source.nbytes / copy.fastest, flop_per_s=rates)
+
+
+@cache
+def fastest_product(kind: str) -> Product:
+    """The float32 matrix product of the library that is the fastest here; `kind` is ``cpu`` or ``cuda``.
+
+    torch's and NumPy's libraries for CPUs are each the faster one on processors of some make.
+    """
+    if kind != "cpu":
+        return _torch_product
+    work = torch.randn(3, _SIDE[kind], _SIDE[kind])
+    known: tuple[Product, ...] = (_torch_product, _numpy_product)
+    return min(known, key=lambda product: repeat(partial(product, *work), kind, spread=0.1, budget_s=0.5)[0].fastest)
+
+
+def _torch_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    torch.mm(a, b, out=out)
+
+
+def _numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
 
 
 @contextmanager

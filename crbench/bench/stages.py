@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from crbench.bench import synthetic
+from crbench.bench.ceilings import fastest_product
 from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Scenario
 from crbench.bench.repeat import call_seconds
@@ -38,7 +39,7 @@ _SHORT = {"epochs": 1, "draws": 64}
 
 @attrs.frozen(kw_only=True, eq=False)
 class Work:
-    """A call and what it works on; see `crbench.bench.records.Measured`."""
+    """A call and what it works on; see `crbench.bench.records.Measured`. `flops` None: torch counts them."""
 
     stage: str
     scenario: Scenario
@@ -47,7 +48,7 @@ class Work:
     call: Callable[[], object]
     parameters: int | None = None
     bytes: int | None = None
-    arithmetic: Callable[[], object] | None = None
+    flops: int | None = None
     least: int | None = None
 
 
@@ -184,7 +185,7 @@ class Stages:
     def _ranking(self) -> Iterator[Work]:
         query, gallery = self._sides()
         call, moved = ranking(query, gallery)
-        yield attrs.evolve(self._scored("ranking", query, gallery, call), arithmetic=_nothing, bytes=moved)
+        yield attrs.evolve(self._scored("ranking", query, gallery, call), flops=0, bytes=moved)
 
     def _evaluate(self) -> Iterator[Work]:
         query, gallery = self._sides()
@@ -200,7 +201,7 @@ class Stages:
             unit="queries",
             call=call,
             bytes=query.x.nbytes + gallery.x.nbytes,
-            arithmetic=_product(query, gallery),
+            flops=2 * len(query) * len(gallery) * self.dim,
         )
 
     def _sides(self) -> tuple[Features, Features]:
@@ -213,15 +214,17 @@ class Stages:
             batch=1,
             unit="runs",
             call=whole_run(self.spec, self.device),
-            arithmetic=_nothing,
+            flops=0,
             least=3,
         )
 
 
 def count_flops(work: Work) -> int | None:
-    """Floating-point operations of one call, as torch counts them; None where it sees none."""
+    """Floating-point operations of one call; None where there are none to count."""
+    if work.flops is not None:
+        return work.flops or None
     with FlopCounterMode(display=False) as counter:
-        (work.arithmetic or work.call)()
+        work.call()
     return counter.get_total_flops() or None
 
 
@@ -233,19 +236,15 @@ def _drain(pipeline: Pipeline, rows: Samples) -> None:
     deque(pipeline.batches(rows), maxlen=0)
 
 
-def _nothing() -> None:
-    """The arithmetic of work that has none worth counting."""
-
-
 def _product(query: Features, gallery: Features) -> Callable[[], object]:
     """The matrix product alone, in blocks whose size is best on CPUs, nothing kept."""
-    target = gallery.x.T
+    multiply = fastest_product(gallery.x.device.type)
     held = torch.empty(min(_PRODUCT_ROWS, len(query)), len(gallery), device=gallery.x.device)
 
     def product() -> None:
         for start in range(0, len(query), _PRODUCT_ROWS):
             rows = query.x[start : start + _PRODUCT_ROWS]
-            torch.mm(rows, target, out=held[: len(rows)])
+            multiply(rows, gallery.x.T, held[: len(rows)])
 
     return product
 
