@@ -156,7 +156,7 @@ def extraction(wish: Wish) -> dict:
     rows, read = noise_pictures(size * max(2, int(8 * wish.scale)))
     found = {}
     for name in ("resnet-tiny", "resnet50") if wish.scale == 1 else ("resnet-tiny",):
-        backbone = load_backbone(name)
+        backbone = load_backbone(name, pretrained="none")
         extractor = Extractor(backbone, read, Extraction(batch_size=size), flip=False, workers=2)
         stages = measure_stages(extractor, rows, device="cpu", repeats=3)
         found[name] = {**attrs.asdict(stages), "share": stages.share}

@@ -24,6 +24,7 @@ from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
+from crbench.evaluation.products import one_pool
 from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -77,9 +78,10 @@ class TiledEngine:
         for queries, rows in self._rows(tasks):
             asked = ask(tasks, queries, rows, self._device)
             ambiguous = [0] * len(asked)
-            for part in kept or self._parts(tasks):
-                for place, doubts in self._compare(asked, rows, part):
-                    ambiguous[place] += doubts
+            with one_pool(self.precision, self._device):
+                for part in kept or self._parts(tasks):
+                    for place, doubts in self._compare(asked, rows, part):
+                        ambiguous[place] += doubts
             for one, doubts in zip(asked, ambiguous, strict=True):
                 yield one.counts(tasks[one.number], 0 if self._inputs.metric else doubts, self._counter)
 

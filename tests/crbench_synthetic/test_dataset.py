@@ -31,7 +31,7 @@ def test_entry_names_the_class():
     module, _, name = entry.target.partition(":")
     assert (module, name) == (SyntheticPedestrians.__module__, SyntheticPedestrians.__name__)
     assert entry.name == SyntheticPedestrians().info.name
-    assert entry.defaults == {"backbone": "resnet-tiny", "aligner:vpfa": "light"}
+    assert entry.defaults == {"backbone": "resnet-tiny", "aligner:vpfa": "light", "backbone:lrar": "tiny"}
     assert hasattr(crbench_datasets, f"{GROUP}_impl")
 
 
