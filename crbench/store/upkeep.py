@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from crbench.store.features import content_digest
+from crbench.store.transforms import written_digest
 
 _DAY = 86_400
 
@@ -43,8 +44,8 @@ def damaged_files(root: Path) -> Iterator[tuple[Path, str]]:
         try:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-                expected = (file.metadata() or {}).get("sha256")
-        except (SafetensorError, OSError) as error:
+                expected = written_digest(file.metadata() or {})
+        except (SafetensorError, OSError, ValueError) as error:
             yield path, str(error)
             continue
         if content_digest(tensors) != expected:

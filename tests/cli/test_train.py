@@ -13,7 +13,6 @@ from pathlib import Path
 
 import PIL.Image
 import pytest
-from safetensors import safe_open
 
 from crbench.cli import invoke
 from crbench.results import load_results
@@ -27,12 +26,6 @@ RUN = ["run", "--dataset", "mlr-synthetic", *SMALL, *RECIPE, "--trial", "0", "-q
 
 def files(folder="weights"):
     return {path.suffix: path for path in (Path(folder) / "trained").iterdir()}
-
-
-def digest(path):
-    """Of the tensors: safetensors writes facts beside them in any order."""
-    with safe_open(path, framework="pt") as file:
-        return file.metadata()["sha256"]
 
 
 def test_weights_card_log_and_picture_and_a_run_that_trains_no_more(capsys):
@@ -62,7 +55,7 @@ def test_weights_card_log_and_picture_and_a_run_that_trains_no_more(capsys):
 
 def test_weights_that_a_run_made_are_evaluated_and_trained_anew_only_if_asked(capsys):
     assert invoke(RUN) == 0
-    made = digest(files()[".safetensors"])
+    made = sha256_file(files()[".safetensors"])
     capsys.readouterr()
     assert invoke(TRAIN) == 0
     assert "were there already" in capsys.readouterr().err
@@ -70,13 +63,13 @@ def test_weights_that_a_run_made_are_evaluated_and_trained_anew_only_if_asked(ca
     captured = capsys.readouterr()
     assert "were there already" not in captured.err
     assert "epoch 3 of 3" in captured.err
-    assert digest(files()[".safetensors"]) == made
+    assert sha256_file(files()[".safetensors"]) == made
     assert {path.suffix for path in Path("again").iterdir()} == {".json", ".png"}
 
 
 def test_a_killed_training_continues_with_the_same_weights(capsys):
     assert invoke([*TRAIN, "-q"]) == 0
-    whole = digest(files()[".safetensors"])
+    whole = sha256_file(files()[".safetensors"])
     capsys.readouterr()
     environment = {**os.environ, "CRBENCH_WEIGHTS": str(Path("killed").resolve())}
     command = [sys.executable, "-m", "crbench", *TRAIN]
@@ -89,7 +82,7 @@ def test_a_killed_training_continues_with_the_same_weights(capsys):
     assert ".safetensors" not in files("killed")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "continues after epoch" in done.stderr
-    assert digest(files("killed")[".safetensors"]) == whole
+    assert sha256_file(files("killed")[".safetensors"]) == whole
     assert ".checkpoint" not in files("killed")
 
 

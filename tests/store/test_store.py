@@ -120,6 +120,12 @@ def test_a_state_comes_back_with_its_facts(tmp_path):
     assert facts == {"fit_seconds": 1.5}
 
 
+def test_equal_states_are_equal_files(tmp_path):
+    for number in range(9):
+        save_state(tmp_path / f"{number}.safetensors", {"w": torch.ones(2), "b": torch.zeros(1)}, {"a": 1, "b": 2})
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_the_listing_counts_rows_and_prune_clears(tmp_path):
     table = FeatureTable.open(tmp_path, ENCODER)
     table.add(ids_of("a", "b"), torch.ones(2, 2), None)
