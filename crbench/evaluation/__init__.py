@@ -2,7 +2,8 @@
 
 `task` says what an engine is asked; `checks` and `shots` prepare the question, `rank` and `scores` make use of the
 answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `products`
-multiplies in a `precision`, `rows` bounds what a product may be wrong by; `counters`, `compiled` and `kernels` count.
+multiplies in a `precision`, `rows` bounds what a product may be wrong by; `counters`, `compiled` and `kernels` count;
+`workers` are the threads.
 """
 
 from __future__ import annotations

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation.jit import compiled, shares
+from crbench.evaluation.jit import compiled
+from crbench.evaluation.workers import Workers
 
 _NEGLIGIBLE = 1e-30
 """A probability that small is taken for 0; far below the rounding of any score."""
@@ -58,9 +57,5 @@ def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: in
     """
     within = np.empty((len(ahead), ranks))
     arrays = np.ascontiguousarray(ahead, dtype=np.int32), sizes.astype(np.int64), within
-    threads = torch.get_num_threads()
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = [pool.submit(_place, *some, *arrays) for some in shares(len(ahead), threads)]
-        for job in jobs:
-            job.result()
+    Workers.on(torch.device("cpu")).share(lambda start, stop: _place(start, stop, *arrays), len(ahead))
     return within

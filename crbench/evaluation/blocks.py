@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from crbench.evaluation.task import Inputs, Task
 
-QUERIES = 1024
+QUERIES = 2048
 """Most queries per block; smaller ones are slower, as a product packs the gallery anew for each."""
 
 ITEMS = 4096
@@ -58,11 +58,11 @@ def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -
     order = np.argsort(dims, kind="stable")
     order = order[counts[order] > 0]
     for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):
-        upto = np.cumsum(counts[same])
+        upto, most = np.cumsum(counts[same]), _even(len(same), sizes.queries)
         start = 0
         while start < len(same):
             before = upto[start - 1] if start else 0
-            stop = min(start + sizes.queries, int(np.searchsorted(upto, before + sizes.counts, side="right")))
+            stop = min(start + most, int(np.searchsorted(upto, before + sizes.counts, side="right")))
             stop = max(stop, start + 1)
             yield same[start:stop]
             start = stop
@@ -83,5 +83,12 @@ def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[ND
         order = np.argsort(dims, kind="stable")
         rows, dims = rows[order], dims[order]
     for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
-        for start in range(0, len(same), items):
-            yield same[start : start + items]
+        most = _even(len(same), items)
+        for start in range(0, len(same), most):
+            yield same[start : start + most]
+
+
+def _even(count: int, most: int) -> int:
+    """The size of as few parts as possible, none of which is much smaller than the others."""
+    parts = max(1, -(-count // most))
+    return -(-count // parts)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
-from crbench.evaluation.jit import compiled, shares
+from crbench.evaluation.jit import compiled
 from crbench.evaluation.products import BASE, HALF, Digits
+from crbench.evaluation.workers import Workers
 
 DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
@@ -191,30 +191,29 @@ def _totals(start, stop, first, leaps):  # type: ignore[no-untyped-def]
 
 
 class CompiledCounter:
-    """Counts with compiled loops on the CPU."""
+    """Counts with compiled loops on the CPU, shared out to `workers` by rows."""
 
-    def __init__(self) -> None:
-        self._threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._threads)
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
-        shape = tile.products.shape
+        rows, items = tile.products.shape
         terms = (tile.terms + candidates.mask).numpy()
         arrays = [tile.products.numpy(), tile.rows.numpy(), tile.factors.numpy(), terms]
         arrays += [part.numpy() for part in (tile.query_pids, tile.pids, tile.by_pid)]
         arrays += [part.numpy() for part in (bounds.first, bounds.low, bounds.high, bounds.leaps)]
-        ranges = list(shares(shape[0], self._threads))
-        buffers = [np.empty((4, max(DOUBTS, shape[1])), dtype=np.int64) for _ in ranges]
-        while ranges:
-            jobs = [
-                self._pool.submit(_count, *some, *arrays, bounds.width, candidates.columns.numpy(), buffer)
-                for some, buffer in zip(ranges, buffers, strict=False)
-            ]
-            found = [job.result() for job in jobs]
-            pieces = [buffer[:, :filled] for buffer, (_, filled) in zip(buffers, found, strict=False)]
-            yield Doubts(*torch.from_numpy(np.concatenate(pieces, axis=1)))
-            ranges = [(at, stop) for (_, stop), (at, _) in zip(ranges, found, strict=True) if at < stop]
+
+        def count(start: int, stop: int) -> tuple[int, int, NDArray[np.int64]]:
+            doubts = np.empty((4, max(DOUBTS, items)), dtype=np.int64)
+            at, filled = _count(start, stop, *arrays, bounds.width, candidates.columns.numpy(), doubts)
+            return at, stop, doubts[:, :filled]
+
+        left = self._workers.ranges(rows)
+        while left:
+            found = self._workers.run(count, left)
+            yield Doubts(*torch.from_numpy(np.concatenate([doubts for _, _, doubts in found], axis=1)))
+            left = [(at, stop) for at, stop, _ in found if at < stop]
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
@@ -222,9 +221,7 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         found: NDArray[np.float64] = np.empty(len(rows))
         arrays = [part.numpy() for part in (a, b, rows, items)]
-        jobs = [self._pool.submit(_dots, *some, *arrays, columns, found) for some in shares(len(rows), self._threads)]
-        for job in jobs:
-            job.result()
+        self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows))
         return torch.from_numpy(found)
 
     def digits(self, x: torch.Tensor) -> Digits:
@@ -233,15 +230,11 @@ class CompiledCounter:
         high, low = torch.empty(2, *x.shape, dtype=torch.int8)
         last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
         arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
-        jobs = [self._pool.submit(_digits, *some, x.shape[1], *arrays) for some in shares(len(x), self._threads)]
-        for job in jobs:
-            job.result()
+        self._workers.share(lambda start, stop: _digits(start, stop, x.shape[1], *arrays), len(x))
         return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `crbench.evaluation.counters.Counter`; in place, in one pass."""
         arrays = first.numpy(), leaps.numpy()
-        jobs = [self._pool.submit(_totals, *some, *arrays) for some in shares(len(first) - 1, self._threads)]
-        for job in jobs:
-            job.result()
+        self._workers.share(lambda start, stop: _totals(start, stop, *arrays), len(first) - 1)
         return leaps

@@ -1,4 +1,4 @@
-"""Loops compiled by numba when their module is first imported, and ranges of rows for threads.
+"""Loops compiled by numba when their module is first imported.
 
 Compiled code is kept beside its module or, where that cannot be written, in numba's folder of the user; NUMBA_CACHE_DIR
 names another one.
@@ -6,8 +6,7 @@ names another one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -25,14 +24,3 @@ def compiled(signature: str, **options: Any) -> Callable[[Callable[..., Any]], C
         return loops
 
     return decorate
-
-
-def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows, one per thread.
-
-    Example:
-        >>> list(shares(5, 2))
-        [(0, 2), (2, 5)]
-    """
-    ends = [count * number // threads for number in range(threads + 1)]
-    return ((start, stop) for start, stop in pairwise(ends) if start < stop)

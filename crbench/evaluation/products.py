@@ -32,11 +32,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from crbench.evaluation.workers import Workers
 
 ROUNDOFF = 2.0**-24
 ROUNDINGS = 6
@@ -148,16 +150,14 @@ def operand(
     return Operand(hi=hi, lo=(x - hi).bfloat16().float(), scale=scales, norms=norms, rest=rest, low=norms * _BF16_LOW)
 
 
-def product(a: Operand, b: Operand, precision: str) -> torch.Tensor:
+def product(a: Operand, b: Operand, precision: str, workers: Workers) -> torch.Tensor:
     """f32[n, m], the inner products of the rows as far as the precision gives them, over both scales."""
-    if precision == "int8":
-        return _int8_product(a, b)
-    multiply = _bf16_product if precision in ("bf16", "bf16x3") else _float_product
-    with _arithmetic(precision, a.hi.device), torch.autocast(a.hi.device.type, enabled=False):
-        found = multiply(a.hi, b.hi)
-        if a.lo is not None and b.lo is not None:
-            found += multiply(a.hi, b.lo)
-            found += multiply(a.lo, b.hi)
+    if a.hi.device.type == "cuda":
+        with matmul_precision("tf32" if precision == "tf32" else "ieee"), torch.autocast("cuda", enabled=False):
+            return _on_cuda(a, b, _float_product if precision in ("fp32", "tf32") else _bf16_product)
+    found = torch.empty(len(a.hi), len(b.hi))
+    fill = _fill_by_integers if precision == "int8" else _fill_by_spans
+    workers.share_tile(lambda rows, items: fill(a, b, rows, items, found[rows, items]), *found.shape)
     return found
 
 
@@ -184,72 +184,58 @@ def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
     return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
 
 
-def _int8_product(a: Operand, b: Operand) -> torch.Tensor:
-    found = torch.empty(len(a.hi), len(b.hi), dtype=torch.float32, device=a.hi.device)
-    for start in range(0, len(b.hi), _INT8_ITEMS):
-        some = slice(start, start + _INT8_ITEMS)
-        found[:, some] = torch._int_mm(a.hi, b.hi[some].T)
+def _fill_by_integers(a: Operand, b: Operand, rows: slice, items: slice, found: torch.Tensor) -> None:
+    for some in _pieces(items, _INT8_ITEMS):
+        sums = found[:, some.start - items.start : some.stop - items.start]
+        sums[:] = torch._int_mm(a.hi[rows], b.hi[some].T)
         if a.lo is not None and b.lo is not None:
-            cross = torch._int_mm(a.hi, b.lo[some].T)
-            cross += torch._int_mm(a.lo, b.hi[some].T)
-            found[:, some].add_(cross, alpha=1 / BASE)
+            cross = torch._int_mm(a.hi[rows], b.lo[some].T)
+            cross += torch._int_mm(a.lo[rows], b.hi[some].T)
+            sums.add_(cross, alpha=1 / BASE)
+
+
+def _fill_by_spans(a: Operand, b: Operand, rows: slice, items: slice, found: torch.Tensor) -> None:
+    """By NumPy, whose BLAS makes full use of processors of every make."""
+    pairs = [(a.hi, b.hi)]
+    if a.lo is not None and b.lo is not None:
+        pairs += [(a.hi, b.lo), (a.lo, b.hi)]
+    spans = list(_pieces(slice(0, a.hi.shape[1]), _SPAN))
+    factors = [(one[rows, span], other[:, span]) for one, other in pairs for span in spans]
+    with np.errstate(all="ignore"):  # underflow is part of the band
+        for some in _pieces(items, _SPAN_ITEMS):
+            sums = found[:, some.start - items.start : some.stop - items.start].numpy()
+            for number, (one, other) in enumerate(factors):
+                if number:
+                    sums += one.numpy() @ other[some].numpy().T
+                else:
+                    np.matmul(one.numpy(), other[some].numpy().T, out=sums)
+
+
+def _pieces(whole: slice, most: int) -> Iterator[slice]:
+    """Slices of nearly equal length."""
+    count = -(-(whole.stop - whole.start) // most)
+    marks = [whole.start + (whole.stop - whole.start) * number // count for number in range(count + 1)]
+    return (slice(*pair) for pair in pairwise(marks))
+
+
+def _on_cuda(a: Operand, b: Operand, multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    found = multiply(a.hi, b.hi)
+    if a.lo is not None and b.lo is not None:
+        found += multiply(a.hi, b.lo)
+        found += multiply(a.lo, b.hi)
     return found
 
 
 def _float_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return a @ b.T if a.device.type == "cuda" else _product_of_spans(a.numpy(), b.numpy())
-
-
-def _product_of_spans(a: NDArray[np.float32], b: NDArray[np.float32]) -> torch.Tensor:
-    """f32[n, m] on the CPU by NumPy, whose BLAS makes full use of processors of every make."""
-    found = np.empty((len(a), len(b)), dtype=np.float32)
-    with np.errstate(all="ignore"):  # underflow is part of the band
-        for start in range(0, len(b), _SPAN_ITEMS):
-            some = slice(start, start + _SPAN_ITEMS)
-            sums = found[:, some]
-            for first in range(0, a.shape[1], _SPAN):
-                span = slice(first, first + _SPAN)
-                if first:
-                    sums += a[:, span] @ b[some, span].T
-                else:
-                    np.matmul(a[:, span], b[some, span].T, out=sums)
-    return torch.from_numpy(found)
+    return a @ b.T
 
 
 def _bf16_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """f32[n, m] of bf16 values as f32; on CUDA by tensor cores, where torch can give their float32 sums."""
-    if a.device.type == "cuda" and _SUMS_AS_FLOAT32:
+    """f32[n, m] of bf16 values as f32; by tensor cores where torch can give their float32 sums."""
+    if _SUMS_AS_FLOAT32:
         found: torch.Tensor = torch.mm(a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32)
         return found
-    return _float_product(a, b)
-
-
-@contextmanager
-def one_pool(precision: str, device: torch.device) -> Iterator[None]:
-    """Where NumPy's library multiplies, all else that torch computes inside is computed in one thread.
-
-    Threads of torch go on looking for work for milliseconds after each operation, on the cores that NumPy's need: on
-    two cores a product took 1.4 times as long.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or precision == "int8" or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def _arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    if precision == "tf32" and device.type == "cuda":
-        with matmul_precision("tf32"):
-            yield
-    else:
-        with matmul_precision("ieee"):
-            yield
+    return a @ b.T
 
 
 @contextmanager

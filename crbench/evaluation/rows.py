@@ -26,6 +26,7 @@ import torch
 from crbench.evaluation.counters import Counter
 from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, operand, product, rounded
 from crbench.evaluation.sides import Side, exact_distances
+from crbench.evaluation.workers import Workers
 from crbench.records import Features
 
 _SLACK = 2.0**-40
@@ -100,6 +101,7 @@ class Geometry:
         dot: see `crbench.evaluation.distance.distances`.
         scale: the power of two that brings all norms below 1, if rows are not normalised.
         counter: gives inner products of pairs.
+        workers: share out the products.
     """
 
     query: Side
@@ -110,6 +112,7 @@ class Geometry:
     dot: bool
     scale: float
     counter: Counter
+    workers: Workers
 
     def operand(self, lengths: Lengths, index: slice | torch.Tensor, cut: int, precision: str) -> Operand:
         """Rows for a product."""
@@ -184,7 +187,7 @@ class FeatureRows:
         )
         terms = torch.zeros_like(b.norms) if geometry.query.unit else (b.norms / b_unit) ** 2 / -2
         return Scored(
-            products=product(a, b, precision),
+            products=product(a, b, precision, geometry.workers),
             rows=(a.scale / a_unit).float(),
             factors=(b.scale / b_unit).float(),
             terms=terms.float(),

@@ -24,10 +24,10 @@ from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
-from crbench.evaluation.products import one_pool
 from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
+from crbench.evaluation.workers import Workers
 
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
@@ -58,11 +58,12 @@ class _Part:
 class TiledEngine:
     """Gives the integers of `ReferenceEngine`, whatever the counter and the precision."""
 
-    def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str) -> None:
+    def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str, workers: Workers) -> None:
         self._asked_for = settings.precision != "auto"
         self.precision = usable(settings.precision if self._asked_for else precision, inputs)
         self._inputs = inputs
         self._counter = counter
+        self._workers = workers
         self._device: torch.device = inputs.query.x.device
         self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1])
         self._query_pids, self._gallery_pids, self._gallery_dims = (
@@ -73,17 +74,27 @@ class TiledEngine:
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
-        kept = list(self._parts(tasks)) if len(self._inputs.gallery) <= _KEPT else None
-        self._try(tasks, kept or self._parts(tasks))
+        with self._workers.alone():
+            kept = list(self._parts(tasks)) if len(self._inputs.gallery) <= _KEPT else None
+            self._try(tasks, kept or self._parts(tasks))
         for queries, rows in self._rows(tasks):
-            asked = ask(tasks, queries, rows, self._device)
-            ambiguous = [0] * len(asked)
-            with one_pool(self.precision, self._device):
-                for part in kept or self._parts(tasks):
-                    for place, doubts in self._compare(asked, rows, part):
-                        ambiguous[place] += doubts
-            for one, doubts in zip(asked, ambiguous, strict=True):
-                yield one.counts(tasks[one.number], 0 if self._inputs.metric else doubts, self._counter)
+            with self._workers.alone():
+                answers = self._answers(tasks, queries, rows, kept or self._parts(tasks))
+            yield from answers
+
+    def _answers(
+        self, tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows, parts: Iterable[_Part]
+    ) -> list[Counts]:
+        """What the tasks ask of a block of queries."""
+        asked = ask(tasks, queries, rows, self._device)
+        ambiguous = [0] * len(asked)
+        for part in parts:
+            for place, doubts in self._compare(asked, rows, part):
+                ambiguous[place] += doubts
+        return [
+            one.counts(tasks[one.number], 0 if self._inputs.metric else doubts, self._counter)
+            for one, doubts in zip(asked, ambiguous, strict=True)
+        ]
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
@@ -101,6 +112,7 @@ class TiledEngine:
             dot=inputs.dot,
             scale=scale,
             counter=self._counter,
+            workers=self._workers,
         )
 
     def _longest(self, lengths: Lengths, dims: NDArray[np.int64]) -> float:
@@ -267,7 +279,7 @@ class TorchEngine(TiledEngine):
     """Counts with torch operations, on the CPU and on CUDA."""
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        super().__init__(inputs, settings, TorchCounter(), "fp32")
+        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers.on(inputs.query.x.device))
 
 
 class NumbaEngine(TiledEngine):
@@ -276,7 +288,8 @@ class NumbaEngine(TiledEngine):
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         from crbench.evaluation.compiled import CompiledCounter
 
-        super().__init__(inputs, settings, CompiledCounter(), for_cpu(inputs))
+        workers = Workers.on(inputs.query.x.device)
+        super().__init__(inputs, settings, CompiledCounter(workers), for_cpu(inputs), workers)
 
 
 class CupyEngine(TiledEngine):
@@ -285,7 +298,8 @@ class CupyEngine(TiledEngine):
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
 
-        super().__init__(inputs, settings, KernelCounter(launch_by_cupy), "fp32")
+        counter = KernelCounter(launch_by_cupy)
+        super().__init__(inputs, settings, counter, "fp32", Workers.on(inputs.query.x.device))
 
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:

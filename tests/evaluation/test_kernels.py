@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from crbench import evaluation
 from crbench.evaluation import PRECISIONS, kernels, tiled
+from crbench.evaluation.workers import Workers
 
 SHIM = r"""
 struct Index { long long x; };
@@ -71,7 +72,7 @@ def _casts(kinds):
 def test_kernels_on_the_host_equal_the_reference(launch, case, precision):
     class HostEngine(tiled.TiledEngine):
         def __init__(self, inputs, settings):
-            super().__init__(inputs, settings, kernels.KernelCounter(launch), "fp32")
+            super().__init__(inputs, settings, kernels.KernelCounter(launch), "fp32", Workers(1))
 
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from crbench.evaluation import products
+from crbench.evaluation.workers import Workers
 
 CPU = torch.device("cpu")
 
@@ -12,7 +13,8 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("columns", [1, 37, 1024, 1025, 1500])
 @pytest.mark.parametrize("cancelling", [False, True])
-def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling):
+@pytest.mark.parametrize("threads", [1, 6])
+def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, threads):
     rng = np.random.default_rng(columns)
     a, b = rng.normal(size=(3, columns)), rng.normal(size=(1030, columns))  # more items than are multiplied at once
     if cancelling:  # the sum is small beside its terms
@@ -20,7 +22,7 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling):
     x, y = (torch.from_numpy(side.astype(np.float32)) for side in (a, b))
     norms = [torch.linalg.vector_norm(side.double(), dim=1) for side in (x, y)]
     one, other = (products.operand(side, norm, precision, None) for side, norm in zip((x, y), norms, strict=True))
-    found = products.product(one, other, precision).double() * one.scale[:, None] * other.scale
+    found = products.product(one, other, precision, Workers(threads)).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
     allowed = products.accumulated(x.shape[1], precision, CPU) * norms[0][:, None] * norms[1]
     allowed += one.rest[:, None] * (norms[1] + other.rest) + norms[0][:, None] * other.rest

@@ -1,0 +1,100 @@
+"""Threads that share out loops and products on the CPU, while the libraries below compute in one thread each.
+
+Threads of torch and of NumPy's BLAS go on looking for work for milliseconds after each operation, on the cores that
+the next step needs: on two cores, a product and a loop in turns took 1.4 times as long as each by itself. So an engine
+cuts its work here, and no library does below it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import cache
+from itertools import pairwise
+from threading import RLock
+from typing import TypeVar
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+_T = TypeVar("_T")
+
+_ONE_AT_A_TIME = RLock()
+"""How many threads NumPy's BLAS uses is a setting of the process."""
+
+
+class Workers:
+    """So many threads; the caller's is one of them.
+
+    Args:
+        threads: 1 = everything is done by the caller, and libraries keep their threads.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, initializer=_no_more_threads) if threads > 1 else None
+
+    @classmethod
+    def on(cls, device: torch.device) -> Workers:
+        """As many as torch uses on the CPU; a CUDA device needs none."""
+        return cls(torch.get_num_threads() if device.type == "cpu" else 1)
+
+    def share(self, work: Callable[[int, int], object], count: int) -> None:
+        """Do ``work(start, stop)`` for ranges that cover `count`."""
+        self.run(work, self.ranges(count))
+
+    def share_tile(self, work: Callable[[slice, slice], object], rows: int, columns: int) -> None:
+        """Do ``work(some_rows, some_columns)`` for pieces that cover a tile, as square as they can be."""
+        divisors = (n for n in range(1, self._threads + 1) if self._threads % n == 0)
+        across = min(divisors, key=lambda n: abs(math.log(columns * (self._threads // n) / (n * rows))))
+        down = [slice(*some) for some in shares(rows, self._threads // across)]
+        self.run(work, [(some, slice(*others)) for some in down for others in shares(columns, across)])
+
+    def ranges(self, count: int) -> list[tuple[int, int]]:
+        """One range of rows per thread, as far as there are rows."""
+        return list(shares(count, self._threads))
+
+    def run(self, work: Callable[[_A, _B], _T], pieces: Sequence[tuple[_A, _B]]) -> list[_T]:
+        """What `work` gives for each piece, in their order; no more pieces than threads are worked on at a time."""
+        if self._pool is None or len(pieces) < 2:
+            return [work(*piece) for piece in pieces]
+        jobs = [self._pool.submit(work, *piece) for piece in pieces[1:]]
+        try:
+            first = work(*pieces[0])
+        finally:
+            wait(jobs)
+        return [first, *(job.result() for job in jobs)]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Libraries that the caller and the other threads call inside use one thread each."""
+        if self._pool is None:
+            yield
+            return
+        with _ONE_AT_A_TIME, _libraries().limit(limits=1):
+            yield
+
+
+def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows, one per thread.
+
+    Example:
+        >>> list(shares(5, 2))
+        [(0, 2), (2, 5)]
+    """
+    ends = [count * number // threads for number in range(threads + 1)]
+    return ((start, stop) for start, stop in pairwise(ends) if start < stop)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _no_more_threads() -> None:
+    """A new thread's own limit for OpenMP, which knows one per thread; it ends with the thread."""
+    _libraries().limit(limits=1, user_api="openmp")

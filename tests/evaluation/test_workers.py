@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from threading import get_ident
+
+import numpy as np
+import pytest
+import torch
+from evaluation.strategies import cases
+from evaluation.test_engines import assert_same, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
+
+from crbench.evaluation.task import PRECISIONS
+from crbench.evaluation.workers import Workers
+
+
+@given(threads=st.integers(1, 12), rows=st.integers(1, 40), columns=st.integers(1, 40))
+def test_pieces_of_a_tile_cover_it_once(threads, rows, columns):
+    seen = np.zeros((rows, columns), dtype=int)
+
+    def mark(some, others):
+        seen[some, others] += 1
+
+    Workers(threads).share_tile(mark, rows, columns)
+    assert (seen == 1).all()
+
+
+@given(threads=st.integers(1, 12), count=st.integers(0, 40))
+def test_ranges_cover_rows_once(threads, count):
+    seen = np.zeros(count, dtype=int)
+
+    def mark(start, stop):
+        seen[start:stop] += 1
+
+    Workers(threads).share(mark, count)
+    assert (seen == 1).all()
+
+
+def test_a_tile_is_cut_into_squares():
+    found = []
+    Workers(8).share_tile(lambda rows, items: found.append((rows, items)), 1000, 2000)
+    assert {(some.stop - some.start, others.stop - others.start) for some, others in found} == {(500, 500)}
+
+
+def test_what_pieces_give_comes_in_their_order_from_several_threads():
+    pieces = [(number, number) for number in range(7)]
+    found = Workers(3).run(lambda one, _: (one, get_ident()), pieces)
+    assert [one for one, _ in found] == list(range(7))
+    assert len({thread for _, thread in found}) > 1
+
+
+@pytest.mark.parametrize("culprit", [0, 4])
+def test_an_error_is_raised_once_every_piece_is_done(culprit):
+    done = []
+
+    def work(number, _):
+        if number == culprit:
+            raise ValueError("piece")
+        done.append(number)
+
+    with pytest.raises(ValueError, match="piece"):
+        Workers(3).run(work, [(number, 0) for number in range(5)])
+    assert len(done) == 4
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_libraries_are_limited_inside_and_free_again_outside(fails):
+    def limits(*_):
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] in ("blas", "openmp")}
+
+    before, own = torch.get_num_threads(), limits()
+    torch.set_num_threads(2)
+    try:
+        workers = Workers(2)
+        with pytest.raises(ValueError, match="inside") if fails else workers.alone(), workers.alone():
+            assert workers.run(limits, [(0, 0), (1, 1)]) == [{1}, {1}]
+            if fails:
+                raise ValueError("inside")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert limits() == own
+
+
+@settings(max_examples=150)
+@given(case=cases(), precision=st.sampled_from(PRECISIONS), threads=st.integers(2, 5))
+def test_several_threads_give_the_reference(case, precision, threads):
+    expected = run(case, engine="reference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workers, "on", lambda device: Workers(threads))
+        assert_same(run(case, engine="numba", precision=precision), expected)
