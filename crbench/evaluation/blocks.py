@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.evaluation.task import Inputs, Task
+from crbench.evaluation.workers import pieces
 
 QUERIES = 2048
 """Most queries per block; smaller ones are slower, as a product packs the gallery anew for each."""
@@ -17,8 +18,9 @@ ITEMS = 4096
 """Most gallery items per tile."""
 
 LEAST_QUERIES = 16
-_TILE_BYTES = 16
-"""Per score of a tile: two products and what is made of them."""
+_SCORE_BYTES = 4
+_SCRATCH_BYTES = 12
+"""Per score of a tile that is in the making."""
 
 _COUNT_BYTES = 16
 """Per positive of a block and column: its count, and what is made of it."""
@@ -39,16 +41,20 @@ class Sizes:
     counts: int
 
     @classmethod
-    def within(cls, memory: int, columns: int) -> Sizes:
+    def within(cls, memory: int, columns: int, scratch: int) -> Sizes:
         """Sizes that fit: half of the memory for counts, half for tiles with a copy of their rows.
 
+        Args:
+            scratch: bytes that suffice for what is in the making, however large a tile.
+
         Example:
-            >>> Sizes.within(128 << 20, 512)
-            Sizes(queries=1024, items=3527, counts=4194304)
+            >>> Sizes.within(128 << 20, 2048, scratch=8 << 20)
+            Sizes(queries=2048, items=2560, counts=4194304)
         """
         room, row = memory // 2, 4 * columns
         queries = min(QUERIES, max(LEAST_QUERIES, room // 4 // row))
-        items = max(1, (room - queries * row) // (row + _TILE_BYTES * queries))
+        left, score = room - queries * row, _SCORE_BYTES * queries
+        items = max(left // (row + score + _SCRATCH_BYTES * queries), (left - scratch) // (row + score), 1)
         return cls(queries=queries, items=min(ITEMS, items), counts=max(1, room // _COUNT_BYTES))
 
 
@@ -58,7 +64,8 @@ def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -
     order = np.argsort(dims, kind="stable")
     order = order[counts[order] > 0]
     for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):
-        upto, most = np.cumsum(counts[same]), _even(len(same), sizes.queries)
+        upto = np.cumsum(counts[same])
+        most = max((part.stop - part.start for part in pieces(len(same), sizes.queries)), default=0)
         start = 0
         while start < len(same):
             before = upto[start - 1] if start else 0
@@ -83,12 +90,4 @@ def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[ND
         order = np.argsort(dims, kind="stable")
         rows, dims = rows[order], dims[order]
     for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
-        most = _even(len(same), items)
-        for start in range(0, len(same), most):
-            yield same[start : start + most]
-
-
-def _even(count: int, most: int) -> int:
-    """The size of as few parts as possible, none of which is much smaller than the others."""
-    parts = max(1, -(-count // most))
-    return -(-count // parts)
+        yield from (same[some] for some in pieces(len(same), items))

@@ -43,12 +43,10 @@ def checked(query: Features, gallery: Features, protocol: EvalProtocol, metric: 
     query, gallery = _converted(query, gallery)
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
-    _check_finite(query, query_dims, "query")
-    _check_finite(gallery, gallery_dims, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
-    if metric is None and unit:
-        _check_nonzero(query, np.minimum(query_dims, gallery_dims.min()), "query")
-        _check_nonzero(gallery, np.minimum(gallery_dims, query_dims.min()), "gallery")
+    directed = metric is None and unit
+    _check_values(query, query_dims, "query", int(gallery_dims.min()) if directed else None)
+    _check_values(gallery, gallery_dims, "gallery", int(query_dims.min()) if directed else None)
     return Inputs(
         query=query,
         gallery=gallery,
@@ -101,39 +99,40 @@ def _dims(feats: Features, role: str) -> NDArray[np.int64]:
     return dims
 
 
-def _check_finite(feats: Features, dims: NDArray[np.int64], role: str) -> None:
+def _check_values(feats: Features, dims: NDArray[np.int64], role: str, shortest: int | None) -> None:
+    """Refuse what is not finite and, if `shortest` columns are to have a direction, what has none."""
     import torch
 
     rows = max(1, _CHUNK // feats.x.shape[1])
+    whole = shortest == feats.x.shape[1] and bool((dims == shortest).all())
     for start in range(0, len(feats), rows):
-        x = feats.x[start : start + rows]
-        if bool(torch.isfinite(x.sum())):  # neither NaN nor infinity can leave a sum; several times faster than to look
-            continue
-        counted = _leading(feats.x, dims, slice(start, start + rows))
-        wrong = (counted & ~torch.isfinite(x)).any(dim=1).nonzero()
-        if len(wrong):
-            row = start + int(wrong[0])
-            raise EvaluationError(
-                f"{role} row {row} ({feats.rows.keys[row]}) holds NaN or infinite features; expected finite float32"
-            )
+        some = slice(start, start + rows)
+        norms = torch.linalg.vector_norm(feats.x[some], dim=1)  # several times faster than to look at each value
+        if not bool((norms < torch.inf).all()):  # those of huge features may be infinite too
+            _check_finite(feats, dims, role, some)
+        if shortest is not None and not (whole and bool((norms > 0).all())):  # those of tiny features may be 0 too
+            _check_nonzero(feats, np.minimum(dims, shortest), role, some)
 
 
-def _check_nonzero(feats: Features, dims: NDArray[np.int64], role: str) -> None:
-    import torch
+def _check_finite(feats: Features, dims: NDArray[np.int64], role: str, rows: slice) -> None:
+    counted = _leading(feats.x, dims, rows)
+    wrong = (counted & ~feats.x[rows].isfinite()).any(dim=1).nonzero()
+    if len(wrong):
+        row = rows.start + int(wrong[0])
+        raise EvaluationError(
+            f"{role} row {row} ({feats.rows.keys[row]}) holds NaN or infinite features; expected finite float32"
+        )
 
-    rows = max(1, _CHUNK // feats.x.shape[1])
-    whole = bool((dims == feats.x.shape[1]).all())
-    for start in range(0, len(feats), rows):
-        if whole and bool((torch.linalg.vector_norm(feats.x[start : start + rows], dim=1) > 0).all()):
-            continue  # the norm of tiny features may be 0 too, so that is looked at
-        counted = _leading(feats.x, dims, slice(start, start + rows))
-        wrong = (~(counted & (feats.x[start : start + rows] != 0)).any(dim=1)).nonzero()
-        if len(wrong):
-            row = start + int(wrong[0])
-            raise EvaluationError(
-                f"{role} row {row} ({feats.rows.keys[row]}) is zero in its first {dims[row]} columns, so it has no "
-                "direction; mend the features or evaluate with normalise=none and distance=euclidean"
-            )
+
+def _check_nonzero(feats: Features, dims: NDArray[np.int64], role: str, rows: slice) -> None:
+    counted = _leading(feats.x, dims, rows)
+    wrong = (~(counted & (feats.x[rows] != 0)).any(dim=1)).nonzero()
+    if len(wrong):
+        row = rows.start + int(wrong[0])
+        raise EvaluationError(
+            f"{role} row {row} ({feats.rows.keys[row]}) is zero in its first {dims[row]} columns, so it has no "
+            "direction; mend the features or evaluate with normalise=none and distance=euclidean"
+        )
 
 
 def _leading(x: torch.Tensor, dims: NDArray[np.int64], rows: slice) -> torch.Tensor:

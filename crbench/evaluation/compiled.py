@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
 from crbench.evaluation.jit import compiled
-from crbench.evaluation.products import BASE, HALF, Digits
 from crbench.evaluation.workers import Workers
 
 DOUBTS = 1 << 15
@@ -21,10 +20,6 @@ _CHUNK = 256
 
 _FEW = 48
 """Up to so many positives, comparing with one after another is faster than a search per item."""
-
-_TINY_ROWS = 2.0**-100
-_TINY = int(np.float32(_TINY_ROWS).view(np.int32))
-"""Rows of smaller elements have no digits."""
 
 
 @compiled("void(f4[::1], f4, f4[::1], f4[::1], f4[::1], i8, i8[::1], i8[::1])")
@@ -157,31 +152,6 @@ def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untype
         found[pair] = total
 
 
-@compiled("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
-def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
-    magic, base = np.float32(1.5 * 2**23), np.float32(BASE)  # adding and subtracting the former rounds to an integer
-    for row in range(start, stop):
-        most = np.int32(0)
-        for column in range(columns):
-            most = max(most, np.int32(bits[row, column] & np.int32(0x7FFFFFFF)))  # sorts as the absolute values do
-        if most < _TINY:
-            high[row], low[row], last[row], low_norms[row] = 0, 0, _TINY_ROWS, 0.0
-            rest[row] = _TINY_ROWS * np.sqrt(columns)
-            continue
-        shrink = np.float32(127) / np.int32(most).view(np.float32)
-        squares = np.int32(0)
-        for column in range(columns):
-            scaled = np.float32(x[row, column] * shrink)
-            first = np.float32(np.float32(scaled + magic) - magic)
-            second = np.float32(np.float32(np.float32((scaled - first) * base) + magic) - magic)
-            high[row, column] = np.int8(np.int32(first))
-            low[row, column] = np.int8(np.int32(second))
-            squares = np.int32(squares + np.int32(second) * np.int32(second))
-        last[row] = 1 / np.float64(shrink)
-        rest[row] = last[row] * HALF * np.sqrt(columns) / BASE
-        low_norms[row] = last[row] * np.sqrt(squares) / BASE
-
-
 @compiled("void(i8, i8, i8[::1], i4[:, ::1])")
 def _totals(start, stop, first, leaps):  # type: ignore[no-untyped-def]
     for query in range(start, stop):
@@ -223,15 +193,6 @@ class CompiledCounter:
         arrays = [part.numpy() for part in (a, b, rows, items)]
         self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows))
         return torch.from_numpy(found)
-
-    def digits(self, x: torch.Tensor) -> Digits:
-        """See `crbench.evaluation.counters.Counter`."""
-        x = x.contiguous()
-        high, low = torch.empty(2, *x.shape, dtype=torch.int8)
-        last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
-        arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
-        self._workers.share(lambda start, stop: _digits(start, stop, x.shape[1], *arrays), len(x))
-        return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `crbench.evaluation.counters.Counter`; in place, in one pass."""

@@ -11,8 +11,6 @@ from typing import Protocol
 import attrs
 import torch
 
-from crbench.evaluation.products import Digits, digits
-
 WORK = 1 << 20
 """Scores looked at, and pairs compared, in one go by torch operations."""
 
@@ -103,9 +101,6 @@ class Counter(Protocol):
             columns: how many leading columns count.
         """
 
-    def digits(self, x: torch.Tensor) -> Digits:
-        """See `crbench.evaluation.products.digits`."""
-
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `totals`; `leaps` may be used up."""
 
@@ -138,10 +133,6 @@ class TorchCounter:
             some = slice(start, start + step)
             found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
         return found
-
-    def digits(self, x: torch.Tensor) -> Digits:
-        """See `Counter`."""
-        return digits(x)
 
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `Counter`."""

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import torch
 
 from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile, totals
-from crbench.evaluation.products import Digits, digits
 
 THREADS = 256
 """Per block; a power of two."""
@@ -155,10 +154,6 @@ class KernelCounter:
             blocks = min(len(rows), 1 << 20)
             self._launch("dots", blocks, [len(rows), a, a.shape[1], b, b.shape[1], rows, items, columns, found])
         return found
-
-    def digits(self, x: torch.Tensor) -> Digits:
-        """See `crbench.evaluation.counters.Counter`."""
-        return digits(x)
 
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `crbench.evaluation.counters.Counter`."""

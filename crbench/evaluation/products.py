@@ -30,23 +30,19 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 
 import attrs
 import numpy as np
 import torch
 
-from crbench.evaluation.workers import Workers
+from crbench.evaluation.workers import Workers, pieces
 
 ROUNDOFF = 2.0**-24
 ROUNDINGS = 6
 """Allowed for what makes a score of a product."""
-
-BASE = 254.0
-HALF = 0.5 + 2.0**-6
-"""Of a unit of the second digit: more than what rounding leaves, also where the scaled row was rounded to float32."""
 
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
@@ -54,11 +50,11 @@ INT8_COLUMNS = 1 << 16
 _SPAN = 1024
 """Columns per float32 product on the CPU; more of them widen the band, fewer cost time."""
 
-_SPAN_ITEMS = 1024
-"""Rows of the second side whose spans are added up while their sums are in the cache."""
+_SIDE = 1024
+"""Rows of each side whose spans are added up while their sums are in the cache."""
 
-_INT8_ITEMS = 512
-"""Rows of the second side per integer product, so that its sums stay in the cache until they are added up."""
+SCRATCH = 4 << 20
+"""Bytes per thread that a product on the CPU needs besides."""
 
 _SUMS_AS_FLOAT32 = hasattr(torch.ops.aten.mm, "dtype")  # torch 2.8
 
@@ -72,51 +68,16 @@ class Operand:
     """Rows, ready to be multiplied; the row x is ``scale * (hi + lo) + rest``.
 
     Attributes:
-        hi: [n, D] f32, or i8.
-        lo: [n, D] bf16 values as f32, or i8 in units of ``1 / BASE``; None = 0.
+        parts: hi and, unless it is 0, lo: [n, D] f32, or i8 with lo in units of ``1 / BASE``.
         scale: f64[n].
         norms, rest, low: f64[n], norms of x, of the rest and of ``scale * lo``; bounds for the latter two.
     """
 
-    hi: torch.Tensor
-    lo: torch.Tensor | None
+    parts: tuple[torch.Tensor, ...]
     scale: torch.Tensor
     norms: torch.Tensor
     rest: torch.Tensor
     low: torch.Tensor
-
-
-@attrs.frozen(eq=False)
-class Digits:
-    """Rows as two digits of 8 bits: x is ``last * (high + low / BASE)`` but for `rest`.
-
-    Attributes:
-        high, low: i8[n, D].
-        last: f64[n].
-        rest, low_norms: f64[n], bounds of the norms of what is left and of ``last * low / BASE``.
-    """
-
-    high: torch.Tensor
-    low: torch.Tensor
-    last: torch.Tensor
-    rest: torch.Tensor
-    low_norms: torch.Tensor
-
-
-def digits(x: torch.Tensor) -> Digits:
-    """Two digits of 8 bits for each element of f32[n, D], relative to the largest of its row."""
-    last = x.abs().amax(dim=1).double() / 127
-    last[last == 0] = 1.0
-    scaled = x.double() / last[:, None]
-    high = scaled.round()
-    low = ((scaled - high) * BASE).round()
-    return Digits(
-        high=high.to(torch.int8),
-        low=low.to(torch.int8),
-        last=last,
-        rest=last * (HALF * x.shape[1] ** 0.5 / BASE),
-        low_norms=torch.linalg.vector_norm(low, dim=1) * last / BASE,
-    )
 
 
 def operand(
@@ -124,18 +85,19 @@ def operand(
     norms: torch.Tensor,
     precision: str,
     scale: float | None,
-    to_digits: Callable[[torch.Tensor], Digits] = digits,
+    workers: Workers,
 ) -> Operand:
     """Rows f32[n, D] of given norms f64[n] for a product.
 
     Args:
         scale: a power of two by which all rows may be divided, if they must; None = each row by its own.
-        to_digits: does what `digits` does.
     """
     zero = torch.zeros_like(norms)
     if precision == "int8":
-        found = to_digits(x)
-        return Operand(found.high, found.low, found.last, norms, rest=found.rest, low=found.low_norms)
+        from crbench.evaluation.integers import digits
+
+        found = digits(x, workers)
+        return Operand((found.high, found.low), found.last, norms, rest=found.rest, low=found.low_norms)
     scales = _powers(norms, scale)
     if scales is None:
         scales = torch.ones_like(norms)
@@ -143,21 +105,30 @@ def operand(
         x = (x.double() / scales[:, None]).float()
     rest = norms * _LEFT_OUT[precision]
     if precision in ("fp32", "tf32"):
-        return Operand(hi=x, lo=None, scale=scales, norms=norms, rest=rest, low=zero)
+        return Operand((x,), scales, norms, rest=rest, low=zero)
     hi = x.bfloat16().float()
     if precision == "bf16":
-        return Operand(hi=hi, lo=None, scale=scales, norms=norms, rest=rest, low=zero)
-    return Operand(hi=hi, lo=(x - hi).bfloat16().float(), scale=scales, norms=norms, rest=rest, low=norms * _BF16_LOW)
+        return Operand((hi,), scales, norms, rest=rest, low=zero)
+    return Operand((hi, (x - hi).bfloat16().float()), scales, norms, rest=rest, low=norms * _BF16_LOW)
 
 
 def product(a: Operand, b: Operand, precision: str, workers: Workers) -> torch.Tensor:
     """f32[n, m], the inner products of the rows as far as the precision gives them, over both scales."""
-    if a.hi.device.type == "cuda":
+    if a.parts[0].device.type == "cuda":
         with matmul_precision("tf32" if precision == "tf32" else "ieee"), torch.autocast("cuda", enabled=False):
-            return _on_cuda(a, b, _float_product if precision in ("fp32", "tf32") else _bf16_product)
-    found = torch.empty(len(a.hi), len(b.hi))
-    fill = _fill_by_integers if precision == "int8" else _fill_by_spans
-    workers.share_tile(lambda rows, items: fill(a, b, rows, items, found[rows, items]), *found.shape)
+            return _on_cuda(
+                _pairs(a.parts, b.parts), _float_product if precision in ("fp32", "tf32") else _bf16_product
+            )
+    if precision == "int8":
+        from crbench.evaluation.integers import fill
+    else:
+        fill = _fill
+    found = torch.empty(len(a.parts[0]), len(b.parts[0]))
+
+    def fill_some(rows: slice, items: slice) -> None:
+        fill(_pairs([part[rows] for part in a.parts], [part[items] for part in b.parts]), found[rows, items])
+
+    workers.share_tile(fill_some, *found.shape)
     return found
 
 
@@ -184,45 +155,31 @@ def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
     return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
 
 
-def _fill_by_integers(a: Operand, b: Operand, rows: slice, items: slice, found: torch.Tensor) -> None:
-    for some in _pieces(items, _INT8_ITEMS):
-        sums = found[:, some.start - items.start : some.stop - items.start]
-        sums[:] = torch._int_mm(a.hi[rows], b.hi[some].T)
-        if a.lo is not None and b.lo is not None:
-            cross = torch._int_mm(a.hi[rows], b.lo[some].T)
-            cross += torch._int_mm(a.lo[rows], b.hi[some].T)
-            sums.add_(cross, alpha=1 / BASE)
+def _pairs(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The parts that are multiplied, all but ``lo . lo``."""
+    return [(one, other) for i, one in enumerate(a) for j, other in enumerate(b) if i + j < 2]
 
 
-def _fill_by_spans(a: Operand, b: Operand, rows: slice, items: slice, found: torch.Tensor) -> None:
-    """By NumPy, whose BLAS makes full use of processors of every make."""
-    pairs = [(a.hi, b.hi)]
-    if a.lo is not None and b.lo is not None:
-        pairs += [(a.hi, b.lo), (a.lo, b.hi)]
-    spans = list(_pieces(slice(0, a.hi.shape[1]), _SPAN))
-    factors = [(one[rows, span], other[:, span]) for one, other in pairs for span in spans]
+def _fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor) -> None:
+    """Write the sum of the products of pairs f32[n, D] and f32[m, D], by NumPy, whose BLAS is fast on all makes."""
+    spans = pieces(pairs[0][0].shape[1], _SPAN)
+    terms = [(one[:, span].numpy(), other[:, span].numpy()) for one, other in pairs for span in spans]
     with np.errstate(all="ignore"):  # underflow is part of the band
-        for some in _pieces(items, _SPAN_ITEMS):
-            sums = found[:, some.start - items.start : some.stop - items.start].numpy()
-            for number, (one, other) in enumerate(factors):
+        for rows, items in itertools.product(*(pieces(count, _SIDE) for count in found.shape)):
+            sums = found[rows, items].numpy()
+            for number, (one, other) in enumerate(terms):
                 if number:
-                    sums += one.numpy() @ other[some].numpy().T
+                    sums += one[rows] @ other[items].T
                 else:
-                    np.matmul(one.numpy(), other[some].numpy().T, out=sums)
+                    np.matmul(one[rows], other[items].T, out=sums)
 
 
-def _pieces(whole: slice, most: int) -> Iterator[slice]:
-    """Slices of nearly equal length."""
-    count = -(-(whole.stop - whole.start) // most)
-    marks = [whole.start + (whole.stop - whole.start) * number // count for number in range(count + 1)]
-    return (slice(*pair) for pair in pairwise(marks))
-
-
-def _on_cuda(a: Operand, b: Operand, multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    found = multiply(a.hi, b.hi)
-    if a.lo is not None and b.lo is not None:
-        found += multiply(a.hi, b.lo)
-        found += multiply(a.lo, b.hi)
+def _on_cuda(
+    pairs: list[tuple[torch.Tensor, torch.Tensor]], multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    found = multiply(*pairs[0])
+    for pair in pairs[1:]:
+        found += multiply(*pair)
     return found
 
 

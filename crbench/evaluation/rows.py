@@ -101,7 +101,7 @@ class Geometry:
         dot: see `crbench.evaluation.distance.distances`.
         scale: the power of two that brings all norms below 1, if rows are not normalised.
         counter: gives inner products of pairs.
-        workers: share out the products.
+        workers: share out what is computed on the CPU.
     """
 
     query: Side
@@ -117,7 +117,7 @@ class Geometry:
     def operand(self, lengths: Lengths, index: slice | torch.Tensor, cut: int, precision: str) -> Operand:
         """Rows for a product."""
         scale = None if self.query.unit else self.scale
-        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale, self.counter.digits)
+        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale, self.workers)
 
     def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
@@ -197,7 +197,7 @@ class FeatureRows:
 
     def _band(self, a: Operand, b: Operand, a_unit: torch.Tensor, b_unit: torch.Tensor, precision: str) -> torch.Tensor:
         """f64[b], by how much a score may differ from that of the true distance."""
-        cut, unit = a.hi.shape[1], self.geometry.query.unit
+        cut, unit = a.parts[0].shape[1], self.geometry.query.unit
         size, longest = a.norms / a_unit, (b.norms / b_unit).max()
         rest, longest_rest = a.rest / a_unit, (b.rest / b_unit).max()
         low, longest_low = a.low / a_unit, (b.low / b_unit).max()

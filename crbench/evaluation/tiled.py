@@ -24,6 +24,7 @@ from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
+from crbench.evaluation.products import SCRATCH
 from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -65,7 +66,8 @@ class TiledEngine:
         self._counter = counter
         self._workers = workers
         self._device: torch.device = inputs.query.x.device
-        self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1])
+        scratch = workers.threads * SCRATCH if self._device.type == "cpu" else settings.memory
+        self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1], scratch)
         self._query_pids, self._gallery_pids, self._gallery_dims = (
             self._on_device(column)
             for column in (inputs.query.rows.pids, inputs.gallery.rows.pids, inputs.gallery_dims)

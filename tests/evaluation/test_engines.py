@@ -299,12 +299,12 @@ def test_engine_precision_and_memory_are_checked():
 
 
 @settings(max_examples=20)
-@given(st.integers(1 << 20, 1 << 32), st.integers(1, 1 << 20))
-def test_tiles_fit_into_the_memory_budget(memory, columns):
-    sizes = blocks.Sizes.within(memory, columns)
-    rows = 4 * columns * (sizes.queries + sizes.items)
+@given(st.integers(1 << 20, 1 << 32), st.integers(1, 1 << 20), st.integers(1 << 20, 1 << 32))
+def test_tiles_fit_into_the_memory_budget(memory, columns, scratch):
+    sizes = blocks.Sizes.within(memory, columns, scratch)
+    rows, scores = 4 * columns * (sizes.queries + sizes.items), sizes.queries * sizes.items
     smallest = (sizes.queries, sizes.items) == (blocks.LEAST_QUERIES, 1)
-    assert smallest or rows + 16 * sizes.queries * sizes.items <= memory
+    assert smallest or rows + 4 * scores + min(12 * scores, scratch) <= memory
 
 
 @pytest.mark.gpu

@@ -21,8 +21,11 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
         a, b = np.concatenate([a, -a], axis=1) + 1e-3, np.concatenate([b, b], axis=1)
     x, y = (torch.from_numpy(side.astype(np.float32)) for side in (a, b))
     norms = [torch.linalg.vector_norm(side.double(), dim=1) for side in (x, y)]
-    one, other = (products.operand(side, norm, precision, None) for side, norm in zip((x, y), norms, strict=True))
-    found = products.product(one, other, precision, Workers(threads)).double() * one.scale[:, None] * other.scale
+    workers = Workers(threads)
+    one, other = (
+        products.operand(side, norm, precision, None, workers) for side, norm in zip((x, y), norms, strict=True)
+    )
+    found = products.product(one, other, precision, workers).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
     allowed = products.accumulated(x.shape[1], precision, CPU) * norms[0][:, None] * norms[1]
     allowed += one.rest[:, None] * (norms[1] + other.rest) + norms[0][:, None] * other.rest
