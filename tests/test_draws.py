@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.draws import choices, hashes, shuffled
+from crbench.draws import choices, hashes, repeated, shuffled
 
 names = st.lists(st.text(max_size=8), max_size=30, unique=True)
 
@@ -35,6 +35,19 @@ def test_shuffle_does_not_depend_on_the_order_on_entry(items, random):
 
 def test_streams_are_independent():
     assert (hashes("one", range(50)) != hashes("two", range(50))).all()
+
+
+def test_repetitions_are_the_outputs_of_splitmix64():
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    seed = np.array([1234567], dtype=np.uint64)
+    assert [int(repeated(seed, number)[0]) for number in range(4)] == expected
+
+
+def test_repetitions_are_independent():
+    bits = hashes("s", range(2000))
+    first, second = ((repeated(bits, number) >> np.uint64(11)) / 2.0**53 for number in (0, 1))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert np.abs(np.histogram(first, 10, (0, 1))[0] - 200).max() < 70
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -282,9 +282,9 @@ def _outcomes(engine: _Shown, task: Task, inputs: Inputs, protocol: EvalProtocol
         outcomes = exact.outcomes()
     else:
         draws = int(protocol.shot.removeprefix("single:mc:"))
-        names = [f"{stream}|draw {number}" for number in range(draws)]
+        drawing = shots.Drawing(task, who, inputs.gallery.rows, stream)
         within = np.zeros((len(task.sizes), ranks), dtype=np.int64)
-        drawn = [rank.Draws(shots.draw(task, who, inputs.gallery.rows, name), within) for name in names]
+        drawn = [rank.Draws(drawing.task(number), within) for number in range(draws)]
         ambiguous = _ask(engine, [*drawn, *extra])
         cmc = np.where((task.sizes > 0)[:, None], within / draws, np.nan)
         outcomes = Outcomes(cmc=cmc, ap=None, inp=None, valid=task.sizes > 0)

@@ -57,5 +57,5 @@ def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: in
     """
     within = np.empty((len(ahead), ranks))
     arrays = np.ascontiguousarray(ahead, dtype=np.int32), sizes.astype(np.int64), within
-    Workers.on(torch.device("cpu")).share(lambda start, stop: _place(start, stop, *arrays), len(ahead))
+    Workers.on(torch.device("cpu")).share(lambda start, stop: _place(start, stop, *arrays), len(ahead), ahead.shape[1])
     return within

@@ -22,7 +22,7 @@ _SCORE_BYTES = 4
 _SCRATCH_BYTES = 12
 """Per score of a tile that is in the making."""
 
-_COUNT_BYTES = 16
+_COUNT_BYTES = 12
 """Per positive of a block and column: its count, and what is made of it."""
 
 _POSITIVE = 6
@@ -49,7 +49,7 @@ class Sizes:
 
         Example:
             >>> Sizes.within(128 << 20, 2048, scratch=8 << 20)
-            Sizes(queries=2048, items=2560, counts=4194304)
+            Sizes(queries=2048, items=2560, counts=5592405)
         """
         room, row = memory // 2, 4 * columns
         queries = min(QUERIES, max(LEAST_QUERIES, room // 4 // row))

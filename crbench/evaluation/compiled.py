@@ -179,7 +179,7 @@ class CompiledCounter:
             at, filled = _count(start, stop, *arrays, bounds.width, candidates.columns.numpy(), doubts)
             return at, stop, doubts[:, :filled]
 
-        left = self._workers.ranges(rows)
+        left = self._workers.ranges(rows, items)
         while left:
             found = self._workers.run(count, left)
             yield Doubts(*torch.from_numpy(np.concatenate([doubts for _, _, doubts in found], axis=1)))
@@ -191,11 +191,13 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         found: NDArray[np.float64] = np.empty(len(rows))
         arrays = [part.numpy() for part in (a, b, rows, items)]
-        self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows))
+        self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows), columns)
         return torch.from_numpy(found)
 
     def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         """See `crbench.evaluation.counters.Counter`; in place, in one pass."""
         arrays = first.numpy(), leaps.numpy()
-        self._workers.share(lambda start, stop: _totals(start, stop, *arrays), len(first) - 1)
+        self._workers.share(
+            lambda start, stop: _totals(start, stop, *arrays), len(first) - 1, leaps.numel() // len(first)
+        )
         return leaps

@@ -90,7 +90,7 @@ def digits(x: torch.Tensor, workers: Workers) -> Digits:
     high, low = torch.empty(2, *x.shape, dtype=torch.int8)
     last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
     arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
-    workers.share(lambda start, stop: _digits(start, stop, x.shape[1], *arrays), len(x))
+    workers.share(lambda start, stop: _digits(start, stop, x.shape[1], *arrays), len(x), x.shape[1])
     return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 

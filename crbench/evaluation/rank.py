@@ -35,9 +35,10 @@ class MultiShot:
         sizes = self.task.sizes[counts.queries]
         ends = np.cumsum(sizes)
         first = ends - sizes
-        order = np.lexsort((counts.ahead[:, 0], np.repeat(np.arange(len(sizes)), sizes)))
-        place = np.arange(1, len(order) + 1) - np.repeat(first, sizes)
-        hits = counts.ahead[order, 0] + place  # a nearer positive never has more negatives ahead of it
+        owners = np.repeat(np.arange(len(sizes)), sizes)
+        place = np.arange(1, len(owners) + 1) - first[owners]
+        ahead = np.sort(owners << 32 | counts.ahead[:, 0]) & 0xFFFFFFFF  # within a query
+        hits = ahead + place  # a nearer positive never has more negatives ahead of it
         self._cmc[counts.queries] = hits[first][:, None] <= np.arange(1, self._cmc.shape[1] + 1)
         self._penalty[counts.queries] = sizes / hits[ends - 1]
         precisions = _precisions(hits, place, self._ap).tolist()

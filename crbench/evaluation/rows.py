@@ -255,9 +255,10 @@ class MetricRows:
 
     def score(self, items: Items, precision: str) -> Scored:
         """The tile against some gallery items; only equal distances are in doubt."""
-        products = -self.distances[:, items.index]
-        ones = products.new_ones(max(products.shape))
-        rows, factors = ones[: products.shape[0]], ones[: products.shape[1]]
+        products = self.distances[:, items.index].contiguous()
+        rows, factors = (
+            products.new_full((count,), value) for count, value in zip(products.shape, (-1, 1), strict=True)
+        )
         return Scored(products, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows))
 
     def bounds(

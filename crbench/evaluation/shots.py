@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.draws import hashes
+from crbench.draws import hashes, repeated
 from crbench.errors import EvaluationError
 from crbench.evaluation.task import Task
 from crbench.protocols import EvalProtocol
@@ -111,25 +111,42 @@ def by_identity(task: Task, who: Identities) -> Task:
     return attrs.evolve(task, columns=who.columns, width=len(who.sizes))
 
 
-def draw(task: Task, who: Identities, gallery: Samples, stream: str) -> Task:
-    """The task of one single-shot draw: one gallery image per identity.
+class Drawing:
+    """Single-shot draws: one gallery image per identity, and for each query one of its positives.
 
-    Each image gets a priority from its key alone (`crbench.draws.hashes`); an identity is represented by its image of
-    the highest priority, the query's own person by the highest among the query's positives.
+    In each draw an image gets a priority from its key alone (`crbench.draws`); an identity is represented by its image
+    of the highest priority, the query's own person by the highest among the query's positives.
     """
-    priorities = hashes(stream, gallery.keys)
-    order = np.lexsort((priorities[task.candidates], who.labels))
-    last = np.flatnonzero(np.diff(who.labels[order], append=-1))
-    candidates = task.candidates[np.sort(order[last])]
-    owners = np.repeat(np.arange(len(task.sizes)), task.sizes)
-    ranked = np.lexsort((priorities[task.positives], owners))
-    answered = task.sizes > 0
-    return Task(
-        positives=task.positives[ranked[task.starts[1:][answered] - 1]],
-        starts=np.concatenate([[0], np.cumsum(answered)]),
-        candidates=candidates,
-        columns=np.zeros(len(candidates), dtype=np.intp),
-    )
+
+    def __init__(self, task: Task, who: Identities, gallery: Samples, stream: str) -> None:
+        """Args: the task of all images, who they are, and the name of the draws."""
+        self._task = task
+        self._seeds = hashes(stream, gallery.keys)
+        order = np.argsort(who.labels, kind="stable")
+        self._items = task.candidates[order]
+        self._first_items = np.flatnonzero(np.diff(who.labels[order], prepend=-1))
+        answered = task.sizes > 0
+        self._first_positives = task.starts[:-1][answered]
+        self._starts = np.concatenate([[0], np.cumsum(answered)])
+
+    def task(self, number: int) -> Task:
+        """The task of one draw."""
+        priorities = repeated(self._seeds, number)
+        candidates = np.sort(_highest(self._items, self._first_items, priorities))
+        return Task(
+            positives=_highest(self._task.positives, self._first_positives, priorities),
+            starts=self._starts,
+            candidates=candidates,
+            columns=np.zeros(len(candidates), dtype=np.intp),
+        )
+
+
+def _highest(items: NDArray[np.intp], first: NDArray[np.intp], priorities: NDArray[np.uint64]) -> NDArray[np.intp]:
+    """The item of the highest priority of each run of items, which begin at `first`."""
+    mine = priorities[items]
+    runs = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
+    at = np.flatnonzero(mine == np.maximum.reduceat(mine, first)[runs])
+    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # one, should two be equal
 
 
 def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: EvalProtocol) -> str:

@@ -80,7 +80,8 @@ class Counts:
     Attributes:
         task: number of the task that is answered.
         queries: intp[b], query rows.
-        ahead: integers [p, width] in NumPy, for the positives of these queries in order: candidates ahead, per column.
+        ahead: integers [p, width] in NumPy, candidates ahead per column, for the positives of these queries: query by
+            query, in any order within a query.
         ambiguous: query-item pairs decided in float64 instead of by a faster product.
     """
 

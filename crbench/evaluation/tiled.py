@@ -68,6 +68,8 @@ class TiledEngine:
         self._device: torch.device = inputs.query.x.device
         scratch = workers.threads * SCRATCH if self._device.type == "cpu" else settings.memory
         self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1], scratch)
+        if inputs.metric:  # whose distances of a block are there at once
+            self._sizes = attrs.evolve(self._sizes, items=len(inputs.gallery))
         self._query_pids, self._gallery_pids, self._gallery_dims = (
             self._on_device(column)
             for column in (inputs.query.rows.pids, inputs.gallery.rows.pids, inputs.gallery_dims)
@@ -141,7 +143,7 @@ class TiledEngine:
         for queries, distances in metrics.blocks(self._inputs, metric):
             answered = np.flatnonzero(sizes[queries])
             if len(answered):
-                yield queries[answered], MetricRows(distances[self._on_device(answered)])
+                yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])
 
     def _parts(self, tasks: Sequence[Task]) -> Iterator[_Part]:
         columns = [np.full(len(self._inputs.gallery), -1, dtype=np.int32) for _ in tasks]

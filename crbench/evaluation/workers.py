@@ -26,6 +26,9 @@ _T = TypeVar("_T")
 ALIGNED = 64
 """Products of so many rows, or a multiple, fill the registers: others are up to a fifth slower."""
 
+WORTH = 1 << 17
+"""Simple steps that take about as long as it takes to wake a thread."""
+
 _ONE_AT_A_TIME = RLock()
 """How many threads NumPy's BLAS uses is a setting of the process."""
 
@@ -46,20 +49,24 @@ class Workers:
         """As many as torch uses on the CPU; a CUDA device needs none."""
         return cls(torch.get_num_threads() if device.type == "cpu" else 1)
 
-    def share(self, work: Callable[[int, int], object], count: int) -> None:
-        """Do ``work(start, stop)`` for ranges that cover `count`."""
-        self.run(work, self.ranges(count))
+    def share(self, work: Callable[[int, int], object], count: int, each: int) -> None:
+        """Do ``work(start, stop)`` for ranges that cover `count`; `each` says how much a row costs, see `ranges`."""
+        self.run(work, self.ranges(count, each))
 
     def share_tile(self, work: Callable[[slice, slice], object], rows: int, columns: int) -> None:
         """Do ``work(some_rows, some_columns)`` for pieces that cover a tile, as square as they can be."""
         divisors = (n for n in range(1, self.threads + 1) if self.threads % n == 0)
         across = min(divisors, key=lambda n: abs(math.log(columns * (self.threads // n) / (n * rows))))
-        down = pieces(rows, -(-rows // (self.threads // across)))
-        self.run(work, [(some, others) for some in down for others in pieces(columns, -(-columns // across))])
+        down = pieces(rows, _aligned(-(-rows // (self.threads // across))))
+        self.run(work, [(some, others) for some in down for others in pieces(columns, _aligned(-(-columns // across)))])
 
-    def ranges(self, count: int) -> list[tuple[int, int]]:
-        """One range of rows per thread, as far as there are rows."""
-        return list(shares(count, self.threads))
+    def ranges(self, count: int, each: int) -> list[tuple[int, int]]:
+        """Ranges of rows, one per thread as long as there are `WORTH` steps for each.
+
+        Args:
+            each: simple steps, such as a multiplication, that a row takes.
+        """
+        return list(shares(count, max(1, min(self.threads, count * each // WORTH))))
 
     def run(self, work: Callable[[_A, _B], _T], pieces: Sequence[tuple[_A, _B]]) -> list[_T]:
         """What `work` gives for each piece, in their order."""
@@ -103,8 +110,12 @@ def pieces(count: int, most: int) -> list[slice]:
         ([slice(0, 128, None), slice(128, 200, None)], [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)])
     """
     even = -(-count // max(1, -(-count // most)))
-    size = min(most, -(-even // ALIGNED) * ALIGNED)
+    size = min(most, _aligned(even))
     return [slice(start, min(start + size, count)) for start in range(0, count, max(1, size))]
+
+
+def _aligned(count: int) -> int:
+    return -(-count // ALIGNED) * ALIGNED
 
 
 @cache

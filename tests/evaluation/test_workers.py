@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 from crbench.evaluation.task import PRECISIONS
-from crbench.evaluation.workers import Workers
+from crbench.evaluation.workers import WORTH, Workers
 
 
 @given(threads=st.integers(1, 12), rows=st.integers(1, 40), columns=st.integers(1, 40))
@@ -26,21 +26,21 @@ def test_pieces_of_a_tile_cover_it_once(threads, rows, columns):
     assert (seen == 1).all()
 
 
-@given(threads=st.integers(1, 12), count=st.integers(0, 40))
-def test_ranges_cover_rows_once(threads, count):
+@given(threads=st.integers(1, 12), count=st.integers(0, 40), each=st.sampled_from([1, WORTH // 3, WORTH]))
+def test_ranges_cover_rows_once(threads, count, each):
     seen = np.zeros(count, dtype=int)
 
     def mark(start, stop):
         seen[start:stop] += 1
 
-    Workers(threads).share(mark, count)
+    Workers(threads).share(mark, count, each)
     assert (seen == 1).all()
 
 
 def test_a_tile_is_cut_into_squares():
     found = []
-    Workers(8).share_tile(lambda rows, items: found.append((rows, items)), 1000, 2000)
-    assert {(some.stop - some.start, others.stop - others.start) for some, others in found} == {(500, 500)}
+    Workers(8).share_tile(lambda rows, items: found.append((rows, items)), 1024, 2048)
+    assert {(some.stop - some.start, others.stop - others.start) for some, others in found} == {(512, 512)}
 
 
 def test_what_pieces_give_comes_in_their_order_from_several_threads():
@@ -89,4 +89,5 @@ def test_several_threads_give_the_reference(case, precision, threads):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
+        patch.setattr("crbench.evaluation.workers.WORTH", 1)
         assert_same(run(case, engine="numba", precision=precision), expected)
