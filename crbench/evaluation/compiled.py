@@ -63,8 +63,15 @@ def _tally(scores, low, high):  # type: ignore[no-untyped-def]
     return surely, possibly
 
 
-@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[:, ::1], i8, i8)")
-def _count_few(scores, first, last, low, high, leaps, doubts, row, filled):  # type: ignore[no-untyped-def]
+@compiled("void(f4[::1], f4, f4, u1[::1])")
+def _mark(scores, low, high, unsure):  # type: ignore[no-untyped-def]
+    """Mark scores that are neither surely ahead of a positive nor surely behind it."""
+    for item in range(len(scores)):
+        unsure[item] |= np.uint8(scores[item] >= low) & np.uint8(scores[item] <= high)
+
+
+@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], u1[::1], i8[:, ::1], i8, i8)")
+def _count_few(scores, first, last, low, high, leaps, unsure, doubts, row, filled):  # type: ignore[no-untyped-def]
     """Count one query's items against one positive after another, the farthest first; the number of doubts so far."""
     for start in range(0, len(scores), _CHUNK):
         chunk = scores[start : start + _CHUNK]
@@ -73,18 +80,20 @@ def _count_few(scores, first, last, low, high, leaps, doubts, row, filled):  # t
             surely, possibly = _tally(chunk, low[positive], high[positive])
             if possibly == 0:
                 break
-            certain &= surely == possibly
+            if surely < possibly:
+                certain = False
+                _mark(chunk, low[positive], high[positive], unsure)
             leaps[positive] += surely
             if positive > first:
                 leaps[positive - 1] -= surely
         if not certain:
             for item in range(len(chunk)):
-                if chunk[item] >= low[first]:
+                if unsure[item]:
+                    unsure[item] = 0
                     surely, possibly = _passed(chunk[item], low, high, first, last)
-                    if possibly > surely:
-                        doubts[0, filled], doubts[1, filled] = row, start + item
-                        doubts[2, filled], doubts[3, filled] = surely, possibly
-                        filled += 1
+                    doubts[0, filled], doubts[1, filled] = row, start + item
+                    doubts[2, filled], doubts[3, filled] = surely, possibly
+                    filled += 1
     return filled
 
 
@@ -127,6 +136,7 @@ def _count(  # type: ignore[no-untyped-def]
 ):
     """Count some rows of a tile: the row at which `doubts` is full, and how many there are."""
     scores = np.empty(products.shape[1], dtype=np.float32)
+    unsure = np.zeros(_CHUNK, dtype=np.uint8)
     filled = 0
     for row in range(start, stop):
         mine, last = first[row], first[row + 1]
@@ -136,7 +146,7 @@ def _count(  # type: ignore[no-untyped-def]
             return row, filled
         _scores(products[row], rows[row], factors, terms, scores, query_pids[row], pids, by_pid)
         if width == 1 and last - mine <= _FEW:
-            filled = _count_few(scores, mine, last, low, high, leaps, doubts, row, filled)
+            filled = _count_few(scores, mine, last, low, high, leaps, unsure, doubts, row, filled)
         else:
             filled = _count_many(scores, mine, last, low, high, leaps, columns, width, doubts, row, filled)
     return stop, filled

@@ -146,13 +146,16 @@ def rounded(count: int) -> float:
     return count * ROUNDOFF / (1 - count * ROUNDOFF)
 
 
+def tame(norms: torch.Tensor) -> bool:
+    """Whether products of rows of such norms, f64[n], neither overflow nor underflow."""
+    return bool(((norms > 1 / _TAME) & (norms < _TAME)).all())
+
+
 def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
     """f64[n], powers of two to divide rows by; None where norms are moderate."""
     if scale is not None:
         return None if 1 / _TAME < scale < _TAME else torch.full_like(norms, scale)
-    if bool(((norms > 1 / _TAME) & (norms < _TAME)).all()):
-        return None
-    return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
+    return None if tame(norms) else torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
 
 
 def _pairs(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -2,20 +2,20 @@
 
 Distances are known at three levels, and only what one level leaves in doubt goes on to the next:
 
-1. Tiles: a fast product (`crbench.evaluation.products`) gives the score of each item. The score is the cosine where
-   rows are normalised, and ``z = (a.b - |b|**2 / 2) / c**2`` otherwise, c being a power of two that brings all norms
-   below 1: the squared distance is ``|a|**2 - 2 z c**2``.
+1. Tiles: a fast product (`crbench.evaluation.products`) of points (`crbench.evaluation.points`), which are rows divided
+   by their norms, or by a power of two that brings all norms below 1, and perhaps moved by one vector. The score of an
+   item is ``z = a.b - |b|**2 / 2``; the squared distance of the points is ``|a|**2 - 2 z``.
 2. Pairs: inner products in float64 in any order, each wrong by at most ``n 2**-53 |a| |b|``. Where rows are normalised,
    minus the cosine (or 2 minus twice the cosine) differs from the definition by less than ``4 (n + 32) 2**-53``.
    Otherwise ``|a|**2 + |b|**2 - 2 a.b`` does by less than ``(n + 32) 2**-53 (|a| + |b|)**2``. The definition's own
    roundings, at most 20 levels of a tree sum, are within the 32.
 3. The definition, `crbench.evaluation.distance`.
 
-A score differs from that of the true distance by at most the band: with norms in units of c, or 1 if normalised, M the
-largest norm of a tile's items and g as in `products`, that is ``g |a| M`` for the product, ``g(6) M**2`` for
-``|b|**2 / 2``, which is rounded once, and the difference, the rests' share, and 2**-40 plus four times the error of
-level 2 for all that happens in float64. So an item whose score is above ``T + band`` is surely nearer than a positive
-of score T, and one below ``T - band`` surely farther; both bounds are rounded outwards to float32.
+A score differs from that of the true distance by at most the band: with M the largest length of a tile's items and g as
+in `products`, that is ``g |a| M`` for the product, ``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and the
+sum, the rests' share, and 2**-40 plus four times the error of level 2 for all that happens in float64. So an item whose
+score is above ``T + band`` is surely nearer than a positive of score T, and one below ``T - band`` surely farther; both
+bounds are rounded outwards to float32.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import attrs
 import torch
 
 from crbench.evaluation.counters import Counter
-from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, operand, product, rounded
+from crbench.evaluation.points import Points
+from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, product, rounded
 from crbench.evaluation.sides import Side, exact_distances
 from crbench.evaluation.workers import Workers
-from crbench.records import Features
 
 _SLACK = 2.0**-40
 
@@ -74,54 +74,43 @@ class Near:
         return Near(self.distances[index], self.errors[index])
 
 
-class Lengths:
-    """Norms of rows, by the number of columns that count."""
-
-    def __init__(self, feats: Features, counter: Counter) -> None:
-        self.x: torch.Tensor = feats.x
-        self._counter = counter
-        self._known: dict[int, torch.Tensor] = {}
-
-    def at(self, cut: int) -> torch.Tensor:
-        """f64[n], norms of the first `cut` columns."""
-        if cut not in self._known:
-            rows = torch.arange(len(self.x), device=self.x.device)
-            self._known[cut] = self._counter.dots(self.x, self.x, rows, rows, cut).sqrt()
-        return self._known[cut]
-
-
 @attrs.frozen(eq=False)
 class Geometry:
     """Both sides of an evaluation, and how they are compared.
 
     Attributes:
         query, gallery: rows of the definition.
-        query_norms, gallery_norms: their norms.
-        gallery_dims: i64[n].
+        query_points, gallery_points: the same rows, as they are multiplied.
         dot: see `crbench.evaluation.distance.distances`.
-        scale: the power of two that brings all norms below 1, if rows are not normalised.
         counter: gives inner products of pairs.
         workers: share out what is computed on the CPU.
     """
 
     query: Side
     gallery: Side
-    query_norms: Lengths
-    gallery_norms: Lengths
-    gallery_dims: torch.Tensor
+    query_points: Points
+    gallery_points: Points
     dot: bool
-    scale: float
     counter: Counter
     workers: Workers
+    _middles: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
 
-    def operand(self, lengths: Lengths, index: slice | torch.Tensor, cut: int, precision: str) -> Operand:
-        """Rows for a product."""
-        scale = None if self.query.unit else self.scale
-        return operand(lengths.x[:, :cut][index], lengths.at(cut)[index], precision, scale, self.workers)
+    def middle(self, cut: int) -> torch.Tensor | None:
+        """f32[cut], by what the points of both sides are moved."""
+        if cut not in self._middles:
+            tame = self.query_points.tame(cut) and self.gallery_points.tame(cut)
+            self._middles[cut] = self.gallery_points.middle(cut) if tame else None
+        return self._middles[cut]
+
+    def squared(self, distances: torch.Tensor) -> torch.Tensor:
+        """Squared distances of points, from distances by the definition."""
+        if self.gallery_points.scale is not None:
+            return distances / self.gallery_points.scale**2
+        return 2 + 2 * distances if self.dot else distances
 
     def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
-        a, b = self.query_norms.at(cut)[rows], self.gallery_norms.at(cut)[items]
+        a, b = self.query_points.norms(cut)[rows], self.gallery_points.norms(cut)[items]
         dots = self.counter.dots(self.query.x, self.gallery.x, rows, items, cut)
         roundings = (cut + 32) * 2.0**-53
         if self.query.unit:
@@ -178,55 +167,32 @@ class FeatureRows:
     def score(self, items: Items, precision: str) -> Scored:
         """The tile against some gallery items."""
         geometry, cut = self.geometry, min(self.dims, items.dims)
+        middle = geometry.middle(cut)
         if (cut, precision) not in self._operands:
-            self._operands[cut, precision] = geometry.operand(geometry.query_norms, self.index, cut, precision)
+            self._operands[cut, precision] = geometry.query_points.operand(self.index, cut, precision, middle)
         a = self._operands[cut, precision]
-        b = geometry.operand(geometry.gallery_norms, items.index, cut, precision)
-        a_unit, b_unit = (
-            part.norms if geometry.query.unit else torch.full_like(part.norms, geometry.scale) for part in (a, b)
-        )
-        terms = torch.zeros_like(b.norms) if geometry.query.unit else (b.norms / b_unit) ** 2 / -2
+        b = geometry.gallery_points.operand(items.index, cut, precision, middle)
         return Scored(
             products=product(a, b, precision, geometry.workers),
-            rows=(a.scale / a_unit).float(),
-            factors=(b.scale / b_unit).float(),
-            terms=terms.float(),
+            rows=a.scale.float(),
+            factors=b.scale.float(),
+            terms=(geometry.gallery_points.squares(cut, middle)[items.index] / -2).float(),
             cut=cut,
-            band=self._band(a, b, a_unit, b_unit, precision),
-        )
-
-    def _band(self, a: Operand, b: Operand, a_unit: torch.Tensor, b_unit: torch.Tensor, precision: str) -> torch.Tensor:
-        """f64[b], by how much a score may differ from that of the true distance."""
-        cut, unit = a.parts[0].shape[1], self.geometry.query.unit
-        size, longest = a.norms / a_unit, (b.norms / b_unit).max()
-        rest, longest_rest = a.rest / a_unit, (b.rest / b_unit).max()
-        low, longest_low = a.low / a_unit, (b.low / b_unit).max()
-        longer = (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
-        return (
-            accumulated(cut, precision, size.device) * size * longest * longer
-            + (0 if unit else rounded(ROUNDINGS) * longest**2)
-            + rest * (longest + longest_rest)
-            + size * longest_rest
-            + low * longest_low
-            + _SLACK
-            + 16 * (cut + 32) * 2.0**-53
+            band=_band(a, b, precision),
         )
 
     def bounds(
         self, scored: Scored, owners: torch.Tensor, distances: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
-        geometry = self.geometry
-        if geometry.query.unit:
-            targets = -distances if geometry.dot else 1 - distances / 2
-        else:
-            size = geometry.query_norms.at(scored.cut)[self.rows[owners]]
-            targets = (size**2 - distances) / 2 / geometry.scale**2
+        geometry, cut = self.geometry, scored.cut
+        squares = geometry.query_points.squares(cut, geometry.middle(cut))[self.rows[owners]]
+        targets = (squares - geometry.squared(distances)) / 2
         band = scored.band[owners]
         return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
 
     def _by_cut(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        cuts = self.geometry.gallery_dims[positives].clamp(max=self.dims)
+        cuts = self.geometry.gallery_points.dims[positives].clamp(max=self.dims)
         return [(cut, (cuts == cut).nonzero()[:, 0]) for cut in torch.unique(cuts).tolist()]
 
 
@@ -267,6 +233,22 @@ class MetricRows:
         """f32[p] each, the distances themselves."""
         targets = -distances.float()
         return targets, targets
+
+
+def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
+    """f64[b], by how much a score may differ from that of the true distance."""
+    cut = a.parts[0].shape[1]
+    longest, longest_rest, longest_low = (part.max() for part in (b.norms, b.rest, b.low))
+    longer = (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
+    return (
+        accumulated(cut, precision, a.norms.device) * a.norms * longest * longer
+        + rounded(ROUNDINGS) * longest**2
+        + a.rest * (longest + longest_rest)
+        + a.norms * longest_rest
+        + a.low * longest_low
+        + _SLACK
+        + 16 * (cut + 32) * 2.0**-53
+    )
 
 
 def _outwards(bounds: torch.Tensor, towards: float) -> torch.Tensor:

@@ -10,7 +10,6 @@ most, and the counts of one block of queries.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,11 @@ from numpy.typing import NDArray
 from crbench.evaluation import metrics
 from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
 from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
 from crbench.evaluation.products import SCRATCH
-from crbench.evaluation.rows import FeatureRows, Geometry, Items, Lengths, MetricRows, Scored
+from crbench.evaluation.rows import FeatureRows, Geometry, Items, MetricRows, Scored
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
 from crbench.evaluation.workers import Workers
@@ -70,9 +70,8 @@ class TiledEngine:
         self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1], scratch)
         if inputs.metric:  # whose distances of a block are there at once
             self._sizes = attrs.evolve(self._sizes, items=len(inputs.gallery))
-        self._query_pids, self._gallery_pids, self._gallery_dims = (
-            self._on_device(column)
-            for column in (inputs.query.rows.pids, inputs.gallery.rows.pids, inputs.gallery_dims)
+        self._query_pids, self._gallery_pids = (
+            self._on_device(side.rows.pids) for side in (inputs.query, inputs.gallery)
         )
         self._geometry = None if inputs.metric else self._of_features()
 
@@ -102,27 +101,16 @@ class TiledEngine:
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
-        query, gallery = (Lengths(feats, self._counter) for feats in (inputs.query, inputs.gallery))
-        scale = 1.0
-        if not inputs.unit:
-            longest = max(self._longest(query, inputs.query_dims), self._longest(gallery, inputs.gallery_dims))
-            scale = 2.0 ** math.frexp(longest)[1]
+        query, gallery = Points.both(inputs, self._counter, self._workers)
         return Geometry(
             query=Side(inputs.query, unit=inputs.unit),
             gallery=Side(inputs.gallery, unit=inputs.unit),
-            query_norms=query,
-            gallery_norms=gallery,
-            gallery_dims=self._gallery_dims,
+            query_points=query,
+            gallery_points=gallery,
             dot=inputs.dot,
-            scale=scale,
             counter=self._counter,
             workers=self._workers,
         )
-
-    def _longest(self, lengths: Lengths, dims: NDArray[np.int64]) -> float:
-        """The largest norm; nothing is looked at beyond dims."""
-        cuts = np.unique(dims).tolist()
-        return max(float(lengths.at(cut)[self._on_device(np.flatnonzero(dims == cut))].max()) for cut in cuts)
 
     def _rows(self, tasks: Sequence[Task]) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
         """Blocks of queries that have positives, and what compares them."""

@@ -1,0 +1,116 @@
+"""Feature rows as points whose products are small: divided by their norms or by one scale, and moved to their middle.
+
+Distances between points do not change if all are moved by the same vector, but what a product may be wrong by shrinks
+with the lengths of what is multiplied. Features after a ReLU, or of a network that was not trained, lie close together
+and far from 0; moved by their mean, several times fewer of their comparisons are in doubt.
+"""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+import torch
+
+from crbench.evaluation.counters import Counter
+from crbench.evaluation.products import Operand, operand, tame
+from crbench.evaluation.task import Inputs
+from crbench.evaluation.workers import Workers
+
+_SAMPLE = 512
+"""Rows of which the middle is taken."""
+
+_WORTH = 0.25
+"""Share of the mean squared length that the middle must have; with less, moving costs more than it saves."""
+
+_MOVED = 2.0**-21
+"""By how much a point may be wrong after it was moved, in norm: eight roundings, where lengths are 1 at most."""
+
+_SLACK = 2.0**-40
+"""More than what float64 does to a squared length."""
+
+
+class Points:
+    """The rows of one side as points.
+
+    Attributes:
+        x: f32[n, D].
+        dims: i64[n], how many columns count; nothing that is said of a row holds for a longer cut.
+        scale: a power of two by which all rows are divided; None = each row is divided by its own norm.
+    """
+
+    def __init__(self, x: torch.Tensor, dims: torch.Tensor, counter: Counter, workers: Workers) -> None:
+        self.x = x
+        self.dims = dims
+        self.scale: float | None = None
+        self._counter = counter
+        self._workers = workers
+        self._norms: dict[int, torch.Tensor] = {}
+        self._squares: dict[int, torch.Tensor] = {}
+
+    @classmethod
+    def both(cls, inputs: Inputs, counter: Counter, workers: Workers) -> tuple[Points, Points]:
+        """The points of queries and gallery; where rows are not normalised, the scale brings all norms below 1."""
+        sides = (inputs.query.x, inputs.query_dims), (inputs.gallery.x, inputs.gallery_dims)
+        query, gallery = (cls(x, torch.from_numpy(dims).to(x.device), counter, workers) for x, dims in sides)
+        if not inputs.unit:
+            query.scale = gallery.scale = 2.0 ** math.frexp(max(query.longest(), gallery.longest()))[1]
+        return query, gallery
+
+    def longest(self) -> float:
+        """The largest norm."""
+        return max(float(self.norms(cut)[self.dims == cut].max()) for cut in torch.unique(self.dims).tolist())
+
+    def tame(self, cut: int) -> bool:
+        """Whether rows may be divided in float32."""
+        return tame(self.units(cut)[self.dims >= cut])
+
+    def norms(self, cut: int) -> torch.Tensor:
+        """f64[n], norms of the first `cut` columns of the rows."""
+        if cut not in self._norms:
+            rows = torch.arange(len(self.x), device=self.x.device)
+            self._norms[cut] = self._counter.dots(self.x, self.x, rows, rows, cut).sqrt()
+        return self._norms[cut]
+
+    def units(self, cut: int) -> torch.Tensor:
+        """f64[n], what rows are divided by."""
+        norms = self.norms(cut)
+        return norms if self.scale is None else torch.full_like(norms, self.scale)
+
+    def middle(self, cut: int) -> torch.Tensor | None:
+        """f32[cut], the mean of some points; None where moving by it is not worth it."""
+        some = (self.dims >= cut).nonzero()[:, 0]
+        some = some[:: -(-len(some) // _SAMPLE)]
+        units = self.units(cut)[some]
+        mean = (self.x[some, :cut].double() / units[:, None]).mean(dim=0)
+        worth = mean.square().sum() > _WORTH * (self.norms(cut)[some] / units).square().mean()
+        return mean.float() if bool(worth) else None
+
+    def squares(self, cut: int, middle: torch.Tensor | None) -> torch.Tensor:
+        """f64[n], squared lengths of the points; there is one middle per cut."""
+        if cut not in self._squares:
+            units = self.units(cut)
+            squares = (self.norms(cut) / units) ** 2
+            if middle is not None:
+                rows = torch.arange(len(self.x), device=self.x.device)
+                along = self._counter.dots(self.x, middle[None], rows, torch.zeros_like(rows), cut) / units
+                squares += middle.double().square().sum() - 2 * along
+            self._squares[cut] = squares
+        return self._squares[cut]
+
+    def operand(self, index: slice | torch.Tensor, cut: int, precision: str, middle: torch.Tensor | None) -> Operand:
+        """Some points, ready to be multiplied."""
+        x, units = self.x[:, :cut][index], self.units(cut)[index]
+        if middle is not None:
+            moved = (x * (1 / units).float()[:, None]).sub_(middle)
+            norms = (self.squares(cut, middle)[index].clamp(min=0) + _SLACK).sqrt()
+            found = operand(moved, norms, precision, 1.0, self._workers)
+            return attrs.evolve(found, rest=found.rest + _MOVED)
+        found = operand(x, self.norms(cut)[index], precision, self.scale, self._workers)
+        return attrs.evolve(
+            found,
+            scale=found.scale / units,
+            norms=found.norms / units,
+            rest=found.rest / units,
+            low=found.low / units,
+        )
