@@ -1,6 +1,6 @@
 """All that the page docs/benchmarks.md shows, measured in one run, then written and drawn.
 
-    python benchmarks/measure.py --peers ~/checkouts        about ten minutes on two cores; nothing else should run
+    python benchmarks/measure.py --peers ~/checkouts        about twelve minutes on two cores; nothing else should run
     python benchmarks/measure.py --scale 0.02 --results /tmp/x --page /tmp/x.md    a try: half a minute
 
 Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the picture of the memory.
@@ -63,6 +63,20 @@ def market(wish: Wish, dim: int) -> dict:
     slow, theirs = workload.seconds({name: partial(p.score, query, gallery) for name, p in others.items()}, repeats=2)
     agreement = {name: peer.gap(theirs[name], query, gallery) for name, peer in others.items()}
     return {**_about(query, gallery, answers), "seconds": times | slow, "agreement": agreement}
+
+
+def hard(wish: Wish) -> dict:
+    """3,368 x 15,913 x 2,048 that score next to nothing, beside those of people."""
+    query, gallery = workload.people(wish.rows(3368), wish.rows(15913), 2048)
+    works: dict[str, Callable[[], object]] = {
+        "product alone": partial(workload.product, query, gallery),
+        "crbench": partial(evaluate, query, gallery, OWN_FEATURES),
+    }
+    for kind in ("normal", "relu", "close"):
+        sides = workload.strangers(query, gallery, kind)
+        works[f"crbench, {kind}"] = partial(evaluate, *sides, OWN_FEATURES)
+    times, answers = workload.seconds(works, repeats=3)
+    return {**_about(query, gallery, answers), "seconds": times, "agreement": {}}
 
 
 def large(wish: Wish) -> dict:
@@ -129,13 +143,17 @@ def _peak(wish: Wish, query: int, gallery: int, dim: int) -> dict:
 
 
 def vpfa(wish: Wish) -> dict:
-    """VPFA at 3,840 columns: transform of 1,024 features, and a training step of batch 32."""
+    """VPFA at 3,840 columns: transform of 1,024 features in both precisions, and a training step of batch 32."""
     dim = max(16, int(3840 * wish.scale))
     hidden = max(16, int(2048 * wish.scale))
     short = load_aligner("vpfa", epochs=1, draws=32, hidden=hidden)
     transform = short.fit(training(dim, device="cpu", persons=32), run=Run())
     feats = clustered(1024, 10, dim, device="cpu", seed=4, rate=4)
-    moved, _ = repeat(lambda: transform(feats), "cpu", spread=0.02, budget_s=10 * wish.scale)
+    moved = {}
+    for precision in ("float32", "bf16"):
+        way = partial(attrs.evolve(transform, precision=precision), feats)
+        took, _ = repeat(way, "cpu", spread=0.02, budget_s=10 * wish.scale)
+        moved[precision] = {**attrs.asdict(took), "samples_per_s": len(feats) / took.median}
     step, _, unit = fit_pace(
         load_aligner("vpfa", hidden=hidden),
         training(dim, device="cpu"),
@@ -143,11 +161,7 @@ def vpfa(wish: Wish) -> dict:
         spread=0.05,
         budget_s=20 * wish.scale,
     )
-    return {
-        "dim": dim,
-        "transform": {**attrs.asdict(moved), "samples_per_s": len(feats) / moved.median},
-        "fit": {**attrs.asdict(step), "unit": unit, "batch": 32},
-    }
+    return {"dim": dim, "transform": moved, "fit": {**attrs.asdict(step), "unit": unit, "batch": 32}}
 
 
 def extraction(wish: Wish) -> dict:
@@ -166,6 +180,7 @@ def extraction(wish: Wish) -> dict:
 PARTS: dict[str, Callable[[Wish], dict]] = {
     "market-2048": lambda wish: market(wish, 2048),
     "market-3840": lambda wish: market(wish, 3840),
+    "hard-2048": hard,
     "large": large,
     "single-shot": single_shot,
     "memory": memory,

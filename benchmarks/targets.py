@@ -162,16 +162,19 @@ def _vpfa(records: Records) -> list[Target]:
     if "vpfa" not in records:
         return []
     record = records["vpfa"]
-    pace, step = record["transform"]["samples_per_s"], record["fit"]["median"]
+    step = record["fit"]["median"]
     return [
-        Target(
-            work=f"VPFA transform, {record['dim']:,} columns",
-            reach="at least 5,000 samples/s",
-            measured=f"{pace:,.0f} samples/s",
-            ratio=pace / 5000,
-            unit="x 5,000/s",
-            holds=pace >= 5000,
-            part="vpfa",
+        *(
+            Target(
+                work=f"VPFA transform, {record['dim']:,} columns, {precision}",
+                reach="at least 5,000 samples/s",
+                measured=f"{one['samples_per_s']:,.0f} samples/s",
+                ratio=one["samples_per_s"] / 5000,
+                unit="x 5,000/s",
+                holds=one["samples_per_s"] >= 5000,
+                part="vpfa",
+            )
+            for precision, one in record["transform"].items()
         ),
         Target(
             work=f"VPFA fit, {record['dim']:,} columns, batch {record['fit']['batch']}",

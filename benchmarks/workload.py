@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 import torch
 
@@ -16,6 +17,7 @@ from crbench.records import Features
 
 BLOCK = 1024
 REPEATS = 5
+PAUSE_S = 0.25
 SEPARATION = 4.0
 """Mean similarity of two pictures of a person, in standard deviations of the similarity of strangers. Counting costs
 more the more strangers come before a positive; with this Rank-1 is about 99 % and mAP 78 % at 15,913 gallery items, as
@@ -40,6 +42,24 @@ def people(query: int, gallery: int, dim: int, *, per_person: int = 20, seed: in
     return side(query), side(gallery)
 
 
+def strangers(query: Features, gallery: Features, kind: str) -> tuple[Features, Features]:
+    """Features of the same sizes and labels that know nothing of people, so that nearly all come before a positive.
+
+    Args:
+        kind: ``normal``, ``relu`` (the same, not below 0: cosines near 0.32) or ``close`` (cosines near 0.99, as those
+            of an untrained network).
+    """
+    rng = np.random.default_rng(0)
+    middle = 10 * rng.standard_normal(query.x.shape[1], dtype=np.float32)
+
+    def side(feats: Features) -> Features:
+        x = rng.standard_normal(feats.x.shape, dtype=np.float32)
+        x = {"normal": x, "relu": np.maximum(x, 0), "close": middle + x}[kind]
+        return attrs.evolve(feats, x=torch.from_numpy(x))
+
+    return side(query), side(gallery)
+
+
 def product(query: Features, gallery: Features) -> None:
     """The float32 matrix product alone, by the fastest library here, in blocks of queries, nothing kept."""
     multiply = fastest_product("cpu")
@@ -55,6 +75,8 @@ def seconds(
     """Median and quartiles of each work, all in turn so that they share what the machine does beside them.
 
     Each is called once to warm up; rounds stop after `repeats`, or when `budget_s` is spent (two rounds at least).
+    Before each call there is a pause: threads of BLAS wait for more work up to a tenth of a second after a product, on
+    the cores of who comes next.
 
     Returns:
         Times, and what the warm-up calls gave, by name.
@@ -66,6 +88,7 @@ def seconds(
         if number >= 2 and time.perf_counter() - started > budget_s:
             break
         for name, work in works.items():
+            time.sleep(PAUSE_S)
             begin = time.perf_counter()
             work()
             times[name].append(time.perf_counter() - begin)
