@@ -17,7 +17,7 @@ from crbench.records import Features
 
 BLOCK = 1024
 REPEATS = 5
-PAUSE_S = 0.25
+PAUSE_S = 0.15
 SEPARATION = 4.0
 """Mean similarity of two pictures of a person, in standard deviations of the similarity of strangers. Counting costs
 more the more strangers come before a positive; with this Rank-1 is about 99 % and mAP 78 % at 15,913 gallery items, as
@@ -75,8 +75,7 @@ def seconds(
     """Median and quartiles of each work, all in turn so that they share what the machine does beside them.
 
     Each is called once to warm up; rounds stop after `repeats`, or when `budget_s` is spent (two rounds at least).
-    Before each call there is a pause: threads of BLAS wait for more work up to a tenth of a second after a product, on
-    the cores of who comes next.
+    Before each call there is a pause, see `settle`.
 
     Returns:
         Times, and what the warm-up calls gave, by name.
@@ -88,11 +87,22 @@ def seconds(
         if number >= 2 and time.perf_counter() - started > budget_s:
             break
         for name, work in works.items():
-            time.sleep(PAUSE_S)
+            settle()
             begin = time.perf_counter()
             work()
             times[name].append(time.perf_counter() - begin)
     return {name: summary(values) for name, values in times.items()}, answers
+
+
+def settle() -> None:
+    """Let a little time pass, in a loop.
+
+    Threads of BLAS wait for more work up to a tenth of a second after a product, on the cores of who comes next; and a
+    processor that sleeps meanwhile is slow to wake.
+    """
+    until = time.perf_counter() + PAUSE_S
+    while time.perf_counter() < until:
+        pass
 
 
 def summary(values: list[float]) -> dict:

@@ -26,8 +26,7 @@ _WORTH = 0.25
 _MOVED = 2.0**-21
 """By how much a point may be wrong after it was moved, in norm: eight roundings, where lengths are 1 at most."""
 
-_SLACK = 2.0**-40
-"""More than what float64 does to a squared length."""
+_ROUNDOFF = 2.0**-53
 
 
 class Points:
@@ -103,7 +102,7 @@ class Points:
         x, units = self.x[:, :cut][index], self.units(cut)[index]
         if middle is not None:
             moved = (x * (1 / units).float()[:, None]).sub_(middle)
-            norms = (self.squares(cut, middle)[index].clamp(min=0) + _SLACK).sqrt()
+            norms = (self.squares(cut, middle)[index].clamp(min=0) + 16 * (cut + 32) * _ROUNDOFF).sqrt()
             found = operand(moved, norms, precision, 1.0, self._workers)
             return attrs.evolve(found, rest=found.rest + _MOVED)
         found = operand(x, self.norms(cut)[index], precision, self.scale, self._workers)

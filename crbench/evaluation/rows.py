@@ -239,9 +239,9 @@ def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
     """f64[b], by how much a score may differ from that of the true distance."""
     cut = a.parts[0].shape[1]
     longest, longest_rest, longest_low = (part.max() for part in (b.norms, b.rest, b.low))
-    longer = (1 + 2.0**-8) ** 2  # rounded rows may be that much longer
+    multiplied = (a.norms + a.rest + a.low) * (b.norms + b.rest + b.low).max()
     return (
-        accumulated(cut, precision, a.norms.device) * a.norms * longest * longer
+        accumulated(cut, precision, a.norms.device) * multiplied
         + rounded(ROUNDINGS) * longest**2
         + a.rest * (longest + longest_rest)
         + a.norms * longest_rest
