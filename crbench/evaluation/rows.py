@@ -12,10 +12,10 @@ Distances are known at three levels, and only what one level leaves in doubt goe
 3. The definition, `crbench.evaluation.distance`.
 
 A score differs from that of the true distance by at most the band: with M the largest length of a tile's items and g as
-in `products`, that is ``g |a| M`` for the product, ``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and the
-sum, the rests' share, and 2**-40 plus four times the error of level 2 for all that happens in float64. So an item whose
-score is above ``T + band`` is surely nearer than a positive of score T, and one below ``T - band`` surely farther; both
-bounds are rounded outwards to float32.
+in `products`, that is ``g |a| M`` for the product, where lengths are those of the parts that are multiplied,
+``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and the sum, the rests' share, and 2**-40 plus four times the
+error of level 2 for all that happens in float64. So an item whose score is above ``T + band`` is surely nearer than a
+positive of score T, and one below ``T - band`` surely farther; both bounds are rounded outwards to float32.
 """
 
 from __future__ import annotations
