@@ -1,9 +1,9 @@
 """The evaluation: features and a protocol in, scores out; the same integers from every engine.
 
 `task` says what an engine is asked; `checks` and `shots` prepare the question, `rank` and `scores` make use of the
-answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `points` are
-what is multiplied, `products` (with `integers`) multiplies in a `precision`, `rows` bounds what a product may be wrong
-by; `counters`, `compiled` and `kernels` count; `workers` are the threads.
+answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `points`
+are what is multiplied, `products` (with `integers`) multiplies in a `precision`, `rows` bounds what a product may be
+wrong by; `counters`, `compiled` and `kernels` count; `workers` are the threads.
 """
 
 from __future__ import annotations
