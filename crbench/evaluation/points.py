@@ -45,7 +45,7 @@ class Points:
         self._counter = counter
         self._workers = workers
         self._norms: dict[int, torch.Tensor] = {}
-        self._squares: dict[int, torch.Tensor] = {}
+        self._products: dict[int, torch.Tensor] = {}
 
     @classmethod
     def both(cls, inputs: Inputs, counter: Counter, workers: Workers) -> tuple[Points, Points]:
@@ -62,7 +62,7 @@ class Points:
 
     def tame(self, cut: int) -> bool:
         """Whether rows may be divided in float32."""
-        return tame(self.units(cut)[self.dims >= cut])
+        return tame(self.units(self.dims >= cut, cut))
 
     def norms(self, cut: int) -> torch.Tensor:
         """f64[n], norms of the first `cut` columns of the rows."""
@@ -71,38 +71,34 @@ class Points:
             self._norms[cut] = self._counter.dots(self.x, self.x, rows, rows, cut).sqrt()
         return self._norms[cut]
 
-    def units(self, cut: int) -> torch.Tensor:
-        """f64[n], what rows are divided by."""
-        norms = self.norms(cut)
+    def units(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
+        """f64[m], what some rows are divided by."""
+        norms = self.norms(cut)[index]
         return norms if self.scale is None else torch.full_like(norms, self.scale)
 
     def middle(self, cut: int) -> torch.Tensor | None:
         """f32[cut], the mean of some points; None where moving by it is not worth it."""
         some = (self.dims >= cut).nonzero()[:, 0]
         some = some[:: -(-len(some) // _SAMPLE)]
-        units = self.units(cut)[some]
+        units = self.units(some, cut)
         mean = (self.x[some, :cut].double() / units[:, None]).mean(dim=0)
         worth = mean.square().sum() > _WORTH * (self.norms(cut)[some] / units).square().mean()
         return mean.float() if bool(worth) else None
 
-    def squares(self, cut: int, middle: torch.Tensor | None) -> torch.Tensor:
-        """f64[n], squared lengths of the points; there is one middle per cut."""
-        if cut not in self._squares:
-            units = self.units(cut)
-            squares = (self.norms(cut) / units) ** 2
-            if middle is not None:
-                rows = torch.arange(len(self.x), device=self.x.device)
-                along = self._counter.dots(self.x, middle[None], rows, torch.zeros_like(rows), cut) / units
-                squares += middle.double().square().sum() - 2 * along
-            self._squares[cut] = squares
-        return self._squares[cut]
+    def squares(self, index: slice | torch.Tensor, cut: int, middle: torch.Tensor | None) -> torch.Tensor:
+        """f64[m], squared lengths of some points."""
+        units = self.units(index, cut)
+        squares = (self.norms(cut)[index] / units) ** 2
+        if middle is not None:
+            squares += middle.double().square().sum() - 2 * self._along(cut, middle)[index] / units
+        return squares
 
     def operand(self, index: slice | torch.Tensor, cut: int, precision: str, middle: torch.Tensor | None) -> Operand:
         """Some points, ready to be multiplied."""
-        x, units = self.x[:, :cut][index], self.units(cut)[index]
+        x, units = self.x[:, :cut][index], self.units(index, cut)
         if middle is not None:
             moved = (x * (1 / units).float()[:, None]).sub_(middle)
-            norms = (self.squares(cut, middle)[index].clamp(min=0) + 16 * (cut + 32) * _ROUNDOFF).sqrt()
+            norms = (self.squares(index, cut, middle).clamp(min=0) + 16 * (cut + 32) * _ROUNDOFF).sqrt()
             found = operand(moved, norms, precision, 1.0, self._workers)
             return attrs.evolve(found, rest=found.rest + _MOVED)
         found = operand(x, self.norms(cut)[index], precision, self.scale, self._workers)
@@ -113,3 +109,10 @@ class Points:
             rest=found.rest / units,
             low=found.low / units,
         )
+
+    def _along(self, cut: int, middle: torch.Tensor) -> torch.Tensor:
+        """f64[n], inner products of the rows and the middle, of which there is one per cut."""
+        if cut not in self._products:
+            rows = torch.arange(len(self.x), device=self.x.device)
+            self._products[cut] = self._counter.dots(self.x, middle[None], rows, torch.zeros_like(rows), cut)
+        return self._products[cut]

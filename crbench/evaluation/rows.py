@@ -176,7 +176,7 @@ class FeatureRows:
             products=product(a, b, precision, geometry.workers),
             rows=a.scale.float(),
             factors=b.scale.float(),
-            terms=(geometry.gallery_points.squares(cut, middle)[items.index] / -2).float(),
+            terms=(geometry.gallery_points.squares(items.index, cut, middle) / -2).float(),
             cut=cut,
             band=_band(a, b, precision),
         )
@@ -186,7 +186,7 @@ class FeatureRows:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
         geometry, cut = self.geometry, scored.cut
-        squares = geometry.query_points.squares(cut, geometry.middle(cut))[self.rows[owners]]
+        squares = geometry.query_points.squares(self.rows[owners], cut, geometry.middle(cut))
         targets = (squares - geometry.squared(distances)) / 2
         band = scored.band[owners]
         return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
