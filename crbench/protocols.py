@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from attrs import validators as v
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 """Raised when scores change for unchanged features and protocol; part of every fingerprint."""
 
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
