@@ -33,8 +33,12 @@ _TIMED_ROWS = 1024
 
 @attrs.frozen(eq=False)
 class Fitted:
-    """A fitted aligner with its cost: seconds of the fit (also where the fit itself came from the cache)."""
+    """A fitted aligner with its cost: seconds of the fit (also where the fit itself came from the cache).
 
+    `key` is the same for fits by the same aligner on the same rows, and only for those.
+    """
+
+    key: str
     transform: Transform
     seconds: float
     cached: bool
@@ -127,7 +131,7 @@ class CellRunner:
         if kept is None:
             return None
         state, facts = kept
-        return self._timed(aligner.restore(state), source, float(facts["fit_seconds"]), cached=True)
+        return self._timed(key, aligner.restore(state), source, float(facts["fit_seconds"]), cached=True)
 
     def _fresh(self, key: str, train: TrainFeatures) -> Fitted:
         aligner: Aligner = self.aligner.build()
@@ -135,12 +139,12 @@ class CellRunner:
             transform = aligner.fit(train, run=self.run)
         if self.cache is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
             save_state(self._path(key), transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
-        return self._timed(transform, train.source, clock.seconds, cached=False)
+        return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
-    def _timed(self, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
+    def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         rows = source.take(np.arange(min(len(source), _TIMED_ROWS)))
         per_s = len(rows) / median_seconds(lambda: transform(rows), self.run.device) if len(rows) else 0.0
-        return Fitted(transform=transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
+        return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
     def _path(self, key: str) -> Path:
         if self.cache is None:

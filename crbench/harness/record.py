@@ -35,7 +35,7 @@ class Tally:
     warnings: list[str] = attrs.field(factory=list)
     parameters: int | None = None
     error: str | None = None
-    _fits: set[int] = attrs.field(factory=set, init=False)
+    _fits: set[str] = attrs.field(factory=set, init=False)
 
     def use(self, encoder: Encoder, extraction: Timing) -> None:
         """Count in an encoder and the extraction of its features."""
@@ -50,8 +50,8 @@ class Tally:
         """Count in one trial; trials may share a fit."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform)
-        if id(fitted) not in self._fits:
-            self._fits.add(id(fitted))
+        if fitted.key not in self._fits:
+            self._fits.add(fitted.key)
             self._count("fit", Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached))
             self._count("transform", transform_timing(fitted))
         self._count("evaluate", Timing(seconds=evaluation_s, count=scores.n_query, unit="queries"))
