@@ -81,9 +81,10 @@ class Points:
         some = (self.dims >= cut).nonzero()[:, 0]
         some = some[:: -(-len(some) // _SAMPLE)]
         units = self.units(some, cut)
-        mean = (self.x[some, :cut].double() / units[:, None]).mean(dim=0)
+        # one product, as any vector near the mean serves; quotients in float64 took as long as a small evaluation
+        mean = (1 / (len(some) * units)).float() @ self.x[some, :cut]
         worth = mean.square().sum() > _WORTH * (self.norms(cut)[some] / units).square().mean()
-        return mean.float() if bool(worth) else None
+        return mean if bool(worth) else None
 
     def squares(self, index: slice | torch.Tensor, cut: int, middle: torch.Tensor | None) -> torch.Tensor:
         """f64[m], squared lengths of some points."""
