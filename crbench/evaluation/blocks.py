@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import attrs
 import numpy as np
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 
 from crbench.evaluation.task import Inputs, Task
 from crbench.evaluation.workers import pieces
+
+_T = TypeVar("_T")
 
 QUERIES = 2048
 """Most queries per block; smaller ones are slower, as a product packs the gallery anew for each."""
@@ -91,3 +95,25 @@ def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[ND
         rows, dims = rows[order], dims[order]
     for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
         yield from (same[some] for some in pieces(len(same), items))
+
+
+def ahead(items: Iterable[_T], lead: int) -> Iterator[_T]:
+    """The items, each after so many that follow it were made: a device works on these while one is made use of.
+
+    Example:
+        >>> made = (print("made", number) or number for number in range(3))
+        >>> for number in ahead(made, 1):
+        ...     print("used", number)
+        made 0
+        made 1
+        used 0
+        made 2
+        used 1
+        used 2
+    """
+    waiting: deque[_T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > lead:
+            yield waiting.popleft()
+    yield from waiting

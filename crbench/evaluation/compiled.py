@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile
 from crbench.evaluation.jit import compiled
 from crbench.evaluation.workers import Workers
 
@@ -27,8 +27,14 @@ def _scores(products, row, factors, terms, scores, pid, pids, by_pid):  # type: 
     """Scores of one query; NaN, which compares with nothing, for items of its own person."""
     for item in range(len(scores)):
         scores[item] = products[item] * (row * factors[item]) + terms[item]
-    place = np.searchsorted(pids, pid)
-    while place < len(pids) and pids[place] == pid:
+    place, end = 0, len(pids)
+    while place < end:
+        middle = (place + end) // 2
+        if pids[by_pid[middle]] < pid:
+            place = middle + 1
+        else:
+            end = middle
+    while place < len(pids) and pids[by_pid[place]] == pid:
         scores[by_pid[place]] = np.nan
         place += 1
 
@@ -71,8 +77,8 @@ def _mark(scores, low, high, unsure):  # type: ignore[no-untyped-def]
 
 
 @compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], u1[::1], i8[:, ::1], i8, i8)")
-def _count_few(scores, first, last, low, high, leaps, unsure, doubts, row, filled):  # type: ignore[no-untyped-def]
-    """Count one query's items against one positive after another, the farthest first; the number of doubts so far."""
+def _count_few(scores, first, last, low, high, leaps, unsure, doubts, asker, filled):  # type: ignore[no-untyped-def]
+    """Count the items against one positive after another, the farthest first; the number of doubts so far."""
     for start in range(0, len(scores), _CHUNK):
         chunk = scores[start : start + _CHUNK]
         certain = True
@@ -83,72 +89,74 @@ def _count_few(scores, first, last, low, high, leaps, unsure, doubts, row, fille
             if surely < possibly:
                 certain = False
                 _mark(chunk, low[positive], high[positive], unsure)
-            leaps[positive] += surely
+            leaps[positive - first] += surely
             if positive > first:
-                leaps[positive - 1] -= surely
+                leaps[positive - first - 1] -= surely
         if not certain:
             for item in range(len(chunk)):
                 if unsure[item]:
                     unsure[item] = 0
                     surely, possibly = _passed(chunk[item], low, high, first, last)
-                    doubts[0, filled], doubts[1, filled] = row, start + item
+                    doubts[0, filled], doubts[1, filled] = asker, start + item
                     doubts[2, filled], doubts[3, filled] = surely, possibly
                     filled += 1
     return filled
 
 
 @compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
-def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, row, filled):  # type: ignore[no-untyped-def]
-    """Count one query's items by a search for each that passes the farthest positive; the number of doubts so far."""
+def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, asker, filled):  # type: ignore[no-untyped-def]
+    """Count the items by a search for each that passes the farthest positive; the number of doubts so far."""
     for item in range(len(scores)):
         if scores[item] >= low[first]:
             surely, possibly = _passed(scores[item], low, high, first, last)
             if surely > first:
-                leaps[(surely - 1) * width + columns[item]] += 1
+                leaps[(surely - 1 - first) * width + columns[item]] += 1
             if possibly > surely:
-                doubts[0, filled], doubts[1, filled] = row, item
+                doubts[0, filled], doubts[1, filled] = asker, item
                 doubts[2, filled], doubts[3, filled] = surely, possibly
                 filled += 1
     return filled
 
 
 @compiled(
-    "UniTuple(i8, 2)(i8, i8, f4[:, ::1], f4[::1], f4[::1], f4[::1], i8[::1], i8[::1], i8[::1],"
-    " i8[::1], f4[::1], f4[::1], i4[::1], i8, i8[::1], i8[:, ::1])"
+    "UniTuple(i8, 2)(i8, i8, f4[:, ::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], i8[::1], i8[::1],"
+    " i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], f4[::1], f4[::1], i8[:, ::1], i8[:, ::1])"
 )
 def _count(  # type: ignore[no-untyped-def]
     start,
     stop,
     products,
-    rows,
+    row_factors,
     factors,
     terms,
     query_pids,
     pids,
     by_pid,
+    tasks,
+    rows,
     first,
+    slots,
+    widths,
+    leaps,
     low,
     high,
-    leaps,
-    width,
     columns,
     doubts,
 ):
-    """Count some rows of a tile: the row at which `doubts` is full, and how many there are."""
+    """Count for some askers: the one at which `doubts` is full, and how many there are."""
     scores = np.empty(products.shape[1], dtype=np.float32)
     unsure = np.zeros(_CHUNK, dtype=np.uint8)
     filled = 0
-    for row in range(start, stop):
-        mine, last = first[row], first[row + 1]
-        if mine == last:
-            continue
+    for asker in range(start, stop):
         if filled + len(scores) > doubts.shape[1]:
-            return row, filled
-        _scores(products[row], rows[row], factors, terms, scores, query_pids[row], pids, by_pid)
+            return asker, filled
+        task, row, mine, last = tasks[asker], rows[asker], first[asker], first[asker + 1]
+        width, counts = widths[asker], leaps[slots[asker] :]
+        _scores(products[row], row_factors[row], factors, terms[task], scores, query_pids[row], pids, by_pid)
         if width == 1 and last - mine <= _FEW:
-            filled = _count_few(scores, mine, last, low, high, leaps, unsure, doubts, row, filled)
+            filled = _count_few(scores, mine, last, low, high, counts, unsure, doubts, asker, filled)
         else:
-            filled = _count_many(scores, mine, last, low, high, leaps, columns, width, doubts, row, filled)
+            filled = _count_many(scores, mine, last, low, high, counts, columns[task], width, doubts, asker, filled)
     return stop, filled
 
 
@@ -162,34 +170,35 @@ def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untype
         found[pair] = total
 
 
-@compiled("void(i8, i8, i8[::1], i4[:, ::1])")
-def _totals(start, stop, first, leaps):  # type: ignore[no-untyped-def]
-    for query in range(start, stop):
-        for positive in range(first[query + 1] - 2, first[query] - 1, -1):
-            for column in range(leaps.shape[1]):
-                leaps[positive, column] += leaps[positive + 1, column]
+@compiled("void(i8, i8, i8[::1], i8[::1], i8[::1], i4[::1])")
+def _add_up(start, stop, first, slots, widths, leaps):  # type: ignore[no-untyped-def]
+    for asker in range(start, stop):
+        width = widths[asker]
+        nearest = slots[asker] + (first[asker + 1] - first[asker] - 1) * width
+        for place in range(nearest - 1, slots[asker] - 1, -1):
+            leaps[place] += leaps[place + width]
 
 
 class CompiledCounter:
-    """Counts with compiled loops on the CPU, shared out to `workers` by rows."""
+    """Counts with compiled loops on the CPU, shared out to `workers` by askers."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
 
-    def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
+    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
-        rows, items = tile.products.shape
-        terms = (tile.terms + candidates.mask).numpy()
-        arrays = [tile.products.numpy(), tile.rows.numpy(), tile.factors.numpy(), terms]
-        arrays += [part.numpy() for part in (tile.query_pids, tile.pids, tile.by_pid)]
-        arrays += [part.numpy() for part in (bounds.first, bounds.low, bounds.high, bounds.leaps)]
+        items = len(tile.terms)
+        parts = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks]
+        parts += [tile.query_pids, tile.pids, tile.by_pid]
+        parts += [askers.tasks, askers.rows, askers.first, askers.slots, askers.widths, askers.leaps]
+        arrays = [part.numpy() for part in (*parts, bounds.low, bounds.high, candidates.columns)]
 
         def count(start: int, stop: int) -> tuple[int, int, NDArray[np.int64]]:
             doubts = np.empty((4, max(DOUBTS, items)), dtype=np.int64)
-            at, filled = _count(start, stop, *arrays, bounds.width, candidates.columns.numpy(), doubts)
+            at, filled = _count(start, stop, *arrays, doubts)
             return at, stop, doubts[:, :filled]
 
-        left = self._workers.ranges(rows, items)
+        left = self._workers.ranges(len(askers.rows), items)
         while left:
             found = self._workers.run(count, left)
             yield Doubts(*torch.from_numpy(np.concatenate([doubts for _, _, doubts in found], axis=1)))
@@ -204,10 +213,10 @@ class CompiledCounter:
         self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows), columns)
         return torch.from_numpy(found)
 
-    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
-        """See `crbench.evaluation.counters.Counter`; in place, in one pass."""
-        arrays = first.numpy(), leaps.numpy()
+    def add_up(self, askers: Askers) -> None:
+        """See `crbench.evaluation.counters.Counter`."""
+        arrays = [part.numpy() for part in (askers.first, askers.slots, askers.widths, askers.leaps)]
+        count = len(askers.rows)
         self._workers.share(
-            lambda start, stop: _totals(start, stop, *arrays), len(first) - 1, leaps.numel() // len(first)
+            lambda start, stop: _add_up(start, stop, *arrays), count, askers.leaps.numel() // max(count, 1)
         )
-        return leaps

@@ -29,8 +29,8 @@ class Tile:
         rows: f32[b].
         factors, terms: f32[g].
         query_pids: i64[b].
-        pids: i64[g], pids of the items, rising.
-        by_pid: i64[g], the item to which each of `pids` belongs.
+        pids: i64[g].
+        by_pid: i64[g], the items in the order of their pids.
     """
 
     products: torch.Tensor
@@ -43,30 +43,47 @@ class Tile:
 
 
 @attrs.frozen(eq=False)
-class Bounds:
-    """Positives of the queries of a tile, query by query from the farthest to the nearest.
+class Askers:
+    """Queries of a block with their positives, once for each task that asks for them; task by task.
+
+    The counts of positive p of asker i are ``leaps[place : place + widths[i]]``, where ``place = slots[i] +
+    (p - first[i]) * widths[i]``.
 
     Attributes:
-        first: i64[b + 1], where the positives of each query begin.
-        low, high: f32[p], below and above which a score is surely behind and surely ahead of a positive; rising within
-            a query.
-        leaps: i32[p * width], to be added to: how many items are ahead of this positive and of no nearer one, per
-            column.
-        width: columns.
+        tasks, rows: i64[a], which task, and which query of the block.
+        first: i64[a + 1], where the positives of each begin, of which it has one at least: from the farthest to the
+            nearest.
+        slots: i64[a], where the counts of each begin.
+        widths: i64[a], counts per positive, one per column.
+        leaps: i32[...], to be added to: how many items are ahead of this positive and of no nearer one.
     """
 
+    tasks: torch.Tensor
+    rows: torch.Tensor
     first: torch.Tensor
+    slots: torch.Tensor
+    widths: torch.Tensor
+    leaps: torch.Tensor
+
+
+@attrs.frozen(eq=False)
+class Bounds:
+    """Scores between which nothing is sure of a positive.
+
+    Attributes:
+        low, high: f32[p], below and above which a score is surely behind and surely ahead of a positive; rising within
+            an asker.
+    """
+
     low: torch.Tensor
     high: torch.Tensor
-    leaps: torch.Tensor
-    width: int
 
 
 @attrs.frozen(eq=False)
 class Candidates:
-    """Which items of a tile may be ahead: nan f32[g] marks those that may not, 0 the others; columns i64[g]."""
+    """Which items of a tile may be ahead: nan f32[t, g] marks those that may not, 0 the others; columns i64[t, g]."""
 
-    mask: torch.Tensor
+    masks: torch.Tensor
     columns: torch.Tensor
 
 
@@ -75,11 +92,11 @@ class Doubts:
     """Items that are neither surely ahead of a positive nor surely behind it: i64[m] each.
 
     Attributes:
-        rows, items: places within the tile.
-        first, last: the positives in question, within the bounds.
+        askers, items: who asks, and places within the tile.
+        first, last: the positives in question.
     """
 
-    rows: torch.Tensor
+    askers: torch.Tensor
     items: torch.Tensor
     first: torch.Tensor
     last: torch.Tensor
@@ -88,8 +105,11 @@ class Doubts:
 class Counter(Protocol):
     """Compares tiles of scores with bounds."""
 
-    def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """Add to ``bounds.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt."""
+    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
+        """Add to ``askers.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt.
+
+        All is added once the doubts were gone through.
+        """
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
@@ -101,27 +121,25 @@ class Counter(Protocol):
             columns: how many leading columns count.
         """
 
-    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
-        """See `totals`; `leaps` may be used up."""
+    def add_up(self, askers: Askers) -> None:
+        """Make of ``askers.leaps`` how many items are ahead of each positive: add those of all nearer ones."""
 
 
 class TorchCounter:
     """Counts with torch operations."""
 
-    def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
+    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `Counter`."""
-        terms = tile.terms + candidates.mask
-        pids = torch.empty_like(tile.pids)
-        pids[tile.by_pid] = tile.pids
-        low = torch.cat([bounds.low, bounds.low.new_full((1,), torch.inf)])  # a query without positives at the end
-        farthest = torch.where(bounds.first[1:] > bounds.first[:-1], low[bounds.first[:-1]], torch.inf)[:, None]
-        step = max(1, WORK // len(terms))
-        for start in range(0, len(tile.rows), step):
+        terms = tile.terms + candidates.masks
+        farthest = bounds.low[askers.first[:-1]]
+        step = max(1, WORK // len(tile.terms))
+        for start in range(0, len(farthest), step):
             some = slice(start, start + step)
-            scores = tile.products[some] * (tile.rows[some, None] * tile.factors) + terms
-            scores.masked_fill_(tile.query_pids[some, None] == pids, torch.nan)
-            rows, items = (scores >= farthest[some]).nonzero(as_tuple=True)
-            yield _found(rows + start, items, scores[rows, items], bounds, candidates.columns)
+            rows = askers.rows[some]
+            scores = tile.products[rows] * (tile.rows[rows, None] * tile.factors) + terms[askers.tasks[some]]
+            scores.masked_fill_(tile.query_pids[rows, None] == tile.pids, torch.nan)
+            mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
+            yield _found(mine + start, items, scores[mine, items], askers, bounds, candidates.columns)
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
@@ -134,46 +152,55 @@ class TorchCounter:
             found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
         return found
 
-    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+    def add_up(self, askers: Askers) -> None:
         """See `Counter`."""
-        return totals(leaps, first, owners)
+        add_up(askers)
 
 
-def totals(leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
-    """How many items are ahead of each positive, i32[p, width]: its leaps and those of the nearer ones of its query.
-
-    Args:
-        leaps: i32[p, width]; used up.
-        first: i64[b + 1], where the positives of each query begin.
-        owners: i64[p], the query of each.
+def add_up(askers: Askers) -> None:
+    """See `Counter.add_up`.
 
     Example:
-        >>> leaps = torch.tensor([[5], [2], [1]], dtype=torch.int32)
-        >>> totals(leaps, torch.tensor([0, 2, 3]), torch.tensor([0, 0, 1])).tolist()
-        [[7], [2], [1]]
+        >>> leaps = torch.tensor([5, 2, 1], dtype=torch.int32)
+        >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
+        >>> add_up(Askers(tasks=one, rows=one, first=first, slots=first[:-1], widths=one, leaps=leaps))
+        >>> leaps.tolist()
+        [7, 2, 1]
     """
-    upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-    leaps -= upto
-    found = upto[first[1:][owners] - 1]
-    found += leaps
-    return found
+    widths, counts = (part.tolist() for part in torch.unique_consecutive(askers.widths, return_counts=True))
+    start = 0
+    for width, count in zip(widths, counts, strict=True):
+        first = askers.first[start : start + count + 1] - askers.first[start]
+        place = int(askers.slots[start])
+        leaps = askers.leaps[place : place + int(first[-1]) * width].view(-1, width)
+        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
+        leaps -= upto
+        leaps += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
+        start += count
 
 
 def _found(
-    rows: torch.Tensor, items: torch.Tensor, scores: torch.Tensor, bounds: Bounds, columns: torch.Tensor
+    mine: torch.Tensor,
+    items: torch.Tensor,
+    scores: torch.Tensor,
+    askers: Askers,
+    bounds: Bounds,
+    columns: torch.Tensor,
 ) -> Doubts:
     """Count some items, and say which of them are in doubt."""
-    owners = torch.repeat_interleave(bounds.first.diff())
-    keys = _keys(rows, scores)
+    owners = torch.repeat_interleave(askers.first.diff())
+    keys = _keys(mine, scores)
     surely = torch.searchsorted(_keys(owners, bounds.high), keys)
-    counted = surely > bounds.first[rows]
-    leaps = (surely[counted] - 1) * bounds.width + columns[items[counted]]
-    bounds.leaps.index_add_(0, leaps, torch.ones_like(leaps, dtype=torch.int32))
+    ahead = surely - askers.first[mine]
+    counted = ahead > 0
+    who = mine[counted]
+    leaps = askers.slots[who] + (ahead[counted] - 1) * askers.widths[who] + columns[askers.tasks[who], items[counted]]
+    askers.leaps.index_add_(0, leaps, torch.ones_like(leaps, dtype=torch.int32))
     low = _keys(owners, bounds.low)
     low = torch.cat([low, low.new_full((1,), _LAST)])
     doubtful = (low[surely] <= keys).nonzero()[:, 0]
     last = torch.searchsorted(low, keys[doubtful], right=True)
-    return Doubts(rows=rows[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
+    return Doubts(askers=mine[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
 
 
 def _keys(rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

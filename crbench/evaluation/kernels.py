@@ -5,21 +5,27 @@ Arrays are torch tensors, shared by DLPack; all memory comes from torch's pool, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 import torch
 
-from crbench.evaluation.counters import Bounds, Candidates, Doubts, Tile, totals
+from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile, add_up
 
 THREADS = 256
 """Per block; a power of two."""
 
-_PARTS = 8
-"""Parts of a tile, each of which may be in doubt as a whole."""
+_ASKERS = 4
+"""Askers per block, for which factors and terms come from the cache."""
 
-SOURCE = r"""
+_TALLY = 512
+"""Counts per asker that are kept beside a block's threads until it is done."""
+
+_DOUBTFUL = 32
+"""One in so many pairs may be in doubt before they are listed in parts; more make the engine turn to finer products."""
+
+SOURCE = f"enum {{ ASKERS = {_ASKERS}, TALLY = {_TALLY} }};" + r"""
 typedef long long i64;
 
 /* Of rising bounds between first and last, the end of those that a score is ahead of; ties count if `equal`. */
@@ -35,42 +41,66 @@ __device__ i64 passed(float score, const float *bounds, i64 first, i64 last, boo
     return first;
 }
 
-/* One block per query. doubts: i64[4, capacity], filled: i64[1], how many there are. */
+/* A few askers per block; its threads take the items in turns. doubts: i64[4, capacity], filled: i64[1], how many
+   there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
 extern "C" __global__ void count(
-    i64 items, const float *products, const float *rows, const float *factors, const float *terms,
-    const i64 *query_pids, const i64 *item_pids, const i64 *first, const float *low, const float *high,
-    int *leaps, i64 width, const i64 *columns, i64 capacity, i64 *doubts, unsigned long long *filled)
+    i64 start, i64 stop, i64 items, const float *products, const float *row_factors, const float *factors,
+    const float *terms, const i64 *query_pids, const i64 *item_pids, const i64 *tasks, const i64 *rows,
+    const i64 *first, const i64 *slots, const i64 *widths, int *leaps, const float *low, const float *high,
+    const i64 *columns, i64 only_list, i64 capacity, i64 *doubts, unsigned long long *filled)
 {
-    __shared__ int tally[512];
-    const i64 query = blockIdx.x, begin = first[query], end = first[query + 1];
-    const bool shared = width == 1 && end - begin <= 512;
-    if (begin == end)
-        return;
-    for (i64 place = threadIdx.x; shared && place < end - begin; place += blockDim.x)
-        tally[place] = 0;
+    __shared__ int tally[ASKERS][TALLY];
+    const i64 from = start + ASKERS * (i64)blockIdx.x;
+    const int askers = stop - from < ASKERS ? (int)(stop - from) : ASKERS;
+    const float *scores[ASKERS], *own_terms[ASKERS];
+    float scale[ASKERS], farthest[ASKERS];
+    #pragma unroll
+    for (int mine = 0; mine < ASKERS; mine++) {
+        const i64 asker = mine < askers ? from + mine : from;
+        scores[mine] = products + rows[asker] * items;
+        own_terms[mine] = terms + tasks[asker] * items;
+        scale[mine] = row_factors[rows[asker]];
+        farthest[mine] = low[first[asker]];
+        for (int place = threadIdx.x; place < TALLY; place += blockDim.x)
+            tally[mine][place] = 0;
+    }
     __syncthreads();
-    const float farthest = low[begin];
     for (i64 item = threadIdx.x; item < items; item += blockDim.x) {
-        const float score = products[query * items + item] * (rows[query] * factors[item]) + terms[item];
-        if (!(score >= farthest) || item_pids[item] == query_pids[query])
-            continue;
-        const i64 surely = passed(score, high, begin, end, false);
-        const i64 possibly = passed(score, low, surely, end, true);
-        if (surely > begin && shared)
-            atomicAdd(tally + (surely - 1 - begin), 1);
-        else if (surely > begin)
-            atomicAdd(leaps + (surely - 1) * width + columns[item], 1);
-        if (possibly > surely) {
-            const i64 place = (i64)atomicAdd(filled, 1ULL);
-            doubts[place] = query;
-            doubts[capacity + place] = item;
-            doubts[2 * capacity + place] = surely;
-            doubts[3 * capacity + place] = possibly;
+        #pragma unroll
+        for (int mine = 0; mine < ASKERS; mine++) {
+            const float score = scores[mine][item] * (scale[mine] * factors[item]) + own_terms[mine][item];
+            if (!(score >= farthest[mine]) || mine >= askers)
+                continue;
+            const i64 asker = from + mine, begin = first[asker], end = first[asker + 1];
+            if (item_pids[item] == query_pids[rows[asker]])
+                continue;
+            const i64 surely = passed(score, high, begin, end, false);
+            const i64 possibly = passed(score, low, surely, end, true);
+            if (surely > begin && !only_list) {
+                const i64 place = (surely - 1 - begin) * widths[asker] + columns[tasks[asker] * items + item];
+                if (place < TALLY)
+                    atomicAdd(&tally[mine][place], 1);
+                else
+                    atomicAdd(leaps + slots[asker] + place, 1);
+            }
+            if (possibly > surely) {
+                const i64 place = (i64)atomicAdd(filled, 1ULL);
+                if (place < capacity) {
+                    doubts[place] = asker;
+                    doubts[capacity + place] = item;
+                    doubts[2 * capacity + place] = surely;
+                    doubts[3 * capacity + place] = possibly;
+                }
+            }
         }
     }
     __syncthreads();
-    for (i64 place = threadIdx.x; shared && place < end - begin; place += blockDim.x)
-        leaps[begin + place] += tally[place];
+    for (int mine = 0; mine < askers; mine++) {
+        const i64 asker = from + mine, counts = (first[asker + 1] - first[asker]) * widths[asker];
+        for (int place = threadIdx.x; place < TALLY && place < counts; place += blockDim.x)
+            if (tally[mine][place])
+                leaps[slots[asker] + place] += tally[mine][place];
+    }
 }
 
 /* One block per pair, in a loop; found[pair] is the inner product of a row of a and a row of b. */
@@ -108,40 +138,43 @@ class Launch(Protocol):
 class KernelCounter:
     """Counts with the kernels of `SOURCE`.
 
-    Memory beside the tile: 32 bytes per score of a part of it, for what is in doubt.
+    Memory beside the tile: 32 bytes for one in `_DOUBTFUL` pairs of askers and items, to list what is in doubt.
     """
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
 
-    def count(self, tile: Tile, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """See `crbench.evaluation.counters.Counter`; one block per query, and as many doubts as a part has scores."""
-        queries, items = tile.products.shape
-        device = tile.products.device
-        pids = torch.empty_like(tile.pids)
-        pids[tile.by_pid] = tile.pids
-        shared = _checked([tile.factors, tile.terms + candidates.mask], torch.float32)
-        _checked([tile.products, tile.rows, bounds.low, bounds.high], torch.float32)
-        _checked([tile.query_pids, pids, bounds.first, candidates.columns], torch.int64)
-        _checked([bounds.leaps], torch.int32)
-        step = max(1, queries // _PARTS)
-        capacity = step * items
-        doubts = torch.empty(4, capacity, dtype=torch.int64, device=device)
-        for start in range(0, queries, step):
-            some = slice(start, min(start + step, queries))
-            filled = torch.zeros(1, dtype=torch.int64, device=device)
-            arguments: list[torch.Tensor | int] = [
-                items,
-                tile.products[some],
-                tile.rows[some],
-                *shared,
-                tile.query_pids[some],
-                pids,
-            ]
-            arguments += [bounds.first[start:], bounds.low, bounds.high, bounds.leaps, bounds.width]
-            self._launch("count", some.stop - start, [*arguments, candidates.columns, capacity, doubts, filled])
-            found = doubts[:, : int(filled)]
-            yield Doubts(rows=found[0] + start, items=found[1], first=found[2], last=found[3])
+    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
+        """See `crbench.evaluation.counters.Counter`; all is launched at once, and waited for when doubts are asked for."""
+        floats = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
+        *before, low, high = _checked(floats, torch.float32)
+        integers = [tile.query_pids, tile.pids, askers.tasks, askers.rows, askers.first, askers.slots, askers.widths]
+        *labels, columns = _checked([*integers, candidates.columns], torch.int64)
+        _checked([askers.leaps], torch.int32)
+        count, items = len(askers.rows), len(tile.terms)
+        arguments: list[torch.Tensor | int] = [items, *before, *labels, askers.leaps, low, high, columns]
+        capacity = max(items, count * items // _DOUBTFUL)
+        listed = torch.empty(4, capacity, dtype=torch.int64, device=tile.terms.device)
+
+        def launch(start: int, stop: int, *, only_list: bool) -> torch.Tensor:
+            filled = torch.zeros(1, dtype=torch.int64, device=listed.device)
+            blocks = -(-(stop - start) // _ASKERS)
+            self._launch("count", blocks, [start, stop, *arguments, int(only_list), capacity, listed, filled])
+            return filled
+
+        return self._listed(launch(0, count, only_list=False), launch, listed, count, capacity // items)
+
+    def _listed(
+        self, filled: torch.Tensor, launch: Callable[..., torch.Tensor], listed: torch.Tensor, askers: int, step: int
+    ) -> Iterator[Doubts]:
+        """What is in doubt; listed again, in parts of a few askers, where there is no room for all."""
+        found = int(filled)
+        if found <= listed.shape[1]:
+            yield Doubts(*listed[:, :found])
+            return
+        for start in range(0, askers, step):
+            found = int(launch(start, min(start + step, askers), only_list=True))
+            yield Doubts(*listed[:, :found])
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
@@ -155,9 +188,9 @@ class KernelCounter:
             self._launch("dots", blocks, [len(rows), a, a.shape[1], b, b.shape[1], rows, items, columns, found])
         return found
 
-    def totals(self, leaps: torch.Tensor, first: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+    def add_up(self, askers: Askers) -> None:
         """See `crbench.evaluation.counters.Counter`."""
-        return totals(leaps, first, owners)
+        add_up(askers)
 
 
 def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:

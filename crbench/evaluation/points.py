@@ -17,7 +17,7 @@ from crbench.evaluation.products import Operand, operand, tame
 from crbench.evaluation.task import Inputs
 from crbench.evaluation.workers import Workers
 
-_SAMPLE = 512
+_SAMPLE = 128
 """Rows of which the middle is taken."""
 
 _WORTH = 0.25

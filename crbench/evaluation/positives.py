@@ -2,64 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation.counters import Counter
-from crbench.evaluation.rows import FeatureRows, MetricRows, Near
+from crbench.evaluation.counters import Askers, Bounds, Counter
+from crbench.evaluation.rows import FeatureRows, MetricRows, Near, Scored
 from crbench.evaluation.task import Counts, Task, slots
 
 
 @attrs.frozen(eq=False)
 class Asked:
-    """Some queries of a task and, query by query, their positives from the farthest to the nearest.
+    """What some tasks ask of a block of queries.
 
     Attributes:
-        number: of the task.
-        queries: intp[b], of the block; those without positives in this task too.
-        owners: i64[p], which of the b queries.
+        askers: see `crbench.evaluation.counters.Askers`.
+        owners: i64[p], which of the block's queries each positive belongs to.
         positives: i64[p], gallery rows.
         near: their distances.
-        first, leaps, width: see `crbench.evaluation.counters.Bounds`.
     """
 
-    number: int
-    queries: NDArray[np.intp]
+    askers: Askers
     owners: torch.Tensor
     positives: torch.Tensor
     near: Near
-    first: torch.Tensor
-    leaps: torch.Tensor
-    width: int
+    _targets: dict[int, torch.Tensor] = attrs.field(factory=dict, init=False)
 
-    def counts(self, task: Task, ambiguous: int, counter: Counter) -> Counts:
-        """The answer; asked for once, as it is made in place."""
-        totals = counter.totals(self.leaps.view(len(self.owners), -1), self.first, self.owners)
-        answered = self.queries[task.sizes[self.queries] > 0]
-        return Counts(task=self.number, queries=answered, ahead=totals.cpu().numpy(), ambiguous=ambiguous)
+    def bounds(self, rows: FeatureRows | MetricRows, scored: Scored) -> Bounds:
+        """The bounds of the positives for a tile."""
+        if scored.cut not in self._targets:
+            self._targets[scored.cut] = rows.targets(scored.cut, self.owners, self.near.distances)
+        return Bounds(*rows.bounds(scored, self.owners, self._targets[scored.cut]))
+
+    def counts(
+        self, tasks: Sequence[Task], queries: NDArray[np.intp], ambiguous: Sequence[int], counter: Counter
+    ) -> Iterator[Counts]:
+        """The answers; asked for once, as they are made in place.
+
+        Args:
+            queries: intp[b], of the block.
+            ambiguous: pairs that were in doubt, per task.
+        """
+        counter.add_up(self.askers)
+        leaps, place = self.askers.leaps.cpu().numpy(), 0
+        for number, task in enumerate(tasks):
+            mine = queries[task.sizes[queries] > 0]
+            if len(mine):
+                end = place + int(task.sizes[mine].sum()) * task.width
+                ahead = leaps[place:end].reshape(-1, task.width)
+                yield Counts(task=number, queries=mine, ahead=ahead, ambiguous=ambiguous[number])
+                place = end
 
 
 def ask(
     tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows, device: torch.device
-) -> list[Asked]:
-    """What each task asks of some queries, if anything; the distance of a positive of several tasks is taken once."""
-    owners = [np.repeat(np.arange(len(queries)), task.sizes[queries]) for task in tasks]
-    items = [task.positives[slots(task, queries)] for task in tasks]
-    pairs = np.concatenate(owners).astype(np.int64) << 32 | np.concatenate(items)
-    places = np.arange(len(pairs))
-    if len(tasks) > 1:
-        pairs, places = np.unique(pairs, return_inverse=True)
+) -> Asked:
+    """What the tasks ask of some queries; the distance of a positive of several tasks is taken once."""
+    sizes = np.stack([task.sizes[queries] for task in tasks])
+    numbers, asking = np.nonzero(sizes)
+    counts = sizes[numbers, asking]
+    widths = np.array([task.width for task in tasks])[numbers]
+    items = np.concatenate([task.positives[slots(task, queries)] for task in tasks])
+    owners = np.repeat(asking, counts)
+    near = _near(rows, owners, items, several=len(tasks) > 1, device=device)
+    order = _farthest_first(near.distances, on_device(np.repeat(np.arange(len(counts)), counts), device))
+    ends = np.cumsum(counts * widths)
+    return Asked(
+        askers=Askers(
+            tasks=on_device(numbers, device),
+            rows=on_device(asking, device),
+            first=on_device(np.concatenate([[0], np.cumsum(counts)]), device),
+            slots=on_device(ends - counts * widths, device),
+            widths=on_device(widths, device),
+            leaps=torch.zeros(int(ends[-1]), dtype=torch.int32, device=device),
+        ),
+        owners=on_device(owners, device),  # an asker's positives are in its own places, in whatever order
+        positives=on_device(items, device)[order],
+        near=near.take(order),
+    )
+
+
+def _near(
+    rows: FeatureRows | MetricRows,
+    owners: NDArray[np.intp],
+    items: NDArray[np.intp],
+    *,
+    several: bool,
+    device: torch.device,
+) -> Near:
+    """Distances of pairs of a query and a gallery row; of pairs that are there `several` times once."""
+    if not several:
+        return rows.near_positives(on_device(owners, device), on_device(items, device))
+    pairs, places = np.unique(owners.astype(np.int64) << 32 | items, return_inverse=True)
     near = rows.near_positives(on_device(pairs >> 32, device), on_device(pairs & 0xFFFFFFFF, device))
-    ends = np.cumsum([len(mine) for mine in owners])[:-1]
-    return [
-        _sorted(number, tasks[number], queries, owners[number], near.take(on_device(mine, device)), items[number])
-        for number, mine in enumerate(np.split(places, ends))
-        if len(mine)
-    ]
+    return near.take(on_device(places, device))
 
 
 def on_device(index: NDArray[np.integer], device: torch.device) -> torch.Tensor:
@@ -72,29 +111,6 @@ def slice_or_rows(rows: NDArray[np.intp], device: torch.device) -> slice | torch
     if rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
         return slice(int(rows[0]), int(rows[-1]) + 1)
     return on_device(rows, device)
-
-
-def _sorted(
-    number: int,
-    task: Task,
-    queries: NDArray[np.intp],
-    owners: NDArray[np.intp],
-    near: Near,
-    items: NDArray[np.intp],
-) -> Asked:
-    device = near.distances.device
-    mine = on_device(owners, device)
-    order = _farthest_first(near.distances, mine)
-    return Asked(
-        number=number,
-        queries=queries,
-        owners=mine,
-        positives=on_device(items, device)[order],
-        near=near.take(order),
-        first=on_device(np.concatenate([[0], np.cumsum(task.sizes[queries])]), device),
-        leaps=torch.zeros(len(owners) * task.width, dtype=torch.int32, device=device),
-        width=task.width,
-    )
 
 
 def _farthest_first(distances: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:

@@ -181,13 +181,15 @@ class FeatureRows:
             band=_band(a, b, precision),
         )
 
+    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """f64[p], scores of positives at these distances from their queries."""
+        squares = self.geometry.query_points.squares(self.rows[owners], cut, self.geometry.middle(cut))
+        return (squares - self.geometry.squared(distances)) / 2
+
     def bounds(
-        self, scored: Scored, owners: torch.Tensor, distances: torch.Tensor
+        self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
-        geometry, cut = self.geometry, scored.cut
-        squares = geometry.query_points.squares(self.rows[owners], cut, geometry.middle(cut))
-        targets = (squares - geometry.squared(distances)) / 2
         band = scored.band[owners]
         return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
 
@@ -227,11 +229,14 @@ class MetricRows:
         )
         return Scored(products, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows))
 
+    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
+        """f32[p], scores of positives at these distances."""
+        return -distances.float()
+
     def bounds(
-        self, scored: Scored, owners: torch.Tensor, distances: torch.Tensor
+        self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """f32[p] each, the distances themselves."""
-        targets = -distances.float()
+        """f32[p] each, the scores themselves."""
         return targets, targets
 
 

@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
-from crbench.evaluation.blocks import Sizes, item_tiles, query_blocks
-from crbench.evaluation.counters import WORK, Bounds, Candidates, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.blocks import Sizes, ahead, item_tiles, query_blocks
+from crbench.evaluation.counters import WORK, Candidates, Counter, Doubts, Tile, TorchCounter
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
 from crbench.evaluation.products import SCRATCH
-from crbench.evaluation.rows import FeatureRows, Geometry, Items, MetricRows, Scored
+from crbench.evaluation.rows import FeatureRows, Geometry, Items, MetricRows
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
 from crbench.evaluation.workers import Workers
@@ -47,13 +47,24 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(eq=False)
 class _Part:
-    """A tile's items: rows i64[g], pids sorted, and for each task who is a candidate."""
+    """A tile's items: rows and pids i64[g], their places in the order of their pids, and who is a candidate."""
 
     items: Items
     rows: torch.Tensor
     pids: torch.Tensor
     by_pid: torch.Tensor
-    candidates: tuple[Candidates, ...]
+    candidates: Candidates
+
+
+@attrs.frozen(eq=False)
+class _Counted:
+    """A tile of so many pairs, of which no more is there than what its products left in doubt."""
+
+    part: _Part
+    precision: str
+    cut: int
+    pairs: int
+    doubts: Iterator[Doubts]
 
 
 class TiledEngine:
@@ -66,6 +77,7 @@ class TiledEngine:
         self._counter = counter
         self._workers = workers
         self._device: torch.device = inputs.query.x.device
+        self._lead = 1 if self._device.type == "cuda" else 0
         scratch = workers.threads * SCRATCH if self._device.type == "cpu" else settings.memory
         self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1], scratch)
         if inputs.metric:  # whose distances of a block are there at once
@@ -90,14 +102,12 @@ class TiledEngine:
     ) -> list[Counts]:
         """What the tasks ask of a block of queries."""
         asked = ask(tasks, queries, rows, self._device)
-        ambiguous = [0] * len(asked)
-        for part in parts:
-            for place, doubts in self._compare(asked, rows, part):
-                ambiguous[place] += doubts
-        return [
-            one.counts(tasks[one.number], 0 if self._inputs.metric else doubts, self._counter)
-            for one, doubts in zip(asked, ambiguous, strict=True)
-        ]
+        ambiguous = np.zeros(len(tasks), dtype=np.int64)
+        for counted in ahead((self._counted(asked, queries, rows, part) for part in parts), self._lead):
+            ambiguous += self._decided(asked, rows, counted, len(tasks))
+        if self._inputs.metric:  # which is compared as it is
+            ambiguous[:] = 0
+        return list(asked.counts(tasks, queries, ambiguous.tolist(), self._counter))
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
@@ -134,20 +144,20 @@ class TiledEngine:
                 yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])
 
     def _parts(self, tasks: Sequence[Task]) -> Iterator[_Part]:
-        columns = [np.full(len(self._inputs.gallery), -1, dtype=np.int32) for _ in tasks]
+        columns = np.full((len(tasks), len(self._inputs.gallery)), -1, dtype=np.int32)
         for task, column in zip(tasks, columns, strict=True):
             column[task.candidates] = task.columns
         for rows in item_tiles(tasks, self._inputs, self._sizes.items):
             index = self._on_device(rows)
-            pids, by_pid = self._gallery_pids[index].sort()
-            mine = [self._on_device(column[rows]) for column in columns]
-            masks = [torch.where(column < 0, torch.nan, torch.zeros(1, device=self._device)) for column in mine]
+            pids = self._gallery_pids[index]
+            mine = self._on_device(columns.take(rows, axis=1))
+            masks = torch.where(mine < 0, torch.nan, torch.zeros(1, device=self._device))
             yield _Part(
                 items=Items(slice_or_rows(rows, self._device), int(self._inputs.gallery_dims[rows[0]])),
                 rows=index,
                 pids=pids,
-                by_pid=by_pid,
-                candidates=tuple(Candidates(*pair) for pair in zip(masks, mine, strict=True)),
+                by_pid=pids.argsort(),
+                candidates=Candidates(masks, mine),
             )
 
     def _try(self, tasks: Sequence[Task], parts: Iterable[_Part]) -> None:
@@ -158,36 +168,18 @@ class TiledEngine:
         for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
             asked = ask(tasks, queries, rows, self._device)
             while self.precision in FINER:
-                scored, tile = self._scored(queries, rows, part)
-                found = (self._doubts(one, rows, part, scored, tile) for one in asked)
-                doubtful = sum(len(some.rows) for doubts in found for some in doubts)
-                share = doubtful / (scored.pairs * len(asked))
-                if share <= TOO_MANY:
+                counted = self._counted(asked, queries, rows, part)
+                doubtful = sum(len(some.askers) for some in counted.doubts)
+                if not self._refined(counted, doubtful / len(tasks)):
                     break
-                self._refine(share)
             return
 
-    def _compare(
-        self, asked: Sequence[Asked], rows: FeatureRows | MetricRows, part: _Part
-    ) -> Iterator[tuple[int, int]]:
-        """Add what a tile holds to the counts; for each of `asked`, how many pairs were in doubt."""
-        scored, tile = self._scored(asked[0].queries, rows, part)
-        total = 0
-        for place, one in enumerate(asked):
-            doubtful = 0
-            for doubts in self._doubts(one, rows, part, scored, tile):
-                doubtful += len(doubts.rows)
-                for some in _pieces(doubts):
-                    self._decide(one, rows, part, scored, some)
-            total += doubtful
-            yield place, doubtful
-        share = total / (scored.pairs * len(asked))
-        if share > TOO_MANY:
-            self._refine(share)
-
-    def _scored(self, queries: NDArray[np.intp], rows: FeatureRows | MetricRows, part: _Part) -> tuple[Scored, Tile]:
+    def _counted(
+        self, asked: Asked, queries: NDArray[np.intp], rows: FeatureRows | MetricRows, part: _Part
+    ) -> _Counted:
+        """Add what is sure of a tile to the counts."""
         scored = rows.score(part.items, self.precision)
-        return scored, Tile(
+        tile = Tile(
             products=scored.products,
             rows=scored.rows,
             factors=scored.factors,
@@ -196,25 +188,26 @@ class TiledEngine:
             pids=part.pids,
             by_pid=part.by_pid,
         )
+        doubts = self._counter.count(tile, asked.askers, asked.bounds(rows, scored), part.candidates)
+        return _Counted(part, self.precision, scored.cut, scored.pairs, doubts)
 
-    def _doubts(
-        self, one: Asked, rows: FeatureRows | MetricRows, part: _Part, scored: Scored, tile: Tile
-    ) -> Iterator[Doubts]:
-        """Count a tile for one task; what is in doubt."""
-        low, high = rows.bounds(scored, one.owners, one.near.distances)
-        bounds = Bounds(one.first, low, high, leaps=one.leaps, width=one.width)
-        return self._counter.count(tile, bounds, part.candidates[one.number])
+    def _decided(
+        self, asked: Asked, rows: FeatureRows | MetricRows, counted: _Counted, tasks: int
+    ) -> NDArray[np.int64]:
+        """Add what is in doubt of a tile to the counts, and say how many pairs that was, per task."""
+        found = np.zeros(tasks, dtype=np.int64)
+        for doubts in counted.doubts:
+            if len(doubts.askers):
+                found += asked.askers.tasks[doubts.askers].bincount(minlength=tasks).cpu().numpy()
+            for some in _pieces(doubts):
+                self._decide(asked, rows, counted, some)
+        self._refined(counted, found.sum() / tasks)
+        return found
 
-    def _decide(
-        self,
-        asked: Asked,
-        rows: FeatureRows | MetricRows,
-        part: _Part,
-        scored: Scored,
-        doubts: Doubts,
-    ) -> None:
+    def _decide(self, asked: Asked, rows: FeatureRows | MetricRows, counted: _Counted, doubts: Doubts) -> None:
         """Compare each item in doubt with each positive in question, in float64."""
-        near = rows.near(doubts.rows, part.rows[doubts.items], scored.cut)
+        askers, part = asked.askers, counted.part
+        near = rows.near(askers.rows[doubts.askers], part.rows[doubts.items], counted.cut)
         counts = doubts.last - doubts.first
         upto = counts.cumsum(0)
         place = torch.arange(int(upto[-1]), device=self._device)
@@ -222,46 +215,51 @@ class TiledEngine:
         positive = place + (doubts.first - upto + counts)[pair]
         distance, limit = near.distances[pair], asked.near.distances[positive]
         error = near.errors[pair] + asked.near.errors[positive]
-        ahead = distance < limit - error
-        unsure = (~ahead & ~(distance > limit + error)).nonzero()[:, 0]
+        nearer = distance < limit - error
+        unsure = (~nearer & ~(distance > limit + error)).nonzero()[:, 0]
         if len(unsure):
-            ahead[unsure] = self._by_definition(asked, rows, part, scored.cut, doubts, pair[unsure], positive[unsure])
-        pair, positive = pair[ahead], positive[ahead]
-        slots = positive * asked.width + part.candidates[asked.number].columns[doubts.items[pair]]
+            nearer[unsure] = self._by_definition(asked, rows, counted, doubts, pair[unsure], positive[unsure])
+        pair, positive = pair[nearer], positive[nearer]
+        asker, item = doubts.askers[pair], doubts.items[pair]
+        before, width = positive - askers.first[asker], askers.widths[asker]
+        slots = askers.slots[asker] + before * width + part.candidates.columns[askers.tasks[asker], item]
         ones = torch.ones_like(slots, dtype=torch.int32)
-        asked.leaps.index_add_(0, slots, ones)
+        askers.leaps.index_add_(0, slots, ones)
         # what is ahead of a positive counts for the farther ones too, which are decided one by one
-        farther = positive > asked.first[doubts.rows[pair]]
-        asked.leaps.index_add_(0, slots[farther] - asked.width, -ones[farther])
+        farther = before > 0
+        askers.leaps.index_add_(0, (slots - width)[farther], -ones[farther])
 
     def _by_definition(
         self,
         asked: Asked,
         rows: FeatureRows | MetricRows,
-        part: _Part,
-        cut: int,
+        counted: _Counted,
         doubts: Doubts,
         pair: torch.Tensor,
         positive: torch.Tensor,
     ) -> torch.Tensor:
         """bool[m], whether the item of each pair is ahead of the positive."""
         pairs, mine = torch.unique(pair, return_inverse=True)
-        distances = rows.exact(doubts.rows[pairs], part.rows[doubts.items[pairs]], cut)[mine]
+        queries, items = asked.askers.rows[doubts.askers[pairs]], counted.part.rows[doubts.items[pairs]]
+        distances = rows.exact(queries, items, counted.cut)[mine]
         positives, mine = torch.unique(positive, return_inverse=True)
         limits = rows.exact_positives(asked.owners[positives], asked.positives[positives])[mine]
         return distances <= limits if self._inputs.pessimistic else distances < limits
 
-    def _refine(self, share: float) -> None:
-        finer = FINER.get(self.precision)
-        if finer is not None and self._geometry is not None:
-            _log.log(
-                logging.WARNING if self._asked_for else logging.DEBUG,
-                "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
-                100 * share,
-                self.precision,
-                finer,
-            )
-            self.precision = finer
+    def _refined(self, counted: _Counted, doubtful: float) -> bool:
+        """Turn to finer products, if there are any, where so many of a tile's pairs are too many; whether it did."""
+        share, finer = doubtful / counted.pairs, FINER.get(counted.precision)
+        if share <= TOO_MANY or finer is None or self._geometry is None or counted.precision != self.precision:
+            return False
+        _log.log(
+            logging.WARNING if self._asked_for else logging.DEBUG,
+            "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
+            100 * share,
+            self.precision,
+            finer,
+        )
+        self.precision = finer
+        return True
 
     def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
         return on_device(index, self._device)
@@ -296,7 +294,7 @@ class CupyEngine(TiledEngine):
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:
     """Doubts in pieces of a bounded number of comparisons."""
-    if len(doubts.rows) == 0:
+    if len(doubts.askers) == 0:
         return
     upto = (doubts.last - doubts.first).cumsum(0)
     pieces = int(upto[-1]) // WORK
@@ -305,4 +303,4 @@ def _pieces(doubts: Doubts) -> Iterator[Doubts]:
     for start, stop in zip([0, *ends], [*ends, len(upto)], strict=True):
         if start < stop:
             some = slice(start, stop)
-            yield Doubts(doubts.rows[some], doubts.items[some], doubts.first[some], doubts.last[some])
+            yield Doubts(doubts.askers[some], doubts.items[some], doubts.first[some], doubts.last[some])

@@ -38,7 +38,8 @@ extern "C" void run_{name}(long long blocks, long long *v)
 }}
 """
 KINDS = {
-    "count": "i64 float* float* float* float* i64* i64* i64* float* float* int* i64 i64* i64 i64* u64*",
+    "count": "i64 i64 i64 float* float* float* float* i64* i64* i64* i64* i64* i64* i64* int* float* float* i64* i64"
+    " i64 i64* u64*",
     "dots": "i64 float* i64 float* i64 i64* i64* i64 double*",
 }
 
