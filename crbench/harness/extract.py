@@ -23,11 +23,11 @@ from torch import Tensor
 from crbench.errors import EvaluationError
 from crbench.harness.forward import Forward
 from crbench.harness.pipeline import Pipeline
-from crbench.harness.transfer import Download, Transfer
 from crbench.interfaces import Backbone, Reader, Run
 from crbench.records import Samples
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable
+from crbench.transfer import Download, Transfer
 
 CHUNK_BATCHES = 32
 """Batches per cache file: what a killed extraction has to do again at most."""

@@ -15,13 +15,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.harness.transfer import Transfer
 from crbench.interfaces import Preprocess, Reader
 from crbench.preprocess import picture_array
 from crbench.records import Samples
+from crbench.transfer import Transfer
 
 AHEAD = 3
 """Batches that are decoded ahead of the network; each takes ``batch_size * height * width * 3`` bytes."""
@@ -93,7 +94,7 @@ class Pipeline:
 
     def _start(self, rows: Samples, index: NDArray[np.intp], pool: ThreadPoolExecutor) -> Callable[[], Loaded]:
         """Let the threads fill a batch; the function that is returned waits for them."""
-        buffer = self._transfer.buffer((self._batch_size, *self._preprocess.size, 3))
+        buffer = self._transfer.buffer((self._batch_size, *self._preprocess.size, 3), torch.uint8)
         target, parts = buffer.numpy(), min(len(index), 4 * self._workers)
         places = np.array_split(np.arange(len(index)), parts)
         futures: list[Future[None]] = [pool.submit(self._decode, rows, index[at], target[at[0] :]) for at in places]

@@ -13,11 +13,11 @@ from crbench.harness.extract import Extractor
 from crbench.harness.forward import Forward
 from crbench.harness.pipeline import Loaded, Pipeline
 from crbench.harness.timing import median_seconds
-from crbench.harness.transfer import Transfer
 from crbench.interfaces import Run
 from crbench.preprocess import picture_array
 from crbench.records import Samples
 from crbench.store.features import FeatureTable
+from crbench.transfer import Transfer
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +67,7 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     pictures = [extractor.read(rows.row(index)) for index in range(size)]
     arrays = np.stack([picture_array(picture, preprocess) for picture in pictures])
     transfer = Transfer(device)
-    host = transfer.buffer(arrays.shape)
+    host = transfer.buffer(arrays.shape, torch.uint8)
     host.copy_(torch.from_numpy(arrays))
     batch = Loaded(index=np.arange(size), count=size, pictures=transfer.upload(host))
     pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from crbench.harness import transfer
-from crbench.harness.transfer import Transfer
+from crbench import transfer
+from crbench.transfer import Transfer
 
 
 def test_on_a_cpu_nothing_is_copied():
     copies = Transfer("cpu")
-    host = copies.buffer((2, 3))
+    host = copies.buffer((2, 3), torch.uint8)
     assert copies.upload(host) is host
     x = torch.ones(2)
     assert copies.download(x).take() is x
@@ -97,7 +97,7 @@ def log(monkeypatch):
 
 def test_an_upload_runs_on_its_own_stream_and_what_follows_waits_for_it(log):
     copies = Transfer("cuda:0")
-    host = copies.buffer((2,))
+    host = copies.buffer((2,), torch.uint8)
     copies.upload(host)
     assert log == [
         True,

@@ -33,9 +33,9 @@ class Transfer:
         self._cuda = self._device.type == "cuda"
         self._stream = torch.cuda.Stream(self._device) if self._cuda else None  # type: ignore[no-untyped-call]
 
-    def buffer(self, shape: tuple[int, ...]) -> Tensor:
-        """Host memory u8[shape] to be filled and uploaded; its values are not set."""
-        return torch.empty(shape, dtype=torch.uint8, pin_memory=self._cuda)
+    def buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """Host memory to be filled and uploaded; its values are not set."""
+        return torch.empty(shape, dtype=dtype, pin_memory=self._cuda)
 
     def upload(self, host: Tensor) -> Tensor:
         """`host` on the device; work that is queued after this call waits for it, work before it does not delay it.
