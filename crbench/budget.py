@@ -10,7 +10,10 @@ LEAST_BUDGET = 1 << 20
 """Bytes."""
 
 DEFAULT_BUDGET = 128 << 20
-"""Bytes that an evaluation uses beside the features, unless told otherwise."""
+"""Bytes that an evaluation on a CPU uses beside the features, unless told otherwise."""
+
+CUDA_SHARE = 16
+"""Unless told otherwise, an evaluation on a CUDA device uses one in so many bytes of the device's memory."""
 
 _UNITS = {"": 1, "B": 1, **{f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGT")}}
 _UNITS.update({f"{p}IB": 1024 ** (i + 1) for i, p in enumerate("KMGT")})

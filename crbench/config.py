@@ -15,7 +15,7 @@ import cattrs
 import platformdirs
 from attrs import validators as v
 
-from crbench.budget import DEFAULT_BUDGET, parse_budget
+from crbench.budget import parse_budget
 from crbench.errors import ConfigError
 from crbench.protocols import EvalProtocol
 
@@ -82,7 +82,8 @@ class RunSpec:
         resume: take a finished result of the same cell from `output` instead of computing it again.
         engine: evaluation engine, ``auto`` by device.
         precision: of the evaluation's products, ``auto`` by engine; scores do not depend on it.
-        memory_budget: bytes that an evaluation uses beside the features; a text may have a unit, ``512MB``.
+        memory_budget: bytes that an evaluation uses beside the features; a text may have a unit, ``512MB``. None: by
+            device, see `crbench.evaluate`.
 
     Example:
         >>> RunSpec(dataset="mlr-synthetic", aligner="vpfa", trial="0-2").trial
@@ -113,7 +114,7 @@ class RunSpec:
     resume: bool = True
     engine: str = "auto"
     precision: str = "auto"
-    memory_budget: int = attrs.field(default=DEFAULT_BUDGET, converter=parse_budget)
+    memory_budget: int | None = attrs.field(default=None, converter=attrs.converters.optional(parse_budget))
 
 
 def parse_trials(text: str) -> tuple[int, ...]:

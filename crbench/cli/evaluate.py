@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
-from crbench.evaluation import ENGINES, PRECISIONS
+from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.evaluation.conventions import CONVENTIONS, RULES, own_protocol
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
-@click.option("--memory-budget", default="128MiB", show_default=True, help="Memory to use beside the features.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@click.option("--memory-budget", help="Memory to use beside the features; default: 128MiB, or 1/16 of a GPU's.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Score part I of N of the queries only; see crbench merge.")
 @click.option("-o", "--output", type=FILE, help="Where to write the part (npz).")
@@ -47,7 +48,8 @@ def evaluate(
     rerank: str | None,
     engine: str,
     precision: str,
-    memory_budget: str,
+    device: str,
+    memory_budget: str | None,
     fprs: list[float],
     shard_text: str | None,
     output: Path | None,
@@ -80,7 +82,8 @@ def evaluate(
     protocol = _protocol(settings, tool)
     shard = _shard(shard_text, output, {"--fpr": fprs, "--group-by": group_by, "--per-query": per_query})
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
-    options["memory_budget"] = parse_budget(memory_budget)
+    options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
+    options["device"] = _device(device, engine, precision)
     meta = None if meta_file is None else load_meta(meta_file)
     query = load_features(query_file, meta=meta, role="query")
     gallery = load_features(gallery_file, meta=meta, role="gallery").features
@@ -95,6 +98,13 @@ def evaluate(
     if per_query is not None:
         write_outcomes(per_query, query.features.rows, found, protocol)
     click.echo(show(found, protocol, form, group_by, masks, accepted))
+
+
+def _device(wish: str, engine: str, precision: str) -> str:
+    """The device; by itself none that the engine or the precision does not work on."""
+    from crbench.harness.environment import pick_device
+
+    return "cpu" if wish == "auto" and (engine in CPU_ENGINES or precision == "int8") else pick_device(wish)
 
 
 def _shard(text: str | None, output: Path | None, others: dict[str, Any]) -> Shard | None:

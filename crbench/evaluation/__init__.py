@@ -1,9 +1,10 @@
 """The evaluation: features and a protocol in, scores out; the same integers from every engine.
 
-`task` says what an engine is asked; `checks` and `shots` prepare the question, `rank` and `scores` make use of the
-answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work, `points`
-are what is multiplied, `products` (with `integers`) multiplies in a `precision`, `rows` bounds what a product may be
-wrong by; `counters`, `compiled` and `kernels` count; `workers` are the threads.
+`task` says what an engine is asked; `checks`, `places` and `shots` prepare the question, `rank` and `scores` make use
+of the answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work,
+`shelves` bring rows to the device, `points` are what is multiplied, `products` (with `integers`) multiplies in a
+`precision`, `rows` bounds what a product may be wrong by; `positives` are what is asked of a block; `counters`,
+`compiled` and `kernels` count; `workers` are the threads.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import numpy as np
 
-from crbench.budget import DEFAULT_BUDGET, LEAST_BUDGET
+from crbench.budget import LEAST_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import rank, shots
 from crbench.evaluation.checks import checked
 from crbench.evaluation.parts import Part, Shard, content, merge
+from crbench.evaluation.places import default_budget
 from crbench.evaluation.scores import Evaluation, Outcomes, Scores, joined
 from crbench.evaluation.task import PRECISIONS, Counts, Engine, Inputs, Settings, Task
 from crbench.interfaces import Progress, no_progress
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from crbench.interfaces import Metric
 
 __all__ = [
+    "CPU_ENGINES",
     "ENGINES",
     "PRECISIONS",
     "Evaluation",
@@ -56,6 +59,9 @@ ENGINES: Mapping[str, str] = MappingProxyType(
 )
 """Engines by name, imported at first use."""
 
+CPU_ENGINES = ("reference", "numba")
+"""Those that work on the CPU only."""
+
 
 def evaluate(
     query: Features,
@@ -66,7 +72,8 @@ def evaluate(
     stream: str = "evaluate",
     metric: Metric | None = None,
     precision: str = "auto",
-    memory_budget: int = DEFAULT_BUDGET,
+    device: str | None = None,
+    memory_budget: int | None = None,
     progress: Progress = no_progress,
 ) -> Evaluation:
     """Score query features against gallery features.
@@ -81,7 +88,7 @@ def evaluate(
 
     Args:
         query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
-            `crbench.arrays.features_from_arrays`. Where a tensor is on a CUDA device, both are brought there.
+            `crbench.arrays.features_from_arrays`.
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.draws`); same name, same draws.
@@ -89,8 +96,10 @@ def evaluate(
             as they are, so normalising is its own affair.
         precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
             float64, so scores do not depend on it.
-        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. Tables of a few bytes
-            per row are not counted.
+        device: where to compare, ``cpu``, ``cuda`` or ``cuda:1``; None = the CUDA device of either side, else the CPU.
+            Features are brought there, or tile by tile if they take more than half of a CUDA device's free memory.
+        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. None = 128 MiB, and on
+            a CUDA device a sixteenth of its memory. Tables of a few bytes per row are not counted.
         progress: shows progress bars, see `crbench.interfaces.Progress`; silent by default.
 
     Returns:
@@ -98,8 +107,8 @@ def evaluate(
 
     Raises:
         EvaluationError: empty, integer, non-finite or zero features, lengths that differ, pids or dims out of range, an
-            unknown distance, engine or precision, a memory budget below 1 MiB, a metric of
-            the wrong shape, no query with a positive.
+            unknown distance, engine, precision or device, a memory budget below 1 MiB, a metric of the wrong shape, no
+            query with a positive.
 
     Example:
         >>> from crbench.arrays import features_from_arrays
@@ -110,8 +119,9 @@ def evaluate(
         (1.0, 1)
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    settings = _settings(precision, memory_budget)
-    inputs = checked(query, gallery, protocol, metric)
+    _check_settings(precision, memory_budget)
+    inputs = checked(query, gallery, protocol, metric, device)
+    settings = _settings(precision, memory_budget, inputs)
     answer = _answered(
         inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, range(len(query))
     )
@@ -128,7 +138,8 @@ def evaluate_part(
     stream: str = "evaluate",
     metric: Metric | None = None,
     precision: str = "auto",
-    memory_budget: int = DEFAULT_BUDGET,
+    device: str | None = None,
+    memory_budget: int | None = None,
     progress: Progress = no_progress,
 ) -> Part:
     """Score one shard of the queries; `merge` makes of all parts what `evaluate` gives, bit for bit.
@@ -136,8 +147,8 @@ def evaluate_part(
     Args:
         query, gallery: all queries and the whole gallery, the same for each part.
         shard: which of the queries to score.
-        protocol, engine, stream, metric, precision, memory_budget, progress: see `evaluate`; parts may differ in
-            engine, precision and memory. A metric must be the same for each part, which is not checked.
+        protocol, engine, stream, metric, precision, device, memory_budget, progress: see `evaluate`; parts may differ
+            in engine, precision, device and memory. A metric must be the same for each part, which is not checked.
 
     Raises:
         EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
@@ -151,8 +162,9 @@ def evaluate_part(
         True
     """
     protocol = EvalProtocol() if protocol is None else protocol
-    settings, rows = _settings(precision, memory_budget), shard.rows(len(query))
-    inputs = checked(query, gallery, protocol, metric)
+    _check_settings(precision, memory_budget)
+    inputs, rows = checked(query, gallery, protocol, metric, device), shard.rows(len(query))
+    settings = _settings(precision, memory_budget, inputs)
     answer = _answered(inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
     return Part(
         shard=shard,
@@ -230,24 +242,29 @@ def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
     """
     if engine not in ("auto", *ENGINES):
         raise EvaluationError(f"unknown engine {engine!r}; known: auto, {', '.join(ENGINES)}")
-    device = inputs.query.x.device.type
+    device = inputs.device.type
     needed = {"numba": "cpu", "cupy": "cuda"}.get(engine, device)
     if needed != device:
-        raise EvaluationError(f"engine {engine!r} works on {needed}, and the features are on {device}; use 'auto'")
+        raise EvaluationError(
+            f"engine {engine!r} works on {needed}, not on {device}; use engine 'auto' or another device"
+        )
     if precision == "int8" and device != "cpu":
-        raise EvaluationError(f"precision 'int8' works on cpu, and the features are on {device}; use 'bf16x3'")
+        raise EvaluationError(f"precision 'int8' works on cpu, not on {device}; use 'bf16x3'")
     has_cupy = find_spec("cupy") is not None
     if engine == "cupy" and not has_cupy:
         raise EvaluationError("engine 'cupy' needs CuPy; install crbench[cuda12] or crbench[cuda13]")
     return ("numba" if device == "cpu" else "cupy" if has_cupy else "torch") if engine == "auto" else engine
 
 
-def _settings(precision: str, memory: int) -> Settings:
+def _check_settings(precision: str, memory: int | None) -> None:
     if precision not in ("auto", *PRECISIONS):
         raise EvaluationError(f"unknown precision {precision!r}; known: auto, {', '.join(PRECISIONS)}")
-    if memory < LEAST_BUDGET:
+    if memory is not None and memory < LEAST_BUDGET:
         raise EvaluationError(f"a memory budget of {memory} bytes is too small; expected {LEAST_BUDGET} or more")
-    return Settings(precision=precision, memory=memory)
+
+
+def _settings(precision: str, memory: int | None, inputs: Inputs) -> Settings:
+    return Settings(precision=precision, memory=default_budget(inputs.device) if memory is None else memory)
 
 
 class _Part(Protocol):

@@ -15,11 +15,12 @@ from crbench.evaluation.workers import pieces
 
 _T = TypeVar("_T")
 
-QUERIES = 2048
-"""Most queries per block; smaller ones are slower, as a product packs the gallery anew for each."""
+CPU_SIDES = (2048, 4096)
+"""Most queries and items of a tile; fewer queries are slower, as a product packs the gallery anew for each block."""
 
-ITEMS = 4096
-"""Most gallery items per tile."""
+CUDA_SIDES = (16384, 65536)
+"""Most queries and items of a tile: a device must have work for as long as its host needs to get the next tile ready,
+about a millisecond for a hundred small operations."""
 
 LEAST_QUERIES = 16
 _SCORE_BYTES = 4
@@ -45,21 +46,22 @@ class Sizes:
     counts: int
 
     @classmethod
-    def within(cls, memory: int, columns: int, scratch: int) -> Sizes:
+    def within(cls, memory: int, columns: int, scratch: int, most: tuple[int, int]) -> Sizes:
         """Sizes that fit: half of the memory for counts, half for tiles with a copy of their rows.
 
         Args:
             scratch: bytes that suffice for what is in the making, however large a tile.
+            most: queries and items.
 
         Example:
-            >>> Sizes.within(128 << 20, 2048, scratch=8 << 20)
+            >>> Sizes.within(128 << 20, 2048, scratch=8 << 20, most=CPU_SIDES)
             Sizes(queries=2048, items=2560, counts=5592405)
         """
         room, row = memory // 2, 4 * columns
-        queries = min(QUERIES, max(LEAST_QUERIES, room // 4 // row))
+        queries = min(most[0], max(LEAST_QUERIES, room // 4 // row))
         left, score = room - queries * row, _SCORE_BYTES * queries
         items = max(left // (row + score + _SCRATCH_BYTES * queries), (left - scratch) // (row + score), 1)
-        return cls(queries=queries, items=min(ITEMS, items), counts=max(1, room // _COUNT_BYTES))
+        return cls(queries=queries, items=min(most[1], items), counts=max(1, room // _COUNT_BYTES))
 
 
 def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:

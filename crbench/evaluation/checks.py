@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crbench.arrays import to_integers, to_torch
 from crbench.errors import EvaluationError
 from crbench.evaluation.distance import DISTANCES
+from crbench.evaluation.places import placed
 from crbench.evaluation.task import Inputs
 from crbench.protocols import EvalProtocol
 from crbench.records import Features
@@ -30,8 +31,10 @@ _MAX_COLUMNS = 1 << 20
 """Longest feature; the error bounds of the fast engines hold up to here."""
 
 
-def checked(query: Features, gallery: Features, protocol: EvalProtocol, metric: Metric | None) -> Inputs:
-    """The inputs of an evaluation.
+def checked(
+    query: Features, gallery: Features, protocol: EvalProtocol, metric: Metric | None, device: str | None = None
+) -> Inputs:
+    """The inputs of an evaluation on a device; None = on the CUDA device of either side, else on the CPU.
 
     Raises:
         EvaluationError: see `crbench.evaluation.evaluate`.
@@ -41,6 +44,7 @@ def checked(query: Features, gallery: Features, protocol: EvalProtocol, metric: 
             f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)} (or pass the metric itself)"
         )
     query, gallery = _converted(query, gallery)
+    query, gallery, where = placed(query, gallery, device, stay=metric is None and protocol.reranking is None)
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
@@ -50,6 +54,7 @@ def checked(query: Features, gallery: Features, protocol: EvalProtocol, metric: 
     return Inputs(
         query=query,
         gallery=gallery,
+        device=where,
         query_dims=query_dims,
         gallery_dims=gallery_dims,
         unit=unit,
@@ -65,9 +70,7 @@ def _converted(query: Features, gallery: Features) -> tuple[Features, Features]:
             raise EvaluationError(f"the {role} is empty; expected at least one row")
         if len(feats) > _MAX_ROWS:
             raise EvaluationError(f"the {role} has {len(feats)} rows; expected at most {_MAX_ROWS}")
-    pair = [to_torch(feats.x) for feats in (query, gallery)]
-    device = next((x.device for x in pair if x.device.type == "cuda"), "cpu")  # others lack float64
-    query, gallery = (attrs.evolve(feats, x=x.to(device)) for feats, x in zip((query, gallery), pair, strict=True))
+    query, gallery = (attrs.evolve(feats, x=to_torch(feats.x)) for feats in (query, gallery))
     columns = query.x.shape[1]
     if columns != gallery.x.shape[1]:
         raise EvaluationError(

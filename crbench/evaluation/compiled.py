@@ -129,11 +129,11 @@ def _count(  # type: ignore[no-untyped-def]
     row_factors,
     factors,
     terms,
-    query_pids,
-    pids,
+    item_pids,
     by_pid,
     tasks,
     rows,
+    pids,
     first,
     slots,
     widths,
@@ -152,7 +152,7 @@ def _count(  # type: ignore[no-untyped-def]
             return asker, filled
         task, row, mine, last = tasks[asker], rows[asker], first[asker], first[asker + 1]
         width, counts = widths[asker], leaps[slots[asker] :]
-        _scores(products[row], row_factors[row], factors, terms[task], scores, query_pids[row], pids, by_pid)
+        _scores(products[row], row_factors[row], factors, terms[task], scores, pids[asker], item_pids, by_pid)
         if width == 1 and last - mine <= _FEW:
             filled = _count_few(scores, mine, last, low, high, counts, unsure, doubts, asker, filled)
         else:
@@ -189,8 +189,8 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         items = len(tile.terms)
         parts = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks]
-        parts += [tile.query_pids, tile.pids, tile.by_pid]
-        parts += [askers.tasks, askers.rows, askers.first, askers.slots, askers.widths, askers.leaps]
+        parts += [tile.pids, tile.by_pid, askers.tasks, askers.rows, askers.pids]
+        parts += [askers.first, askers.slots, askers.widths, askers.leaps]
         arrays = [part.numpy() for part in (*parts, bounds.low, bounds.high, candidates.columns)]
 
         def count(start: int, stop: int) -> tuple[int, int, NDArray[np.int64]]:

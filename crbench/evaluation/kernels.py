@@ -25,7 +25,9 @@ _TALLY = 512
 _DOUBTFUL = 32
 """One in so many pairs may be in doubt before they are listed in parts; more make the engine turn to finer products."""
 
-SOURCE = f"enum {{ ASKERS = {_ASKERS}, TALLY = {_TALLY} }};" + r"""
+SOURCE = (
+    f"enum {{ ASKERS = {_ASKERS}, TALLY = {_TALLY} }};"
+    + r"""
 typedef long long i64;
 
 /* Of rising bounds between first and last, the end of those that a score is ahead of; ties count if `equal`. */
@@ -45,7 +47,7 @@ __device__ i64 passed(float score, const float *bounds, i64 first, i64 last, boo
    there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
 extern "C" __global__ void count(
     i64 start, i64 stop, i64 items, const float *products, const float *row_factors, const float *factors,
-    const float *terms, const i64 *query_pids, const i64 *item_pids, const i64 *tasks, const i64 *rows,
+    const float *terms, const i64 *item_pids, const i64 *tasks, const i64 *rows, const i64 *pids,
     const i64 *first, const i64 *slots, const i64 *widths, int *leaps, const float *low, const float *high,
     const i64 *columns, i64 only_list, i64 capacity, i64 *doubts, unsigned long long *filled)
 {
@@ -72,7 +74,7 @@ extern "C" __global__ void count(
             if (!(score >= farthest[mine]) || mine >= askers)
                 continue;
             const i64 asker = from + mine, begin = first[asker], end = first[asker + 1];
-            if (item_pids[item] == query_pids[rows[asker]])
+            if (item_pids[item] == pids[asker])
                 continue;
             const i64 surely = passed(score, high, begin, end, false);
             const i64 possibly = passed(score, low, surely, end, true);
@@ -127,6 +129,7 @@ extern "C" __global__ void dots(
     }
 }
 """
+)
 
 
 class Launch(Protocol):
@@ -138,22 +141,22 @@ class Launch(Protocol):
 class KernelCounter:
     """Counts with the kernels of `SOURCE`.
 
-    Memory beside the tile: 32 bytes for one in `_DOUBTFUL` pairs of askers and items, to list what is in doubt.
+    Memory beside the tile: 32 bytes for one in `_DOUBTFUL` of its pairs, to list what is in doubt.
     """
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """See `crbench.evaluation.counters.Counter`; all is launched at once, and waited for when doubts are asked for."""
+        """See `crbench.evaluation.counters.Counter`; launches at once, and waits when doubts are asked for."""
         floats = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
         *before, low, high = _checked(floats, torch.float32)
-        integers = [tile.query_pids, tile.pids, askers.tasks, askers.rows, askers.first, askers.slots, askers.widths]
+        integers = [tile.pids, askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths]
         *labels, columns = _checked([*integers, candidates.columns], torch.int64)
         _checked([askers.leaps], torch.int32)
         count, items = len(askers.rows), len(tile.terms)
         arguments: list[torch.Tensor | int] = [items, *before, *labels, askers.leaps, low, high, columns]
-        capacity = max(items, count * items // _DOUBTFUL)
+        capacity = max(items, tile.products.numel() // _DOUBTFUL)
         listed = torch.empty(4, capacity, dtype=torch.int64, device=tile.terms.device)
 
         def launch(start: int, stop: int, *, only_list: bool) -> torch.Tensor:
@@ -204,10 +207,14 @@ def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tenso
 
 
 def launch_by_cupy(name: str, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None:
-    """See `Launch`; on torch's current device and stream."""
+    """See `Launch`; on the device of the tensors and torch's current stream there."""
     import cupy
 
-    with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
+    device = next(part.device for part in arguments if isinstance(part, torch.Tensor))
+    with (
+        cupy.cuda.Device(device.index),
+        cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream),
+    ):
         values: list[Any] = [cupy.from_dlpack(part) if isinstance(part, torch.Tensor) else part for part in arguments]
         _module().get_function(name)((blocks,), (THREADS,), tuple(values))
 

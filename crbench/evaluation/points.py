@@ -13,7 +13,8 @@ import attrs
 import torch
 
 from crbench.evaluation.counters import Counter
-from crbench.evaluation.products import Operand, operand, tame
+from crbench.evaluation.products import Operand, operand, powers, tame
+from crbench.evaluation.shelves import Shelf, dots
 from crbench.evaluation.task import Inputs
 from crbench.evaluation.workers import Workers
 
@@ -33,25 +34,30 @@ class Points:
     """The rows of one side as points.
 
     Attributes:
-        x: f32[n, D].
+        shelf: the rows, f32[n, D].
         dims: i64[n], how many columns count; nothing that is said of a row holds for a longer cut.
         scale: a power of two by which all rows are divided; None = each row is divided by its own norm.
     """
 
-    def __init__(self, x: torch.Tensor, dims: torch.Tensor, counter: Counter, workers: Workers) -> None:
-        self.x = x
+    def __init__(self, shelf: Shelf, dims: torch.Tensor, counter: Counter, workers: Workers) -> None:
+        """Args: counter = gives inner products where the rows lie; workers = share out what is computed on the CPU."""
+        self.shelf = shelf
         self.dims = dims
         self.scale: float | None = None
         self._counter = counter
         self._workers = workers
         self._norms: dict[int, torch.Tensor] = {}
+        self._tame: dict[int, bool] = {}
         self._products: dict[int, torch.Tensor] = {}
 
     @classmethod
     def both(cls, inputs: Inputs, counter: Counter, workers: Workers) -> tuple[Points, Points]:
         """The points of queries and gallery; where rows are not normalised, the scale brings all norms below 1."""
         sides = (inputs.query.x, inputs.query_dims), (inputs.gallery.x, inputs.gallery_dims)
-        query, gallery = (cls(x, torch.from_numpy(dims).to(x.device), counter, workers) for x, dims in sides)
+        query, gallery = (
+            cls(Shelf(x, inputs.device), torch.from_numpy(dims).to(inputs.device), counter, workers)
+            for x, dims in sides
+        )
         if not inputs.unit:
             query.scale = gallery.scale = 2.0 ** math.frexp(max(query.longest(), gallery.longest()))[1]
         return query, gallery
@@ -62,13 +68,15 @@ class Points:
 
     def tame(self, cut: int) -> bool:
         """Whether rows may be divided in float32."""
-        return tame(self.units(self.dims >= cut, cut))
+        if cut not in self._tame:
+            self._tame[cut] = tame(self.units(self.dims >= cut, cut))
+        return self._tame[cut]
 
     def norms(self, cut: int) -> torch.Tensor:
         """f64[n], norms of the first `cut` columns of the rows."""
         if cut not in self._norms:
-            rows = torch.arange(len(self.x), device=self.x.device)
-            self._norms[cut] = self._counter.dots(self.x, self.x, rows, rows, cut).sqrt()
+            rows = torch.arange(len(self.dims), device=self.dims.device)
+            self._norms[cut] = dots(self._counter, self.shelf.x, self.shelf.x, rows, rows, cut).sqrt()
         return self._norms[cut]
 
     def units(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
@@ -82,7 +90,7 @@ class Points:
         some = some[:: -(-len(some) // _SAMPLE)]
         units = self.units(some, cut)
         # one product, as any vector near the mean serves; quotients in float64 took as long as a small evaluation
-        mean = (1 / (len(some) * units)).float() @ self.x[some, :cut]
+        mean = (1 / (len(some) * units)).float() @ self.shelf.take(some, cut)
         worth = mean.square().sum() > _WORTH * (self.norms(cut)[some] / units).square().mean()
         return mean if bool(worth) else None
 
@@ -96,13 +104,15 @@ class Points:
 
     def operand(self, index: slice | torch.Tensor, cut: int, precision: str, middle: torch.Tensor | None) -> Operand:
         """Some points, ready to be multiplied."""
-        x, units = self.x[:, :cut][index], self.units(index, cut)
+        x, units = self.shelf.take(index, cut), self.units(index, cut)
         if middle is not None:
             moved = (x * (1 / units).float()[:, None]).sub_(middle)
             norms = (self.squares(index, cut, middle).clamp(min=0) + 16 * (cut + 32) * _ROUNDOFF).sqrt()
-            found = operand(moved, norms, precision, 1.0, self._workers)
+            found = operand(moved, norms, precision, None, self._workers)
             return attrs.evolve(found, rest=found.rest + _MOVED)
-        found = operand(x, self.norms(cut)[index], precision, self.scale, self._workers)
+        norms = self.norms(cut)[index]
+        scales = None if self.tame(cut) else powers(norms) if self.scale is None else units
+        found = operand(x, norms, precision, scales, self._workers)
         return attrs.evolve(
             found,
             scale=found.scale / units,
@@ -114,6 +124,6 @@ class Points:
     def _along(self, cut: int, middle: torch.Tensor) -> torch.Tensor:
         """f64[n], inner products of the rows and the middle, of which there is one per cut."""
         if cut not in self._products:
-            rows = torch.arange(len(self.x), device=self.x.device)
-            self._products[cut] = self._counter.dots(self.x, middle[None], rows, torch.zeros_like(rows), cut)
+            rows = torch.arange(len(self.dims), device=self.dims.device)
+            self._products[cut] = dots(self._counter, self.shelf.x, middle[None], rows, torch.zeros_like(rows), cut)
         return self._products[cut]

@@ -58,9 +58,18 @@ class Asked:
 
 
 def ask(
-    tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows, device: torch.device
+    tasks: Sequence[Task],
+    queries: NDArray[np.intp],
+    rows: FeatureRows | MetricRows,
+    pids: NDArray[np.int64],
+    device: torch.device,
 ) -> Asked:
-    """What the tasks ask of some queries; the distance of a positive of several tasks is taken once."""
+    """What the tasks ask of some queries; the distance of a positive of several tasks is taken once.
+
+    Args:
+        queries: intp[b].
+        pids: of all queries.
+    """
     sizes = np.stack([task.sizes[queries] for task in tasks])
     numbers, asking = np.nonzero(sizes)
     counts = sizes[numbers, asking]
@@ -74,6 +83,7 @@ def ask(
         askers=Askers(
             tasks=on_device(numbers, device),
             rows=on_device(asking, device),
+            pids=on_device(pids[queries[asking]], device),
             first=on_device(np.concatenate([[0], np.cumsum(counts)]), device),
             slots=on_device(ends - counts * widths, device),
             widths=on_device(widths, device),

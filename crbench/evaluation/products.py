@@ -84,13 +84,13 @@ def operand(
     x: torch.Tensor,
     norms: torch.Tensor,
     precision: str,
-    scale: float | None,
+    scales: torch.Tensor | None,
     workers: Workers,
 ) -> Operand:
     """Rows f32[n, D] of given norms f64[n] for a product.
 
     Args:
-        scale: a power of two by which all rows may be divided, if they must; None = each row by its own.
+        scales: f64[n], powers of two by which rows must be divided, if they must; see `tame`.
     """
     zero = torch.zeros_like(norms)
     if precision == "int8":
@@ -98,7 +98,6 @@ def operand(
 
         found = digits(x, workers)
         return Operand((found.high, found.low), found.last, norms, rest=found.rest, low=found.low_norms)
-    scales = _powers(norms, scale)
     if scales is None:
         scales = torch.ones_like(norms)
     else:
@@ -151,11 +150,9 @@ def tame(norms: torch.Tensor) -> bool:
     return bool(((norms > 1 / _TAME) & (norms < _TAME)).all())
 
 
-def _powers(norms: torch.Tensor, scale: float | None) -> torch.Tensor | None:
-    """f64[n], powers of two to divide rows by; None where norms are moderate."""
-    if scale is not None:
-        return None if 1 / _TAME < scale < _TAME else torch.full_like(norms, scale)
-    return None if tame(norms) else torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
+def powers(norms: torch.Tensor) -> torch.Tensor:
+    """f64[n], powers of two that bring rows of such norms below 1."""
+    return torch.ldexp(torch.ones_like(norms), torch.frexp(norms).exponent)
 
 
 def _pairs(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:

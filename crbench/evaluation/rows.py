@@ -26,6 +26,7 @@ import torch
 from crbench.evaluation.counters import Counter
 from crbench.evaluation.points import Points
 from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, product, rounded
+from crbench.evaluation.shelves import dots
 from crbench.evaluation.sides import Side, exact_distances
 from crbench.evaluation.workers import Workers
 
@@ -82,7 +83,7 @@ class Geometry:
         query, gallery: rows of the definition.
         query_points, gallery_points: the same rows, as they are multiplied.
         dot: see `crbench.evaluation.distance.distances`.
-        counter: gives inner products of pairs.
+        counter: gives inner products of pairs where the rows lie.
         workers: share out what is computed on the CPU.
     """
 
@@ -111,12 +112,12 @@ class Geometry:
     def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
         a, b = self.query_points.norms(cut)[rows], self.gallery_points.norms(cut)[items]
-        dots = self.counter.dots(self.query.x, self.gallery.x, rows, items, cut)
+        products = dots(self.counter, self.query.x, self.gallery.x, rows, items, cut)
         roundings = (cut + 32) * 2.0**-53
         if self.query.unit:
-            cosines = dots / (a * b)
+            cosines = products / (a * b)
             return Near(-cosines if self.dot else 2 - 2 * cosines, torch.full_like(cosines, 4 * roundings))
-        return Near(a * a + b * b - 2 * dots, roundings * (a + b) ** 2)
+        return Near(a * a + b * b - 2 * products, roundings * (a + b) ** 2)
 
     def exact(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
         """f64[m], distances by the definition."""
@@ -164,6 +165,10 @@ class FeatureRows:
         """f64[m], distances of pairs of the block and the gallery by the definition."""
         return self.geometry.exact(self.rows[owners], items, cut)
 
+    def expect(self, items: Items) -> None:
+        """Get some gallery items ready, see `Shelf.expect`."""
+        self.geometry.gallery_points.shelf.expect(items.index, min(self.dims, items.dims))
+
     def score(self, items: Items, precision: str) -> Scored:
         """The tile against some gallery items."""
         geometry, cut = self.geometry, min(self.dims, items.dims)
@@ -186,9 +191,7 @@ class FeatureRows:
         squares = self.geometry.query_points.squares(self.rows[owners], cut, self.geometry.middle(cut))
         return (squares - self.geometry.squared(distances)) / 2
 
-    def bounds(
-        self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
         band = scored.band[owners]
         return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
@@ -221,6 +224,9 @@ class MetricRows:
         """f64[m], distances of pairs."""
         return self.distances[owners, items].double()
 
+    def expect(self, items: Items) -> None:
+        """Nothing is to be got ready."""
+
     def score(self, items: Items, precision: str) -> Scored:
         """The tile against some gallery items; only equal distances are in doubt."""
         products = self.distances[:, items.index].contiguous()
@@ -233,9 +239,7 @@ class MetricRows:
         """f32[p], scores of positives at these distances."""
         return -distances.float()
 
-    def bounds(
-        self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each, the scores themselves."""
         return targets, targets
 

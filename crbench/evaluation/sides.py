@@ -23,8 +23,8 @@ class Side:
         self.unit = unit
 
     def exact(self, index: torch.Tensor, cut: int) -> torch.Tensor:
-        """f64[m, cut], the first `cut` columns of some rows."""
-        rows = self.x[:, :cut][index].double()
+        """f64[m, cut], the first `cut` columns of some rows, where the rows lie."""
+        rows = self.x[:, :cut][index.to(self.x.device)].double()
         return rows / norms(rows)[:, None] if self.unit else rows
 
 

@@ -18,6 +18,8 @@ from crbench.budget import DEFAULT_BUDGET
 from crbench.records import Features
 
 if TYPE_CHECKING:
+    import torch
+
     from crbench.interfaces import Metric
 
 
@@ -30,7 +32,8 @@ class Inputs:
     """Checked features and how they are compared.
 
     Attributes:
-        query, gallery: x is a float32 torch tensor, both on one device, finite where it counts.
+        query, gallery: x is a float32 torch tensor, both in one place, finite where it counts.
+        device: where they are compared; where they are, or a CUDA device whose memory does not hold them.
         query_dims, gallery_dims: i64[n], how many leading columns count; query i and gallery item j are compared on the
             first ``min(query_dims[i], gallery_dims[j])`` columns.
         unit: rows are divided by their norm after that cut.
@@ -41,6 +44,7 @@ class Inputs:
 
     query: Features
     gallery: Features
+    device: torch.device
     query_dims: NDArray[np.int64]
     gallery_dims: NDArray[np.int64]
     unit: bool

@@ -19,15 +19,16 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
-from crbench.evaluation.blocks import Sizes, ahead, item_tiles, query_blocks
-from crbench.evaluation.counters import WORK, Candidates, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.blocks import CPU_SIDES, CUDA_SIDES, Sizes, ahead, query_blocks
+from crbench.evaluation.counters import WORK, Counter, Doubts, Tile, TorchCounter
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
 from crbench.evaluation.products import SCRATCH
-from crbench.evaluation.rows import FeatureRows, Geometry, Items, MetricRows
+from crbench.evaluation.rows import FeatureRows, Geometry, MetricRows
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
+from crbench.evaluation.tiles import TileItems, announced, tiles
 from crbench.evaluation.workers import Workers
 
 if TYPE_CHECKING:
@@ -42,25 +43,16 @@ _KEPT = 1 << 17
 _TRIAL = 32
 """Queries that show, before all others, whether a precision leaves too much in doubt; one in 32 of them at most."""
 
+_CPU = torch.device("cpu")
+
 _log = logging.getLogger(__name__)
-
-
-@attrs.frozen(eq=False)
-class _Part:
-    """A tile's items: rows and pids i64[g], their places in the order of their pids, and who is a candidate."""
-
-    items: Items
-    rows: torch.Tensor
-    pids: torch.Tensor
-    by_pid: torch.Tensor
-    candidates: Candidates
 
 
 @attrs.frozen(eq=False)
 class _Counted:
     """A tile of so many pairs, of which no more is there than what its products left in doubt."""
 
-    part: _Part
+    part: TileItems
     precision: str
     cut: int
     pairs: int
@@ -76,49 +68,57 @@ class TiledEngine:
         self._inputs = inputs
         self._counter = counter
         self._workers = workers
-        self._device: torch.device = inputs.query.x.device
-        self._lead = 1 if self._device.type == "cuda" else 0
-        scratch = workers.threads * SCRATCH if self._device.type == "cpu" else settings.memory
-        self._sizes = Sizes.within(settings.memory, inputs.query.x.shape[1], scratch)
-        if inputs.metric:  # whose distances of a block are there at once
-            self._sizes = attrs.evolve(self._sizes, items=len(inputs.gallery))
-        self._query_pids, self._gallery_pids = (
-            self._on_device(side.rows.pids) for side in (inputs.query, inputs.gallery)
-        )
+        self._device = inputs.device
+        self._sizes = _sizes(inputs, settings.memory, workers)
+        # work that a CUDA device has in store, and that a host gets ready for another device
+        self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1
         self._geometry = None if inputs.metric else self._of_features()
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
         with self._workers.alone():
-            kept = list(self._parts(tasks)) if len(self._inputs.gallery) <= _KEPT else None
-            self._try(tasks, kept or self._parts(tasks))
+            kept = list(self._tiles(tasks)) if len(self._inputs.gallery) <= _KEPT else None
+            self._try(tasks, kept or self._tiles(tasks))
         for queries, rows in self._rows(tasks):
             with self._workers.alone():
-                answers = self._answers(tasks, queries, rows, kept or self._parts(tasks))
+                answers = self._answers(tasks, queries, rows, kept or self._tiles(tasks))
             yield from answers
 
     def _answers(
-        self, tasks: Sequence[Task], queries: NDArray[np.intp], rows: FeatureRows | MetricRows, parts: Iterable[_Part]
+        self,
+        tasks: Sequence[Task],
+        queries: NDArray[np.intp],
+        rows: FeatureRows | MetricRows,
+        parts: Iterable[TileItems],
     ) -> list[Counts]:
         """What the tasks ask of a block of queries."""
-        asked = ask(tasks, queries, rows, self._device)
+        asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
         ambiguous = np.zeros(len(tasks), dtype=np.int64)
-        for counted in ahead((self._counted(asked, queries, rows, part) for part in parts), self._lead):
+        ready = ahead(announced(parts, rows), self._lead)
+        for counted in ahead((self._counted(asked, rows, part) for part in ready), self._lead):
             ambiguous += self._decided(asked, rows, counted, len(tasks))
         if self._inputs.metric:  # which is compared as it is
             ambiguous[:] = 0
         return list(asked.counts(tasks, queries, ambiguous.tolist(), self._counter))
 
+    def _tiles(self, tasks: Sequence[Task]) -> Iterator[TileItems]:
+        return tiles(tasks, self._inputs, self._sizes.items)
+
     def _of_features(self) -> Geometry:
         inputs = self._inputs
-        query, gallery = Points.both(inputs, self._counter, self._workers)
+        counter = self._counter
+        if inputs.device != inputs.query.x.device:
+            from crbench.evaluation.compiled import CompiledCounter
+
+            counter = CompiledCounter(Workers.on(inputs.query.x.device))
+        query, gallery = Points.both(inputs, counter, self._workers)
         return Geometry(
             query=Side(inputs.query, unit=inputs.unit),
             gallery=Side(inputs.gallery, unit=inputs.unit),
             query_points=query,
             gallery_points=gallery,
             dot=inputs.dot,
-            counter=self._counter,
+            counter=counter,
             workers=self._workers,
         )
 
@@ -134,7 +134,10 @@ class TiledEngine:
     ) -> Iterator[tuple[NDArray[np.intp], FeatureRows]]:
         for queries in query_blocks(tasks, self._inputs.query_dims, sizes):
             dims = int(self._inputs.query_dims[queries[0]])
-            yield queries, FeatureRows(geometry, slice_or_rows(queries, self._device), self._on_device(queries), dims)
+            yield (
+                queries,
+                FeatureRows(geometry, slice_or_rows(queries, self._device), on_device(queries, self._device), dims),
+            )
 
     def _metric_rows(self, tasks: Sequence[Task], metric: Metric) -> Iterator[tuple[NDArray[np.intp], MetricRows]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
@@ -143,40 +146,21 @@ class TiledEngine:
             if len(answered):
                 yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])
 
-    def _parts(self, tasks: Sequence[Task]) -> Iterator[_Part]:
-        columns = np.full((len(tasks), len(self._inputs.gallery)), -1, dtype=np.int32)
-        for task, column in zip(tasks, columns, strict=True):
-            column[task.candidates] = task.columns
-        for rows in item_tiles(tasks, self._inputs, self._sizes.items):
-            index = self._on_device(rows)
-            pids = self._gallery_pids[index]
-            mine = self._on_device(columns.take(rows, axis=1))
-            masks = torch.where(mine < 0, torch.nan, torch.zeros(1, device=self._device))
-            yield _Part(
-                items=Items(slice_or_rows(rows, self._device), int(self._inputs.gallery_dims[rows[0]])),
-                rows=index,
-                pids=pids,
-                by_pid=pids.argsort(),
-                candidates=Candidates(masks, mine),
-            )
-
-    def _try(self, tasks: Sequence[Task], parts: Iterable[_Part]) -> None:
+    def _try(self, tasks: Sequence[Task], parts: Iterable[TileItems]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
         if self._geometry is None or self.precision not in FINER or len(self._inputs.query) < 32 * _TRIAL:
             return
         sizes = attrs.evolve(self._sizes, queries=min(_TRIAL, self._sizes.queries))
         for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
-            asked = ask(tasks, queries, rows, self._device)
+            asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
             while self.precision in FINER:
-                counted = self._counted(asked, queries, rows, part)
+                counted = self._counted(asked, rows, part)
                 doubtful = sum(len(some.askers) for some in counted.doubts)
                 if not self._refined(counted, doubtful / len(tasks)):
                     break
             return
 
-    def _counted(
-        self, asked: Asked, queries: NDArray[np.intp], rows: FeatureRows | MetricRows, part: _Part
-    ) -> _Counted:
+    def _counted(self, asked: Asked, rows: FeatureRows | MetricRows, part: TileItems) -> _Counted:
         """Add what is sure of a tile to the counts."""
         scored = rows.score(part.items, self.precision)
         tile = Tile(
@@ -184,7 +168,6 @@ class TiledEngine:
             rows=scored.rows,
             factors=scored.factors,
             terms=scored.terms,
-            query_pids=self._query_pids[self._on_device(queries)],
             pids=part.pids,
             by_pid=part.by_pid,
         )
@@ -261,15 +244,12 @@ class TiledEngine:
         self.precision = finer
         return True
 
-    def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
-        return on_device(index, self._device)
-
 
 class TorchEngine(TiledEngine):
     """Counts with torch operations, on the CPU and on CUDA."""
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers.on(inputs.query.x.device))
+        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers.on(inputs.device))
 
 
 class NumbaEngine(TiledEngine):
@@ -278,7 +258,7 @@ class NumbaEngine(TiledEngine):
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
         from crbench.evaluation.compiled import CompiledCounter
 
-        workers = Workers.on(inputs.query.x.device)
+        workers = Workers.on(inputs.device)
         super().__init__(inputs, settings, CompiledCounter(workers), for_cpu(inputs), workers)
 
 
@@ -289,7 +269,19 @@ class CupyEngine(TiledEngine):
         from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
 
         counter = KernelCounter(launch_by_cupy)
-        super().__init__(inputs, settings, counter, "fp32", Workers.on(inputs.query.x.device))
+        super().__init__(inputs, settings, counter, "fp32", Workers.on(inputs.device))
+
+
+def _sizes(inputs: Inputs, memory: int, workers: Workers) -> Sizes:
+    """Sizes of blocks and tiles."""
+    cuda = inputs.device.type == "cuda"
+    columns = inputs.query.x.shape[1]
+    if inputs.device != inputs.query.x.device:
+        columns *= 2  # a tile's rows are there, and the next one's
+    scratch = memory if cuda else workers.threads * SCRATCH
+    sizes = Sizes.within(memory, columns, scratch, most=CUDA_SIDES if cuda else CPU_SIDES)
+    # the distances of a metric are there at once, for a block
+    return attrs.evolve(sizes, items=len(inputs.gallery)) if inputs.metric else sizes
 
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:

@@ -117,6 +117,23 @@ def test_the_same_as_the_library(tmp_path, capsys):
     assert found["mAP"] is None
 
 
+def test_the_device_can_be_chosen(tmp_path, capsys):
+    query, gallery = as_npz(tmp_path)
+    chosen = run([query, gallery, "--format", "json", "--device", "cpu", "--engine", "numba"], capsys).out
+    assert chosen == run([query, gallery, "--format", "json"], capsys).out
+    assert invoke(["evaluate", "--query", query, "--gallery", gallery, "--device", "nowhere"]) == 2
+    assert "device 'nowhere' cannot be used" in capsys.readouterr().err
+
+
+def test_an_engine_for_the_cpu_keeps_to_it_where_there_is_a_gpu(tmp_path, capsys, monkeypatch):
+    files = as_npz(tmp_path)
+    whole = json.loads(run([*files, "--format", "json"], capsys).out)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for option in (["--engine", "numba"], ["--engine", "reference"], ["--precision", "int8"]):
+        found = json.loads(run([*files, "--format", "json", *option], capsys).out)
+        assert (found["cmc"], found["mAP"]) == (whole["cmc"], whole["mAP"])
+
+
 def test_groups_verification_and_the_table(tmp_path, capsys):
     said = run([*as_npy_and_table(tmp_path), "--group-by", "hat", "--fpr", "0,0.125"], capsys)
     rows = {" ".join(line.split()[:2]): line.split() for line in said.out.splitlines()}

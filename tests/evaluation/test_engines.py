@@ -290,7 +290,9 @@ def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
 
 def test_engine_precision_and_memory_are_checked():
     query = features_from_arrays([[1.0]], [1])
-    with pytest.raises(EvaluationError, match="engine 'cupy' works on cuda, and the features are on cpu; use 'auto'"):
+    with pytest.raises(
+        EvaluationError, match="engine 'cupy' works on cuda, not on cpu; use engine 'auto' or another device"
+    ):
         evaluate(query, query, engine="cupy")
     with pytest.raises(EvaluationError, match="unknown precision 'half'; known: auto, fp32"):
         evaluate(query, query, precision="half")
@@ -301,7 +303,7 @@ def test_engine_precision_and_memory_are_checked():
 @settings(max_examples=20)
 @given(st.integers(1 << 20, 1 << 32), st.integers(1, 1 << 20), st.integers(1 << 20, 1 << 32))
 def test_tiles_fit_into_the_memory_budget(memory, columns, scratch):
-    sizes = blocks.Sizes.within(memory, columns, scratch)
+    sizes = blocks.Sizes.within(memory, columns, scratch, most=blocks.CPU_SIDES)
     rows, scores = 4 * columns * (sizes.queries + sizes.items), sizes.queries * sizes.items
     smallest = (sizes.queries, sizes.items) == (blocks.LEAST_QUERIES, 1)
     assert smallest or rows + 4 * scores + min(12 * scores, scratch) <= memory

@@ -5,16 +5,20 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from evaluation.strategies import cases
 from evaluation.test_engines import assert_same, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from crbench import evaluation
+from crbench import EvalProtocol, evaluation, features_from_arrays
 from crbench.evaluation import PRECISIONS, kernels, tiled
+from crbench.evaluation.blocks import Sizes
 from crbench.evaluation.workers import Workers
 
 SHIM = r"""
@@ -68,17 +72,87 @@ def _casts(kinds):
     return [f"({kind})v[{number}]" for number, kind in enumerate(kinds.split())]
 
 
-@settings(max_examples=150)
-@given(case=cases(), precision=st.sampled_from(PRECISIONS))
-def test_kernels_on_the_host_equal_the_reference(launch, case, precision):
+def host_engine(launch):
+    """The engine for CUDA with kernels on the host, which works one tile ahead as on CUDA."""
+
     class HostEngine(tiled.TiledEngine):
         def __init__(self, inputs, settings):
             super().__init__(inputs, settings, kernels.KernelCounter(launch), "fp32", Workers(1))
+            self._lead = 1
 
+    return HostEngine
+
+
+@settings(max_examples=150)
+@given(case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), room=st.sampled_from([32, 1 << 40]))
+def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, room):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "_load", lambda name: HostEngine)
+        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+        patch.setattr(kernels, "_DOUBTFUL", room)
+        patch.setattr(tiled, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
+
+
+def test_doubts_that_have_no_room_are_listed_in_parts_and_counted_once(launch, monkeypatch):
+    x = np.ones((120, 4))  # all at one distance, so that everything is in doubt
+    query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    expected = run(case, engine="reference")
+    monkeypatch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+    launched = []
+
+    def watched(name, blocks, arguments):
+        launched.append((name, arguments[:2], arguments[-4]))  # the askers, and whether they are only listed
+        launch(name, blocks, arguments)
+
+    assert_same(evaluated(watched, case), expected)
+    counted = [entry for entry in launched if entry[0] == "count"]
+    assert counted[0] == ("count", [0, 20], 0)
+    assert counted[1:] == [("count", [start, min(start + 1, 20)], 1) for start in range(20)]
+
+
+def evaluated(launch, case):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+        return run(case, precision="fp32")
+
+
+class Operations(TorchDispatchMode):
+    """Names of the torch operations in its scope."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*arguments, **(keywords or {}))
+
+
+WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_consecutive", "lift_fresh", "equal", "bincount"}
+"""Operations for which a host waits for a device: their result's value or shape is needed, or they bring host data."""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16x3"])
+def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeypatch, precision):
+    seen = []
+
+    class Watched(host_engine(launch)):
+        def _counted(self, *arguments):
+            with Operations() as operations:
+                found = super()._counted(*arguments)
+            seen.append(WAITING & set(operations.names))
+            return found
+
+    monkeypatch.setattr(evaluation, "_load", lambda name: Watched)
+    rng = np.random.default_rng(1)
+    query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    run(case, precision=precision, memory_budget=1 << 20)
+    assert len(seen) > 4
+    assert seen[0]  # once per evaluation: whether rows must be scaled or moved
+    assert not set().union(*seen[1:])
 
 
 def test_kernels_compile_for_cuda():

@@ -10,13 +10,14 @@ from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.evaluation import PRECISIONS, points
 from crbench.evaluation.counters import TorchCounter
 from crbench.evaluation.points import Points
+from crbench.evaluation.shelves import Shelf
 from crbench.evaluation.workers import Workers
 
 
 def of(x, dims=None, scale=None):
     x = torch.from_numpy(np.asarray(x, dtype=np.float32))
     dims = torch.full((len(x),), x.shape[1]) if dims is None else torch.tensor(dims)
-    found = Points(x, dims, TorchCounter(), Workers(1))
+    found = Points(Shelf(x, x.device), dims, TorchCounter(), Workers(1))
     found.scale = scale
     return found
 
@@ -39,7 +40,7 @@ def test_moved_points_are_wrong_by_no_more_than_is_said(seed, columns, spread, s
     middle = mine.middle(columns)
     assert middle is not None
     found = mine.operand(slice(1, 6), columns, precision, middle)
-    rows = mine.x[1:].double()
+    rows = mine.shelf.x[1:].double()
     units = torch.linalg.vector_norm(rows, dim=1) if scale is None else torch.full((5,), scale)
     true = rows / units[:, None] - middle.double()
     lengths = torch.linalg.vector_norm(true, dim=1)
