@@ -76,7 +76,7 @@ def ask(
     widths = np.array([task.width for task in tasks])[numbers]
     items = np.concatenate([task.positives[slots(task, queries)] for task in tasks])
     owners = np.repeat(asking, counts)
-    near = _near(rows, owners, items, several=len(tasks) > 1, device=device)
+    near = _near(rows, owners, items, pids[queries], several=len(tasks) > 1, device=device)
     order = _farthest_first(near.distances, on_device(np.repeat(np.arange(len(counts)), counts), device))
     ends = np.cumsum(counts * widths)
     return Asked(
@@ -99,16 +99,24 @@ def _near(
     rows: FeatureRows | MetricRows,
     owners: NDArray[np.intp],
     items: NDArray[np.intp],
+    pids: NDArray[np.int64],
     *,
     several: bool,
     device: torch.device,
 ) -> Near:
-    """Distances of pairs of a query and a gallery row; of pairs that are there `several` times once."""
-    if not several:
-        return rows.near_positives(on_device(owners, device), on_device(items, device))
-    pairs, places = np.unique(owners.astype(np.int64) << 32 | items, return_inverse=True)
-    near = rows.near_positives(on_device(pairs >> 32, device), on_device(pairs & 0xFFFFFFFF, device))
-    return near.take(on_device(places, device))
+    """Distances of pairs of a query and a gallery row, person by person while the rows of one are in the cache.
+
+    Args:
+        owners: which of the block's queries, whose persons are `pids`.
+        several: pairs may be there several times, and are compared once.
+    """
+    pairs = owners.astype(np.int64) << 32 | items
+    places = np.arange(len(pairs))
+    if several:
+        pairs, places = np.unique(pairs, return_inverse=True)
+    order = np.argsort(pids[pairs >> 32], kind="stable")
+    near = rows.near_positives(on_device(pairs[order] >> 32, device), on_device(pairs[order] & 0xFFFFFFFF, device))
+    return near.take(on_device(np.argsort(order)[places], device))
 
 
 def on_device(index: NDArray[np.integer], device: torch.device) -> torch.Tensor:

@@ -11,10 +11,14 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("columns", [1, 37, 1024, 1025, 1500])
+@pytest.mark.parametrize("columns", [1, 37, 512, 513, 1500])
 @pytest.mark.parametrize("cancelling", [False, True])
 @pytest.mark.parametrize("threads", [1, 6])
-def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, threads):
+@pytest.mark.parametrize("onednn", [False, True])
+def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, threads, onednn, monkeypatch):
+    if onednn and not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    monkeypatch.setattr(products, "_has_onednn", lambda: onednn)
     rng = np.random.default_rng(columns)
     a, b = rng.normal(size=(3, columns)), rng.normal(size=(1030, columns))  # more items than are multiplied at once
     if cancelling:  # the sum is small beside its terms
@@ -34,5 +38,31 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
 
 
 def test_long_rows_are_wrong_by_little_more_than_short_ones():
-    short, long = (products.accumulated(columns, "fp32", CPU) for columns in (1024, 4096))
+    short, long = (products.accumulated(columns, "fp32", CPU) for columns in (512, 4096))
     assert short < long < 1.02 * short
+
+
+def test_a_product_is_float32_whatever_the_process_allows(monkeypatch):
+    x = torch.ones(3, 4)
+    side = products.operand(x, x.norm(dim=1).double(), "fp32", None, Workers(1))
+    multiplied, seen = products._multiplied, []
+
+    def allowed():
+        onednn = torch.backends.mkldnn
+        return onednn.matmul.fp32_precision if hasattr(onednn, "matmul") else torch.get_float32_matmul_precision()
+
+    def watched(a, b):
+        seen.append(allowed())
+        return multiplied(a, b)
+
+    monkeypatch.setattr(products, "_multiplied", watched)
+    chosen = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")  # processors with AMX may multiply in bf16
+        before = allowed()
+        products.product(side, side, "fp32", Workers(1))
+        assert allowed() == before
+    finally:
+        torch.set_float32_matmul_precision(chosen)
+    assert seen in (["ieee"], ["highest"])
+    assert before not in seen
