@@ -33,12 +33,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 
 import attrs
 import numpy as np
 import torch
 
+from crbench import onednn
 from crbench.evaluation.workers import Workers, pieces
 
 ROUNDOFF = 2.0**-24
@@ -168,7 +168,7 @@ def _fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor) -
     spans = pieces(pairs[0][0].shape[1], _SPAN)
     for some in items:
         for number, ((one, other), span) in enumerate(itertools.product(pairs, spans)):
-            factor = other[some, span].contiguous()  # oneDNN is a thousand times slower without
+            factor = other[some, span].contiguous()
             for mine in rows:
                 if number:
                     found[mine, some] += _multiplied(one[mine, span], factor)
@@ -177,23 +177,11 @@ def _fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor) -
 
 
 def _multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """f32[n, m], the inner products of rows f32[n, D] and f32[m, D], by the library that is fastest on this processor.
-
-    On an AMD EPYC with AVX-512, oneDNN is 1.9 times as fast as NumPy's OpenBLAS, which does not use it there, and 2.8
-    times as fast as torch's MKL.
-    """
-    if _has_onednn():
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b, None, "none", [], None)
-        return found
+    """f32[n, m], the inner products of rows f32[n, D] and f32[m, D], by the library that is fastest here."""
+    if onednn.is_fastest():
+        return onednn.linear(a, b)
     with np.errstate(all="ignore"):  # underflow is part of the band
         return torch.from_numpy(a.numpy() @ b.numpy().T)
-
-
-@cache
-def _has_onednn() -> bool:
-    """Whether torch has oneDNN, and this processor what makes it fast."""
-    available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return available and "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def _on_cuda(

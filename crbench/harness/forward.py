@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from crbench.errors import ConfigError, EvaluationError
 from crbench.harness.pipeline import Loaded
 from crbench.interfaces import Backbone
+from crbench.onednn import linear_layers
 from crbench.preprocess import Normaliser
 from crbench.records import Batch, Encoded, Samples
 from crbench.results import Extraction
@@ -57,13 +58,13 @@ class Forward:
             camids=rows.camids[batch.index],
             modality=rows.modality,
         )
-        with self._autocast():
+        with self._arithmetic():
             x, dims = self._features(inputs)
         return x[: batch.count], None if dims is None else dims[: batch.count]
 
-    def _autocast(self) -> AbstractContextManager[object]:
+    def _arithmetic(self) -> AbstractContextManager[object]:
         if self._extraction.amp == "off":
-            return nullcontext()
+            return nullcontext() if self._extraction.compile else linear_layers()
         return torch.autocast(self._device.type, dtype=AMP[self._extraction.amp])
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:

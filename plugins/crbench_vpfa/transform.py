@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crbench.domains import domains_key, map_by_domain, parse_domains
 from crbench.errors import ConfigError, DataError
+from crbench.onednn import linear_layers
 from crbench.records import Domain, Features
 from crbench_vpfa.module import Gate, VectorPanning
 
@@ -59,7 +60,8 @@ class PanningTransform:
         pan = self._prepared(module, x.device)
         rows = BLOCK_ROWS.get(x.device.type, BLOCK_ROWS["cpu"])
         if not self.compile:
-            return torch.cat([pan(block) for block in torch.split(x, rows)])
+            with linear_layers():
+                return torch.cat([pan(block) for block in torch.split(x, rows)])
         # A compiled network is made for one shape; rows that fill up the last block are thrown away.
         filled = torch.nn.functional.pad(x, (0, 0, 0, -len(x) % rows))
         return torch.cat([_compiled(pan, block) for block in torch.split(filled, rows)])[: len(x)]

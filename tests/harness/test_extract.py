@@ -170,7 +170,8 @@ def test_compiling_goes_through_the_network_and_changes_nothing_else(monkeypatch
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **options: calls.append(options))
     x, _ = extract(make_rows(), Small(), extraction=Extraction(batch_size=4, compile=True))
     assert calls == [{"dynamic": False}]
-    assert torch.equal(x, extract(make_rows(), Small())[0])
+    # the linear layers of one of them may be oneDNN's
+    torch.testing.assert_close(x, extract(make_rows(), Small())[0])
 
 
 def test_what_cannot_be_compiled_is_said_in_one_line(monkeypatch):

@@ -1,0 +1,64 @@
+"""Linear layers by oneDNN: the same numbers but for roundings, and only where nothing else is asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+from crbench import onednn
+
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """How many products oneDNN was given."""
+    given, original = [], onednn.linear
+
+    def counted(*arguments):
+        given.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(onednn, "is_fastest", lambda: True)
+    monkeypatch.setattr(onednn, "linear", counted)
+    return given
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(5, 8), (2, 3, 8)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_layers_give_what_torch_gives(taken, shape, bias):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(8, 16, bias=bias), nn.ReLU(), nn.Linear(16, 4, bias=bias))
+    x = torch.randn(shape)
+    with torch.no_grad():
+        expected = network(x)
+        with onednn.linear_layers():
+            found = network(x)
+    assert len(taken) == 2
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@needs_onednn
+def test_what_does_not_suit_is_left_to_torch(taken):
+    x, weight = torch.randn(3, 8), torch.randn(4, 8, requires_grad=True)
+    with onednn.linear_layers():
+        linear(x, weight).sum().backward()
+        with torch.no_grad():
+            linear(x.double(), weight.double())
+            linear(x, torch.randn(8, 4).T)
+            linear(x[:1], weight)
+            linear(x[:0], weight)
+            linear(input=x, weight=weight)
+            linear(x.bfloat16(), weight.bfloat16())
+    assert weight.grad is not None
+    assert taken == []
+
+
+def test_elsewhere_nothing_changes(monkeypatch):
+    monkeypatch.setattr(onednn, "is_fastest", lambda: False)
+    monkeypatch.setattr(onednn, "linear", None)
+    with onednn.linear_layers(), torch.no_grad():
+        assert linear(torch.ones(2, 3), torch.ones(1, 3)).tolist() == [[3.0], [3.0]]
