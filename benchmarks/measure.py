@@ -27,6 +27,7 @@ import torch
 import workload
 
 from crbench import EvalProtocol, evaluate, load_aligner
+from crbench.bench.ceilings import numpy_product
 from crbench.bench.fit import fit_pace
 from crbench.bench.repeat import repeat
 from crbench.bench.stages import ranking
@@ -70,6 +71,7 @@ def hard(wish: Wish) -> dict:
     query, gallery = workload.people(wish.rows(3368), wish.rows(15913), 2048)
     works: dict[str, Callable[[], object]] = {
         "product alone": partial(workload.product, query, gallery),
+        "product alone, NumPy": partial(workload.product, query, gallery, numpy_product),
         "crbench": partial(evaluate, query, gallery, OWN_FEATURES),
     }
     for kind in ("normal", "relu", "close"):
@@ -98,7 +100,8 @@ def large(wish: Wish) -> dict:
 
 def _ours(query: Features, gallery: Features) -> dict[str, Callable[[], object]]:
     works: dict[str, Callable[[], object]] = {
-        "product alone": lambda: workload.product(query, gallery),
+        "product alone": partial(workload.product, query, gallery),
+        "product alone, NumPy": partial(workload.product, query, gallery, numpy_product),
         "crbench": lambda: evaluate(query, gallery, OWN_FEATURES),
     }
     for precision in ("fp32", "int8"):
@@ -117,7 +120,10 @@ def single_shot(wish: Wish) -> dict:
     """Ten single-shot trials over a pool of 500 images of 100 people, 3,840 columns, and the exact expectation."""
     dim = max(8, int(3840 * wish.scale))
     query, gallery = workload.people(500, 500, dim, per_person=5)
-    works: dict[str, Callable[[], object]] = {"product alone": lambda: workload.product(query, gallery)}
+    works: dict[str, Callable[[], object]] = {
+        "product alone": partial(workload.product, query, gallery),
+        "product alone, NumPy": partial(workload.product, query, gallery, numpy_product),
+    }
     for shot in ("single:mc:10", "single:exact"):
         works[f"crbench, {shot}"] = partial(evaluate, query, gallery, EvalProtocol(shot=shot))
     times, answers = workload.seconds(works, repeats=20)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import linear
+from torch.utils.flop_counter import FlopCounterMode
 
 from crbench import onednn
 
@@ -39,6 +40,15 @@ def test_layers_give_what_torch_gives(taken, shape, bias):
             found = network(x)
     assert len(taken) == 2
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@needs_onednn
+def test_operations_are_counted(taken):
+    with FlopCounterMode(display=False, custom_mapping=onednn.flops()) as counter, torch.no_grad():
+        with onednn.linear_layers():
+            linear(torch.ones(2, 3, 8), torch.ones(4, 8))
+    assert len(taken) == 1
+    assert counter.get_total_flops() == 2 * (2 * 3) * 4 * 8
 
 
 @needs_onednn

@@ -10,12 +10,13 @@ import attrs
 import numpy as np
 import torch
 
+from crbench import onednn
 from crbench.bench.repeat import repeat
 
 _COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
 _SIDE = {"cpu": 1536, "cuda": 8192}
 Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
-"""Writes the matrix product of the first two into the third."""
+"""Writes the product of the first matrix and the second, transposed, into the third."""
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -59,21 +60,27 @@ def measure_ceilings(device: str, *, spread: float, budget_s: float) -> Ceilings
 def fastest_product(kind: str) -> Product:
     """The float32 matrix product of the library that is the fastest here; `kind` is ``cpu`` or ``cuda``.
 
-    torch's and NumPy's libraries for CPUs are each the faster one on processors of some make.
+    oneDNN, and torch's and NumPy's libraries for CPUs, are each the fastest one on processors of some make.
     """
     if kind != "cpu":
         return _torch_product
     work = torch.randn(3, _SIDE[kind], _SIDE[kind])
-    known: tuple[Product, ...] = (_torch_product, _numpy_product)
+    known: tuple[Product, ...] = (_torch_product, numpy_product)
+    known += (_onednn_product,) if onednn.is_fastest() else ()
     return min(known, key=lambda product: repeat(partial(product, *work), kind, spread=0.1, budget_s=0.5)[0].fastest)
 
 
 def _torch_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
-    torch.mm(a, b, out=out)
+    torch.mm(a, b.T, out=out)
 
 
-def _numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
-    np.matmul(a.numpy(), b.numpy(), out=out.numpy())
+def _onednn_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    out.copy_(onednn.linear(a, b))
+
+
+def numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
+    """The product by NumPy's library, on the CPU."""
+    np.matmul(a.numpy(), b.numpy().T, out=out.numpy())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from crbench import onednn
 from crbench.bench import synthetic
 from crbench.bench.ceilings import fastest_product
 from crbench.bench.plan import BenchSpec
@@ -223,7 +224,7 @@ def count_flops(work: Work) -> int | None:
     """Floating-point operations of one call; None where there are none to count."""
     if work.flops is not None:
         return work.flops or None
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=onednn.flops()) as counter:
         work.call()
     return counter.get_total_flops() or None
 
@@ -244,7 +245,7 @@ def _product(query: Features, gallery: Features) -> Callable[[], object]:
     def product() -> None:
         for start in range(0, len(query), _PRODUCT_ROWS):
             rows = query.x[start : start + _PRODUCT_ROWS]
-            multiply(rows, gallery.x.T, held[: len(rows)])
+            multiply(rows, gallery.x, held[: len(rows)])
 
     return product
 

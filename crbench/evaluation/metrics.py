@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from crbench.interfaces import Metric
 
-_BLOCK = 1 << 22
-"""Distances per block."""
+_BLOCK = 1 << 24
+"""Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
 def blocks(inputs: Inputs, metric: Metric) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
