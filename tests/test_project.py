@@ -16,6 +16,7 @@ import crbench
 from crbench import hookspecs
 from crbench.cli import EXIT_CODES, INTERRUPTED, invoke
 from crbench.errors import CrbenchError
+from crbench.protocols import EVALUATION_VERSION
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -96,3 +97,9 @@ def test_python_examples_of_the_readme_run(tmp_path):
 def test_the_version_has_one_place():
     assert crbench.__version__ in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert not re.search(r"^version", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_tables_of_the_readme_are_those_of_this_evaluation():
+    rules = re.findall(r"^p:mlr\|.*\|v(\d+)$", README, flags=re.MULTILINE)
+    assert rules
+    assert set(map(int, rules)) == {EVALUATION_VERSION}
