@@ -17,8 +17,14 @@ _FEW = 256
 """Rows on either side; with fewer, writing them as digits costs more than a faster product saves."""
 
 
+_SHORT = 512
+"""Columns up to which three int8 products, and putting them together, take as long as a float32 one."""
+
+
 def for_cpu(inputs: Inputs) -> str:
-    """The precision where none is asked for: int8 where the processor is fast at it, for enough rows of one length."""
+    """The precision where none is asked for: int8 where the processor is fast at it, for enough long rows."""
+    if inputs.query.x.shape[1] <= _SHORT:
+        return "fp32"
     lengths = len(np.unique(inputs.query_dims)), len(np.unique(inputs.gallery_dims))
     least = min(len(inputs.query) // lengths[0], len(inputs.gallery) // lengths[1])
     return "int8" if least >= _FEW and _has_fast_int8() else "fp32"

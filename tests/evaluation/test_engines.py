@@ -276,6 +276,7 @@ def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64
 
 def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
     found = {}
+    monkeypatch.setattr(precision_module, "_SHORT", 63)
     for fast in (True, False):
         monkeypatch.setattr(precision_module, "_has_fast_int8", lambda fast=fast: fast)
         found[fast] = [evaluate(*noise(rows), MULTI) for rows in (60, 300)]
@@ -286,6 +287,8 @@ def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
     near = [features_from_arrays(1 + 1e-4 * feats.x, feats.rows.pids) for feats in noise(300)]
     assert evaluate(*near, MULTI).precision == "fp32"
     assert not caplog.records, "nobody asked for int8, so nobody is warned"
+    monkeypatch.setattr(precision_module, "_SHORT", 64)
+    assert evaluate(*noise(300), MULTI).precision == "fp32"
 
 
 def test_engine_precision_and_memory_are_checked():
