@@ -67,6 +67,23 @@ def test_what_does_not_suit_is_left_to_torch(taken):
     assert taken == []
 
 
+@needs_onednn
+def test_a_network_that_casts_or_compiles_by_itself_is_left_alone(taken):
+    network, x, compiled = nn.Linear(8, 4), torch.ones(2, 8), []
+
+    def backend(graph, inputs):
+        compiled.extend(str(node.target) for node in graph.graph.nodes)
+        return graph.forward
+
+    with onednn.linear_layers(), torch.no_grad():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert network(x).dtype == torch.bfloat16
+        assert taken == []
+        torch.compile(network, backend=backend)(x)
+    assert compiled
+    assert not [name for name in compiled if "mkldnn" in name]
+
+
 def test_elsewhere_nothing_changes(monkeypatch):
     monkeypatch.setattr(onednn, "is_fastest", lambda: False)
     monkeypatch.setattr(onednn, "linear", None)

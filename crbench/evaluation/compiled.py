@@ -217,6 +217,4 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         arrays = [part.numpy() for part in (askers.first, askers.slots, askers.widths, askers.leaps)]
         count = len(askers.rows)
-        self._workers.share(
-            lambda start, stop: _add_up(start, stop, *arrays), count, askers.leaps.numel() // max(count, 1)
-        )
+        self._workers.share(lambda start, stop: _add_up(start, stop, *arrays), count, askers.leaps.numel() // count)
