@@ -15,17 +15,31 @@ from crbench.evaluation.workers import pieces
 
 _T = TypeVar("_T")
 
-CPU_SIDES = (2048, 4096)
-"""Most queries and items of a tile; fewer queries are slower, as a product packs the gallery anew for each block."""
 
-CUDA_SIDES = (16384, 65536)
-"""Most queries and items of a tile: a device must have work for as long as its host needs to get the next tile ready,
-about a millisecond for a hundred small operations."""
+@attrs.frozen
+class Most:
+    """Most queries, items and scores of a tile."""
+
+    queries: int
+    items: int
+    scores: int
+
+
+CPU_MOST = Most(queries=4096, items=4096, scores=7 << 20)
+"""Fewer queries are slower, as a product packs the gallery anew for each block; and so are arrays of 32 MiB and more,
+which a C library gives back to the system, so that the pages of the next one must be cleared."""
+
+CUDA_MOST = Most(queries=16384, items=65536, scores=1 << 30)
+"""A device must have work for as long as its host needs to get the next tile ready, about a millisecond for a hundred
+small operations."""
 
 LEAST_QUERIES = 16
-_SCORE_BYTES = 4
-_SCRATCH_BYTES = 12
-"""Per score of a tile that is in the making."""
+
+_QUERIES = 0.3
+"""Most of a tile's memory that its queries may take."""
+
+_SCORE_BYTES = 12
+"""Per score of a tile: itself, and the sums of which it is made."""
 
 _COUNT_BYTES = 12
 """Per positive of a block and column: its count, and what is made of it."""
@@ -46,27 +60,33 @@ class Sizes:
     counts: int
 
     @classmethod
-    def within(cls, memory: int, columns: int, scratch: int, most: tuple[int, int]) -> Sizes:
-        """Sizes that fit: half of the memory for counts, half for tiles with a copy of their rows.
+    def within(cls, memory: int, columns: int, most: Most, counts: int) -> Sizes:
+        """Sizes that fit: what is needed for counts, but half of the memory at most; tiles with a copy of their rows.
 
         Args:
-            scratch: bytes that suffice for what is in the making, however large a tile.
-            most: queries and items.
+            most: limits whatever the memory.
+            counts: so many are needed for all queries.
 
         Example:
-            >>> Sizes.within(128 << 20, 2048, scratch=8 << 20, most=CPU_SIDES)
-            Sizes(queries=2048, items=2560, counts=5592405)
+            >>> Sizes.within(128 << 20, 2048, most=CPU_MOST, counts=1 << 20)
+            Sizes(queries=4096, items=1536, counts=1048576)
         """
-        room, row = memory // 2, 4 * columns
-        queries = min(most[0], max(LEAST_QUERIES, room // 4 // row))
-        left, score = room - queries * row, _SCORE_BYTES * queries
-        items = max(left // (row + score + _SCRATCH_BYTES * queries), (left - scratch) // (row + score), 1)
-        return cls(queries=queries, items=min(most[1], items), counts=max(1, room // _COUNT_BYTES))
+        counts = max(1, min(counts, memory // 2 // _COUNT_BYTES))
+        room, row = memory - counts * _COUNT_BYTES, 4 * columns
+        queries = min(most.queries, max(LEAST_QUERIES, int(_QUERIES * room) // row))
+        items = max(1, (room - queries * row) // (row + _SCORE_BYTES * queries))
+        return cls(queries=queries, items=min(most.items, most.scores // queries, items), counts=counts)
+
+
+def counts_needed(tasks: Sequence[Task]) -> NDArray[np.intp]:
+    """intp[q], counts for each query."""
+    found: NDArray[np.intp] = np.sum([task.sizes * (task.width + _POSITIVE) for task in tasks], axis=0)
+    return found
 
 
 def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
     """Queries that have positives in any task, in blocks of equal dims and of a bounded number of counts."""
-    counts = np.sum([task.sizes * (task.width + _POSITIVE) for task in tasks], axis=0)
+    counts = counts_needed(tasks)
     order = np.argsort(dims, kind="stable")
     order = order[counts[order] > 0]
     for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):

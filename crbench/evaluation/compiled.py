@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
 from crbench.evaluation.jit import compiled
 from crbench.evaluation.workers import Workers
 
@@ -170,6 +170,32 @@ def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untype
         found[pair] = total
 
 
+@compiled(
+    "i8(i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1],"
+    " i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:, ::1], i8[:, ::1])"
+)
+def _decide(  # type: ignore[no-untyped-def]
+    askers, items, begin, end, near, errors, limits, allowed, tasks, first, slots, widths, leaps, columns, left
+):
+    """Count what is nearer than positives in question; how many pairs are left."""
+    filled = 0
+    for doubt in range(len(askers)):
+        asker, distance = askers[doubt], near[doubt]
+        width = widths[asker]
+        slot = slots[asker] + columns[tasks[asker], items[doubt]]
+        for positive in range(begin[doubt], end[doubt]):
+            error = errors[doubt] + allowed[positive]
+            if distance < limits[positive] - error:
+                before = positive - first[asker]
+                leaps[slot + before * width] += 1
+                if before > 0:  # the farther ones are decided one by one
+                    leaps[slot + (before - 1) * width] -= 1
+            elif not distance > limits[positive] + error:
+                left[0, filled], left[1, filled] = doubt, positive
+                filled += 1
+    return filled
+
+
 @compiled("void(i8, i8, i8[::1], i8[::1], i8[::1], i4[::1])")
 def _add_up(start, stop, first, slots, widths, leaps):  # type: ignore[no-untyped-def]
     for asker in range(start, stop):
@@ -201,7 +227,9 @@ class CompiledCounter:
         left = self._workers.ranges(len(askers.rows), items)
         while left:
             found = self._workers.run(count, left)
-            yield Doubts(*torch.from_numpy(np.concatenate([doubts for _, _, doubts in found], axis=1)))
+            doubts = np.concatenate([doubts for _, _, doubts in found], axis=1)
+            # item by item, as rows are read from memory to decide, and those of the gallery are the more
+            yield Doubts(*torch.from_numpy(doubts.take(np.argsort(doubts[1]), axis=1)))
             left = [(at, stop) for at, stop, _ in found if at < stop]
 
     def dots(
@@ -212,6 +240,18 @@ class CompiledCounter:
         arrays = [part.numpy() for part in (a, b, rows, items)]
         self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows), columns)
         return torch.from_numpy(found)
+
+    def decide(
+        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `crbench.evaluation.counters.Counter`."""
+        parts = [doubts.askers, doubts.items, doubts.first, doubts.last]
+        parts += [near.distances, near.errors, limits.distances, limits.errors]
+        parts += [askers.tasks, askers.first, askers.slots, askers.widths, askers.leaps, columns]
+        left = torch.empty(2, int((doubts.last - doubts.first).sum()), dtype=torch.int64)
+        filled = _decide(*(part.numpy() for part in (*parts, left)))
+        pairs, positives = left[:, :filled]
+        return pairs, positives
 
     def add_up(self, askers: Askers) -> None:
         """See `crbench.evaluation.counters.Counter`."""

@@ -1,6 +1,6 @@
-"""What a tiled engine leaves to a counter: to compare a tile of scores with bounds, and inner products of pairs.
+"""What a tiled engine leaves to a counter: to compare a tile of scores with bounds, and what is in doubt in float64.
 
-`TorchCounter` does it with torch operations, on the CPU and on CUDA.
+`crbench.evaluation.operations` does it with torch operations, on the CPU and on CUDA.
 """
 
 from __future__ import annotations
@@ -12,15 +12,7 @@ import attrs
 import torch
 
 WORK = 1 << 20
-"""Scores looked at, and pairs compared, in one go by torch operations."""
-
-_CHUNK = 1 << 20
-"""Elements per float64 work array."""
-
-_ON_CUDA = 4
-"""Times `WORK` at once on CUDA, where an operation takes microseconds however small it is."""
-
-_LAST = torch.iinfo(torch.int64).max
+"""Scores looked at, and pairs compared, in one go."""
 
 
 @attrs.frozen(eq=False)
@@ -104,8 +96,20 @@ class Doubts:
     last: torch.Tensor
 
 
+@attrs.frozen(eq=False)
+class Near:
+    """Distances f64[m] that differ from the definition's by at most errors f64[m]."""
+
+    distances: torch.Tensor
+    errors: torch.Tensor
+
+    def take(self, index: torch.Tensor) -> Near:
+        """Some of them."""
+        return Near(self.distances[index], self.errors[index])
+
+
 class Counter(Protocol):
-    """Compares tiles of scores with bounds."""
+    """Compares tiles of scores with bounds, and distances of pairs."""
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """Add to ``askers.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt.
@@ -123,89 +127,18 @@ class Counter(Protocol):
             columns: how many leading columns count.
         """
 
+    def decide(
+        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add to ``askers.leaps`` what is nearer than the positives in question, as far as distances tell.
+
+        Args:
+            near, limits: of each doubt and of each positive.
+            columns: i64[t, g], see `Candidates`.
+
+        Returns:
+            Doubts and positives, i64[m] each, of the pairs that are left.
+        """
+
     def add_up(self, askers: Askers) -> None:
         """Make of ``askers.leaps`` how many items are ahead of each positive: add those of all nearer ones."""
-
-
-class TorchCounter:
-    """Counts with torch operations."""
-
-    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """See `Counter`."""
-        terms = tile.terms + candidates.masks
-        farthest = bounds.low[askers.first[:-1]]
-        step = max(1, (WORK * _ON_CUDA if terms.is_cuda else WORK) // len(tile.terms))
-        for start in range(0, len(farthest), step):
-            some = slice(start, start + step)
-            rows = askers.rows[some]
-            scores = tile.products[rows] * (tile.rows[rows, None] * tile.factors) + terms[askers.tasks[some]]
-            scores.masked_fill_(askers.pids[some, None] == tile.pids, torch.nan)
-            mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
-            yield _found(mine + start, items, scores[mine, items], askers, bounds, candidates.columns)
-
-    def dots(
-        self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
-    ) -> torch.Tensor:
-        """See `Counter`."""
-        found = torch.empty(len(rows), dtype=torch.float64, device=a.device)
-        step = max(1, _CHUNK // columns)
-        for start in range(0, len(rows), step):
-            some = slice(start, start + step)
-            found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
-        return found
-
-    def add_up(self, askers: Askers) -> None:
-        """See `Counter`."""
-        add_up(askers)
-
-
-def add_up(askers: Askers) -> None:
-    """See `Counter.add_up`.
-
-    Example:
-        >>> leaps = torch.tensor([5, 2, 1], dtype=torch.int32)
-        >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
-        >>> add_up(Askers(tasks=one, rows=one, pids=one, first=first, slots=first[:-1], widths=one, leaps=leaps))
-        >>> leaps.tolist()
-        [7, 2, 1]
-    """
-    widths, counts = (part.tolist() for part in torch.unique_consecutive(askers.widths, return_counts=True))
-    start = 0
-    for width, count in zip(widths, counts, strict=True):
-        first = askers.first[start : start + count + 1] - askers.first[start]
-        place = int(askers.slots[start])
-        leaps = askers.leaps[place : place + int(first[-1]) * width].view(-1, width)
-        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-        leaps -= upto
-        leaps += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
-        start += count
-
-
-def _found(
-    mine: torch.Tensor,
-    items: torch.Tensor,
-    scores: torch.Tensor,
-    askers: Askers,
-    bounds: Bounds,
-    columns: torch.Tensor,
-) -> Doubts:
-    """Count some items, and say which of them are in doubt."""
-    owners = torch.repeat_interleave(askers.first.diff())
-    keys = _keys(mine, scores)
-    surely = torch.searchsorted(_keys(owners, bounds.high), keys)
-    ahead = surely - askers.first[mine]
-    counted = ahead > 0
-    who = mine[counted]
-    leaps = askers.slots[who] + (ahead[counted] - 1) * askers.widths[who] + columns[askers.tasks[who], items[counted]]
-    askers.leaps.index_add_(0, leaps, torch.ones_like(leaps, dtype=torch.int32))
-    low = _keys(owners, bounds.low)
-    low = torch.cat([low, low.new_full((1,), _LAST)])
-    doubtful = (low[surely] <= keys).nonzero()[:, 0]
-    last = torch.searchsorted(low, keys[doubtful], right=True)
-    return Doubts(askers=mine[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
-
-
-def _keys(rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """i64[n] that sort as the pairs (row, score) do, for scores f32[n] without NaN."""
-    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes one zero of the two
-    return (rows << 32) + torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)

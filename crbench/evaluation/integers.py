@@ -11,12 +11,9 @@ import numpy as np
 import torch
 
 from crbench.evaluation.jit import compiled
-from crbench.evaluation.workers import Workers, pieces
+from crbench.evaluation.workers import Workers
 
 BASE = 254.0
-
-SIDE = 512
-"""Rows and items that are multiplied at once, so that their sums stay in the cache until they are added up."""
 
 _SLACK = 2.0**-6 + 2.0**-7
 """In units of the second digit: what rounding the scaled row to float32, and measuring what is left, may hide."""
@@ -75,13 +72,19 @@ def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  #
         low_norms[row] = last[row] * np.sqrt(squares) / BASE
 
 
-@compiled("void(i4[:, ::1], i4[:, ::1], i4[:, ::1], f4[:, :])")
-def _add_up(high, cross, other, found):  # type: ignore[no-untyped-def]
+@compiled("void(i4[:, ::1], i4[:, ::1], f4[:, :])")
+def _second_digits(cross, other, found):  # type: ignore[no-untyped-def]
     share = np.float32(1 / BASE)
     for row in range(found.shape[0]):
         for item in range(found.shape[1]):
-            both = np.float32(np.int32(cross[row, item] + other[row, item]))
-            found[row, item] = np.float32(np.float32(high[row, item]) + np.float32(both * share))
+            found[row, item] = np.float32(np.float32(np.int32(cross[row, item] + other[row, item])) * share)
+
+
+@compiled("void(i4[:, ::1], f4[:, :])")
+def _first_digits(high, found):  # type: ignore[no-untyped-def]
+    for row in range(found.shape[0]):
+        for item in range(found.shape[1]):
+            found[row, item] = np.float32(np.float32(high[row, item]) + found[row, item])
 
 
 def digits(x: torch.Tensor, workers: Workers) -> Digits:
@@ -94,13 +97,19 @@ def digits(x: torch.Tensor, workers: Workers) -> Digits:
     return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 
-def fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor) -> None:
+def fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor, workers: Workers) -> None:
     """Write products of rows f32[n, m], in units of the first digits.
+
+    All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
 
     Args:
         pairs: i8[n, D] and i8[m, D], of which the first pair counts fully and the other two by ``1 / BASE``.
+        workers: have room for the sums.
     """
-    for rows in pieces(found.shape[0], SIDE):
-        for items in pieces(found.shape[1], SIDE):
-            sums = [torch._int_mm(one[rows], other[items].T).numpy() for one, other in pairs]
-            _add_up(*sums, found[rows, items].numpy())
+    (high, other_high), *crosses = pairs
+    sums = workers.room(2 * found.numel()).view(2, *found.shape)
+    for (one, other), products in zip(crosses, sums, strict=True):
+        torch._int_mm(one, other.T, out=products)
+    _second_digits(*sums.numpy(), found.numpy())
+    torch._int_mm(high, other_high.T, out=sums[0])
+    _first_digits(sums[0].numpy(), found.numpy())

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import torch
 
-from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile, add_up
+from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
+from crbench.evaluation.operations import add_up, decide
 
 THREADS = 256
 """Per block; a power of two."""
@@ -190,6 +191,12 @@ class KernelCounter:
             blocks = min(len(rows), 1 << 20)
             self._launch("dots", blocks, [len(rows), a, a.shape[1], b, b.shape[1], rows, items, columns, found])
         return found
+
+    def decide(
+        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `crbench.evaluation.counters.Counter`."""
+        return decide(askers, doubts, near, limits, columns)
 
     def add_up(self, askers: Askers) -> None:
         """See `crbench.evaluation.counters.Counter`."""

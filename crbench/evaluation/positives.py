@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation.counters import Askers, Bounds, Counter
-from crbench.evaluation.rows import FeatureRows, MetricRows, Near, Scored
+from crbench.evaluation.counters import Askers, Bounds, Counter, Near
+from crbench.evaluation.rows import FeatureRows, MetricRows, Scored
 from crbench.evaluation.task import Counts, Task, slots
 
 

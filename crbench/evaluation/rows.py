@@ -23,7 +23,7 @@ from __future__ import annotations
 import attrs
 import torch
 
-from crbench.evaluation.counters import Counter
+from crbench.evaluation.counters import Counter, Near
 from crbench.evaluation.points import Points
 from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, product, rounded
 from crbench.evaluation.shelves import dots
@@ -61,18 +61,6 @@ class Scored:
     def pairs(self) -> int:
         """Rows times items."""
         return self.products.numel()
-
-
-@attrs.frozen(eq=False)
-class Near:
-    """Distances f64[m] that differ from the definition's by at most errors f64[m]."""
-
-    distances: torch.Tensor
-    errors: torch.Tensor
-
-    def take(self, index: torch.Tensor) -> Near:
-        """Some of them."""
-        return Near(self.distances[index], self.errors[index])
 
 
 @attrs.frozen(eq=False)

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
-from crbench.evaluation.blocks import CPU_SIDES, CUDA_SIDES, Sizes, ahead, query_blocks
-from crbench.evaluation.counters import WORK, Counter, Doubts, Tile, TorchCounter
+from crbench.evaluation.blocks import CPU_MOST, CUDA_MOST, Sizes, ahead, counts_needed, query_blocks
+from crbench.evaluation.counters import WORK, Counter, Doubts, Tile
+from crbench.evaluation.operations import TorchCounter, add
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
-from crbench.evaluation.products import SCRATCH
 from crbench.evaluation.rows import FeatureRows, Geometry, MetricRows
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 TOO_MANY = 1 / 32
 """Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
+
+_ROW_BYTES = 48
+"""What is known of a row, its norm and its labels: on an average, at the peak."""
 
 _KEPT = 1 << 17
 """Gallery rows up to which what is known of them is kept from block to block: 32 bytes per row, 12 more per task."""
@@ -69,19 +72,20 @@ class TiledEngine:
         self._counter = counter
         self._workers = workers
         self._device = inputs.device
-        self._sizes = _sizes(inputs, settings.memory, workers)
+        self._memory = settings.memory
         # work that a CUDA device has in store, and that a host gets ready for another device
         self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1
         self._geometry = None if inputs.metric else self._of_features()
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
+        sizes = self._sizes(tasks)
+        kept = list(tiles(tasks, self._inputs, sizes.items)) if len(self._inputs.gallery) <= _KEPT else None
         with self._workers.alone():
-            kept = list(self._tiles(tasks)) if len(self._inputs.gallery) <= _KEPT else None
-            self._try(tasks, kept or self._tiles(tasks))
-        for queries, rows in self._rows(tasks):
+            self._try(tasks, sizes, kept or tiles(tasks, self._inputs, sizes.items))
+        for queries, rows in self._rows(tasks, sizes):
             with self._workers.alone():
-                answers = self._answers(tasks, queries, rows, kept or self._tiles(tasks))
+                answers = self._answers(tasks, queries, rows, kept or tiles(tasks, self._inputs, sizes.items))
             yield from answers
 
     def _answers(
@@ -101,8 +105,20 @@ class TiledEngine:
             ambiguous[:] = 0
         return list(asked.counts(tasks, queries, ambiguous.tolist(), self._counter))
 
-    def _tiles(self, tasks: Sequence[Task]) -> Iterator[TileItems]:
-        return tiles(tasks, self._inputs, self._sizes.items)
+    def _sizes(self, tasks: Sequence[Task]) -> Sizes:
+        """Sizes of blocks and tiles."""
+        query = self._inputs.query
+        most = CUDA_MOST if self._device.type == "cuda" else CPU_MOST
+        tables = _ROW_BYTES * (len(query) + len(self._inputs.gallery))
+        sizes = Sizes.within(
+            max(self._memory - tables, self._memory // 2),
+            # on another device, a tile's rows are there, and the next one's
+            columns=query.x.shape[1] * (1 if self._device == query.x.device else 2),
+            most=attrs.evolve(most, queries=min(most.queries, len(query))),
+            counts=int(counts_needed(tasks).sum()),
+        )
+        # the distances of a metric are there at once, for a block
+        return attrs.evolve(sizes, items=len(self._inputs.gallery)) if self._inputs.metric else sizes
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
@@ -122,12 +138,12 @@ class TiledEngine:
             workers=self._workers,
         )
 
-    def _rows(self, tasks: Sequence[Task]) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
+    def _rows(self, tasks: Sequence[Task], sizes: Sizes) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
         """Blocks of queries that have positives, and what compares them."""
         if self._inputs.metric is not None:
             yield from self._metric_rows(tasks, self._inputs.metric)
         elif self._geometry is not None:
-            yield from self._feature_rows(tasks, self._geometry, self._sizes)
+            yield from self._feature_rows(tasks, self._geometry, sizes)
 
     def _feature_rows(
         self, tasks: Sequence[Task], geometry: Geometry, sizes: Sizes
@@ -146,11 +162,11 @@ class TiledEngine:
             if len(answered):
                 yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])
 
-    def _try(self, tasks: Sequence[Task], parts: Iterable[TileItems]) -> None:
+    def _try(self, tasks: Sequence[Task], sizes: Sizes, parts: Iterable[TileItems]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
         if self._geometry is None or self.precision not in FINER or len(self._inputs.query) < 32 * _TRIAL:
             return
-        sizes = attrs.evolve(self._sizes, queries=min(_TRIAL, self._sizes.queries))
+        sizes = attrs.evolve(sizes, queries=min(_TRIAL, sizes.queries))
         for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
             asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
             while self.precision in FINER:
@@ -191,26 +207,11 @@ class TiledEngine:
         """Compare each item in doubt with each positive in question, in float64."""
         askers, part = asked.askers, counted.part
         near = rows.near(askers.rows[doubts.askers], part.rows[doubts.items], counted.cut)
-        counts = doubts.last - doubts.first
-        upto = counts.cumsum(0)
-        place = torch.arange(int(upto[-1]), device=self._device)
-        pair = torch.searchsorted(upto, place, right=True)  # much faster than repeat_interleave
-        positive = place + (doubts.first - upto + counts)[pair]
-        distance, limit = near.distances[pair], asked.near.distances[positive]
-        error = near.errors[pair] + asked.near.errors[positive]
-        nearer = distance < limit - error
-        unsure = (~nearer & ~(distance > limit + error)).nonzero()[:, 0]
-        if len(unsure):
-            nearer[unsure] = self._by_definition(asked, rows, counted, doubts, pair[unsure], positive[unsure])
-        pair, positive = pair[nearer], positive[nearer]
-        asker, item = doubts.askers[pair], doubts.items[pair]
-        before, width = positive - askers.first[asker], askers.widths[asker]
-        slots = askers.slots[asker] + before * width + part.candidates.columns[askers.tasks[asker], item]
-        ones = torch.ones_like(slots, dtype=torch.int32)
-        askers.leaps.index_add_(0, slots, ones)
-        # what is ahead of a positive counts for the farther ones too, which are decided one by one
-        farther = before > 0
-        askers.leaps.index_add_(0, (slots - width)[farther], -ones[farther])
+        columns = part.candidates.columns
+        pairs, positives = self._counter.decide(askers, doubts, near, asked.near, columns)
+        if len(pairs):
+            ahead = self._by_definition(asked, rows, counted, doubts, pairs, positives)
+            add(askers, doubts, pairs[ahead], positives[ahead], columns)
 
     def _by_definition(
         self,
@@ -270,18 +271,6 @@ class CupyEngine(TiledEngine):
 
         counter = KernelCounter(launch_by_cupy)
         super().__init__(inputs, settings, counter, "fp32", Workers.on(inputs.device))
-
-
-def _sizes(inputs: Inputs, memory: int, workers: Workers) -> Sizes:
-    """Sizes of blocks and tiles."""
-    cuda = inputs.device.type == "cuda"
-    columns = inputs.query.x.shape[1]
-    if inputs.device != inputs.query.x.device:
-        columns *= 2  # a tile's rows are there, and the next one's
-    scratch = memory if cuda else workers.threads * SCRATCH
-    sizes = Sizes.within(memory, columns, scratch, most=CUDA_SIDES if cuda else CPU_SIDES)
-    # the distances of a metric are there at once, for a block
-    return attrs.evolve(sizes, items=len(inputs.gallery)) if inputs.metric else sizes
 
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from threading import RLock
+from threading import RLock, local
 from typing import TypeVar
 
 import torch
@@ -43,6 +43,7 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, initializer=_no_more_threads) if threads > 1 else None
+        self._own = local()
 
     @classmethod
     def on(cls, device: torch.device) -> Workers:
@@ -78,6 +79,16 @@ class Workers:
         finally:
             wait(jobs)
         return [first, *(job.result() for job in jobs)]
+
+    def room(self, count: int) -> torch.Tensor:
+        """A work array i32[count] of the thread that calls, with anything in it, kept from call to call.
+
+        Fresh memory is slow: the system clears it page by page as it is first written to.
+        """
+        held: torch.Tensor | None = getattr(self._own, "held", None)
+        if held is None or len(held) < count:
+            held = self._own.held = torch.empty(count, dtype=torch.int32)
+        return held[:count]
 
     @contextmanager
     def alone(self) -> Iterator[None]:

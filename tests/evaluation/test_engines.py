@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
-from crbench.evaluation import PRECISIONS, blocks, counters, evaluate, metrics, products, sides, tiled
+from crbench.evaluation import PRECISIONS, blocks, evaluate, metrics, operations, products, sides, tiled
 from crbench.evaluation import precision as precision_module
 from crbench.protocols import EvalProtocol
 
@@ -54,9 +54,9 @@ def test_block_sizes_do_not_matter(case, way, queries, items, counts):
     whole = run(case)
     with (
         mock.patch.object(blocks.Sizes, "within", return_value=blocks.Sizes(queries, items, counts)),
-        mock.patch.object(counters, "WORK", queries),
+        mock.patch.object(operations, "WORK", queries),
         mock.patch.object(tiled, "WORK", queries),
-        mock.patch.object(counters, "_CHUNK", 3),
+        mock.patch.object(operations, "_CHUNK", 3),
         mock.patch.object(sides, "_CHUNK", 3),
         mock.patch.object(metrics, "_BLOCK", 3),
     ):
@@ -304,12 +304,17 @@ def test_engine_precision_and_memory_are_checked():
 
 
 @settings(max_examples=20)
-@given(st.integers(1 << 20, 1 << 32), st.integers(1, 1 << 20), st.integers(1 << 20, 1 << 32))
-def test_tiles_fit_into_the_memory_budget(memory, columns, scratch):
-    sizes = blocks.Sizes.within(memory, columns, scratch, most=blocks.CPU_SIDES)
+@given(
+    memory=st.integers(1 << 20, 1 << 32),
+    columns=st.integers(1, 1 << 20),
+    counts=st.integers(1, 1 << 40),
+)
+def test_tiles_and_counts_fit_into_the_memory_budget(memory, columns, counts):
+    sizes = blocks.Sizes.within(memory, columns, most=blocks.CPU_MOST, counts=counts)
     rows, scores = 4 * columns * (sizes.queries + sizes.items), sizes.queries * sizes.items
     smallest = (sizes.queries, sizes.items) == (blocks.LEAST_QUERIES, 1)
-    assert smallest or rows + 4 * scores + min(12 * scores, scratch) <= memory
+    assert smallest or rows + 12 * (scores + sizes.counts) <= memory
+    assert sizes.counts == counts or 23 * sizes.counts >= memory / 2, "counts take half of it where they need it"
 
 
 @pytest.mark.gpu

@@ -90,7 +90,7 @@ def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
         patch.setattr(kernels, "_DOUBTFUL", room)
-        patch.setattr(tiled, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
+        patch.setattr(tiled.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
 
 

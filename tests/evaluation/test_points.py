@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.evaluation import PRECISIONS, points
-from crbench.evaluation.counters import TorchCounter
+from crbench.evaluation.operations import TorchCounter
 from crbench.evaluation.points import Points
 from crbench.evaluation.shelves import Shelf
 from crbench.evaluation.workers import Workers

@@ -39,7 +39,7 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
 
 
 def test_long_rows_are_wrong_by_little_more_than_short_ones():
-    short, long = (products.accumulated(columns, "fp32", CPU) for columns in (512, 4096))
+    short, long = (products.accumulated(columns, "fp32", CPU) for columns in (products._SPAN, 16 * products._SPAN))
     assert short < long < 1.02 * short
 
 

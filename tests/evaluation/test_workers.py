@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from threading import get_ident
+from threading import Barrier, get_ident
 
 import numpy as np
 import pytest
@@ -91,3 +91,18 @@ def test_several_threads_give_the_reference(case, precision, threads):
         patch.setattr(Workers, "on", lambda device: Workers(threads))
         patch.setattr("crbench.evaluation.workers.WORTH", 1)
         assert_same(run(case, engine="numba", precision=precision), expected)
+
+
+def test_each_thread_has_room_of_its_own_which_is_kept():
+    workers = Workers(2)
+    both = Barrier(2)
+
+    def place(_one, _other):
+        both.wait(timeout=60)  # neither thread takes both pieces
+        return workers.room(8).data_ptr()
+
+    mine, others = workers.run(place, [(0, 0), (1, 1)])
+    assert mine != others
+    assert len(workers.room(5)) == 5
+    assert workers.room(5).data_ptr() == mine
+    assert len(workers.room(9)) == 9
