@@ -9,7 +9,7 @@ from crbench.errors import ConfigError
 LEAST_BUDGET = 1 << 20
 """Bytes."""
 
-DEFAULT_BUDGET = 100 << 20
+DEFAULT_BUDGET = 80 << 20
 """Bytes that an evaluation on a CPU uses beside the features, unless told otherwise."""
 
 CUDA_SHARE = 16

@@ -16,26 +16,16 @@ from crbench.evaluation.workers import pieces
 _T = TypeVar("_T")
 
 
-@attrs.frozen
-class Most:
-    """Most queries, items and scores of a tile."""
+CPU_SIDES = (4096, 4096)
+"""Most queries and items of a tile; fewer queries are slower, as a product packs the gallery anew for each block."""
 
-    queries: int
-    items: int
-    scores: int
-
-
-CPU_MOST = Most(queries=4096, items=4096, scores=7 << 20)
-"""Fewer queries are slower, as a product packs the gallery anew for each block; and so are arrays of 32 MiB and more,
-which a C library gives back to the system, so that the pages of the next one must be cleared."""
-
-CUDA_MOST = Most(queries=16384, items=65536, scores=1 << 30)
-"""A device must have work for as long as its host needs to get the next tile ready, about a millisecond for a hundred
-small operations."""
+CUDA_SIDES = (16384, 65536)
+"""Most queries and items of a tile: a device must have work for as long as its host needs to get the next tile ready,
+about a millisecond for a hundred small operations."""
 
 LEAST_QUERIES = 16
 
-_QUERIES = 0.3
+_QUERIES = 0.45
 """Most of a tile's memory that its queries may take."""
 
 _SCORE_BYTES = 12
@@ -60,22 +50,24 @@ class Sizes:
     counts: int
 
     @classmethod
-    def within(cls, memory: int, columns: int, most: Most, counts: int) -> Sizes:
+    def within(cls, memory: int, rows: tuple[int, int], most: tuple[int, int], at_once: int, counts: int) -> Sizes:
         """Sizes that fit: what is needed for counts, but half of the memory at most; tiles with a copy of their rows.
 
         Args:
-            most: limits whatever the memory.
+            rows: bytes of a query's copy, and of an item's.
+            most: queries and items, whatever the memory.
+            at_once: queries of which there are scores at the same time.
             counts: so many are needed for all queries.
 
         Example:
-            >>> Sizes.within(128 << 20, 2048, most=CPU_MOST, counts=1 << 20)
-            Sizes(queries=4096, items=1536, counts=1048576)
+            >>> Sizes.within(64 << 20, rows=(8192, 4096), most=CPU_SIDES, at_once=1024, counts=1 << 20)
+            Sizes(queries=2995, items=1830, counts=1048576)
         """
         counts = max(1, min(counts, memory // 2 // _COUNT_BYTES))
-        room, row = memory - counts * _COUNT_BYTES, 4 * columns
-        queries = min(most.queries, max(LEAST_QUERIES, int(_QUERIES * room) // row))
-        items = max(1, (room - queries * row) // (row + _SCORE_BYTES * queries))
-        return cls(queries=queries, items=min(most.items, most.scores // queries, items), counts=counts)
+        room, (query, item) = memory - counts * _COUNT_BYTES, rows
+        queries = min(most[0], max(LEAST_QUERIES, int(_QUERIES * room) // query))
+        items = max(1, (room - queries * query) // (item + _SCORE_BYTES * min(queries, at_once)))
+        return cls(queries=queries, items=min(most[1], items), counts=counts)
 
 
 def counts_needed(tasks: Sequence[Task]) -> NDArray[np.intp]:

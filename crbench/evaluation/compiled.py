@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
 from crbench.evaluation.jit import compiled
-from crbench.evaluation.workers import Workers
+from crbench.evaluation.workers import Workers, pieces
+
+_AT_ONCE = 640
+"""Most rows that a thread multiplies before it counts, so that their products are still in the cache."""
 
 DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
 
 _CHUNK = 256
 """Items that are compared with one positive after another."""
+
+_STEPS = 8
+"""Simple steps per score, at least."""
 
 _FEW = 48
 """Up to so many positives, comparing with one after another is faster than a search per item."""
@@ -119,12 +126,14 @@ def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, a
 
 
 @compiled(
-    "UniTuple(i8, 2)(i8, i8, f4[:, ::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], i8[::1], i8[::1],"
-    " i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], f4[::1], f4[::1], i8[:, ::1], i8[:, ::1])"
+    "UniTuple(i8, 2)(i8, i8, i8[::1], i8, f4[:, ::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], i8[::1], i8[::1],"
+    " i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], f4[::1], f4[::1], i8[:, ::1], i8[:, ::1], i8)"
 )
 def _count(  # type: ignore[no-untyped-def]
     start,
     stop,
+    order,
+    offset,
     products,
     row_factors,
     factors,
@@ -142,17 +151,21 @@ def _count(  # type: ignore[no-untyped-def]
     high,
     columns,
     doubts,
+    filled,
 ):
-    """Count for some askers: the one at which `doubts` is full, and how many there are."""
+    """Count for some askers in this order: the place at which `doubts` is full, and how many there are.
+
+    `products` are those of the rows from `offset` on.
+    """
     scores = np.empty(products.shape[1], dtype=np.float32)
     unsure = np.zeros(_CHUNK, dtype=np.uint8)
-    filled = 0
-    for asker in range(start, stop):
+    for place in range(start, stop):
         if filled + len(scores) > doubts.shape[1]:
-            return asker, filled
+            return place, filled
+        asker = order[place]
         task, row, mine, last = tasks[asker], rows[asker], first[asker], first[asker + 1]
         width, counts = widths[asker], leaps[slots[asker] :]
-        _scores(products[row], row_factors[row], factors, terms[task], scores, pids[asker], item_pids, by_pid)
+        _scores(products[row - offset], row_factors[row], factors, terms[task], scores, pids[asker], item_pids, by_pid)
         if width == 1 and last - mine <= _FEW:
             filled = _count_few(scores, mine, last, low, high, counts, unsure, doubts, asker, filled)
         else:
@@ -205,32 +218,63 @@ def _add_up(start, stop, first, slots, widths, leaps):  # type: ignore[no-untype
             leaps[place] += leaps[place + width]
 
 
+@attrs.define(eq=False)
+class _Band:
+    """Rows of a tile that are left to a thread.
+
+    Attributes:
+        rows: to be multiplied, last first.
+        products: of rows from `row` on, to be counted for the askers ``order[start:stop]``; None = counted for all.
+    """
+
+    rows: list[slice]
+    products: NDArray[np.float32] | None = None
+    row: int = 0
+    start: int = 0
+    stop: int = 0
+
+
 class CompiledCounter:
-    """Counts with compiled loops on the CPU, shared out to `workers` by askers."""
+    """Counts with compiled loops on the CPU, shared out to `workers` by rows, each of which multiplies its own."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
+        self.at_once = _AT_ONCE * workers.threads
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
-        items = len(tile.terms)
-        parts = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks]
-        parts += [tile.pids, tile.by_pid, askers.tasks, askers.rows, askers.pids]
-        parts += [askers.first, askers.slots, askers.widths, askers.leaps]
+        items, order = len(tile.terms), np.argsort(askers.rows.numpy(), kind="stable")
+        rows = askers.rows.numpy()[order]
+        parts = [tile.rows, tile.factors, tile.terms + candidates.masks, tile.pids, tile.by_pid]
+        parts += [askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths, askers.leaps]
         arrays = [part.numpy() for part in (*parts, bounds.low, bounds.high, candidates.columns)]
 
-        def count(start: int, stop: int) -> tuple[int, int, NDArray[np.int64]]:
-            doubts = np.empty((4, max(DOUBTS, items)), dtype=np.int64)
-            at, filled = _count(start, stop, *arrays, doubts)
-            return at, stop, doubts[:, :filled]
+        def go_on(band: _Band) -> tuple[_Band, NDArray[np.int64]]:
+            """Count until there is no room for doubts, or no row left."""
+            doubts, filled = np.empty((4, max(DOUBTS, items)), dtype=np.int64), 0
+            while band.products is not None or band.rows:
+                if band.products is None:
+                    some = band.rows.pop()
+                    band.row, band.products = some.start, tile.products(some).numpy()
+                    band.start, band.stop = np.searchsorted(rows, (some.start, some.stop))
+                band.start, filled = _count(
+                    band.start, band.stop, order, band.row, band.products, *arrays, doubts, filled
+                )
+                if band.start < band.stop:
+                    break
+                band.products = None  # their memory is for the next ones
+            return band, doubts[:, :filled]
 
-        left = self._workers.ranges(len(askers.rows), items)
-        while left:
-            found = self._workers.run(count, left)
-            doubts = np.concatenate([doubts for _, _, doubts in found], axis=1)
+        def begin(row: int, end: int) -> tuple[_Band, NDArray[np.int64]]:
+            some = [slice(row + part.start, row + part.stop) for part in pieces(end - row, _AT_ONCE)]
+            return go_on(_Band(some[::-1]))
+
+        found = self._workers.run(begin, self._workers.bands(len(tile.rows), items * _STEPS))
+        while found:
+            doubts = np.concatenate([some for _, some in found], axis=1)
             # item by item, as rows are read from memory to decide, and those of the gallery are the more
             yield Doubts(*torch.from_numpy(doubts.take(np.argsort(doubts[1]), axis=1)))
-            left = [(at, stop) for at, stop, _ in found if at < stop]
+            found = self._workers.run(go_on, [(band,) for band, _ in found if band.products is not None])
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import attrs
@@ -15,19 +15,22 @@ WORK = 1 << 20
 """Scores looked at, and pairs compared, in one go."""
 
 
+Products = Callable[[slice], torch.Tensor]
+
+
 @attrs.frozen(eq=False)
 class Tile:
     """Some queries against some gallery items; ``products[i, j] * rows[i] * factors[j] + terms[j]`` is a score.
 
     Attributes:
-        products: f32[b, g].
+        products: gives f32[r, g] for a range of the queries, so that a thread compares what it has just multiplied.
         rows: f32[b].
         factors, terms: f32[g].
         pids: i64[g].
         by_pid: i64[g], the items in the order of their pids.
     """
 
-    products: torch.Tensor
+    products: Products
     rows: torch.Tensor
     factors: torch.Tensor
     terms: torch.Tensor
@@ -109,7 +112,13 @@ class Near:
 
 
 class Counter(Protocol):
-    """Compares tiles of scores with bounds, and distances of pairs."""
+    """Compares tiles of scores with bounds, and distances of pairs.
+
+    Attributes:
+        at_once: most queries of a tile of which it has scores at the same time.
+    """
+
+    at_once: int
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """Add to ``askers.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt.

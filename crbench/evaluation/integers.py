@@ -72,7 +72,7 @@ def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  #
         low_norms[row] = last[row] * np.sqrt(squares) / BASE
 
 
-@compiled("void(i4[:, ::1], i4[:, ::1], f4[:, :])")
+@compiled("void(i4[:, ::1], i4[:, ::1], f4[:, ::1])")
 def _second_digits(cross, other, found):  # type: ignore[no-untyped-def]
     share = np.float32(1 / BASE)
     for row in range(found.shape[0]):
@@ -80,7 +80,7 @@ def _second_digits(cross, other, found):  # type: ignore[no-untyped-def]
             found[row, item] = np.float32(np.float32(np.int32(cross[row, item] + other[row, item])) * share)
 
 
-@compiled("void(i4[:, ::1], f4[:, :])")
+@compiled("void(i4[:, ::1], f4[:, ::1])")
 def _first_digits(high, found):  # type: ignore[no-untyped-def]
     for row in range(found.shape[0]):
         for item in range(found.shape[1]):
@@ -97,8 +97,8 @@ def digits(x: torch.Tensor, workers: Workers) -> Digits:
     return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 
-def fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor, workers: Workers) -> None:
-    """Write products of rows f32[n, m], in units of the first digits.
+def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], workers: Workers) -> torch.Tensor:
+    """Products of rows f32[n, m], in units of the first digits.
 
     All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
 
@@ -107,9 +107,11 @@ def fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor, wo
         workers: have room for the sums.
     """
     (high, other_high), *crosses = pairs
+    found = torch.empty(len(high), len(other_high))
     sums = workers.room(2 * found.numel()).view(2, *found.shape)
     for (one, other), products in zip(crosses, sums, strict=True):
         torch._int_mm(one, other.T, out=products)
     _second_digits(*sums.numpy(), found.numpy())
     torch._int_mm(high, other_high.T, out=sums[0])
     _first_digits(sums[0].numpy(), found.numpy())
+    return found

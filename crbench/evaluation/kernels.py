@@ -5,6 +5,7 @@ Arrays are torch tensors, shared by DLPack; all memory comes from torch's pool, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -145,19 +146,22 @@ class KernelCounter:
     Memory beside the tile: 32 bytes for one in `_DOUBTFUL` of its pairs, to list what is in doubt.
     """
 
+    at_once = sys.maxsize
+
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`; launches at once, and waits when doubts are asked for."""
-        floats = [tile.products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
+        products = tile.products(slice(0, len(tile.rows)))
+        floats = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
         *before, low, high = _checked(floats, torch.float32)
         integers = [tile.pids, askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths]
         *labels, columns = _checked([*integers, candidates.columns], torch.int64)
         _checked([askers.leaps], torch.int32)
         count, items = len(askers.rows), len(tile.terms)
         arguments: list[torch.Tensor | int] = [items, *before, *labels, askers.leaps, low, high, columns]
-        capacity = max(items, tile.products.numel() // _DOUBTFUL)
+        capacity = max(items, products.numel() // _DOUBTFUL)
         listed = torch.empty(4, capacity, dtype=torch.int64, device=tile.terms.device)
 
         def launch(start: int, stop: int, *, only_list: bool) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -20,15 +21,18 @@ _LAST = torch.iinfo(torch.int64).max
 class TorchCounter:
     """Counts with torch operations."""
 
+    at_once = sys.maxsize
+
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
+        products = tile.products(slice(0, len(tile.rows)))
         terms = tile.terms + candidates.masks
         farthest = bounds.low[askers.first[:-1]]
         step = max(1, (WORK * _ON_CUDA if terms.is_cuda else WORK) // len(tile.terms))
         for start in range(0, len(farthest), step):
             some = slice(start, start + step)
             rows = askers.rows[some]
-            scores = tile.products[rows] * (tile.rows[rows, None] * tile.factors) + terms[askers.tasks[some]]
+            scores = products[rows] * (tile.rows[rows, None] * tile.factors) + terms[askers.tasks[some]]
             scores.masked_fill_(askers.pids[some, None] == tile.pids, torch.nan)
             mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
             yield _found(mine + start, items, scores[mine, items], askers, bounds, candidates.columns)

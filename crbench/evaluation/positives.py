@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Askers, Bounds, Counter, Near
-from crbench.evaluation.rows import FeatureRows, MetricRows, Scored
+from crbench.evaluation.rows import FeatureRows, MetricRows, Scored, Targets
 from crbench.evaluation.task import Counts, Task, slots
 
 
@@ -29,7 +29,7 @@ class Asked:
     owners: torch.Tensor
     positives: torch.Tensor
     near: Near
-    _targets: dict[int, torch.Tensor] = attrs.field(factory=dict, init=False)
+    _targets: dict[int, Targets] = attrs.field(factory=dict, init=False)
 
     def bounds(self, rows: FeatureRows | MetricRows, scored: Scored) -> Bounds:
         """The bounds of the positives for a tile."""

@@ -31,9 +31,8 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import attrs
 import numpy as np
@@ -107,26 +106,27 @@ def operand(
     return Operand((hi, (x - hi).bfloat16().float()), scales, norms, rest=rest, low=norms * _BF16_LOW)
 
 
-def product(a: Operand, b: Operand, precision: str, workers: Workers) -> torch.Tensor:
-    """f32[n, m], the inner products of the rows as far as the precision gives them, over both scales."""
+def product(a: Operand, rows: slice, b: Operand, precision: str, workers: Workers) -> torch.Tensor:
+    """f32[r, m], inner products of some rows of `a` and all of `b`, over both scales and as the precision gives them.
+
+    On the CPU, ``matmul_precision("ieee")`` is to be in force: it is the process's, not a thread's.
+
+    Args:
+        workers: have room for sums; any of their threads may call.
+    """
+    pairs = [(one[rows], other) for one, other in _pairs(a.parts, b.parts)]
     if a.parts[0].device.type == "cuda":
         with matmul_precision("tf32" if precision == "tf32" else "ieee"), torch.autocast("cuda", enabled=False):
-            return _on_cuda(
-                _pairs(a.parts, b.parts), _float_product if precision in ("fp32", "tf32") else _bf16_product
-            )
-    fill: Callable[[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor], None] = _fill
+            multiply = _float_product if precision in ("fp32", "tf32") else _bf16_product
+            return _summed(multiply(*pair) for pair in pairs)
     if precision == "int8":
-        from crbench.evaluation import integers
+        from crbench.evaluation.integers import multiplied
 
-        fill = partial(integers.fill, workers=workers)
-    found = torch.empty(len(a.parts[0]), len(b.parts[0]))
-
-    def fill_some(rows: slice, items: slice) -> None:
-        fill(_pairs([part[rows] for part in a.parts], [part[items] for part in b.parts]), found[rows, items])
-
-    with matmul_precision("ieee"):
-        workers.share_tile(fill_some, *found.shape)
-    return found
+        return multiplied(pairs, workers)
+    spans = pieces(pairs[0][0].shape[1], _SPAN)
+    return _summed(
+        _multiplied(one[:, span], other[:, span].contiguous()) for (one, other), span in itertools.product(pairs, spans)
+    )
 
 
 def accumulated(columns: int, precision: str, device: torch.device) -> float:
@@ -158,15 +158,11 @@ def _pairs(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> list[tuple[t
     return [(one, other) for i, one in enumerate(a) for j, other in enumerate(b) if i + j < 2]
 
 
-def _fill(pairs: list[tuple[torch.Tensor, torch.Tensor]], found: torch.Tensor) -> None:
-    """Write the sum of the products of pairs f32[n, D] and f32[m, D]."""
-    spans = pieces(pairs[0][0].shape[1], _SPAN)
-    for number, ((one, other), span) in enumerate(itertools.product(pairs, spans)):
-        part = _multiplied(one[:, span], other[:, span].contiguous())
-        if number:
-            found += part
-        else:
-            found.copy_(part)
+def _summed(parts: Iterator[torch.Tensor]) -> torch.Tensor:
+    found = next(parts)
+    for part in parts:
+        found += part
+    return found
 
 
 def _multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -175,15 +171,6 @@ def _multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return onednn.linear(a, b)
     with np.errstate(all="ignore"):  # underflow is part of the band
         return torch.from_numpy(a.numpy() @ b.numpy().T)
-
-
-def _on_cuda(
-    pairs: list[tuple[torch.Tensor, torch.Tensor]], multiply: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-) -> torch.Tensor:
-    found = multiply(*pairs[0])
-    for pair in pairs[1:]:
-        found += multiply(*pair)
-    return found
 
 
 def _float_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

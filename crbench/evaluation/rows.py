@@ -15,7 +15,7 @@ A score differs from that of the true distance by at most the band: with M the l
 in `products`, that is ``g |a| M`` for the product, where lengths are those of the parts that are multiplied,
 ``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and the sum, the rests' share, and 2**-40 plus four times the
 error of level 2 for all that happens in float64. So an item whose score is above ``T + band`` is surely nearer than a
-positive of score T, and one below ``T - band`` surely farther; both bounds are rounded outwards to float32.
+positive of score T, and one below ``T - band`` surely farther; the band is widened for bounds in float32.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from __future__ import annotations
 import attrs
 import torch
 
-from crbench.evaluation.counters import Counter, Near
+from crbench.evaluation.counters import Counter, Near, Products
 from crbench.evaluation.points import Points
-from crbench.evaluation.products import ROUNDINGS, Operand, accumulated, product, rounded
+from crbench.evaluation.products import ROUNDINGS, ROUNDOFF, Operand, accumulated, product, rounded
 from crbench.evaluation.shelves import dots
 from crbench.evaluation.sides import Side, exact_distances
 from crbench.evaluation.workers import Workers
@@ -50,7 +50,7 @@ class Scored:
         band: f64[b].
     """
 
-    products: torch.Tensor
+    products: Products
     rows: torch.Tensor
     factors: torch.Tensor
     terms: torch.Tensor
@@ -60,7 +60,15 @@ class Scored:
     @property
     def pairs(self) -> int:
         """Rows times items."""
-        return self.products.numel()
+        return len(self.rows) * len(self.factors)
+
+
+@attrs.frozen(eq=False)
+class Targets:
+    """Scores of positives, f32[p], and f64[], by how much a bound made of them may be wrong."""
+
+    scores: torch.Tensor
+    slack: torch.Tensor
 
 
 @attrs.frozen(eq=False)
@@ -166,7 +174,7 @@ class FeatureRows:
         a = self._operands[cut, precision]
         b = geometry.gallery_points.operand(items.index, cut, precision, middle)
         return Scored(
-            products=product(a, b, precision, geometry.workers),
+            products=lambda rows: product(a, rows, b, precision, geometry.workers),
             rows=a.scale.float(),
             factors=b.scale.float(),
             terms=(geometry.gallery_points.squares(items.index, cut, middle) / -2).float(),
@@ -174,15 +182,17 @@ class FeatureRows:
             band=_band(a, b, precision),
         )
 
-    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-        """f64[p], scores of positives at these distances from their queries."""
+    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
+        """Scores of positives at these distances from their queries."""
         squares = self.geometry.query_points.squares(self.rows[owners], cut, self.geometry.middle(cut))
-        return (squares - self.geometry.squared(distances)) / 2
+        exact = (squares - self.geometry.squared(distances)) / 2
+        # float32 twice rounds by half a unit, of scores and of bounds; as much again for the band, whose sum is rounded
+        return Targets(exact.float(), slack=exact.abs().max() * 4 * ROUNDOFF)
 
-    def bounds(self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self, scored: Scored, owners: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
-        band = scored.band[owners]
-        return _outwards(targets - band, -torch.inf), _outwards(targets + band, torch.inf)
+        band = ((scored.band + targets.slack) * (1 + 16 * ROUNDOFF)).float()[owners]
+        return targets.scores - band, targets.scores + band
 
     def _by_cut(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
         cuts = self.geometry.gallery_points.dims[positives].clamp(max=self.dims)
@@ -221,15 +231,17 @@ class MetricRows:
         rows, factors = (
             products.new_full((count,), value) for count, value in zip(products.shape, (-1, 1), strict=True)
         )
-        return Scored(products, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows))
+        return Scored(
+            products.__getitem__, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows)
+        )
 
-    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
-        """f32[p], scores of positives at these distances."""
-        return -distances.float()
+    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
+        """Scores of positives at these distances."""
+        return Targets(-distances.float(), slack=torch.zeros((), device=distances.device))
 
-    def bounds(self, scored: Scored, owners: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self, scored: Scored, owners: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each, the scores themselves."""
-        return targets, targets
+        return targets.scores, targets.scores
 
 
 def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
@@ -246,8 +258,3 @@ def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
         + _SLACK
         + 16 * (cut + 32) * 2.0**-53
     )
-
-
-def _outwards(bounds: torch.Tensor, towards: float) -> torch.Tensor:
-    rounded = bounds.float()
-    return rounded.nextafter(torch.full_like(rounded, towards))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
-from crbench.evaluation.blocks import CPU_MOST, CUDA_MOST, Sizes, ahead, counts_needed, query_blocks
+from crbench.evaluation.blocks import CPU_SIDES, CUDA_SIDES, Sizes, ahead, counts_needed, query_blocks
 from crbench.evaluation.counters import WORK, Counter, Doubts, Tile
 from crbench.evaluation.operations import TorchCounter, add
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
 from crbench.evaluation.precision import FINER, for_cpu, usable
+from crbench.evaluation.products import matmul_precision
 from crbench.evaluation.rows import FeatureRows, Geometry, MetricRows
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -81,10 +83,10 @@ class TiledEngine:
         """See `crbench.evaluation.task.Engine`."""
         sizes = self._sizes(tasks)
         kept = list(tiles(tasks, self._inputs, sizes.items)) if len(self._inputs.gallery) <= _KEPT else None
-        with self._workers.alone():
+        with self._alone():
             self._try(tasks, sizes, kept or tiles(tasks, self._inputs, sizes.items))
         for queries, rows in self._rows(tasks, sizes):
-            with self._workers.alone():
+            with self._alone():
                 answers = self._answers(tasks, queries, rows, kept or tiles(tasks, self._inputs, sizes.items))
             yield from answers
 
@@ -105,16 +107,24 @@ class TiledEngine:
             ambiguous[:] = 0
         return list(asked.counts(tasks, queries, ambiguous.tolist(), self._counter))
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Libraries leave the threads to the workers, and multiply float32 as it is."""
+        with self._workers.alone(), matmul_precision("ieee"):
+            yield
+
     def _sizes(self, tasks: Sequence[Task]) -> Sizes:
         """Sizes of blocks and tiles."""
         query = self._inputs.query
-        most = CUDA_MOST if self._device.type == "cuda" else CPU_MOST
+        queries, items = CUDA_SIDES if self._device.type == "cuda" else CPU_SIDES
         tables = _ROW_BYTES * (len(query) + len(self._inputs.gallery))
+        # on another device, a tile's rows are there, and the next one's
+        row = 4 * query.x.shape[1] * (1 if self._device == query.x.device else 2)
         sizes = Sizes.within(
             max(self._memory - tables, self._memory // 2),
-            # on another device, a tile's rows are there, and the next one's
-            columns=query.x.shape[1] * (1 if self._device == query.x.device else 2),
-            most=attrs.evolve(most, queries=min(most.queries, len(query))),
+            rows=(row, row // 2 if self.precision == "int8" else row),
+            most=(min(queries, len(query)), items),
+            at_once=self._counter.at_once,
             counts=int(counts_needed(tasks).sum()),
         )
         # the distances of a metric are there at once, for a block
@@ -250,7 +260,7 @@ class TorchEngine(TiledEngine):
     """Counts with torch operations, on the CPU and on CUDA."""
 
     def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers.on(inputs.device))
+        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers(1))
 
 
 class NumbaEngine(TiledEngine):
@@ -270,7 +280,7 @@ class CupyEngine(TiledEngine):
         from crbench.evaluation.kernels import KernelCounter, launch_by_cupy
 
         counter = KernelCounter(launch_by_cupy)
-        super().__init__(inputs, settings, counter, "fp32", Workers.on(inputs.device))
+        super().__init__(inputs, settings, counter, "fp32", Workers(1))
 
 
 def _pieces(doubts: Doubts) -> Iterator[Doubts]:

@@ -7,20 +7,18 @@ cuts its work here, and no library does below it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from threading import RLock, local
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import torch
 from threadpoolctl import ThreadpoolController
 
-_A = TypeVar("_A")
-_B = TypeVar("_B")
+_A = TypeVarTuple("_A")
 _T = TypeVar("_T")
 
 ALIGNED = 64
@@ -54,13 +52,6 @@ class Workers:
         """Do ``work(start, stop)`` for ranges that cover `count`; `each` says how much a row costs, see `ranges`."""
         self.run(work, self.ranges(count, each))
 
-    def share_tile(self, work: Callable[[slice, slice], object], rows: int, columns: int) -> None:
-        """Do ``work(some_rows, some_columns)`` for pieces that cover a tile, as square as they can be."""
-        divisors = (n for n in range(1, self.threads + 1) if self.threads % n == 0)
-        across = min(divisors, key=lambda n: abs(math.log(columns * (self.threads // n) / (n * rows))))
-        down = pieces(rows, _aligned(-(-rows // (self.threads // across))))
-        self.run(work, [(some, others) for some in down for others in pieces(columns, _aligned(-(-columns // across)))])
-
     def ranges(self, count: int, each: int) -> list[tuple[int, int]]:
         """Ranges of rows, one per thread as long as there are `WORTH` steps for each.
 
@@ -69,7 +60,12 @@ class Workers:
         """
         return list(shares(count, max(1, min(self.threads, count * each // WORTH))))
 
-    def run(self, work: Callable[[_A, _B], _T], pieces: Sequence[tuple[_A, _B]]) -> list[_T]:
+    def bands(self, count: int, each: int) -> list[tuple[int, int]]:
+        """The same for rows of a product: as many as fill registers, see `ALIGNED`."""
+        size = max(1, _aligned(-(-count // max(1, len(self.ranges(count, each))))))
+        return [(start, min(start + size, count)) for start in range(0, count, size)]
+
+    def run(self, work: Callable[[*_A], _T], pieces: Sequence[tuple[*_A]]) -> list[_T]:
         """What `work` gives for each piece, in their order."""
         if self._pool is None or len(pieces) < 2:
             return [work(*piece) for piece in pieces]

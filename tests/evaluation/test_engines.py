@@ -306,15 +306,17 @@ def test_engine_precision_and_memory_are_checked():
 @settings(max_examples=20)
 @given(
     memory=st.integers(1 << 20, 1 << 32),
-    columns=st.integers(1, 1 << 20),
+    rows=st.tuples(st.integers(2, 1 << 22), st.integers(2, 1 << 22)),
+    at_once=st.integers(1, 1 << 14),
     counts=st.integers(1, 1 << 40),
 )
-def test_tiles_and_counts_fit_into_the_memory_budget(memory, columns, counts):
-    sizes = blocks.Sizes.within(memory, columns, most=blocks.CPU_MOST, counts=counts)
-    rows, scores = 4 * columns * (sizes.queries + sizes.items), sizes.queries * sizes.items
-    smallest = (sizes.queries, sizes.items) == (blocks.LEAST_QUERIES, 1)
-    assert smallest or rows + 12 * (scores + sizes.counts) <= memory
-    assert sizes.counts == counts or 23 * sizes.counts >= memory / 2, "counts take half of it where they need it"
+def test_tiles_and_counts_fit_into_the_memory_budget(memory, rows, at_once, counts):
+    sizes = blocks.Sizes.within(memory, rows, most=blocks.CPU_SIDES, at_once=at_once, counts=counts)
+    held = rows[0] * sizes.queries + rows[1] * sizes.items
+    scores = min(sizes.queries, at_once) * sizes.items
+    assert sizes.queries == blocks.LEAST_QUERIES or rows[0] * sizes.queries <= memory / 2
+    assert sizes.items == 1 or held + 12 * (scores + sizes.counts) <= memory
+    assert sizes.counts == counts or 24 * (sizes.counts + 1) >= memory, "counts take half of it where they need it"
 
 
 @pytest.mark.gpu

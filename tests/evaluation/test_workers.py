@@ -15,32 +15,24 @@ from crbench.evaluation.task import PRECISIONS
 from crbench.evaluation.workers import WORTH, Workers
 
 
-@given(threads=st.integers(1, 12), rows=st.integers(1, 40), columns=st.integers(1, 40))
-def test_pieces_of_a_tile_cover_it_once(threads, rows, columns):
-    seen = np.zeros((rows, columns), dtype=int)
-
-    def mark(some, others):
-        seen[some, others] += 1
-
-    Workers(threads).share_tile(mark, rows, columns)
-    assert (seen == 1).all()
-
-
 @given(threads=st.integers(1, 12), count=st.integers(0, 40), each=st.sampled_from([1, WORTH // 3, WORTH]))
-def test_ranges_cover_rows_once(threads, count, each):
-    seen = np.zeros(count, dtype=int)
+def test_ranges_and_bands_cover_rows_once(threads, count, each):
+    seen = np.zeros((2, count), dtype=int)
 
     def mark(start, stop):
-        seen[start:stop] += 1
+        seen[0, start:stop] += 1
 
-    Workers(threads).share(mark, count, each)
+    workers = Workers(threads)
+    workers.share(mark, count, each)
+    bands = workers.bands(count, each)
+    for start, stop in bands:
+        seen[1, start:stop] += 1
     assert (seen == 1).all()
+    assert len(bands) <= threads, "one for each thread, or some would wait for others"
 
 
-def test_a_tile_is_cut_into_squares():
-    found = []
-    Workers(8).share_tile(lambda rows, items: found.append((rows, items)), 1024, 2048)
-    assert {(some.stop - some.start, others.stop - others.start) for some, others in found} == {(512, 512)}
+def test_bands_are_as_long_as_fills_registers():
+    assert Workers(3).bands(1000, WORTH) == [(0, 384), (384, 768), (768, 1000)]
 
 
 def test_what_pieces_give_comes_in_their_order_from_several_threads():
