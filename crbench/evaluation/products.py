@@ -18,8 +18,8 @@ Why the band holds. Let u = 2**-24, g(k) = k u / (1 - k u), n the number of colu
    ``abs(a.b - computed) <= |rest_a| (|b| + |rest_b|) + |a| |rest_b| + |lo_a| |lo_b| + accumulation``.
 2. A float32 sum of k products, in whatever order the library sums and with or without fused multiply-add, errs by at
    most ``g(k) |a| |b|`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), where k = n, or 3 n for
-   three products that are added up. On the CPU, columns are multiplied in spans of s and the sums of m = ceil(n / s)
-   spans added up, so that no term passes through more than k = s + m roundings (Higham, section 4.2: blocked sums).
+   three products that are added up. Where columns are multiplied in spans of s and the sums of m = ceil(n / s) spans
+   added up, no term passes through more than k = s + m roundings (Higham, section 4.2: blocked sums).
    Products of 8 or 11 bits are exact in float32. Tensor cores cut sums off instead of rounding them, and align
    several terms at once, so four times as much is allowed for them. Sums of int8 products are exact, as 127**2 n <
    2**31 is asked for; they are rounded to float32 once. Six roundings more are allowed for the factors that turn a
@@ -48,13 +48,16 @@ ROUNDINGS = 6
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
 
-_SPAN = 4096
-"""Columns per float32 product on the CPU: more of them widen the band, but spans of 512 take a sixth longer."""
+SPANS = "fp32 in spans"
+"""Products of float32 on the CPU that are made of some columns at a time: slower, and wrong by less."""
+
+SPAN = 512
+"""Columns at a time."""
 
 _SUMS_AS_FLOAT32 = hasattr(torch.ops.aten.mm, "dtype")  # torch 2.8
 
 _TAME = 2.0**40
-_LEFT_OUT = {"fp32": 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
+_LEFT_OUT = {"fp32": 0.0, SPANS: 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
 _BF16_LOW = 2.0**-8 * (1 + 2.0**-8)
 
 
@@ -98,7 +101,7 @@ def operand(
     else:
         x = (x.double() / scales[:, None]).float()
     rest = norms * _LEFT_OUT[precision]
-    if precision in ("fp32", "tf32"):
+    if precision in ("fp32", SPANS, "tf32"):
         return Operand((x,), scales, norms, rest=rest, low=zero)
     hi = x.bfloat16().float()
     if precision == "bf16":
@@ -123,18 +126,17 @@ def product(a: Operand, rows: slice, b: Operand, precision: str, workers: Worker
         from crbench.evaluation.integers import multiplied
 
         return multiplied(pairs, workers)
-    spans = pieces(pairs[0][0].shape[1], _SPAN)
+    columns = pairs[0][0].shape[1]
+    spans = pieces(columns, SPAN if precision == SPANS else columns)
     return _summed(
         _multiplied(one[:, span], other[:, span].contiguous()) for (one, other), span in itertools.product(pairs, spans)
     )
 
 
-def accumulated(columns: int, precision: str, device: torch.device) -> float:
+def accumulated(columns: int, precision: str) -> float:
     """The share of ``|a| |b|`` by which summation may be wrong, with the roundings that make a score of a product."""
-    single = columns
-    if device.type == "cpu":
-        single = min(columns, _SPAN) + -(-columns // _SPAN)
-    terms = {"int8": 4, "fp32": single, "bf16x3": 12 * columns}.get(precision, 4 * columns)
+    spans = min(columns, SPAN) + -(-columns // SPAN)
+    terms = {"int8": 4, "fp32": columns, SPANS: spans, "bf16x3": 12 * columns}.get(precision, 4 * columns)
     return rounded(terms + ROUNDINGS)
 
 

@@ -250,7 +250,7 @@ def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
     longest, longest_rest, longest_low = (part.max() for part in (b.norms, b.rest, b.low))
     multiplied = (a.norms + a.rest + a.low) * (b.norms + b.rest + b.low).max()
     return (
-        accumulated(cut, precision, a.norms.device) * multiplied
+        accumulated(cut, precision) * multiplied
         + rounded(ROUNDINGS) * longest**2
         + a.rest * (longest + longest_rest)
         + a.norms * longest_rest

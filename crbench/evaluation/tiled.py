@@ -25,8 +25,8 @@ from crbench.evaluation.counters import WORK, Counter, Doubts, Tile
 from crbench.evaluation.operations import TorchCounter, add
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
-from crbench.evaluation.precision import FINER, for_cpu, usable
-from crbench.evaluation.products import matmul_precision
+from crbench.evaluation.precision import finer, for_cpu, usable
+from crbench.evaluation.products import SPANS, matmul_precision
 from crbench.evaluation.rows import FeatureRows, Geometry, MetricRows
 from crbench.evaluation.sides import Side
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
@@ -35,9 +35,6 @@ from crbench.evaluation.workers import Workers
 
 if TYPE_CHECKING:
     from crbench.interfaces import Metric
-
-TOO_MANY = 1 / 32
-"""Share of a tile's pairs; with more of them in doubt, a finer product is cheaper than float64."""
 
 _ROW_BYTES = 48
 """What is known of a row, its norm and its labels: on an average, at the peak."""
@@ -58,7 +55,7 @@ class _Counted:
     """A tile of so many pairs, of which no more is there than what its products left in doubt."""
 
     part: TileItems
-    precision: str
+    arithmetic: str
     cut: int
     pairs: int
     doubts: Iterator[Doubts]
@@ -69,7 +66,7 @@ class TiledEngine:
 
     def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str, workers: Workers) -> None:
         self._asked_for = settings.precision != "auto"
-        self.precision = usable(settings.precision if self._asked_for else precision, inputs)
+        self._arithmetic = usable(settings.precision if self._asked_for else precision, inputs)
         self._inputs = inputs
         self._counter = counter
         self._workers = workers
@@ -78,6 +75,11 @@ class TiledEngine:
         # work that a CUDA device has in store, and that a host gets ready for another device
         self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1
         self._geometry = None if inputs.metric else self._of_features()
+
+    @property
+    def precision(self) -> str:
+        """See `crbench.evaluation.task.Engine`."""
+        return "fp32" if self._arithmetic == SPANS else self._arithmetic
 
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
@@ -174,12 +176,12 @@ class TiledEngine:
 
     def _try(self, tasks: Sequence[Task], sizes: Sizes, parts: Iterable[TileItems]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
-        if self._geometry is None or self.precision not in FINER or len(self._inputs.query) < 32 * _TRIAL:
+        if self._geometry is None or len(self._inputs.query) < 32 * _TRIAL:
             return
         sizes = attrs.evolve(sizes, queries=min(_TRIAL, sizes.queries))
         for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
             asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
-            while self.precision in FINER:
+            while finer(self._arithmetic, 1.0, self._inputs):
                 counted = self._counted(asked, rows, part)
                 doubtful = sum(len(some.askers) for some in counted.doubts)
                 if not self._refined(counted, doubtful / len(tasks)):
@@ -188,7 +190,7 @@ class TiledEngine:
 
     def _counted(self, asked: Asked, rows: FeatureRows | MetricRows, part: TileItems) -> _Counted:
         """Add what is sure of a tile to the counts."""
-        scored = rows.score(part.items, self.precision)
+        scored = rows.score(part.items, self._arithmetic)
         tile = Tile(
             products=scored.products,
             rows=scored.rows,
@@ -198,7 +200,7 @@ class TiledEngine:
             by_pid=part.by_pid,
         )
         doubts = self._counter.count(tile, asked.askers, asked.bounds(rows, scored), part.candidates)
-        return _Counted(part, self.precision, scored.cut, scored.pairs, doubts)
+        return _Counted(part, self._arithmetic, scored.cut, scored.pairs, doubts)
 
     def _decided(
         self, asked: Asked, rows: FeatureRows | MetricRows, counted: _Counted, tasks: int
@@ -242,17 +244,18 @@ class TiledEngine:
 
     def _refined(self, counted: _Counted, doubtful: float) -> bool:
         """Turn to finer products, if there are any, where so many of a tile's pairs are too many; whether it did."""
-        share, finer = doubtful / counted.pairs, FINER.get(counted.precision)
-        if share <= TOO_MANY or finer is None or self._geometry is None or counted.precision != self.precision:
+        share, before = doubtful / counted.pairs, self.precision
+        wanted = finer(counted.arithmetic, share, self._inputs)
+        if wanted is None or self._geometry is None or counted.arithmetic != self._arithmetic:
             return False
+        self._arithmetic = wanted
         _log.log(
-            logging.WARNING if self._asked_for else logging.DEBUG,
+            logging.WARNING if self._asked_for and self.precision != before else logging.DEBUG,
             "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
             100 * share,
-            self.precision,
-            finer,
+            before,
+            wanted,
         )
-        self.precision = finer
         return True
 
 

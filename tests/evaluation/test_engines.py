@@ -274,6 +274,22 @@ def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64
     assert (fast.precision, fast.ambiguous) == ("fp32", fine.ambiguous)
 
 
+@pytest.mark.parametrize("asked", ["auto", "fp32"])
+def test_float_products_are_made_in_spans_where_too_much_is_in_doubt(asked, monkeypatch, caplog):
+    for module in (products, precision_module):
+        monkeypatch.setattr(module, "SPAN", 4)
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: False)
+    monkeypatch.setattr(tiled, "_TRIAL", 8)
+    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_SPANS", -1.0)
+    spans = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
+    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_SPANS", 1.0)
+    whole = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
+    assert_same(spans, whole)
+    assert (spans.precision, whole.precision) == ("fp32", "fp32")
+    assert 0 < spans.ambiguous < whole.ambiguous / 2
+    assert not caplog.records, "float32 was asked for, and is what there is"
+
+
 def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
     found = {}
     monkeypatch.setattr(precision_module, "_SHORT", 63)

@@ -8,11 +8,9 @@ from crbench import EvalProtocol, evaluate, features_from_arrays, onednn
 from crbench.evaluation import products
 from crbench.evaluation.workers import Workers
 
-CPU = torch.device("cpu")
 
-
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("columns", [1, 37, 1500, 4500])
+@pytest.mark.parametrize("precision", ["fp32", products.SPANS, "int8"])
+@pytest.mark.parametrize("columns", [1, 37, 512, 513, 1500])
 @pytest.mark.parametrize("cancelling", [False, True])
 @pytest.mark.parametrize("threads", [1, 6])
 @pytest.mark.parametrize("fastest", [False, True])
@@ -33,14 +31,14 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
     bands = [products.product(one, rows, other, precision, workers) for rows in (slice(0, 3), slice(3, 5))]
     found = torch.cat(bands).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
-    allowed = products.accumulated(x.shape[1], precision, CPU) * norms[0][:, None] * norms[1]
+    allowed = products.accumulated(x.shape[1], precision) * norms[0][:, None] * norms[1]
     allowed += one.rest[:, None] * (norms[1] + other.rest) + norms[0][:, None] * other.rest
     allowed += one.low[:, None] * other.low
     assert (wrong <= allowed).all()
 
 
-def test_long_rows_are_wrong_by_little_more_than_short_ones():
-    short, long = (products.accumulated(columns, "fp32", CPU) for columns in (products._SPAN, 16 * products._SPAN))
+def test_long_rows_in_spans_are_wrong_by_little_more_than_short_ones():
+    short, long = (products.accumulated(columns, products.SPANS) for columns in (512, 4096))
     assert short < long < 1.02 * short
 
 
