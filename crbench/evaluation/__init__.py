@@ -250,10 +250,12 @@ def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
         )
     if precision == "int8" and device != "cpu":
         raise EvaluationError(f"precision 'int8' works on cpu, not on {device}; use 'bf16x3'")
+    if engine == "auto" and device == "cpu":
+        return "numba"
     has_cupy = find_spec("cupy") is not None
     if engine == "cupy" and not has_cupy:
         raise EvaluationError("engine 'cupy' needs CuPy; install crbench[cuda12] or crbench[cuda13]")
-    return ("numba" if device == "cpu" else "cupy" if has_cupy else "torch") if engine == "auto" else engine
+    return ("cupy" if has_cupy else "torch") if engine == "auto" else engine
 
 
 def _check_settings(precision: str, memory: int | None) -> None:

@@ -16,7 +16,7 @@ from crbench.evaluation.workers import Workers, pieces
 _AT_ONCE = 640
 """Most rows that a thread multiplies before it counts, so that their products are still in the cache."""
 
-DOUBTS = 1 << 15
+_DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
 
 _CHUNK = 256
@@ -251,7 +251,7 @@ class CompiledCounter:
 
         def go_on(band: _Band) -> tuple[_Band, NDArray[np.int64]]:
             """Count until there is no room for doubts, or no row left."""
-            doubts, filled = np.empty((4, max(DOUBTS, items)), dtype=np.int64), 0
+            doubts, filled = np.empty((4, max(_DOUBTS, items)), dtype=np.int64), 0
             while band.products is not None or band.rows:
                 if band.products is None:
                     some = band.rows.pop()

@@ -25,7 +25,12 @@ class TorchCounter:
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
-        products = tile.products(slice(0, len(tile.rows)))
+        products = tile.products(slice(0, len(tile.rows)))  # now, as a device is to have work in store
+        return self._compared(products, tile, askers, bounds, candidates)
+
+    def _compared(
+        self, products: torch.Tensor, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates
+    ) -> Iterator[Doubts]:
         terms = tile.terms + candidates.masks
         farthest = bounds.low[askers.first[:-1]]
         step = max(1, (WORK * _ON_CUDA if terms.is_cuda else WORK) // len(tile.terms))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
-from crbench.evaluation import PRECISIONS, blocks, evaluate, metrics, operations, products, sides, tiled
+from crbench.evaluation import PRECISIONS, blocks, counters, evaluate, metrics, operations, products, sides, tiled
 from crbench.evaluation import precision as precision_module
 from crbench.protocols import EvalProtocol
 
@@ -224,6 +224,25 @@ def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
             found = evaluate(query, gallery, protocol, **way)
             assert_same(found, expected)
             assert found.ambiguous > 0
+
+
+def test_torch_operations_multiply_before_doubts_are_asked_for():
+    asked, ones, one = [], torch.ones(1, 4), torch.ones(1, dtype=torch.int64)
+    tile = counters.Tile(
+        products=lambda rows: asked.append(rows) or ones,
+        rows=ones[0, :1],
+        factors=ones[0],
+        terms=ones[0],
+        pids=one.expand(4),
+        by_pid=torch.arange(4),
+    )
+    askers = counters.Askers(
+        tasks=0 * one, rows=0 * one, pids=one, first=torch.tensor([0, 1]), slots=0 * one, widths=one, leaps=one.int()
+    )
+    candidates = counters.Candidates(masks=0 * ones, columns=torch.zeros(1, 4, dtype=torch.int64))
+    counted = operations.TorchCounter().count(tile, askers, counters.Bounds(ones[0, :1], ones[0, :1]), candidates)
+    assert asked == [slice(0, 1)], "or a device would have nothing to do meanwhile"
+    assert sum(len(doubts.askers) for doubts in counted) == 0
 
 
 def test_fast_precisions_of_the_process_do_not_reach_the_scores():

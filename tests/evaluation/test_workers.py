@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from threading import Barrier, get_ident
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
+from crbench import EvalProtocol, features_from_arrays
+from crbench.evaluation import compiled
+from crbench.evaluation import workers as workers_module
 from crbench.evaluation.task import PRECISIONS
 from crbench.evaluation.workers import WORTH, Workers
 
@@ -76,13 +80,45 @@ def test_libraries_are_limited_inside_and_free_again_outside(fails):
 
 
 @settings(max_examples=150)
-@given(case=cases(), precision=st.sampled_from(PRECISIONS), threads=st.integers(2, 5))
-def test_several_threads_give_the_reference(case, precision, threads):
+@given(
+    case=cases(),
+    precision=st.sampled_from(PRECISIONS),
+    threads=st.integers(1, 5),
+    at_once=st.integers(1, 3),
+    doubts=st.sampled_from([1, 1 << 15]),
+)
+def test_several_threads_with_little_room_give_the_reference(case, precision, threads, at_once, doubts):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
-        patch.setattr("crbench.evaluation.workers.WORTH", 1)
+        patch.setattr(workers_module, "WORTH", 1)
+        patch.setattr(workers_module, "ALIGNED", 1)
+        patch.setattr(compiled, "_AT_ONCE", at_once)
+        patch.setattr(compiled, "_DOUBTS", doubts)
         assert_same(run(case, engine="numba", precision=precision), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(threads, monkeypatch):
+    x = np.ones((120, 4))  # all at one distance, so that everything is in doubt
+    query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    expected, handed = run(case, engine="reference"), []
+    decide = compiled.CompiledCounter.decide
+
+    def watched(self, askers, doubts, *others):
+        handed.append(len(doubts.askers))
+        return decide(self, askers, doubts, *others)
+
+    monkeypatch.setattr(Workers, "on", lambda device: Workers(threads))
+    monkeypatch.setattr(compiled.CompiledCounter, "decide", watched)
+    for name, value in (("WORTH", 1), ("ALIGNED", 1)):
+        monkeypatch.setattr(workers_module, name, value)
+    monkeypatch.setattr(compiled, "_AT_ONCE", 2)
+    monkeypatch.setattr(compiled, "_DOUBTS", 1)
+    assert_same(run(case, engine="numba", precision="fp32"), expected)
+    assert sum(handed) == 20 * (120 - 4)  # a query's own person is none of them
+    assert max(handed) <= threads * 120, "each thread has room for the items of one query"
 
 
 def test_each_thread_has_room_of_its_own_which_is_kept():
