@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
 from crbench.evaluation.jit import compiled
-from crbench.evaluation.workers import Workers, pieces
+from crbench.evaluation.workers import Workers
 
 _AT_ONCE = 640
 """Most rows that a thread multiplies before it counts, so that their products are still in the cache."""
@@ -220,14 +220,12 @@ def _add_up(start, stop, first, slots, widths, leaps):  # type: ignore[no-untype
 
 @attrs.define(eq=False)
 class _Band:
-    """Rows of a tile that are left to a thread.
+    """Some rows of a tile that a thread works on.
 
     Attributes:
-        rows: to be multiplied, last first.
         products: of rows from `row` on, to be counted for the askers ``order[start:stop]``; None = counted for all.
     """
 
-    rows: list[slice]
     products: NDArray[np.float32] | None = None
     row: int = 0
     start: int = 0
@@ -235,7 +233,7 @@ class _Band:
 
 
 class CompiledCounter:
-    """Counts with compiled loops on the CPU, shared out to `workers` by rows, each of which multiplies its own."""
+    """Counts with compiled loops on the CPU; each worker multiplies some rows, counts them, and takes others."""
 
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
@@ -249,12 +247,18 @@ class CompiledCounter:
         parts += [askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths, askers.leaps]
         arrays = [part.numpy() for part in (*parts, bounds.low, bounds.high, candidates.columns)]
 
-        def go_on(band: _Band) -> tuple[_Band, NDArray[np.int64]]:
-            """Count until there is no room for doubts, or no row left."""
+        left = self._workers.bands(len(tile.rows), items * _STEPS, _AT_ONCE)[::-1]
+        bands = [_Band() for _ in range(min(self._workers.threads, len(left)))]
+
+        def go_on(band: _Band) -> NDArray[np.int64]:
+            """Take rows that are left until there are none, or no room for doubts."""
             doubts, filled = np.empty((4, max(_DOUBTS, items)), dtype=np.int64), 0
-            while band.products is not None or band.rows:
+            while band.products is not None or left:
                 if band.products is None:
-                    some = band.rows.pop()
+                    try:
+                        some = left.pop()
+                    except IndexError:  # another thread was faster
+                        break
                     band.row, band.products = some.start, tile.products(some).numpy()
                     band.start, band.stop = np.searchsorted(rows, (some.start, some.stop))
                 band.start, filled = _count(
@@ -263,18 +267,12 @@ class CompiledCounter:
                 if band.start < band.stop:
                     break
                 band.products = None  # their memory is for the next ones
-            return band, doubts[:, :filled]
+            return doubts[:, :filled]
 
-        def begin(row: int, end: int) -> tuple[_Band, NDArray[np.int64]]:
-            some = [slice(row + part.start, row + part.stop) for part in pieces(end - row, _AT_ONCE)]
-            return go_on(_Band(some[::-1]))
-
-        found = self._workers.run(begin, self._workers.bands(len(tile.rows), items * _STEPS))
-        while found:
-            doubts = np.concatenate([some for _, some in found], axis=1)
+        while left or any(band.products is not None for band in bands):
+            doubts = np.concatenate(self._workers.run(go_on, [(band,) for band in bands]), axis=1)
             # item by item, as rows are read from memory to decide, and those of the gallery are the more
             yield Doubts(*torch.from_numpy(doubts.take(np.argsort(doubts[1]), axis=1)))
-            found = self._workers.run(go_on, [(band,) for band, _ in found if band.products is not None])
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int

@@ -24,6 +24,9 @@ _T = TypeVar("_T")
 ALIGNED = 64
 """Products of so many rows, or a multiple, fill the registers: others are up to a fifth slower."""
 
+REGISTERS = 16
+"""Rows by which those of a thread are a multiple, as far as they are."""
+
 WORTH = 1 << 17
 """Simple steps that take about as long as it takes to wake a thread."""
 
@@ -60,10 +63,12 @@ class Workers:
         """
         return list(shares(count, max(1, min(self.threads, count * each // WORTH))))
 
-    def bands(self, count: int, each: int) -> list[tuple[int, int]]:
-        """The same for rows of a product: as many as fill registers, see `ALIGNED`."""
-        size = max(1, _aligned(-(-count // max(1, len(self.ranges(count, each))))))
-        return [(start, min(start + size, count)) for start in range(0, count, size)]
+    def bands(self, count: int, each: int, most: int) -> list[slice]:
+        """As many pieces of rows for each thread, of nearly equal length and of at most so many rows."""
+        threads = max(1, len(self.ranges(count, each)))
+        size = -(-count // (threads * -(-count // (threads * most))))
+        size = min(most, -(-size // REGISTERS) * REGISTERS)
+        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
     def run(self, work: Callable[[*_A], _T], pieces: Sequence[tuple[*_A]]) -> list[_T]:
         """What `work` gives for each piece, in their order."""

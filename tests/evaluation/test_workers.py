@@ -20,23 +20,32 @@ from crbench.evaluation.workers import WORTH, Workers
 
 
 @given(threads=st.integers(1, 12), count=st.integers(0, 40), each=st.sampled_from([1, WORTH // 3, WORTH]))
-def test_ranges_and_bands_cover_rows_once(threads, count, each):
-    seen = np.zeros((2, count), dtype=int)
+def test_ranges_cover_rows_once(threads, count, each):
+    seen = np.zeros(count, dtype=int)
 
     def mark(start, stop):
-        seen[0, start:stop] += 1
+        seen[start:stop] += 1
 
-    workers = Workers(threads)
-    workers.share(mark, count, each)
-    bands = workers.bands(count, each)
-    for start, stop in bands:
-        seen[1, start:stop] += 1
+    Workers(threads).share(mark, count, each)
     assert (seen == 1).all()
-    assert len(bands) <= threads, "one for each thread, or some would wait for others"
 
 
-def test_bands_are_as_long_as_fills_registers():
-    assert Workers(3).bands(1000, WORTH) == [(0, 384), (384, 768), (768, 1000)]
+@given(
+    threads=st.integers(1, 12),
+    count=st.integers(1, 5000),
+    each=st.sampled_from([1, WORTH // 3, WORTH]),
+    most=st.integers(1, 700),
+)
+def test_bands_cover_rows_once(threads, count, each, most):
+    bands = Workers(threads).bands(count, each, most)
+    assert np.concatenate([np.arange(count)[band] for band in bands]).tolist() == list(range(count))
+    assert max(band.stop - band.start for band in bands) <= most
+
+
+def test_each_thread_has_as_many_bands():
+    assert Workers(3).bands(1000, WORTH, 200) == [
+        slice(start, min(start + 176, 1000)) for start in (0, 176, 352, 528, 704, 880)
+    ]
 
 
 def test_what_pieces_give_comes_in_their_order_from_several_threads():
@@ -92,7 +101,7 @@ def test_several_threads_with_little_room_give_the_reference(case, precision, th
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
         patch.setattr(workers_module, "WORTH", 1)
-        patch.setattr(workers_module, "ALIGNED", 1)
+        patch.setattr(workers_module, "REGISTERS", 1)
         patch.setattr(compiled, "_AT_ONCE", at_once)
         patch.setattr(compiled, "_DOUBTS", doubts)
         assert_same(run(case, engine="numba", precision=precision), expected)
@@ -112,7 +121,7 @@ def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(th
 
     monkeypatch.setattr(Workers, "on", lambda device: Workers(threads))
     monkeypatch.setattr(compiled.CompiledCounter, "decide", watched)
-    for name, value in (("WORTH", 1), ("ALIGNED", 1)):
+    for name, value in (("WORTH", 1), ("REGISTERS", 1)):
         monkeypatch.setattr(workers_module, name, value)
     monkeypatch.setattr(compiled, "_AT_ONCE", 2)
     monkeypatch.setattr(compiled, "_DOUBTS", 1)
