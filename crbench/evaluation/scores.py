@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -79,9 +79,9 @@ class Outcomes:
         if not counted.any():
             raise EvaluationError(f"none of the {int(chosen.sum())} chosen queries has a match in the gallery")
         return Scores(
-            cmc=np.array([_mean(column) for column in self._numbers(self.cmc, counted).T.tolist()]),
-            mAP=None if self.ap is None else _mean(self._numbers(self.ap, counted).tolist()),
-            mINP=None if self.inp is None else _mean(self._numbers(self.inp, counted).tolist()),
+            cmc=np.array([_mean(column) for column in self._numbers(self.cmc, counted).T]),
+            mAP=None if self.ap is None else _mean(self._numbers(self.ap, counted)),
+            mINP=None if self.inp is None else _mean(self._numbers(self.inp, counted)),
             n_query=int(chosen.sum()),
             n_valid=int((chosen & self.valid).sum()),
         )
@@ -144,9 +144,10 @@ class Evaluation:
             EvaluationError: none of the queries counts.
         """
         masks = {domain.rate: mask for domain, mask in queries.domains() if np.any(outcomes.counted & mask)}
+        scores = outcomes.scores()
         return cls(
-            scores=outcomes.scores(),
-            by_rate={rate: outcomes.scores(mask) for rate, mask in masks.items()},
+            scores=scores,
+            by_rate={rate: scores if mask.all() else outcomes.scores(mask) for rate, mask in masks.items()},
             outcomes=outcomes,
             engine=engine,
             precision=precision,
@@ -183,6 +184,7 @@ def _joined(columns: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64
     return np.concatenate(present) if present else None
 
 
-def _mean(values: Iterable[float]) -> float:
-    items = list(values)
-    return math.fsum(items) / len(items)
+def _mean(values: NDArray[np.float64]) -> float:
+    """Of f64[n], whose sum is rounded once."""
+    whole = np.array_equal(values, np.rint(values))  # as most CMC curves are; their sums need no care
+    return (float(values.sum()) if whole else math.fsum(values.tolist())) / len(values)
