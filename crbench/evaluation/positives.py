@@ -104,12 +104,14 @@ def _near(
     several: bool,
     device: torch.device,
 ) -> Near:
-    """Distances of pairs of a query and a gallery row, person by person while the rows of one are in the cache.
+    """Distances of pairs of a query and a gallery row, person by person while features of one are in the cache.
 
     Args:
         owners: which of the block's queries, whose persons are `pids`.
         several: pairs may be there several times, and are compared once.
     """
+    if isinstance(rows, MetricRows):
+        return rows.near_positives(on_device(owners, device), on_device(items, device))
     pairs = owners.astype(np.int64) << 32 | items
     places = np.arange(len(pairs))
     if several:
