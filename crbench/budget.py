@@ -9,8 +9,8 @@ from crbench.errors import ConfigError
 LEAST_BUDGET = 1 << 20
 """Bytes."""
 
-DEFAULT_BUDGET = 80 << 20
-"""Bytes that an evaluation on a CPU uses beside the features, unless told otherwise."""
+THREAD_BUDGET = 40 << 20
+"""Bytes per thread, of two at least, that an evaluation on a CPU uses beside the features, unless told otherwise."""
 
 CUDA_SHARE = 16
 """Unless told otherwise, an evaluation on a CUDA device uses one in so many bytes of the device's memory."""

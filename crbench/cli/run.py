@@ -53,7 +53,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--engine", help="Evaluation engine: auto, numba, cupy, torch, reference.")
 @click.option("--precision", help="Of the evaluation's products, e.g. fp32, int8; scores do not depend on it.")
 @click.option(
-    "--memory-budget", help="Memory of an evaluation beside the features; default: 80MiB, or 1/16 of a GPU's."
+    "--memory-budget",
+    help="Memory of an evaluation beside the features; default: 40MiB a thread, 1/16 of a GPU's.",
 )
 @click.option("--baseline/--no-baseline", default=None, help="Evaluate the aligner 'none' too; default: yes.")
 @click.option("--cache/--no-cache", default=None, help="Keep and reuse features and fits; default: yes.")

@@ -98,8 +98,8 @@ def evaluate(
             float64, so scores do not depend on it.
         device: where to compare, ``cpu``, ``cuda`` or ``cuda:1``; None = the CUDA device of either side, else the CPU.
             Features are brought there, or tile by tile if they take more than half of a CUDA device's free memory.
-        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. None = 80 MiB, and on
-            a CUDA device a sixteenth of its memory.
+        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. None = 40 MiB per
+            thread of torch, 80 MiB at least, and on a CUDA device a sixteenth of its memory.
         progress: shows progress bars, see `crbench.interfaces.Progress`; silent by default.
 
     Returns:

@@ -16,7 +16,7 @@ from crbench.evaluation.workers import Workers
 _AT_ONCE = 640
 """Most rows that a thread multiplies before it counts, so that their products are still in the cache."""
 
-_DOUBTS = 1 << 13
+_DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
 
 _CHUNK = 256

@@ -98,6 +98,18 @@ class Doubts:
     first: torch.Tensor
     last: torch.Tensor
 
+    def pieces(self) -> Iterator[Doubts]:
+        """In pieces of about `WORK` comparisons."""
+        if len(self.askers) == 0:
+            return
+        upto = (self.last - self.first).cumsum(0)
+        marks = torch.arange(1, int(upto[-1]) // WORK + 1, device=upto.device) * WORK
+        ends = torch.unique(torch.searchsorted(upto, marks, right=True)).tolist()
+        for start, stop in zip([0, *ends], [*ends, len(upto)], strict=True):
+            if start < stop:
+                some = slice(start, stop)
+                yield Doubts(self.askers[some], self.items[some], self.first[some], self.last[some])
+
 
 @attrs.frozen(eq=False)
 class Near:

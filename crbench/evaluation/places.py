@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from crbench.budget import CUDA_SHARE, DEFAULT_BUDGET
+from crbench.budget import CUDA_SHARE, THREAD_BUDGET
 from crbench.errors import EvaluationError
 from crbench.records import Features
 
@@ -40,10 +40,10 @@ def placed(
 
 def default_budget(device: torch.device) -> int:
     """Bytes that an evaluation uses beside the features, unless told otherwise."""
-    if device.type != "cuda":
-        return DEFAULT_BUDGET
     import torch
 
+    if device.type != "cuda":
+        return THREAD_BUDGET * max(2, torch.get_num_threads())
     return torch.cuda.get_device_properties(device).total_memory // CUDA_SHARE
 
 

@@ -14,7 +14,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.budget import DEFAULT_BUDGET
 from crbench.records import Features
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Counts:
     ambiguous: int = 0
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Settings:
     """How an engine works; no score depends on it.
 
@@ -105,7 +104,7 @@ class Settings:
     """
 
     precision: str = "auto"
-    memory: int = DEFAULT_BUDGET
+    memory: int
 
 
 class Engine(Protocol):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from crbench.evaluation import metrics
 from crbench.evaluation.blocks import CPU_SIDES, CUDA_SIDES, Sizes, ahead, counts_needed, query_blocks
-from crbench.evaluation.counters import WORK, Counter, Doubts, Tile
+from crbench.evaluation.counters import Counter, Doubts, Tile
 from crbench.evaluation.operations import TorchCounter, add
 from crbench.evaluation.points import Points
 from crbench.evaluation.positives import Asked, ask, on_device, slice_or_rows
@@ -120,11 +120,13 @@ class TiledEngine:
         query = self._inputs.query
         queries, items = CUDA_SIDES if self._device.type == "cuda" else CPU_SIDES
         tables = _ROW_BYTES * (len(query) + len(self._inputs.gallery))
-        # on another device, a tile's rows are there, and the next one's
-        row = 4 * query.x.shape[1] * (1 if self._device == query.x.device else 2)
+        columns = query.x.shape[1]
+        copies = 1 if self._device == query.x.device else 2  # a tile's rows are there, and the next one's
+        packed = self._workers.threads  # each thread's product packs a tile's items anew
+        item = columns * (2 + packed) if self.precision == "int8" else 4 * columns * (copies + packed)
         sizes = Sizes.within(
             max(self._memory - tables, self._memory // 2),
-            rows=(row, row // 2 if self.precision == "int8" else row),
+            rows=(4 * columns * copies, item),
             most=(min(queries, len(query)), items),
             at_once=self._counter.at_once,
             counts=int(counts_needed(tasks).sum()),
@@ -210,7 +212,7 @@ class TiledEngine:
         for doubts in counted.doubts:
             if len(doubts.askers):
                 found += asked.askers.tasks[doubts.askers].bincount(minlength=tasks).cpu().numpy()
-            for some in _pieces(doubts):
+            for some in doubts.pieces():
                 self._decide(asked, rows, counted, some)
         self._refined(counted, found.sum() / tasks)
         return found
@@ -284,17 +286,3 @@ class CupyEngine(TiledEngine):
 
         counter = KernelCounter(launch_by_cupy)
         super().__init__(inputs, settings, counter, "fp32", Workers(1))
-
-
-def _pieces(doubts: Doubts) -> Iterator[Doubts]:
-    """Doubts in pieces of a bounded number of comparisons."""
-    if len(doubts.askers) == 0:
-        return
-    upto = (doubts.last - doubts.first).cumsum(0)
-    pieces = int(upto[-1]) // WORK
-    marks = torch.arange(1, pieces + 1, device=upto.device) * WORK
-    ends = torch.unique(torch.searchsorted(upto, marks, right=True)).tolist()
-    for start, stop in zip([0, *ends], [*ends, len(upto)], strict=True):
-        if start < stop:
-            some = slice(start, stop)
-            yield Doubts(doubts.askers[some], doubts.items[some], doubts.first[some], doubts.last[some])

@@ -55,7 +55,7 @@ def test_block_sizes_do_not_matter(case, way, queries, items, counts):
     with (
         mock.patch.object(blocks.Sizes, "within", return_value=blocks.Sizes(queries, items, counts)),
         mock.patch.object(operations, "WORK", queries),
-        mock.patch.object(tiled, "WORK", queries),
+        mock.patch.object(counters, "WORK", queries),
         mock.patch.object(operations, "_CHUNK", 3),
         mock.patch.object(sides, "_CHUNK", 3),
         mock.patch.object(metrics, "_BLOCK", 3),

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crbench import EvalProtocol, evaluate, features_from_arrays
-from crbench.budget import DEFAULT_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import evaluate_part, places
 from crbench.evaluation.parts import Shard, merge
@@ -113,7 +112,9 @@ def test_a_part_is_scored_on_the_device_too(features):
 
 
 def test_the_memory_budget_follows_the_device(monkeypatch):
-    assert default_budget(CPU) == DEFAULT_BUDGET
+    for threads, budget in ((1, 80 << 20), (2, 80 << 20), (16, 640 << 20)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert default_budget(CPU) == budget
     properties = {CUDA: SimpleNamespace(total_memory=64 << 30)}
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties.__getitem__)
     assert default_budget(CUDA) == 4 << 30

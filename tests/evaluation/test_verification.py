@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench import features_from_arrays
+from crbench.budget import LEAST_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import verification as room
 from crbench.evaluation.checks import checked
@@ -23,7 +24,9 @@ FPRS = [0.0, 0.01, 0.1, 0.25, 0.5, 0.99]
 
 def by_trying_all_thresholds(case, fpr):
     """TPR from all pairs at once, with the distances of the reference engine."""
-    rows = dict(ReferenceEngine(checked(case.query, case.gallery, case.protocol, None), Settings())._rows())
+    rows = dict(
+        ReferenceEngine(checked(case.query, case.gallery, case.protocol, None), Settings(memory=LEAST_BUDGET))._rows()
+    )
     query, gallery = case.query.rows, case.gallery.rows
     true, false = [], []
     for i, distances in rows.items():

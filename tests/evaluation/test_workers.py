@@ -94,7 +94,7 @@ def test_libraries_are_limited_inside_and_free_again_outside(fails):
     precision=st.sampled_from(PRECISIONS),
     threads=st.integers(1, 5),
     at_once=st.integers(1, 3),
-    doubts=st.sampled_from([1, 1 << 13]),
+    doubts=st.sampled_from([1, 1 << 15]),
 )
 def test_several_threads_with_little_room_give_the_reference(case, precision, threads, at_once, doubts):
     expected = run(case, engine="reference")
