@@ -15,7 +15,6 @@ from crbench.evaluation.workers import pieces
 
 _T = TypeVar("_T")
 
-
 CPU_SIDES = (4096, 4096)
 """Most queries and items of a tile; fewer queries are slower, as a product packs the gallery anew for each block."""
 
@@ -26,7 +25,7 @@ about a millisecond for a hundred small operations."""
 LEAST_QUERIES = 16
 
 _QUERIES = 0.45
-"""Most of a tile's memory that its queries may take."""
+"""Share of a tile's memory that its queries may take, at most."""
 
 _SCORE_BYTES = 12
 """Per score of a tile: itself, and the sums of which it is made."""

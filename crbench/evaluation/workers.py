@@ -25,7 +25,7 @@ ALIGNED = 64
 """Products of so many rows, or a multiple, fill the registers: others are up to a fifth slower."""
 
 REGISTERS = 16
-"""Rows by which those of a thread are a multiple, as far as they are."""
+"""What the rows of a band are a multiple of, as products of others may be slower."""
 
 WORTH = 1 << 17
 """Simple steps that take about as long as it takes to wake a thread."""
