@@ -5,15 +5,14 @@ Arrays are torch tensors, shared by DLPack; all memory comes from torch's pool, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Protocol
 
 import torch
 
-from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
-from crbench.evaluation.operations import add_up, decide
+from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile
+from crbench.evaluation.operations import Operations
 
 THREADS = 256
 """Per block; a power of two."""
@@ -140,13 +139,11 @@ class Launch(Protocol):
     def __call__(self, name: str, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None: ...
 
 
-class KernelCounter:
+class KernelCounter(Operations):
     """Counts with the kernels of `SOURCE`.
 
     Memory beside the tile: 32 bytes for one in `_DOUBTFUL` of its pairs, to list what is in doubt.
     """
-
-    at_once = sys.maxsize
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -195,16 +192,6 @@ class KernelCounter:
             blocks = min(len(rows), 1 << 20)
             self._launch("dots", blocks, [len(rows), a, a.shape[1], b, b.shape[1], rows, items, columns, found])
         return found
-
-    def decide(
-        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `crbench.evaluation.counters.Counter`."""
-        return decide(askers, doubts, near, limits, columns)
-
-    def add_up(self, askers: Askers) -> None:
-        """See `crbench.evaluation.counters.Counter`."""
-        add_up(askers)
 
 
 def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:

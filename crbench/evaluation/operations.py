@@ -18,10 +18,52 @@ _ON_CUDA = 4
 _LAST = torch.iinfo(torch.int64).max
 
 
-class TorchCounter:
-    """Counts with torch operations."""
+class Operations:
+    """What counters do with torch operations that have no loops of their own for it."""
 
     at_once = sys.maxsize
+
+    def decide(
+        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `crbench.evaluation.counters.Counter`."""
+        counts = doubts.last - doubts.first
+        upto = counts.cumsum(0)
+        place = torch.arange(int(upto[-1]), device=upto.device)
+        pair = torch.searchsorted(upto, place, right=True)  # much faster than repeat_interleave
+        positive = place + (doubts.first - upto + counts)[pair]
+        distance, limit = near.distances[pair], limits.distances[positive]
+        error = near.errors[pair] + limits.errors[positive]
+        nearer = distance < limit - error
+        left = (~nearer & ~(distance > limit + error)).nonzero()[:, 0]
+        add(askers, doubts, pair[nearer], positive[nearer], columns)
+        return pair[left], positive[left]
+
+    def add_up(self, askers: Askers) -> None:
+        """See `crbench.evaluation.counters.Counter`.
+
+        Example:
+            >>> leaps = torch.tensor([5, 2, 1], dtype=torch.int32)
+            >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
+            >>> askers = Askers(tasks=one, rows=one, pids=one, first=first, slots=first[:-1], widths=one, leaps=leaps)
+            >>> Operations().add_up(askers)
+            >>> leaps.tolist()
+            [7, 2, 1]
+        """
+        widths, counts = (part.tolist() for part in torch.unique_consecutive(askers.widths, return_counts=True))
+        start = 0
+        for width, count in zip(widths, counts, strict=True):
+            first = askers.first[start : start + count + 1] - askers.first[start]
+            place = int(askers.slots[start])
+            leaps = askers.leaps[place : place + int(first[-1]) * width].view(-1, width)
+            upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
+            leaps -= upto
+            leaps += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
+            start += count
+
+
+class TorchCounter(Operations):
+    """Counts with torch operations."""
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
@@ -53,33 +95,6 @@ class TorchCounter:
             found[some] = (a[:, :columns][rows[some]].double() * b[:, :columns][items[some]].double()).sum(dim=1)
         return found
 
-    def decide(
-        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `crbench.evaluation.counters.Counter`."""
-        return decide(askers, doubts, near, limits, columns)
-
-    def add_up(self, askers: Askers) -> None:
-        """See `crbench.evaluation.counters.Counter`."""
-        add_up(askers)
-
-
-def decide(
-    askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """See `crbench.evaluation.counters.Counter.decide`."""
-    counts = doubts.last - doubts.first
-    upto = counts.cumsum(0)
-    place = torch.arange(int(upto[-1]), device=upto.device)
-    pair = torch.searchsorted(upto, place, right=True)  # much faster than repeat_interleave
-    positive = place + (doubts.first - upto + counts)[pair]
-    distance, limit = near.distances[pair], limits.distances[positive]
-    error = near.errors[pair] + limits.errors[positive]
-    nearer = distance < limit - error
-    left = (~nearer & ~(distance > limit + error)).nonzero()[:, 0]
-    add(askers, doubts, pair[nearer], positive[nearer], columns)
-    return pair[left], positive[left]
-
 
 def add(askers: Askers, doubts: Doubts, pairs: torch.Tensor, positives: torch.Tensor, columns: torch.Tensor) -> None:
     """Add to ``askers.leaps`` items that are nearer than positives; i64[m] each.
@@ -96,28 +111,6 @@ def add(askers: Askers, doubts: Doubts, pairs: torch.Tensor, positives: torch.Te
     # what is ahead of a positive counts for the farther ones too, which are decided one by one
     farther = before > 0
     askers.leaps.index_add_(0, (slots - width)[farther], -ones[farther])
-
-
-def add_up(askers: Askers) -> None:
-    """See `crbench.evaluation.counters.Counter.add_up`.
-
-    Example:
-        >>> leaps = torch.tensor([5, 2, 1], dtype=torch.int32)
-        >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
-        >>> add_up(Askers(tasks=one, rows=one, pids=one, first=first, slots=first[:-1], widths=one, leaps=leaps))
-        >>> leaps.tolist()
-        [7, 2, 1]
-    """
-    widths, counts = (part.tolist() for part in torch.unique_consecutive(askers.widths, return_counts=True))
-    start = 0
-    for width, count in zip(widths, counts, strict=True):
-        first = askers.first[start : start + count + 1] - askers.first[start]
-        place = int(askers.slots[start])
-        leaps = askers.leaps[place : place + int(first[-1]) * width].view(-1, width)
-        upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-        leaps -= upto
-        leaps += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
-        start += count
 
 
 def _found(
