@@ -89,6 +89,7 @@ def _as_json(
         "fingerprint": protocol.fingerprint(),
         "engine": found.engine,
         "precision": found.precision,
+        "ambiguous": found.ambiguous,
     }
     return json.dumps(content, indent=2)
 

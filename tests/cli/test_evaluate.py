@@ -108,13 +108,15 @@ def test_all_ways_give_the_scores_worked_out_by_hand(way, tmp_path, capsys):
 def test_the_same_as_the_library(tmp_path, capsys):
     rng = np.random.default_rng(0)
     arrays = [{"features": rng.normal(size=(n, 5)), "pids": rng.integers(0, 4, n)} for n in (10, 30)]
+    arrays[1]["features"][:10] = arrays[1]["features"][10:20]  # ties, which no product decides
     for name, side in zip("qg", arrays, strict=True):
         np.savez(tmp_path / f"{name}.npz", **side)
     found = json.loads(run(["q.npz", "g.npz", "--format", "json", "--set", "protocol.shot=single:exact"], capsys).out)
     query, gallery = (features_from_arrays(side["features"], side["pids"]) for side in arrays)
-    scores = evaluate(query, gallery, EvalProtocol(shot="single:exact")).scores
-    assert found["cmc"] == scores.cmc.tolist()
+    result = evaluate(query, gallery, EvalProtocol(shot="single:exact"))
+    assert found["cmc"] == result.scores.cmc.tolist()
     assert found["mAP"] is None
+    assert found["ambiguous"] == result.ambiguous > 0
 
 
 def test_the_device_can_be_chosen(tmp_path, capsys):
