@@ -84,8 +84,8 @@ class TiledEngine:
     def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
         """See `crbench.evaluation.task.Engine`."""
         sizes = self._sizes(tasks)
-        kept = list(tiles(tasks, self._inputs, sizes.items)) if len(self._inputs.gallery) <= _KEPT else None
         with self._alone():
+            kept = list(tiles(tasks, self._inputs, sizes.items)) if len(self._inputs.gallery) <= _KEPT else None
             self._try(tasks, sizes, kept or tiles(tasks, self._inputs, sizes.items))
         for queries, rows in self._rows(tasks, sizes):
             with self._alone():

@@ -24,9 +24,6 @@ _T = TypeVar("_T")
 ALIGNED = 64
 """Products of so many rows, or a multiple, fill the registers: others are up to a fifth slower."""
 
-REGISTERS = 16
-"""What the rows of a band are a multiple of, as products of others may be slower."""
-
 WORTH = 1 << 17
 """Simple steps that take about as long as it takes to wake a thread."""
 
@@ -66,9 +63,7 @@ class Workers:
     def bands(self, count: int, each: int, most: int) -> list[slice]:
         """As many pieces of rows for each thread, of nearly equal length and of at most so many rows."""
         threads = max(1, len(self.ranges(count, each)))
-        size = -(-count // (threads * -(-count // (threads * most))))
-        size = min(most, -(-size // REGISTERS) * REGISTERS)
-        return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        return pieces(count, -(-count // (threads * -(-count // (threads * most)))))
 
     def run(self, work: Callable[[*_A], _T], pieces: Sequence[tuple[*_A]]) -> list[_T]:
         """What `work` gives for each piece, in their order."""
