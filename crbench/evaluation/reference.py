@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from crbench.evaluation import metrics
 from crbench.evaluation.distance import distances, unit
 from crbench.evaluation.task import Counts, Inputs, Settings, Task
+from crbench.evaluation.workers import Workers
 
 
 class ReferenceEngine:
@@ -37,7 +38,7 @@ class ReferenceEngine:
             for query in range(len(self._query)):
                 yield query, self._distances(query)
         else:
-            for queries, block in metrics.blocks(self._inputs, self._inputs.metric):
+            for queries, block in metrics.blocks(self._inputs, self._inputs.metric, Workers(1)):
                 yield from zip(queries.tolist(), block.double().cpu().numpy(), strict=True)
 
     def _distances(self, query: int) -> NDArray[np.float64]:

@@ -171,7 +171,7 @@ class TiledEngine:
 
     def _metric_rows(self, tasks: Sequence[Task], metric: Metric) -> Iterator[tuple[NDArray[np.intp], MetricRows]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
-        for queries, distances in metrics.blocks(self._inputs, metric):
+        for queries, distances in metrics.blocks(self._inputs, metric, self._workers):
             answered = np.flatnonzero(sizes[queries])
             if len(answered):
                 yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])

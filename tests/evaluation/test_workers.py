@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
-from crbench import EvalProtocol, features_from_arrays
+from crbench import EvalProtocol, evaluate, features_from_arrays
+from crbench.errors import EvaluationError
 from crbench.evaluation import compiled
 from crbench.evaluation import workers as workers_module
 from crbench.evaluation.task import PRECISIONS
@@ -140,3 +141,14 @@ def test_each_thread_has_room_of_its_own_which_is_kept():
     assert len(workers.room(5)) == 5
     assert workers.room(5).data_ptr() == mine
     assert len(workers.room(9)) == 9
+
+
+@pytest.mark.parametrize("row", [0, 4, 9])
+def test_nan_of_a_metric_is_found_whichever_thread_looks(row, monkeypatch):
+    feats = features_from_arrays(np.eye(10, 4) + 1, np.arange(10) % 5)
+    distances = np.ones((10, 10))
+    distances[:, 3], distances[row, 7] = np.inf, np.nan
+    monkeypatch.setattr(Workers, "on", lambda device: Workers(3))
+    monkeypatch.setattr(workers_module, "WORTH", 1)
+    with pytest.raises(EvaluationError, match=f"the metric gives NaN for query row {row}$"):
+        evaluate(feats, feats, EvalProtocol(shot="multi"), metric=lambda query, gallery: distances)
