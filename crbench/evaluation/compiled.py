@@ -9,213 +9,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crbench.evaluation import loops
 from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near, Tile
-from crbench.evaluation.jit import compiled
-from crbench.evaluation.workers import Workers
+from crbench.evaluation.workers import Room, Workers
 
-_AT_ONCE = 640
-"""Most rows that a thread multiplies before it counts, so that their products are still in the cache."""
+_AT_ONCE = (384, 640)
+"""Most rows that a thread multiplies before it counts, so that their products are still in the cache: where rows are
+short, and where they are long, and to pack a tile's items anew for each product takes longer than to count."""
+
+_SHORT = 1024
+"""Columns of a short row, less than that."""
 
 _DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
 
-_CHUNK = 256
-"""Items that are compared with one positive after another."""
-
 _STEPS = 8
 """Simple steps per score, at least."""
 
-_FEW = 48
-"""Up to so many positives, comparing with one after another is faster than a search per item."""
-
-
-@compiled("void(f4[::1], f4, f4[::1], f4[::1], f4[::1], i8, i8[::1], i8[::1])")
-def _scores(products, row, factors, terms, scores, pid, pids, by_pid):  # type: ignore[no-untyped-def]
-    """Scores of one query; NaN, which compares with nothing, for items of its own person."""
-    for item in range(len(scores)):
-        scores[item] = products[item] * (row * factors[item]) + terms[item]
-    place, end = 0, len(pids)
-    while place < end:
-        middle = (place + end) // 2
-        if pids[by_pid[middle]] < pid:
-            place = middle + 1
-        else:
-            end = middle
-    while place < len(pids) and pids[by_pid[place]] == pid:
-        scores[by_pid[place]] = np.nan
-        place += 1
-
-
-@compiled("UniTuple(i8, 2)(f4, f4[::1], f4[::1], i8, i8)")
-def _passed(score, low, high, first, last):  # type: ignore[no-untyped-def]
-    """Of rising bounds, the ends of those that a score is surely and possibly ahead of."""
-    surely, end = first, last
-    while surely < end:
-        middle = (surely + end) // 2
-        if score > high[middle]:
-            surely = middle + 1
-        else:
-            end = middle
-    possibly, end = surely, last
-    while possibly < end:
-        middle = (possibly + end) // 2
-        if score >= low[middle]:
-            possibly = middle + 1
-        else:
-            end = middle
-    return surely, possibly
-
-
-@compiled("UniTuple(i8, 2)(f4[::1], f4, f4)")
-def _tally(scores, low, high):  # type: ignore[no-untyped-def]
-    """How many scores are surely and possibly ahead of a positive; i32 and no branch, which vectorises best."""
-    surely, possibly = np.int32(0), np.int32(0)
-    for item in range(len(scores)):
-        surely = np.int32(surely + np.int32(scores[item] > high))
-        possibly = np.int32(possibly + np.int32(scores[item] >= low))
-    return surely, possibly
-
-
-@compiled("void(f4[::1], f4, f4, u1[::1])")
-def _mark(scores, low, high, unsure):  # type: ignore[no-untyped-def]
-    """Mark scores that are neither surely ahead of a positive nor surely behind it."""
-    for item in range(len(scores)):
-        unsure[item] |= np.uint8(scores[item] >= low) & np.uint8(scores[item] <= high)
-
-
-@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], u1[::1], i8[:, ::1], i8, i8)")
-def _count_few(scores, first, last, low, high, leaps, unsure, doubts, asker, filled):  # type: ignore[no-untyped-def]
-    """Count the items against one positive after another, the farthest first; the number of doubts so far."""
-    for start in range(0, len(scores), _CHUNK):
-        chunk = scores[start : start + _CHUNK]
-        certain = True
-        for positive in range(first, last):
-            surely, possibly = _tally(chunk, low[positive], high[positive])
-            if possibly == 0:
-                break
-            if surely < possibly:
-                certain = False
-                _mark(chunk, low[positive], high[positive], unsure)
-            leaps[positive - first] += surely
-            if positive > first:
-                leaps[positive - first - 1] -= surely
-        if not certain:
-            for item in range(len(chunk)):
-                if unsure[item]:
-                    unsure[item] = 0
-                    surely, possibly = _passed(chunk[item], low, high, first, last)
-                    doubts[0, filled], doubts[1, filled] = asker, start + item
-                    doubts[2, filled], doubts[3, filled] = surely, possibly
-                    filled += 1
-    return filled
-
-
-@compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
-def _count_many(scores, first, last, low, high, leaps, columns, width, doubts, asker, filled):  # type: ignore[no-untyped-def]
-    """Count the items by a search for each that passes the farthest positive; the number of doubts so far."""
-    for item in range(len(scores)):
-        if scores[item] >= low[first]:
-            surely, possibly = _passed(scores[item], low, high, first, last)
-            if surely > first:
-                leaps[(surely - 1 - first) * width + columns[item]] += 1
-            if possibly > surely:
-                doubts[0, filled], doubts[1, filled] = asker, item
-                doubts[2, filled], doubts[3, filled] = surely, possibly
-                filled += 1
-    return filled
-
-
-@compiled(
-    "UniTuple(i8, 2)(i8, i8, i8[::1], i8, f4[:, ::1], f4[::1], f4[::1], f4[:, ::1], i8[::1], i8[::1], i8[::1],"
-    " i8[::1], i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], f4[::1], f4[::1], i8[:, ::1], i8[:, ::1], i8)"
-)
-def _count(  # type: ignore[no-untyped-def]
-    start,
-    stop,
-    order,
-    offset,
-    products,
-    row_factors,
-    factors,
-    terms,
-    item_pids,
-    by_pid,
-    tasks,
-    rows,
-    pids,
-    first,
-    slots,
-    widths,
-    leaps,
-    low,
-    high,
-    columns,
-    doubts,
-    filled,
-):
-    """Count for some askers in this order: the place at which `doubts` is full, and how many there are.
-
-    `products` are those of the rows from `offset` on.
-    """
-    scores = np.empty(products.shape[1], dtype=np.float32)
-    unsure = np.zeros(_CHUNK, dtype=np.uint8)
-    for place in range(start, stop):
-        if filled + len(scores) > doubts.shape[1]:
-            return place, filled
-        asker = order[place]
-        task, row, mine, last = tasks[asker], rows[asker], first[asker], first[asker + 1]
-        width, counts = widths[asker], leaps[slots[asker] :]
-        _scores(products[row - offset], row_factors[row], factors, terms[task], scores, pids[asker], item_pids, by_pid)
-        if width == 1 and last - mine <= _FEW:
-            filled = _count_few(scores, mine, last, low, high, counts, unsure, doubts, asker, filled)
-        else:
-            filled = _count_many(scores, mine, last, low, high, counts, columns[task], width, doubts, asker, filled)
-    return stop, filled
-
-
-@compiled("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
-def _dots(start, stop, a, b, rows, items, cut, found):  # type: ignore[no-untyped-def]
-    for pair in range(start, stop):
-        mine, other = a[rows[pair]], b[items[pair]]
-        total = 0.0
-        for column in range(cut):
-            total += np.float64(mine[column]) * np.float64(other[column])
-        found[pair] = total
-
-
-@compiled(
-    "i8(i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], f8[::1], f8[::1],"
-    " i8[::1], i8[::1], i8[::1], i8[::1], i4[::1], i8[:, ::1], i8[:, ::1])"
-)
-def _decide(  # type: ignore[no-untyped-def]
-    askers, items, begin, end, near, errors, limits, allowed, tasks, first, slots, widths, leaps, columns, left
-):
-    """Count what is nearer than positives in question; how many pairs are left."""
-    filled = 0
-    for doubt in range(len(askers)):
-        asker, distance = askers[doubt], near[doubt]
-        width = widths[asker]
-        slot = slots[asker] + columns[tasks[asker], items[doubt]]
-        for positive in range(begin[doubt], end[doubt]):
-            error = errors[doubt] + allowed[positive]
-            if distance < limits[positive] - error:
-                before = positive - first[asker]
-                leaps[slot + before * width] += 1
-                if before > 0:  # the farther ones are decided one by one
-                    leaps[slot + (before - 1) * width] -= 1
-            elif not distance > limits[positive] + error:
-                left[0, filled], left[1, filled] = doubt, positive
-                filled += 1
-    return filled
-
-
-@compiled("void(i8, i8, i8[::1], i8[::1], i8[::1], i4[::1])")
-def _add_up(start, stop, first, slots, widths, leaps):  # type: ignore[no-untyped-def]
-    for asker in range(start, stop):
-        width = widths[asker]
-        nearest = slots[asker] + (first[asker + 1] - first[asker] - 1) * width
-        for place in range(nearest - 1, slots[asker] - 1, -1):
-            leaps[place] += leaps[place + width]
+_NO_FLOATS: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+_NO_SUMS: NDArray[np.int32] = np.empty((3, 0, 0), dtype=np.int32)
 
 
 @attrs.define(eq=False)
@@ -223,10 +35,12 @@ class _Band:
     """Some rows of a tile that a thread works on.
 
     Attributes:
+        room: for its products.
         products: of rows from `row` on, to be counted for the askers ``order[start:stop]``; None = counted for all.
     """
 
-    products: NDArray[np.float32] | None = None
+    room: Room
+    products: torch.Tensor | None = None
     row: int = 0
     start: int = 0
     stop: int = 0
@@ -235,9 +49,12 @@ class _Band:
 class CompiledCounter:
     """Counts with compiled loops on the CPU; each worker multiplies some rows, counts them, and takes others."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, columns: int) -> None:
+        """Args: the threads, and the columns of the features."""
+        self._rows = _AT_ONCE[columns >= _SHORT]
         self._workers = workers
-        self.at_once = _AT_ONCE * workers.threads
+        self._rooms = [Room() for _ in range(workers.threads)]
+        self.at_once = self._rows * workers.threads
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
@@ -247,8 +64,8 @@ class CompiledCounter:
         parts += [askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths, askers.leaps]
         arrays = [part.numpy() for part in (*parts, bounds.low, bounds.high, candidates.columns)]
 
-        left = self._workers.bands(len(tile.rows), items * _STEPS, _AT_ONCE)[::-1]
-        bands = [_Band() for _ in range(min(self._workers.threads, len(left)))]
+        left = self._workers.bands(len(tile.rows), items * _STEPS, self._rows)[::-1]
+        bands = [_Band(room) for room in self._rooms[: len(left)]]
 
         def go_on(band: _Band) -> NDArray[np.int64]:
             """Take rows that are left until there are none, or no room for doubts."""
@@ -259,11 +76,11 @@ class CompiledCounter:
                         some = left.pop()
                     except IndexError:  # another thread was faster
                         break
-                    band.row, band.products = some.start, tile.products(some).numpy()
+                    band.row, band.products = some.start, tile.products(some, band.room)
                     band.start, band.stop = np.searchsorted(rows, (some.start, some.stop))
-                band.start, filled = _count(
-                    band.start, band.stop, order, band.row, band.products, *arrays, doubts, filled
-                )
+                products = band.products.numpy()
+                both = (products, _NO_SUMS) if products.ndim == 2 else (_NO_FLOATS, products)
+                band.start, filled = loops.count(band.start, band.stop, order, band.row, *both, *arrays, doubts, filled)
                 if band.start < band.stop:
                     break
                 band.products = None  # their memory is for the next ones
@@ -280,7 +97,7 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         found: NDArray[np.float64] = np.empty(len(rows))
         arrays = [part.numpy() for part in (a, b, rows, items)]
-        self._workers.share(lambda start, stop: _dots(start, stop, *arrays, columns, found), len(rows), columns)
+        self._workers.share(lambda start, stop: loops.dots(start, stop, *arrays, columns, found), len(rows), columns)
         return torch.from_numpy(found)
 
     def decide(
@@ -291,7 +108,7 @@ class CompiledCounter:
         parts += [near.distances, near.errors, limits.distances, limits.errors]
         parts += [askers.tasks, askers.first, askers.slots, askers.widths, askers.leaps, columns]
         left = torch.empty(2, int((doubts.last - doubts.first).sum()), dtype=torch.int64)
-        filled = _decide(*(part.numpy() for part in (*parts, left)))
+        filled = loops.decide(*(part.numpy() for part in (*parts, left)))
         pairs, positives = left[:, :filled]
         return pairs, positives
 
@@ -299,4 +116,6 @@ class CompiledCounter:
         """See `crbench.evaluation.counters.Counter`."""
         arrays = [part.numpy() for part in (askers.first, askers.slots, askers.widths, askers.leaps)]
         count = len(askers.rows)
-        self._workers.share(lambda start, stop: _add_up(start, stop, *arrays), count, askers.leaps.numel() // count)
+        self._workers.share(
+            lambda start, stop: loops.add_up(start, stop, *arrays), count, askers.leaps.numel() // count
+        )

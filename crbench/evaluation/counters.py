@@ -11,11 +11,13 @@ from typing import Protocol
 import attrs
 import torch
 
+from crbench.evaluation.workers import Room
+
 WORK = 1 << 20
 """Scores looked at, and pairs compared, in one go."""
 
 
-Products = Callable[[slice], torch.Tensor]
+Products = Callable[[slice, Room], torch.Tensor]
 
 
 @attrs.frozen(eq=False)
@@ -23,7 +25,8 @@ class Tile:
     """Some queries against some gallery items; ``products[i, j] * rows[i] * factors[j] + terms[j]`` is a score.
 
     Attributes:
-        products: gives f32[r, g] for a range of the queries, so that a thread compares what it has just multiplied.
+        products: gives those of a range of the queries, perhaps in a room, so that a thread compares what it has just
+            multiplied; see `crbench.evaluation.products.product`.
         rows: f32[b].
         factors, terms: f32[g].
         pids: i64[g].

@@ -1,7 +1,7 @@
 """Products of int8 on the CPU: rows as two digits of 8 bits each, multiplied exactly in int32.
 
-A row x is ``last * (high + low / BASE)`` but for a rest. Processors with VNNI or AMX instructions multiply int8 four to
-eight times as fast as float32, so that three such products are still the faster ones.
+A row x is ``last * (high + low / BASE)`` but for a rest, see `crbench.evaluation.products`. Processors with VNNI or AMX
+instructions multiply int8 four to eight times as fast as float32, so that three such products are the faster ones.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from crbench.evaluation.jit import compiled
-from crbench.evaluation.workers import Workers
-
-BASE = 254.0
+from crbench.evaluation.products import BASE
+from crbench.evaluation.workers import Room, Workers
 
 _SLACK = 2.0**-6 + 2.0**-7
 """In units of the second digit: what rounding the scaled row to float32, and measuring what is left, may hide."""
@@ -72,21 +71,6 @@ def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  #
         low_norms[row] = last[row] * np.sqrt(squares) / BASE
 
 
-@compiled("void(i4[:, ::1], i4[:, ::1], f4[:, ::1])")
-def _second_digits(cross, other, found):  # type: ignore[no-untyped-def]
-    share = np.float32(1 / BASE)
-    for row in range(found.shape[0]):
-        for item in range(found.shape[1]):
-            found[row, item] = np.float32(np.float32(np.int32(cross[row, item] + other[row, item])) * share)
-
-
-@compiled("void(i4[:, ::1], f4[:, ::1])")
-def _first_digits(high, found):  # type: ignore[no-untyped-def]
-    for row in range(found.shape[0]):
-        for item in range(found.shape[1]):
-            found[row, item] = np.float32(np.float32(high[row, item]) + found[row, item])
-
-
 def digits(x: torch.Tensor, workers: Workers) -> Digits:
     """Two digits for each element of f32[n, D], relative to the largest of its row."""
     x = x.contiguous()
@@ -97,21 +81,13 @@ def digits(x: torch.Tensor, workers: Workers) -> Digits:
     return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 
-def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], workers: Workers) -> torch.Tensor:
-    """Products of rows f32[n, m], in units of the first digits.
+def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], room: Room) -> torch.Tensor:
+    """i32[3, n, m] in a room: products of three pairs of i8[n, D] and i8[m, D], in the order of `products.floats`.
 
     All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
-
-    Args:
-        pairs: i8[n, D] and i8[m, D], of which the first pair counts fully and the other two by ``1 / BASE``.
-        workers: have room for the sums.
     """
-    (high, other_high), *crosses = pairs
-    found = torch.empty(len(high), len(other_high))
-    sums = workers.room(2 * found.numel()).view(2, *found.shape)
-    for (one, other), products in zip(crosses, sums, strict=True):
-        torch._int_mm(one, other.T, out=products)
-    _second_digits(*sums.numpy(), found.numpy())
-    torch._int_mm(high, other_high.T, out=sums[0])
-    _first_digits(sums[0].numpy(), found.numpy())
-    return found
+    rows, items = len(pairs[0][0]), len(pairs[0][1])
+    sums = room.take(3 * rows * items).view(3, rows, items)
+    for (one, other), found in zip(pairs, sums, strict=True):
+        torch._int_mm(one, other.T, out=found)
+    return sums

@@ -13,6 +13,8 @@ import torch
 
 from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Tile
 from crbench.evaluation.operations import Operations
+from crbench.evaluation.products import floats
+from crbench.evaluation.workers import Room
 
 THREADS = 256
 """Per block; a power of two."""
@@ -150,9 +152,9 @@ class KernelCounter(Operations):
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`; launches at once, and waits when doubts are asked for."""
-        products = tile.products(slice(0, len(tile.rows)))
-        floats = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
-        *before, low, high = _checked(floats, torch.float32)
+        products = floats(tile.products(slice(0, len(tile.rows)), Room()))
+        values = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
+        *before, low, high = _checked(values, torch.float32)
         integers = [tile.pids, askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths]
         *labels, columns = _checked([*integers, candidates.columns], torch.int64)
         _checked([askers.leaps], torch.int32)

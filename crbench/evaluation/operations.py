@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 
 from crbench.evaluation.counters import WORK, Askers, Bounds, Candidates, Doubts, Near, Tile
+from crbench.evaluation.products import floats
+from crbench.evaluation.workers import Room
 
 _CHUNK = 1 << 20
 """Elements per float64 work array."""
@@ -67,7 +69,7 @@ class TorchCounter(Operations):
 
     def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
         """See `crbench.evaluation.counters.Counter`."""
-        products = tile.products(slice(0, len(tile.rows)))  # now, as a device is to have work in store
+        products = floats(tile.products(slice(0, len(tile.rows)), Room()))  # now, as a device is to have work in store
         return self._compared(products, tile, askers, bounds, candidates)
 
     def _compared(

@@ -21,7 +21,7 @@ _TOO_MANY_FOR_SPANS = 1 / 128
 _FEW = 256
 """Rows on either side; with fewer, writing them as digits costs more than a faster product saves."""
 
-_SHORT = 512
+_SHORT = 256
 """Columns up to which three int8 products, and putting them together, take as long as a float32 one."""
 
 

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 
 from crbench import onednn
-from crbench.evaluation.workers import Workers, pieces
+from crbench.evaluation.workers import Room, Workers, pieces
 
 ROUNDOFF = 2.0**-24
 ROUNDINGS = 6
@@ -47,6 +47,9 @@ ROUNDINGS = 6
 
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
+
+BASE = 254.0
+"""Of the two digits for int8."""
 
 SPANS = "fp32 in spans"
 """Products of float32 on the CPU that are made of some columns at a time: slower, and wrong by less."""
@@ -109,13 +112,13 @@ def operand(
     return Operand((hi, (x - hi).bfloat16().float()), scales, norms, rest=rest, low=norms * _BF16_LOW)
 
 
-def product(a: Operand, rows: slice, b: Operand, precision: str, workers: Workers) -> torch.Tensor:
-    """f32[r, m], inner products of some rows of `a` and all of `b`, over both scales and as the precision gives them.
+def product(a: Operand, rows: slice, b: Operand, precision: str, room: Room) -> torch.Tensor:
+    """Inner products of some rows of `a` and all of `b`, over both scales and as the precision gives them.
 
     On the CPU, ``matmul_precision("ieee")`` is to be in force: it is the process's, not a thread's.
 
-    Args:
-        workers: have room for sums; any of their threads may call.
+    Returns:
+        f32[r, m]; of int8 sums i32[3, r, m] in the room, which `floats` puts together.
     """
     pairs = [(one[rows], other) for one, other in _pairs(a.parts, b.parts)]
     if a.parts[0].device.type == "cuda":
@@ -125,12 +128,25 @@ def product(a: Operand, rows: slice, b: Operand, precision: str, workers: Worker
     if precision == "int8":
         from crbench.evaluation.integers import multiplied
 
-        return multiplied(pairs, workers)
+        return multiplied(pairs, room)
     columns = pairs[0][0].shape[1]
     spans = pieces(columns, SPAN if precision == SPANS else columns)
     return _summed(
         _multiplied(one[:, span], other[:, span].contiguous()) for (one, other), span in itertools.product(pairs, spans)
     )
+
+
+def floats(products: torch.Tensor) -> torch.Tensor:
+    """f32[n, m] of products; sums of two digits are in units of the first one.
+
+    Args:
+        products: f32[n, m], or sums i32[3, n, m] of first digits, and of first with second ones and second with first.
+    """
+    if products.dtype == torch.float32:
+        return products
+    high, cross, other = products
+    found: torch.Tensor = high + (cross + other) / BASE
+    return found
 
 
 def accumulated(columns: int, precision: str) -> float:

@@ -28,7 +28,6 @@ from crbench.evaluation.points import Points
 from crbench.evaluation.products import ROUNDINGS, ROUNDOFF, Operand, accumulated, product, rounded
 from crbench.evaluation.shelves import dots
 from crbench.evaluation.sides import Side, exact_distances
-from crbench.evaluation.workers import Workers
 
 _SLACK = 2.0**-40
 
@@ -80,7 +79,6 @@ class Geometry:
         query_points, gallery_points: the same rows, as they are multiplied.
         dot: see `crbench.evaluation.distance.distances`.
         counter: gives inner products of pairs where the rows lie.
-        workers: share out what is computed on the CPU.
     """
 
     query: Side
@@ -89,7 +87,6 @@ class Geometry:
     gallery_points: Points
     dot: bool
     counter: Counter
-    workers: Workers
     _middles: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
 
     def middle(self, cut: int) -> torch.Tensor | None:
@@ -174,7 +171,7 @@ class FeatureRows:
         a = self._operands[cut, precision]
         b = geometry.gallery_points.operand(items.index, cut, precision, middle)
         return Scored(
-            products=lambda rows: product(a, rows, b, precision, geometry.workers),
+            products=lambda rows, room: product(a, rows, b, precision, room),
             rows=a.scale.float(),
             factors=b.scale.float(),
             terms=(geometry.gallery_points.squares(items.index, cut, middle) / -2).float(),
@@ -232,7 +229,12 @@ class MetricRows:
             products.new_full((count,), value) for count, value in zip(products.shape, (-1, 1), strict=True)
         )
         return Scored(
-            products.__getitem__, rows, factors, torch.zeros_like(factors), cut=0, band=torch.zeros_like(rows)
+            products=lambda some, _room: products[some],
+            rows=rows,
+            factors=factors,
+            terms=torch.zeros_like(factors),
+            cut=0,
+            band=torch.zeros_like(rows),
         )
 
     def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:

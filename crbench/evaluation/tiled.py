@@ -140,7 +140,7 @@ class TiledEngine:
         if inputs.device != inputs.query.x.device:
             from crbench.evaluation.compiled import CompiledCounter
 
-            counter = CompiledCounter(Workers.on(inputs.query.x.device))
+            counter = CompiledCounter(Workers.on(inputs.query.x.device), inputs.query.x.shape[1])
         query, gallery = Points.both(inputs, counter, self._workers)
         return Geometry(
             query=Side(inputs.query, unit=inputs.unit),
@@ -149,7 +149,6 @@ class TiledEngine:
             gallery_points=gallery,
             dot=inputs.dot,
             counter=counter,
-            workers=self._workers,
         )
 
     def _rows(self, tasks: Sequence[Task], sizes: Sizes) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
@@ -275,7 +274,7 @@ class NumbaEngine(TiledEngine):
         from crbench.evaluation.compiled import CompiledCounter
 
         workers = Workers.on(inputs.device)
-        super().__init__(inputs, settings, CompiledCounter(workers), for_cpu(inputs), workers)
+        super().__init__(inputs, settings, CompiledCounter(workers, inputs.query.x.shape[1]), for_cpu(inputs), workers)
 
 
 class CupyEngine(TiledEngine):

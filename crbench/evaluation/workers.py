@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
-from threading import RLock, local
+from threading import RLock
 from typing import TypeVar, TypeVarTuple
 
 import torch
@@ -31,6 +31,19 @@ _ONE_AT_A_TIME = RLock()
 """How many threads NumPy's BLAS uses is a setting of the process."""
 
 
+class Room:
+    """A work array that is kept, as fresh memory is slow: the system clears its pages as they are first written to."""
+
+    def __init__(self) -> None:
+        self._held = torch.empty(0, dtype=torch.int32)
+
+    def take(self, count: int) -> torch.Tensor:
+        """i32[count] with anything in it; what was taken before is written over."""
+        if len(self._held) < count:
+            self._held = torch.empty(count, dtype=torch.int32)
+        return self._held[:count]
+
+
 class Workers:
     """So many threads; the caller's is one of them.
 
@@ -41,7 +54,6 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._pool = ThreadPoolExecutor(threads - 1, initializer=_no_more_threads) if threads > 1 else None
-        self._own = local()
 
     @classmethod
     def on(cls, device: torch.device) -> Workers:
@@ -75,16 +87,6 @@ class Workers:
         finally:
             wait(jobs)
         return [first, *(job.result() for job in jobs)]
-
-    def room(self, count: int) -> torch.Tensor:
-        """A work array i32[count] of the thread that calls, with anything in it, kept from call to call.
-
-        Fresh memory is slow: the system clears it page by page as it is first written to.
-        """
-        held: torch.Tensor | None = getattr(self._own, "held", None)
-        if held is None or len(held) < count:
-            held = self._own.held = torch.empty(count, dtype=torch.int32)
-        return held[:count]
 
     @contextmanager
     def alone(self) -> Iterator[None]:

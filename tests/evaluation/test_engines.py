@@ -229,7 +229,7 @@ def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
 def test_torch_operations_multiply_before_doubts_are_asked_for():
     asked, ones, one = [], torch.ones(1, 4), torch.ones(1, dtype=torch.int64)
     tile = counters.Tile(
-        products=lambda rows: asked.append(rows) or ones,
+        products=lambda rows, _room: asked.append(rows) or ones,
         rows=ones[0, :1],
         factors=ones[0],
         terms=ones[0],

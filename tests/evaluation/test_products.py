@@ -6,7 +6,7 @@ import torch
 
 from crbench import EvalProtocol, evaluate, features_from_arrays, onednn
 from crbench.evaluation import products
-from crbench.evaluation.workers import Workers
+from crbench.evaluation.workers import Room, Workers
 
 
 @pytest.mark.parametrize("precision", ["fp32", products.SPANS, "int8"])
@@ -28,8 +28,8 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
     one, other = (
         products.operand(side, norm, precision, None, workers) for side, norm in zip((x, y), norms, strict=True)
     )
-    bands = [products.product(one, rows, other, precision, workers) for rows in (slice(0, 3), slice(3, 5))]
-    found = torch.cat(bands).double() * one.scale[:, None] * other.scale
+    bands = [products.product(one, rows, other, precision, Room()) for rows in (slice(0, 3), slice(3, 5))]
+    found = torch.cat([products.floats(band) for band in bands]).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
     allowed = products.accumulated(x.shape[1], precision) * norms[0][:, None] * norms[1]
     allowed += one.rest[:, None] * (norms[1] + other.rest) + norms[0][:, None] * other.rest

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from threading import Barrier, get_ident
+from threading import get_ident
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +17,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation import compiled
 from crbench.evaluation import workers as workers_module
 from crbench.evaluation.task import PRECISIONS
-from crbench.evaluation.workers import WORTH, Workers
+from crbench.evaluation.workers import WORTH, Room, Workers
 
 
 @given(threads=st.integers(1, 12), count=st.integers(0, 40), each=st.sampled_from([1, WORTH // 3, WORTH]))
@@ -101,7 +101,7 @@ def test_several_threads_with_little_room_give_the_reference(case, precision, th
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
         patch.setattr(workers_module, "WORTH", 1)
-        patch.setattr(compiled, "_AT_ONCE", at_once)
+        patch.setattr(compiled, "_AT_ONCE", (at_once, at_once))
         patch.setattr(compiled, "_DOUBTS", doubts)
         assert_same(run(case, engine="numba", precision=precision), expected)
 
@@ -121,26 +121,41 @@ def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(th
     monkeypatch.setattr(Workers, "on", lambda device: Workers(threads))
     monkeypatch.setattr(compiled.CompiledCounter, "decide", watched)
     monkeypatch.setattr(workers_module, "WORTH", 1)
-    monkeypatch.setattr(compiled, "_AT_ONCE", 2)
+    monkeypatch.setattr(compiled, "_AT_ONCE", (2, 2))
     monkeypatch.setattr(compiled, "_DOUBTS", 1)
     assert_same(run(case, engine="numba", precision="fp32"), expected)
     assert sum(handed) == 20 * (120 - 4)  # a query's own person is none of them
     assert max(handed) <= threads * 120, "each thread has room for the items of one query"
 
 
-def test_each_thread_has_room_of_its_own_which_is_kept():
-    workers = Workers(2)
-    both = Barrier(2)
+def test_a_room_is_kept_and_grows():
+    room = Room()
+    first = room.take(8)
+    assert len(first) == 8
+    assert room.take(5).data_ptr() == first.data_ptr()
+    assert len(room.take(9)) == 9
 
-    def place(_one, _other):
-        both.wait(timeout=60)  # neither thread takes both pieces
-        return workers.room(8).data_ptr()
 
-    mine, others = workers.run(place, [(0, 0), (1, 1)])
-    assert mine != others
-    assert len(workers.room(5)) == 5
-    assert workers.room(5).data_ptr() == mine
-    assert len(workers.room(9)) == 9
+def test_products_last_until_their_doubts_were_gone_through_whichever_thread_goes_on(monkeypatch):
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.normal(size=(40, 16)), 8, axis=0)  # eight of each, so that much is in doubt
+    query, gallery = features_from_arrays(x[::8], np.arange(40)), features_from_arrays(x, np.arange(320) % 40)
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    expected = run(case, engine="reference")
+    shuffled = Workers(4)
+    run_all = shuffled.run
+
+    def another_thread_each_time(work, pieces):
+        order = rng.permutation(len(pieces))
+        found = run_all(work, [pieces[place] for place in order])
+        return [found[place] for place in np.argsort(order)]
+
+    monkeypatch.setattr(shuffled, "run", another_thread_each_time)
+    monkeypatch.setattr(Workers, "on", lambda device: shuffled)
+    monkeypatch.setattr(workers_module, "WORTH", 1)
+    monkeypatch.setattr(compiled, "_AT_ONCE", (5, 5))
+    monkeypatch.setattr(compiled, "_DOUBTS", 1)
+    assert_same(run(case, engine="numba", precision="int8"), expected)
 
 
 @pytest.mark.parametrize("row", [0, 4, 9])
