@@ -8,6 +8,7 @@ from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
 from crbench_vpfa.train import Recipe, _batches, _Step, train_module
 
+from crbench import onednn
 from crbench.errors import DataError
 
 
@@ -140,7 +141,8 @@ def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
         assert torch.allclose(one, other.cpu(), atol=1e-4)
 
 
-def test_gradients_in_their_own_memory_are_those_of_autograd() -> None:
+def test_gradients_in_their_own_memory_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onednn, "is_fastest", lambda: False)  # whose values would differ by roundings
     pairs, module = make_pairs(), make_module()
     step = _Step(module, pairs, Recipe(1, 16, 0.0, 0.0, "constant"), 16)
     weights = [parameter for parameter in module.parameters() if parameter.ndim == 2]
@@ -153,6 +155,22 @@ def test_gradients_in_their_own_memory_are_those_of_autograd() -> None:
     for one, other in zip(module.parameters(), plain.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)
     assert [parameter.grad.data_ptr() for parameter in weights] == places
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+def test_linear_layers_are_by_the_library_that_is_fastest_and_change_by_roundings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    linear, seen, trained = onednn.linear, [], []
+    monkeypatch.setattr(onednn, "linear", lambda *args: seen.append(len(args[0])) or linear(*args))
+    for fastest in (True, False):
+        monkeypatch.setattr(onednn, "is_fastest", lambda fastest=fastest: fastest)
+        module = make_module()
+        train_module(module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(2), tracker=Record())
+        trained.append(module)
+    assert seen == [16] * 4 * 3, "four steps of three layers, when it is the fastest"
+    for one, other in zip(*(module.parameters() for module in trained), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 def test_a_trained_module_holds_no_gradients() -> None:
