@@ -2,9 +2,9 @@
 
 `task` says what an engine is asked; `checks`, `places` and `shots` prepare the question, `rank` and `scores` make use
 of the answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work,
-`shelves` bring rows to the device, `points` are what is multiplied, `products` (with `integers`) multiplies in a
+`shelves` bring rows to the device, `norms` make `points` of them, `products` (with `integers`) multiplies these in a
 `precision`, `rows` bounds what a product may be wrong by; `positives` are what is asked of a block; `counters` say what
-`operations`, `compiled` and `kernels` count; `workers` are the threads.
+`operations`, `compiled` (its loops are `loops`) and `kernels` count; `workers` are the threads.
 """
 
 from __future__ import annotations

@@ -39,24 +39,36 @@ class Points:
         scale: a power of two by which all rows are divided; None = each row is divided by its own norm.
     """
 
-    def __init__(self, shelf: Shelf, dims: torch.Tensor, counter: Counter, workers: Workers) -> None:
-        """Args: counter = gives inner products where the rows lie; workers = share out what is computed on the CPU."""
+    def __init__(
+        self, shelf: Shelf, norms: torch.Tensor, dims: torch.Tensor, counter: Counter, workers: Workers
+    ) -> None:
+        """Points on the shelf's device.
+
+        Args:
+            shelf, dims: see above.
+            norms: f64[n], of whole rows.
+            counter: gives inner products where the rows lie.
+            workers: share out what is computed on the CPU.
+        """
         self.shelf = shelf
         self.dims = dims
         self.scale: float | None = None
         self._counter = counter
         self._workers = workers
-        self._norms: dict[int, torch.Tensor] = {}
+        self._norms = {shelf.x.shape[1]: norms}
         self._tame: dict[int, bool] = {}
         self._products: dict[int, torch.Tensor] = {}
 
     @classmethod
     def both(cls, inputs: Inputs, counter: Counter, workers: Workers) -> tuple[Points, Points]:
         """The points of queries and gallery; where rows are not normalised, the scale brings all norms below 1."""
-        sides = (inputs.query.x, inputs.query_dims), (inputs.gallery.x, inputs.gallery_dims)
+        device = inputs.device
         query, gallery = (
-            cls(Shelf(x, inputs.device), torch.from_numpy(dims).to(inputs.device), counter, workers)
-            for x, dims in sides
+            cls(Shelf(x, device), norms.to(device), torch.from_numpy(dims).to(device), counter, workers)
+            for x, norms, dims in (
+                (inputs.query.x, inputs.query_norms, inputs.query_dims),
+                (inputs.gallery.x, inputs.gallery_norms, inputs.gallery_dims),
+            )
         )
         if not inputs.unit:
             query.scale = gallery.scale = 2.0 ** math.frexp(max(query.longest(), gallery.longest()))[1]

@@ -35,6 +35,7 @@ class Inputs:
         device: where they are compared; where they are, or a CUDA device whose memory does not hold them.
         query_dims, gallery_dims: i64[n], how many leading columns count; query i and gallery item j are compared on the
             first ``min(query_dims[i], gallery_dims[j])`` columns.
+        query_norms, gallery_norms: f64[n], of whole rows, where the features are.
         unit: rows are divided by their norm after that cut.
         dot: rank by the inner product, otherwise by the squared Euclidean distance.
         pessimistic: a negative at exactly the distance of a positive is ahead of it.
@@ -46,6 +47,8 @@ class Inputs:
     device: torch.device
     query_dims: NDArray[np.int64]
     gallery_dims: NDArray[np.int64]
+    query_norms: torch.Tensor
+    gallery_norms: torch.Tensor
     unit: bool
     dot: bool
     pessimistic: bool

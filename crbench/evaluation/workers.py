@@ -7,6 +7,7 @@ cuts its work here, and no library does below it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ class Workers:
 
     @classmethod
     def on(cls, device: torch.device) -> Workers:
-        """As many as torch uses on the CPU; a CUDA device needs none."""
-        return cls(torch.get_num_threads() if device.type == "cpu" else 1)
+        """As many as torch uses on the CPU, the same ones each time; a CUDA device needs none."""
+        return _kept(torch.get_num_threads() if device.type == "cpu" else 1)
 
     def share(self, work: Callable[[int, int], object], count: int, each: int) -> None:
         """Do ``work(start, stop)`` for ranges that cover `count`; `each` says how much a row costs, see `ranges`."""
@@ -96,6 +97,16 @@ class Workers:
             return
         with _ONE_AT_A_TIME, _libraries().limit(limits=1):
             yield
+
+
+@cache
+def _kept(threads: int) -> Workers:
+    """Threads that wait for the next evaluation; to start them takes as long as a small one."""
+    return Workers(threads)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_kept.cache_clear)  # a child has none of the threads
 
 
 def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:

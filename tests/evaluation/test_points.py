@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.evaluation import PRECISIONS, points
+from crbench.evaluation.norms import row_norms
 from crbench.evaluation.operations import TorchCounter
 from crbench.evaluation.points import Points
 from crbench.evaluation.shelves import Shelf
@@ -17,7 +18,7 @@ from crbench.evaluation.workers import Workers
 def of(x, dims=None, scale=None):
     x = torch.from_numpy(np.asarray(x, dtype=np.float32))
     dims = torch.full((len(x),), x.shape[1]) if dims is None else torch.tensor(dims)
-    found = Points(Shelf(x, x.device), dims, TorchCounter(), Workers(1))
+    found = Points(Shelf(x, x.device), row_norms(x), dims, TorchCounter(), Workers(1))
     found.scale = scale
     return found
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from threading import get_ident
 from types import SimpleNamespace
 
@@ -167,3 +170,19 @@ def test_nan_of_a_metric_is_found_whichever_thread_looks(row, monkeypatch):
     monkeypatch.setattr(workers_module, "WORTH", 1)
     with pytest.raises(EvaluationError, match=f"the metric gives NaN for query row {row}$"):
         evaluate(feats, feats, EvalProtocol(shot="multi"), metric=lambda query, gallery: distances)
+
+
+def test_threads_are_the_same_ones_each_time_and_a_forked_process_has_its_own():
+    workers = Workers.on(torch.device("cpu"))
+    assert Workers.on(torch.device("cpu")) is workers
+    script = (
+        "import os, time, torch; from crbench.evaluation.workers import Workers; torch.set_num_threads(3)\n"
+        "def work(): return Workers.on(torch.device('cpu')).run(lambda number: number + 1, [(1,), (2,), (3,)])\n"
+        "assert work() == [2, 3, 4]\n"
+        "time.sleep(0.2)  # until the threads wait for work\n"
+        "child = os.fork()\n"
+        "if child == 0: os._exit(0 if work() == [2, 3, 4] else 1)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    if hasattr(os, "fork"):
+        subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=120)
