@@ -14,11 +14,12 @@ from crbench.evaluation.counters import Askers, Bounds, Candidates, Doubts, Near
 from crbench.evaluation.workers import Room, Workers
 
 _AT_ONCE = (384, 640)
-"""Most rows that a thread multiplies before it counts, so that their products are still in the cache: where rows are
-short, and where they are long, and to pack a tile's items anew for each product takes longer than to count."""
+"""Most rows that a thread multiplies before it counts, of short features and of long ones. Products of few rows are
+still in the cache, which matters where counting is a large part; for many, a library packs a tile's items less often.
+"""
 
 _SHORT = 1024
-"""Columns of a short row, less than that."""
+"""Features of fewer columns are short."""
 
 _DOUBTS = 1 << 15
 """Doubts handed over in one go, per thread."""
