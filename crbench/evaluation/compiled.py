@@ -52,7 +52,8 @@ class CompiledCounter:
 
     def __init__(self, workers: Workers, columns: int) -> None:
         """Args: the threads, and the columns of the features."""
-        self._rows = _AT_ONCE[columns >= _SHORT]
+        few, many = _AT_ONCE
+        self._rows = few if columns < _SHORT else many
         self._workers = workers
         self._rooms = [Room() for _ in range(workers.threads)]
         self.at_once = self._rows * workers.threads

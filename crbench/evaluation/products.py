@@ -145,7 +145,7 @@ def floats(products: torch.Tensor) -> torch.Tensor:
     if products.dtype == torch.float32:
         return products
     high, cross, other = products
-    found: torch.Tensor = high + (cross + other) / BASE
+    found: torch.Tensor = (cross + other).float().div_(BASE).add_(high)  # in place, as tiles fill the budget
     return found
 
 
