@@ -16,12 +16,12 @@ import PIL.Image
 from tabulate import tabulate
 
 from crbench import load_backbone
-from crbench.config import AMP
+from crbench.config.run_spec import AMP
+from crbench.data.decode import read_rgb
 from crbench.harness.environment import pick_device
-from crbench.harness.extract import Extractor
-from crbench.harness.pipeline import worker_count
+from crbench.harness.extract.extractor import Extractor
+from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.stages import measure_stages
-from crbench.imaging import read_rgb
 from crbench.records import Samples
 from crbench.results import Extraction
 

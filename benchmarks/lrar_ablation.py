@@ -17,8 +17,8 @@ import click
 from tabulate import tabulate
 
 import crbench
-from crbench.config import RunSpec
-from crbench.interfaces import Run
+from crbench.api.context import Run
+from crbench.config.run_spec import RunSpec
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "IDE + Verif": {"training": "e2e", "masks": "none", "length": "full"},

@@ -27,18 +27,18 @@ import torch
 import workload
 
 from crbench import EvalProtocol, evaluate, load_aligner
+from crbench.api.context import Run
 from crbench.bench.ceilings import numpy_product
 from crbench.bench.fit import fit_pace
 from crbench.bench.repeat import repeat
 from crbench.bench.stages import ranking
 from crbench.bench.synthetic import clustered, noise_pictures, training
-from crbench.evaluation.conventions import OWN_FEATURES
 from crbench.harness.environment import describe_environment
-from crbench.harness.extract import Extractor
+from crbench.harness.extract.extractor import Extractor
 from crbench.harness.stages import measure_stages
-from crbench.interfaces import Run
-from crbench.loading import load_backbone
+from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features
+from crbench.registry.resolve import load_backbone
 from crbench.results import Extraction
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from pathlib import Path
 import workload
 
 from crbench import evaluate
-from crbench.evaluation.conventions import OWN_FEATURES
+from crbench.protocol.presets import OWN_FEATURES
 
 
 def held(field: str) -> int:

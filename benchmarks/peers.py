@@ -32,7 +32,7 @@ import torch
 import workload
 
 from crbench import EvalProtocol, evaluate
-from crbench.evaluation.conventions import own_protocol
+from crbench.config.protocol_changes import own_protocol
 from crbench.records import Features
 
 RANK = 50

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crbench import load_aligner
-from crbench.interfaces import Run
+from crbench.api.context import Run
 from crbench.testing import train_features
 
 CLOSED = ("none", "mean-shift", "diagonal", "ridge", "procrustes", "coral")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from crbench.api.context import Run
 from crbench.bench.synthetic import noise_pictures
-from crbench.harness.extract import Extractor
-from crbench.interfaces import Run
-from crbench.loading import load_backbone
+from crbench.harness.extract.extractor import Extractor
+from crbench.registry.resolve import load_backbone
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable
 

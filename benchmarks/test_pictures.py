@@ -9,9 +9,8 @@ import PIL.Image
 import pytest
 
 from crbench import EvalProtocol, load_dataset
-from crbench.degrade import degrade
-from crbench.interfaces import Preprocess
-from crbench.preprocess import picture_array
+from crbench.data.degrade import degrade
+from crbench.data.preprocess import Preprocess, picture_array
 
 
 def test_draw(benchmark):

@@ -11,40 +11,40 @@ from typing import TYPE_CHECKING, Any
 from crbench._version import __version__
 
 if TYPE_CHECKING:
-    from crbench.arrays import features_from_arrays as features_from_arrays
-    from crbench.config import RunSpec as RunSpec
-    from crbench.entries import API_VERSION as API_VERSION
-    from crbench.entries import Entry as Entry
+    from crbench.api.entry import API_VERSION as API_VERSION
+    from crbench.api.entry import Entry as Entry
+    from crbench.api.hooks import hookimpl as hookimpl
+    from crbench.config.run_spec import RunSpec as RunSpec
     from crbench.errors import CrbenchError as CrbenchError
     from crbench.evaluation import evaluate as evaluate
     from crbench.harness.run import run as run
     from crbench.harness.train import train as train
-    from crbench.hookspecs import hookimpl as hookimpl
     from crbench.leaderboard import render as render
-    from crbench.loading import list_plugins as list_plugins
-    from crbench.loading import load_aligner as load_aligner
-    from crbench.loading import load_backbone as load_backbone
-    from crbench.loading import load_dataset as load_dataset
-    from crbench.protocols import EvalProtocol as EvalProtocol
+    from crbench.protocol import EvalProtocol as EvalProtocol
     from crbench.records import Features as Features
     from crbench.records import Samples as Samples
+    from crbench.records import features_from_arrays as features_from_arrays
+    from crbench.registry.resolve import list_plugins as list_plugins
+    from crbench.registry.resolve import load_aligner as load_aligner
+    from crbench.registry.resolve import load_backbone as load_backbone
+    from crbench.registry.resolve import load_dataset as load_dataset
     from crbench.results import load_results as load_results
 
 _ROOMS = {
-    "API_VERSION": "entries",
+    "API_VERSION": "api.entry",
     "CrbenchError": "errors",
-    "Entry": "entries",
-    "EvalProtocol": "protocols",
+    "Entry": "api.entry",
+    "EvalProtocol": "protocol",
     "Features": "records",
-    "RunSpec": "config",
+    "RunSpec": "config.run_spec",
     "Samples": "records",
     "evaluate": "evaluation",
-    "features_from_arrays": "arrays",
-    "hookimpl": "hookspecs",
-    "list_plugins": "loading",
-    "load_aligner": "loading",
-    "load_backbone": "loading",
-    "load_dataset": "loading",
+    "features_from_arrays": "records",
+    "hookimpl": "api.hooks",
+    "list_plugins": "registry.resolve",
+    "load_aligner": "registry.resolve",
+    "load_backbone": "registry.resolve",
+    "load_dataset": "registry.resolve",
     "load_results": "results",
     "render": "leaderboard",
     "run": "harness.run",

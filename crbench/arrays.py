@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
-from crbench.records import Array, Features, Samples
 
 if TYPE_CHECKING:
     import torch
+
+
+Array: TypeAlias = Any
+"""A NumPy, torch or CuPy array; at the plugin border always a torch float32 tensor on ``run.device``."""
 
 
 def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor:
@@ -81,48 +83,6 @@ def sqrt(x: Array) -> Array:
 
     # torch's own is not: measured with 2.15 on AVX-512, one root in 80 is off by one unit in the last place
     return torch.from_numpy(np.sqrt(x.cpu().numpy())).to(x.device)
-
-
-def features_from_arrays(
-    x: Array,
-    pids: ArrayLike,
-    *,
-    camids: ArrayLike | None = None,
-    rates: ArrayLike | None = None,
-    dims: ArrayLike | None = None,
-    keys: Sequence[str] | NDArray[np.str_] | None = None,
-) -> Features:
-    """`Features` from plain arrays, for `crbench.evaluate` in a notebook.
-
-    Args:
-        x: features [n, D], see `to_torch`.
-        pids: person of each row; in a gallery -1 is junk, and 0 a distractor unless a query asks for person 0.
-        camids: camera of each row; None = unknown, so that the same-camera rule removes nothing.
-        rates: down-sampling rate of each row, or one for all; None = 1 (HR).
-        dims: how many leading columns of each row count; None = all.
-        keys: name of each row, used by Monte Carlo draws; None = the row's number.
-
-    Raises:
-        EvaluationError: a column of the wrong type or length.
-
-    Example:
-        >>> feats = features_from_arrays([[1.0, 0.0], [0.6, 0.8]], pids=[1, 2], rates=4)
-        >>> len(feats), feats.rows.rates.tolist()
-        (2, [4.0, 4.0])
-    """
-    tensor = to_torch(x)
-    count = len(tensor)
-    columns: dict[str, Any] = {"pids": to_integers(pids, "pids")}
-    if camids is not None:
-        columns["camids"] = to_integers(camids, "camids")
-    if rates is not None:
-        columns["rates"] = np.asarray(rates, dtype=np.float32)
-    names = [str(index) for index in range(count)] if keys is None else keys
-    try:
-        rows = Samples(keys=names, **columns)
-        return Features(x=tensor, rows=rows, dims=None if dims is None else to_integers(dims, "dims"))
-    except ValueError as error:
-        raise EvaluationError(str(error)) from error
 
 
 def _from_numpy(x: Any) -> torch.Tensor:

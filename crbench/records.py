@@ -8,16 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crbench.errors import ComparisonError
-
-Array: TypeAlias = Any
-"""A NumPy, torch or CuPy array; at the plugin border always a torch float32 tensor on ``run.device``."""
+from crbench.arrays import Array, to_integers, to_torch
+from crbench.errors import ComparisonError, EvaluationError
 
 RGB = "rgb"
 
@@ -245,3 +243,45 @@ class Split:
     def checksum(self) -> str:
         """SHA-256 of `manifest`, 64 hex digits."""
         return hashlib.sha256(self.manifest().encode()).hexdigest()
+
+
+def features_from_arrays(
+    x: Array,
+    pids: ArrayLike,
+    *,
+    camids: ArrayLike | None = None,
+    rates: ArrayLike | None = None,
+    dims: ArrayLike | None = None,
+    keys: Sequence[str] | NDArray[np.str_] | None = None,
+) -> Features:
+    """`Features` from plain arrays, for `crbench.evaluate` in a notebook.
+
+    Args:
+        x: features [n, D], see `to_torch`.
+        pids: person of each row; in a gallery -1 is junk, and 0 a distractor unless a query asks for person 0.
+        camids: camera of each row; None = unknown, so that the same-camera rule removes nothing.
+        rates: down-sampling rate of each row, or one for all; None = 1 (HR).
+        dims: how many leading columns of each row count; None = all.
+        keys: name of each row, used by Monte Carlo draws; None = the row's number.
+
+    Raises:
+        EvaluationError: a column of the wrong type or length.
+
+    Example:
+        >>> feats = features_from_arrays([[1.0, 0.0], [0.6, 0.8]], pids=[1, 2], rates=4)
+        >>> len(feats), feats.rows.rates.tolist()
+        (2, [4.0, 4.0])
+    """
+    tensor = to_torch(x)
+    count = len(tensor)
+    columns: dict[str, Any] = {"pids": to_integers(pids, "pids")}
+    if camids is not None:
+        columns["camids"] = to_integers(camids, "camids")
+    if rates is not None:
+        columns["rates"] = np.asarray(rates, dtype=np.float32)
+    names = [str(index) for index in range(count)] if keys is None else keys
+    try:
+        rows = Samples(keys=names, **columns)
+        return Features(x=tensor, rows=rows, dims=None if dims is None else to_integers(dims, "dims"))
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error

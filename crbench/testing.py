@@ -21,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.datasets import DatasetInfo
-from crbench.interfaces import Aligner, Backbone, Dataset, Metric, Preprocess, Restorable, Run, Trainable, Transform
-from crbench.pairs import TrainFeatures
-from crbench.protocols import EvalProtocol
+from crbench.api.context import Run
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Metric, Restorable, Trainable, Transform
+from crbench.api.pairing import TrainFeatures
+from crbench.data.info import DatasetInfo
+from crbench.data.preprocess import Preprocess
+from crbench.data.splits import Index, draw_split
+from crbench.protocol import EvalProtocol
 from crbench.records import Batch, Encoded, Features, Samples, Split
-from crbench.splits import Index, draw_split
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -149,7 +151,7 @@ def check_backbone(factory: Callable[[], Backbone]) -> None:
     """Check a ready backbone on random inputs of its own size: shape, dtype, finiteness, determinism, order."""
     backbone = factory()
     _require(isinstance(backbone, Backbone), f"{backbone!r} lacks dim, preprocess or extract(batch)")
-    _require(isinstance(backbone.preprocess, Preprocess), "preprocess is not a crbench.interfaces.Preprocess")
+    _require(isinstance(backbone.preprocess, Preprocess), "preprocess is not a crbench.data.preprocess.Preprocess")
     inputs = torch.randn(4, 3, *backbone.preprocess.size, generator=torch.Generator().manual_seed(0))
     rates, camids = np.array([1, 2, 3, 4], dtype=np.float32), np.array([1, 2, 3, -1])
     before = inputs.clone()
@@ -170,7 +172,7 @@ def check_dataset(factory: Callable[[], Dataset], root: Path, *, pictures: int =
     """Check a data set: protocols, splits that repeat and are disjoint, and the first `pictures` of each role."""
     dataset = factory()
     _require(isinstance(dataset, Dataset), f"{dataset!r} lacks info, protocols, split, read or digests")
-    _require(isinstance(dataset.info, DatasetInfo), "info is not a crbench.datasets.DatasetInfo")
+    _require(isinstance(dataset.info, DatasetInfo), "info is not a crbench.data.info.DatasetInfo")
     _require(len(dataset.protocols) > 0, "protocols is empty")
     for name, protocol in dataset.protocols.items():
         _require(isinstance(protocol, EvalProtocol), f"protocol {name!r} is not an EvalProtocol")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 
 MARKET_CAMERAS = (1, 2, 3)
 CUHK03_PEOPLE = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (5, 1))

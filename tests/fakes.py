@@ -10,7 +10,7 @@ import numpy as np
 import PIL.Image
 import torch
 
-from crbench.interfaces import Preprocess
+from crbench.data.preprocess import Preprocess
 from crbench.records import Encoded
 from crbench.testing import RandomBackbone, TinyDataset
 

@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from crbench.api.context import Run, Session
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Preprocess, Run, Session
 from crbench.records import Samples
 from crbench.training import Epoch, History, Objective, Phase, Recipe, seeded, train_objective
 from crbench.training.losses import CenterLoss, batch_hard_triplet

@@ -13,10 +13,10 @@ import pluggy
 import pytest
 
 import crbench
-from crbench import hookspecs
+from crbench.api import hooks
 from crbench.cli import EXIT_CODES, INTERRUPTED, invoke
 from crbench.errors import CrbenchError
-from crbench.protocols import EVALUATION_VERSION
+from crbench.protocol import EVALUATION_VERSION
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -29,19 +29,19 @@ def test_ci_calls_the_readmes_test_command():
 
 
 def test_every_hook_is_documented_and_tested():
-    hooks = [name for name in vars(hookspecs) if name.startswith("crbench_")]
-    manager = pluggy.PluginManager(hookspecs.GROUP)
-    manager.add_hookspecs(hookspecs)
+    names = [name for name in vars(hooks) if name.startswith("crbench_")]
+    manager = pluggy.PluginManager(hooks.GROUP)
+    manager.add_hookspecs(hooks)
     assert (
-        sorted(hooks)
+        sorted(names)
         == sorted(vars(manager.hook))
         == [f"crbench_{kind}s" for kind in ("aligner", "backbone", "dataset", "metric")]
     )
-    tests = (ROOT / "tests" / "test_registry.py").read_text(encoding="utf-8")
-    for hook in hooks:
+    tests = (ROOT / "tests" / "registry" / "test_discovery.py").read_text(encoding="utf-8")
+    for hook in names:
         assert hook in README
         assert hook in tests
-        assert getattr(hookspecs, hook).__doc__
+        assert getattr(hooks, hook).__doc__
 
 
 def test_the_packages_of_the_wheel_are_the_plugins():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures
 from crbench.records import Batch, Encoded, Features, Samples, Split
 from crbench.testing import (
     RandomBackbone,

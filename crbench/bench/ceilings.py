@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import torch
 
-from crbench import onednn
+from crbench import linear
 from crbench.bench.repeat import repeat
 
 _COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
@@ -66,7 +66,7 @@ def fastest_product(kind: str) -> Product:
         return _torch_product
     work = torch.randn(3, _SIDE[kind], _SIDE[kind])
     known: tuple[Product, ...] = (_torch_product, numpy_product)
-    known += (_onednn_product,) if onednn.is_fastest() else ()
+    known += (_onednn_product,) if linear.is_fastest() else ()
     return min(known, key=lambda product: repeat(partial(product, *work), kind, spread=0.1, budget_s=0.5)[0].fastest)
 
 
@@ -75,7 +75,7 @@ def _torch_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
 
 
 def _onednn_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
-    out.copy_(onednn.linear(a, b))
+    out.copy_(linear.linear(a, b))
 
 
 def numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:

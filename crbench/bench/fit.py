@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import attrs
 
+from crbench.api.context import Run, Tracker
+from crbench.api.interfaces import Aligner
+from crbench.api.pairing import TrainFeatures
 from crbench.bench.repeat import LEAST, Quantiles, call_seconds, repeat
 from crbench.harness.timing import Clock
-from crbench.interfaces import Aligner, Run, Tracker
-from crbench.pairs import TrainFeatures
 
 _WARM_UP = 2
 """Reports before the first that counts."""

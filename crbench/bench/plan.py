@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from attrs import validators as v
 
-from crbench.config import AMP, RunSpec, build_spec
-from crbench.entries import Kind, Wish
+from crbench.api.entry import Kind
+from crbench.config.run_spec import AMP, RunSpec, build_spec
 from crbench.errors import ConfigError
-from crbench.loading import Resolved, resolve
+from crbench.registry.request import Wish
+from crbench.registry.resolve import Resolved, resolve
 
 if TYPE_CHECKING:
     from crbench.harness.plan import Job

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 
 import attrs
 
+from crbench.api.context import Progress, Run
+from crbench.api.interfaces import Precomputed
 from crbench.bench.ceilings import Ceilings, measure_ceilings, tf32
 from crbench.bench.fit import fit_pace
 from crbench.bench.hardware import DeviceState, device_state
@@ -16,8 +18,7 @@ from crbench.bench.stages import Stages, Work, count_flops
 from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
-from crbench.interfaces import Precomputed, Progress, Run
-from crbench.loading import Resolved, choose_weights
+from crbench.registry.resolve import Resolved, choose_weights
 from crbench.results import Component
 
 _DIM = 2048

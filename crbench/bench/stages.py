@@ -12,24 +12,26 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from crbench import onednn
+from crbench import linear
+from crbench.api.context import Run
+from crbench.api.interfaces import Aligner, Backbone, Reader
+from crbench.api.pairing import TrainFeatures
 from crbench.bench import synthetic
 from crbench.bench.ceilings import fastest_product
 from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Scenario
 from crbench.bench.repeat import call_seconds
 from crbench.bench.whole import whole_run
-from crbench.config import data_root
-from crbench.degrade import degrade
+from crbench.config.paths import data_root
+from crbench.data.degrade import degrade
+from crbench.data.preprocess import Preprocess
 from crbench.evaluation import evaluate
-from crbench.evaluation.conventions import OWN_FEATURES
-from crbench.harness.cells import parameter_count
-from crbench.harness.forward import Forward
-from crbench.harness.pipeline import Loaded, Pipeline, worker_count
-from crbench.interfaces import Aligner, Backbone, Preprocess, Reader, Run
-from crbench.loading import Resolved
-from crbench.pairs import TrainFeatures
+from crbench.harness.cell import parameter_count
+from crbench.harness.extract.forward import Forward
+from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
+from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features, Samples
+from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
 _BATCHES = {"cpu": (8, 32, 64), "cuda": (32, 64, 128, 256, 512)}
@@ -224,7 +226,7 @@ def count_flops(work: Work) -> int | None:
     """Floating-point operations of one call; None where there are none to count."""
     if work.flops is not None:
         return work.flops or None
-    with FlopCounterMode(display=False, custom_mapping=onednn.flops()) as counter:
+    with FlopCounterMode(display=False, custom_mapping=linear.flops()) as counter:
         work.call()
     return counter.get_total_flops() or None
 

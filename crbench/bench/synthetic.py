@@ -8,8 +8,8 @@ import numpy as np
 import PIL.Image
 import torch
 
-from crbench.interfaces import Reader
-from crbench.pairs import TrainFeatures
+from crbench.api.interfaces import Reader
+from crbench.api.pairing import TrainFeatures
 from crbench.records import Features, Row, Samples
 
 PER_PERSON = 20

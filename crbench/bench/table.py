@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from crbench.bench.compare import Comparison
 from crbench.bench.records import Bench, Measured
-from crbench.leaderboard.labels import clean, component_label
+from crbench.results.labels import clean, component_label
 
 _HEADERS = (
     "stage",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.config import AMP
+from crbench.config.run_spec import AMP
 from crbench.errors import DataError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -64,7 +64,7 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
     from crbench.bench.plan import checked_spec
     from crbench.bench.table import render
     from crbench.cli.progress import progress
-    from crbench.config import parse_setting
+    from crbench.config.settings import parse_setting
 
     spec = checked_spec(**options, settings=dict(parse_setting(text) for text in settings))
     record = measure(spec, progress=progress, command=_command(sys.argv[1:]))

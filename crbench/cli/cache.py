@@ -24,7 +24,7 @@ def ls(cache_dir: Path | None) -> None:
     """List what is kept."""
     from tabulate import tabulate
 
-    from crbench.config import cache_root
+    from crbench.config.paths import cache_root
     from crbench.store.upkeep import list_cache
 
     root = cache_root(cache_dir)
@@ -40,7 +40,7 @@ def ls(cache_dir: Path | None) -> None:
 @_OPTION
 def verify(cache_dir: Path | None) -> int:
     """Read every file and compare it with its checksum; exit code 3 when one is damaged."""
-    from crbench.config import cache_root
+    from crbench.config.paths import cache_root
     from crbench.store.upkeep import damaged_files, stored_files
 
     root = cache_root(cache_dir)
@@ -58,7 +58,7 @@ def verify(cache_dir: Path | None) -> int:
 @click.option("--bad", is_flag=True, help="Delete damaged files.")
 def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool) -> None:
     """Delete cached files; results and trained weights stay."""
-    from crbench.config import cache_root
+    from crbench.config.paths import cache_root
     from crbench.store.upkeep import prune_cache
 
     if not (everything or bad or older_than is not None):

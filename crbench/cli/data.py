@@ -12,9 +12,9 @@ import click
 from crbench.cli.names import PluginName
 
 if TYPE_CHECKING:
-    from crbench.datasets import DatasetInfo, Verification
-    from crbench.interfaces import Dataset
-    from crbench.protocols import EvalProtocol
+    from crbench.api.interfaces import Dataset
+    from crbench.data.info import DatasetInfo, Verification
+    from crbench.protocol import EvalProtocol
 
 _NAME = click.argument("name", type=PluginName("dataset"))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -38,7 +38,7 @@ def list_datasets(as_json: bool) -> None:
     """List the data sets that are known."""
     from tabulate import tabulate
 
-    from crbench.loading import list_plugins
+    from crbench.registry.resolve import list_plugins
 
     records = [record for record in list_plugins() if record.kind == "dataset"]
     if as_json:
@@ -78,7 +78,7 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
     import attrs
 
     from crbench.cli.progress import progress
-    from crbench.config import data_root as find_root
+    from crbench.config.paths import data_root as find_root
 
     dataset: Any = _load(name, settings)
     if not hasattr(dataset, "verify"):
@@ -97,7 +97,7 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
 @_ROOT
 def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) -> None:
     """Print the data root, or the folder in which a data set was found."""
-    from crbench.config import data_root as find_root
+    from crbench.config.paths import data_root as find_root
 
     root = find_root(data_root)
     dataset: Any = _load(name, settings) if name else None
@@ -116,8 +116,8 @@ def export(
 ) -> None:
     """Write the pictures of one split, LR copies included, as folders in the manner of Market-1501."""
     from crbench.cli.progress import progress
-    from crbench.config import data_root as find_root
-    from crbench.export import export as write
+    from crbench.config.paths import data_root as find_root
+    from crbench.images.export import export as write
 
     dataset = _load(name, settings)
     rules = _choose_protocol(dataset, protocol, settings)
@@ -145,9 +145,9 @@ def preview(
     data_root: Path | None,
 ) -> None:
     """Draw a contact sheet: people in HR and their LR copies side by side."""
-    from crbench.config import data_root as find_root
+    from crbench.config.paths import data_root as find_root
     from crbench.errors import ConfigError
-    from crbench.preview import contact_sheet
+    from crbench.images.contact_sheet import contact_sheet
 
     dataset = _load(name, settings)
     rules = _choose_protocol(dataset, protocol, settings)
@@ -161,7 +161,7 @@ def preview(
 
 def _load(name: str, settings: tuple[str, ...]) -> Dataset:
     from crbench.errors import ConfigError
-    from crbench.loading import load_dataset
+    from crbench.registry.resolve import load_dataset
 
     changes = _parsed(settings)
     unknown = sorted(set(changes) - {"dataset", "protocol", name})
@@ -172,7 +172,7 @@ def _load(name: str, settings: tuple[str, ...]) -> Dataset:
 
 def _parsed(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Values by part and name; a part may be ``dataset``, ``protocol`` or the data set's own name."""
-    from crbench.config import parse_setting
+    from crbench.config.settings import parse_setting
 
     parts: dict[str, dict[str, Any]] = {}
     for text in settings:

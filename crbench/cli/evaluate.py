@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
+from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
-from crbench.evaluation.conventions import CONVENTIONS, RULES, own_protocol
+from crbench.protocol.presets import CONVENTIONS, RULES
 
 if TYPE_CHECKING:
     from crbench.evaluation import Shard
-    from crbench.protocols import EvalProtocol
+    from crbench.protocol import EvalProtocol
     from crbench.records import Features
 
 
@@ -70,12 +71,12 @@ def evaluate(
     crbench evaluate --query q.npz --gallery g.npz --as layumi
     crbench evaluate --query q.npz --gallery g.npz --shard 2/8 --output part2.npz
     """
-    from crbench.budget import parse_budget
     from crbench.cli.progress import progress
+    from crbench.config.units import parse_budget
     from crbench.evaluation import evaluate as score
     from crbench.evaluation.verification import verification
-    from crbench.features_io import load_features
-    from crbench.features_meta import load_meta
+    from crbench.files.feature_files import load_features
+    from crbench.files.table import load_meta
 
     if rerank is not None:
         settings = (*settings, f"protocol.rerank={rerank}")
@@ -125,7 +126,7 @@ def _write_part(
     query: Features, gallery: Features, protocol: EvalProtocol, shard: Shard, output: Path, options: dict[str, Any]
 ) -> str:
     from crbench.evaluation import evaluate_part
-    from crbench.store.parts import save_part
+    from crbench.store.shards import save_part
 
     part = evaluate_part(query, gallery, protocol, shard=shard, **options)
     save_part(output, part)
@@ -133,9 +134,9 @@ def _write_part(
 
 
 def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
-    from crbench.config import parse_setting
+    from crbench.config.settings import parse_setting
     from crbench.errors import ConfigError
-    from crbench.evaluation.distance import DISTANCES
+    from crbench.ranking.distance import DISTANCES
 
     changes = {}
     for text in settings:
@@ -153,7 +154,7 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
 def _notes(
     query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
 ) -> list[str]:
-    from crbench.features_io import copied_queries
+    from crbench.files.feature_files import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
     taken = [f"{name}={getattr(protocol, name)}" for name in RULES if name not in given | {"ranks"}]

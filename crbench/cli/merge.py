@@ -22,9 +22,9 @@ def merge(parts: tuple[Path, ...], group_by: str | None, per_query: Path | None,
     crbench merge part*.npz --format json
     """
     from crbench.evaluation import merge as merged
-    from crbench.evaluation.parts import complete
+    from crbench.evaluation.shards import complete
     from crbench.records import Samples
-    from crbench.store.parts import load_part
+    from crbench.store.shards import load_part
 
     loaded = complete([load_part(path) for path in parts])
     found, protocol = merged(loaded), loaded[0].protocol

@@ -17,8 +17,8 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     import attrs
     from tabulate import tabulate
 
-    from crbench.loading import list_plugins
-    from crbench.registry import discover
+    from crbench.registry.discovery import discover
+    from crbench.registry.resolve import list_plugins
 
     if strict_plugins:
         discover(strict=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Never
 
 import attrs
 
-from crbench.interfaces import Tracker
+from crbench.api.context import Tracker
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -33,7 +33,7 @@ class _Bar:
 
 @contextmanager
 def progress(total: int, description: str, unit: str) -> Iterator[Tracker]:
-    """A bar with rate and time left; see `crbench.interfaces.Progress`."""
+    """A bar with rate and time left; see `crbench.api.context.Progress`."""
     from tqdm import tqdm
 
     tqdm.set_lock(_LOCK)

@@ -11,13 +11,13 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.terminal import wants_colour
-from crbench.config import AMP
+from crbench.config.run_spec import AMP
 from crbench.leaderboard import FORMATS
 
 if TYPE_CHECKING:
-    from crbench.config import RunSpec
+    from crbench.config.run_spec import RunSpec
     from crbench.harness.plan import Job
-    from crbench.loading import Resolved
+    from crbench.registry.resolve import Resolved
     from crbench.results import Result
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -87,10 +87,10 @@ def run(
     """
     import logging
 
+    from crbench.api.context import Run
     from crbench.cli.progress import configure_logging, progress
     from crbench.harness.plan import make_plan
     from crbench.harness.run import run as run_cells
-    from crbench.interfaces import Run
     from crbench.leaderboard import render
 
     configure_logging(-1 if quiet else verbose)
@@ -109,9 +109,10 @@ def run(
 
 
 def _specs(options: dict[str, Any], settings: tuple[str, ...], config: str | None, scale: str | None) -> list[RunSpec]:
-    from crbench.config import build_spec, parse_setting
+    from crbench.config.run_spec import build_spec
+    from crbench.config.settings import parse_setting
+    from crbench.config.toml import read_specs
     from crbench.errors import ConfigError
-    from crbench.specs import read_specs
 
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     given["set"] = dict(parse_setting(text) for text in settings)

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from crbench.evaluation import Evaluation, Scores
-    from crbench.protocols import EvalProtocol
+    from crbench.protocol import EvalProtocol
     from crbench.records import Samples
 
 FILE = click.Path(path_type=Path, dir_okay=False)

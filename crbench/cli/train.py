@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.config import AMP
+from crbench.config.run_spec import AMP
 
 if TYPE_CHECKING:
-    from crbench.config import RunSpec
+    from crbench.config.run_spec import RunSpec
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -73,9 +73,9 @@ def train(
     """
     import logging
 
+    from crbench.api.context import Run
     from crbench.cli.progress import configure_logging, progress
     from crbench.harness.train import train as train_backbone
-    from crbench.interfaces import Run
 
     configure_logging(-1 if quiet else verbose)
     settings = settings if amp is None else (*settings, f"backbone.amp={amp}")
@@ -110,7 +110,8 @@ def _command(spec: RunSpec, settings: tuple[str, ...], weights: Path) -> str:
 
 
 def _spec(options: dict[str, Any], settings: tuple[str, ...]) -> RunSpec:
-    from crbench.config import build_spec, parse_setting
+    from crbench.config.run_spec import build_spec
+    from crbench.config.settings import parse_setting
 
     given = {name: value for name, value in options.items() if value is not None}
     return build_spec({**given, "set": dict(parse_setting(text) for text in settings)}, "train")

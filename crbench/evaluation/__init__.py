@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import numpy as np
 
-from crbench.budget import LEAST_BUDGET
+from crbench.api.context import Progress, no_progress
+from crbench.config.units import LEAST_BUDGET
 from crbench.errors import EvaluationError
-from crbench.evaluation import rank, shots
-from crbench.evaluation.checks import checked
-from crbench.evaluation.parts import Part, Shard, content, merge
-from crbench.evaluation.places import default_budget
-from crbench.evaluation.scores import Evaluation, Outcomes, Scores, joined
-from crbench.evaluation.task import PRECISIONS, Counts, Engine, Inputs, Settings, Task
-from crbench.interfaces import Progress, no_progress
-from crbench.protocols import EvalProtocol
+from crbench.evaluation import masks
+from crbench.evaluation.inputs import checked
+from crbench.evaluation.outcomes import Evaluation, Outcomes, Scores, joined
+from crbench.evaluation.placement import default_budget
+from crbench.evaluation.shards import Part, Shard, content, merge
+from crbench.metrics import rank
+from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import PRECISIONS, Counts, Engine, Inputs, Settings, Task
 from crbench.records import Features
 
 if TYPE_CHECKING:
-    from crbench.interfaces import Metric
+    from crbench.api.interfaces import Metric
 
 __all__ = [
     "CPU_ENGINES",
@@ -51,10 +52,10 @@ __all__ = [
 
 ENGINES: Mapping[str, str] = MappingProxyType(
     {
-        "reference": "crbench.evaluation.reference:ReferenceEngine",
-        "numba": "crbench.evaluation.tiled:NumbaEngine",
-        "cupy": "crbench.evaluation.tiled:CupyEngine",
-        "torch": "crbench.evaluation.tiled:TorchEngine",
+        "reference": "crbench.ranking.reference:ReferenceEngine",
+        "numba": "crbench.ranking.engine:NumbaEngine",
+        "cupy": "crbench.ranking.engine:CupyEngine",
+        "torch": "crbench.ranking.engine:TorchEngine",
     }
 )
 """Engines by name, imported at first use."""
@@ -82,16 +83,16 @@ def evaluate(
     the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera), or is of a camera that the
     query's does not meet (`ignored_cameras`). Valid items of the query's person are its positives. Rank of the i-th
     nearest positive: i plus the negatives ahead of it, which are those strictly nearer and, with
-    ``ties="pessimistic"``, those equally near. Formulas: `crbench.evaluation.rank`; what "near" and "equal" mean, to
-    the bit: `crbench.evaluation.distance`. ``distance="cosine"`` divides features by their norm whatever `normalise`
+    ``ties="pessimistic"``, those equally near. Formulas: `crbench.metrics.rank`; what "near" and "equal" mean, to
+    the bit: `crbench.ranking.distance`. ``distance="cosine"`` divides features by their norm whatever `normalise`
     says. With single-shot galleries, distractors (pid 0) and kept junk are each an identity of their own.
 
     Args:
         query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
-            `crbench.arrays.features_from_arrays`.
+            `crbench.records.features_from_arrays`.
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
-        stream: names the draws of ``single:mc:N`` (see `crbench.draws`); same name, same draws.
+        stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.
         metric: distances f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
             as they are, so normalising is its own affair.
         precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
@@ -100,7 +101,7 @@ def evaluate(
             Features are brought there, or tile by tile if they take more than half of a CUDA device's free memory.
         memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. None = 40 MiB per
             thread of torch, 80 MiB at least, and on a CUDA device a sixteenth of its memory.
-        progress: shows progress bars, see `crbench.interfaces.Progress`; silent by default.
+        progress: shows progress bars, see `crbench.api.context.Progress`; silent by default.
 
     Returns:
         Scores over all queries that have a positive, per rate too, and the outcome of each query.
@@ -111,7 +112,7 @@ def evaluate(
             query with a positive.
 
     Example:
-        >>> from crbench.arrays import features_from_arrays
+        >>> from crbench.records import features_from_arrays
         >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2], rates=[2, 4])
         >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
         >>> result = evaluate(query, gallery, EvalProtocol(ranks=[1, 2]))
@@ -154,7 +155,7 @@ def evaluate_part(
         EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
 
     Example:
-        >>> from crbench.arrays import features_from_arrays
+        >>> from crbench.records import features_from_arrays
         >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2])
         >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
         >>> parts = [evaluate_part(query, gallery, shard=Shard(number, 2)) for number in (1, 2)]
@@ -193,15 +194,15 @@ def _answered(
     inputs: Inputs, protocol: EvalProtocol, name: str, settings: Settings, stream: str, progress: Progress, rows: range
 ) -> _Answer:
     """What the engine of that name says of the queries in these rows."""
-    task = shots.matches(inputs.query.rows, inputs.gallery.rows, protocol)
+    task = masks.matches(inputs.query.rows, inputs.gallery.rows, protocol)
     engine: Engine = _load(name)(inputs, settings)
     if protocol.reranking is not None:
-        from crbench.evaluation.reranked import RerankedEngine
+        from crbench.ranking.rerank.engine import RerankedEngine
 
         name, engine = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates, progress)
     parts, ambiguous = [], 0
-    for queries, items in shots.meetings(inputs.query.rows, inputs.gallery.rows, protocol):
-        mine = shots.restricted(task, queries[np.isin(queries, rows)], items)
+    for queries, items in masks.meetings(inputs.query.rows, inputs.gallery.rows, protocol):
+        mine = masks.restricted(task, queries[np.isin(queries, rows)], items)
         part, unsure = _outcomes(_Shown(engine, progress), mine, inputs, protocol, stream)
         parts.append(part)
         ambiguous += unsure
@@ -227,11 +228,11 @@ class _Shown:
 def prepare(engine: str, device: str) -> None:
     """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
 
-    A few seconds at the first call ever; the compiled code is kept, see `crbench.evaluation.jit`.
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.ranking.jit`.
     """
-    import_module("crbench.evaluation.bernoulli")
+    import_module("crbench.metrics.single_shot")
     if engine in ("auto", "numba") and not device.startswith("cuda"):
-        import_module("crbench.evaluation.compiled")
+        import_module("crbench.ranking.backends.numba")
 
 
 def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
@@ -294,14 +295,14 @@ def _outcomes(engine: _Shown, task: Task, inputs: Inputs, protocol: EvalProtocol
         ambiguous = _ask(engine, [full])
         return full.outcomes(), ambiguous
     extra = [] if protocol.ap_gallery == "drawn" else [full]
-    who = shots.identities(task, inputs.query.rows, inputs.gallery.rows)
+    who = masks.identities(task, inputs.query.rows, inputs.gallery.rows)
     if protocol.shot == "single:exact":
-        exact = rank.SingleShot(shots.by_identity(task, who), ranks, sizes=who.sizes)
+        exact = rank.SingleShot(masks.by_identity(task, who), ranks, sizes=who.sizes)
         ambiguous = _ask(engine, [exact, *extra])
         outcomes = exact.outcomes()
     else:
         draws = int(protocol.shot.removeprefix("single:mc:"))
-        drawing = shots.Drawing(task, who, inputs.gallery.rows, stream)
+        drawing = masks.Drawing(task, who, inputs.gallery.rows, stream)
         within = np.zeros((len(task.sizes), ranks), dtype=np.int64)
         drawn = [rank.Draws(drawing.task(number), within) for number in range(draws)]
         ambiguous = _ask(engine, [*drawn, *extra])

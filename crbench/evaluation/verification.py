@@ -4,7 +4,7 @@ A pair of a query and a gallery item is accepted if its distance is at most a th
 of all thresholds at which at most ``f`` of the false pairs are accepted; nothing is interpolated. The best thresholds
 are distances of true pairs, so it is enough to count, for each of these, the false pairs at most as far. That is exact
 and needs no sorted list of all pairs. Products are taken in float64, and what is too close to a true pair's distance to
-be decided so is decided by the definition in `crbench.evaluation.distance`.
+be decided so is decided by the definition in `crbench.ranking.distance`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
-from crbench.evaluation.checks import checked
-from crbench.evaluation.shots import matches, meetings
-from crbench.evaluation.sides import Side, exact_distances, squared_distances
-from crbench.evaluation.task import Inputs, Task
-from crbench.protocols import EvalProtocol
+from crbench.evaluation.inputs import checked
+from crbench.evaluation.masks import matches, meetings
+from crbench.protocol import EvalProtocol
+from crbench.ranking.exact import Side, exact_distances, squared_distances
+from crbench.ranking.interface import Inputs, Task
 from crbench.records import Features
 
 _QUERIES = 1024
@@ -49,7 +49,7 @@ def verification(
         EvaluationError: an FPR out of range, no false pair, or what `crbench.evaluation.evaluate` refuses.
 
     Example:
-        >>> from crbench.arrays import features_from_arrays
+        >>> from crbench.records import features_from_arrays
         >>> query = features_from_arrays([[1.0, 0.0], [0.0, 1.0]], pids=[1, 2])
         >>> gallery = features_from_arrays([[1.0, 0.1], [1.0, 0.9]], pids=[1, 2])
         >>> verification(query, gallery, EvalProtocol(), [0.0, 0.5])

@@ -7,17 +7,20 @@ from typing import Any
 
 import attrs
 
-from crbench.config import PARTS, RunSpec, change_protocol
-from crbench.entries import Kind, Wish
+from crbench.api.entry import Kind
+from crbench.api.interfaces import Dataset
+from crbench.config.protocol_changes import change_protocol
+from crbench.config.run_spec import RunSpec
+from crbench.config.settings import PARTS
 from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES, PRECISIONS
-from crbench.evaluation.distance import DISTANCES
-from crbench.harness.pairing import check_lengths, pair, with_preset
-from crbench.interfaces import Dataset
-from crbench.leaderboard.rows import BASELINE
-from crbench.loading import Resolved, resolve
-from crbench.protocols import EvalProtocol
-from crbench.targets import load_target
+from crbench.harness.match import check_lengths, pair, with_preset
+from crbench.protocol import EvalProtocol
+from crbench.ranking.distance import DISTANCES
+from crbench.registry.request import Wish
+from crbench.registry.resolve import Resolved, resolve
+from crbench.registry.targets import load_target
+from crbench.results import BASELINE
 
 
 @attrs.frozen

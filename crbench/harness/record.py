@@ -10,17 +10,17 @@ from typing import Any
 
 import attrs
 
-from crbench.config import RunSpec
-from crbench.harness.backbones import Encoder
-from crbench.harness.cells import Fitted, parameter_count, transform_timing
-from crbench.harness.data import TrialData, comparability, data_checksum
+from crbench.api.context import Run
+from crbench.config.run_spec import RunSpec
+from crbench.harness.backbone import Encoder
+from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.environment import describe_environment
 from crbench.harness.plan import Job
-from crbench.interfaces import Run
-from crbench.loading import Resolved
-from crbench.protocols import EVALUATION_VERSION, digest
+from crbench.harness.trial import TrialData, comparability, data_checksum
+from crbench.protocol import EVALUATION_VERSION
+from crbench.protocol.hashing import digest, sha256_file
+from crbench.registry.resolve import Resolved
 from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
-from crbench.store.files import sha256_file
 
 
 @attrs.define(eq=False)

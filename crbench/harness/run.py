@@ -12,27 +12,29 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.config import RunSpec, cache_root, data_root
-from crbench.harness.backbones import Encoder, encoder_key, job_weights, provide_encoder
-from crbench.harness.blocks import blocks_of
-from crbench.harness.cells import CellRunner
-from crbench.harness.data import TrialData, load_trials, make_reader
+from crbench.api.context import Run
+from crbench.api.interfaces import Backbone, Precomputed, Reader
+from crbench.config.paths import cache_root, data_root
+from crbench.config.run_spec import RunSpec
+from crbench.harness.backbone import Encoder, encoder_key, job_weights, provide_encoder
+from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
-from crbench.harness.extract import BatchTooLargeError, Extractor, auto_batch_size
-from crbench.harness.lookup import look_up
-from crbench.harness.pipeline import worker_count
+from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
+from crbench.harness.extract.lookup import look_up
+from crbench.harness.extract.pipeline import worker_count
+from crbench.harness.galleries import blocks_of
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import RunFacts, Tally, cell_id, make_result
 from crbench.harness.timing import Clock
-from crbench.harness.training import degrade_rules
-from crbench.interfaces import Backbone, Precomputed, Reader, Run
-from crbench.loading import Resolved
+from crbench.harness.trial import TrialData, load_trials, make_reader
+from crbench.harness.weights import degrade_rules
 from crbench.records import Samples
+from crbench.registry.resolve import Resolved
+from crbench.registry.weight_files import find_weights
 from crbench.results import Extraction, Result, Timing, to_json
+from crbench.results.folder import find_result, result_path
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import write_text
-from crbench.store.results import find_result, result_path
-from crbench.weights_lookup import find_weights
 
 OnResult = Callable[[Result, bool], None]
 """Called with each result as soon as it is there, and whether it was taken from an earlier run."""
@@ -175,7 +177,7 @@ def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tupl
 
 
 def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mapping[str, Any]:
-    """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract`."""
+    """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract.extractor`."""
     if isinstance(encoder.backbone, Precomputed):
         return encoder.facts
     return {

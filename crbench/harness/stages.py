@@ -9,12 +9,12 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.harness.extract import Extractor
-from crbench.harness.forward import Forward
-from crbench.harness.pipeline import Loaded, Pipeline
+from crbench.api.context import Run
+from crbench.data.preprocess import picture_array
+from crbench.harness.extract.extractor import Extractor
+from crbench.harness.extract.forward import Forward
+from crbench.harness.extract.pipeline import Loaded, Pipeline
 from crbench.harness.timing import median_seconds
-from crbench.interfaces import Run
-from crbench.preprocess import picture_array
 from crbench.records import Samples
 from crbench.store.features import FeatureTable
 from crbench.transfer import Transfer

@@ -11,26 +11,29 @@ from typing import Any
 import attrs
 import numpy as np
 
-from crbench.config import RunSpec, data_root
+from crbench.api.context import Progress, Run, Session
+from crbench.api.interfaces import Backbone, Reader, Trainable
+from crbench.config.paths import data_root
+from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
-from crbench.harness.backbones import check_card
-from crbench.harness.blocks import blocks_of
-from crbench.harness.cells import CellRunner
-from crbench.harness.data import TrialData, load_trials, make_reader
+from crbench.harness.backbone import check_card
+from crbench.harness.cell import CellRunner
 from crbench.harness.environment import describe_environment, pick_device
-from crbench.harness.extract import Extractor, auto_batch_size
-from crbench.harness.pipeline import worker_count
+from crbench.harness.extract.extractor import Extractor, auto_batch_size
+from crbench.harness.extract.pipeline import worker_count
+from crbench.harness.galleries import blocks_of
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.training import make_weights, read_card, train_once, trained_path, write_card
-from crbench.interfaces import Backbone, Progress, Reader, Run, Session, Trainable
+from crbench.harness.trial import TrialData, load_trials, make_reader
+from crbench.harness.weights import make_weights, read_card, train_once, trained_path, write_card
+from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
+from crbench.registry.weight_files import find_weights
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable, row_ids
-from crbench.store.files import sha256_file, write_text
+from crbench.store.files import write_text
 from crbench.training.curve import draw_curve
 from crbench.training.launch import check_processes, launch
 from crbench.training.processes import current
-from crbench.weights_lookup import find_weights
 
 
 @attrs.frozen
@@ -131,7 +134,7 @@ def starting_weights(spec: RunSpec) -> Path | None:
     """The file that a training starts from; None = as the backbone's parameters say. Released weights are no start.
 
     Raises:
-        ConfigError, DataError: see `crbench.weights_lookup.find_weights`.
+        ConfigError, DataError: see `crbench.registry.weight_files.find_weights`.
     """
     if spec.weights is None and spec.weights_sha256 is not None:
         raise ConfigError(f"weights_sha256 {spec.weights_sha256}: give the weights to start from with --weights")

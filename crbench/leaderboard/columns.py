@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from crbench.leaderboard.labels import clean, component_label
 from crbench.leaderboard.published import SOURCES, Published
 from crbench.leaderboard.rows import Block, Board, Row, printed
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Result, Summary
+from crbench.results.labels import clean, component_label
 
 MISSING = "-"
 FOOTNOTE = (

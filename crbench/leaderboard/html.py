@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 from crbench.leaderboard import machine, text
 from crbench.leaderboard.columns import FOOTNOTE, block_table, failure, notes, published_table
-from crbench.leaderboard.labels import clean
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.rows import Block, Board
 from crbench.results import Result
+from crbench.results.labels import clean
 
 
 def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,24 +9,7 @@ from typing import Any
 import attrs
 
 from crbench.results import Component, Result
-
-
-def clean(text: str) -> str:
-    """`text` on one line, with control, format and private characters replaced.
-
-    A result file may come from anybody: terminal codes or text-direction marks in a name must not reach the reader.
-
-    Example:
-        >>> clean("vp\\x1b[31mfa\\n")
-        'vp\\ufffd[31mfa\\ufffd'
-    """
-    return "".join("\ufffd" if unicodedata.category(char)[0] == "C" else char for char in text)
-
-
-def component_label(component: Component) -> str:
-    """``NAME/preset``, or the name alone; an argument comes last."""
-    name, colon, argument = component.name.partition(":")
-    return clean((f"{name}/{component.preset}" if component.preset else name) + colon + argument)
+from crbench.results.labels import clean, component_label
 
 
 def backbone_label(result: Result) -> str:

@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
-from crbench.leaderboard.labels import clean, component_label
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.rows import Block, Board, Row
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Result
+from crbench.results.labels import clean, component_label
 
 _SCORES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -21,13 +21,10 @@ import attrs
 
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.speeds import Speed, fit_to_show, left_out, speeds_of
-from crbench.results import Result, Summary, summarise, summarise_rates, to_json
+from crbench.results import BASELINE, Result, Summary, summarise, summarise_rates, to_json
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
-
-BASELINE = "none"
-"""Name of the aligner that changes nothing; the gain of a row is over it."""
 
 
 @attrs.frozen(kw_only=True)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from crbench.leaderboard.labels import clean, component_label
 from crbench.results import Component, Result
+from crbench.results.labels import clean, component_label
 
 if TYPE_CHECKING:
     from crbench.bench import Bench

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from crbench.results.files import from_json, load_results, schema, to_json
 from crbench.results.records import (
+    BASELINE,
     SCHEMA_VERSION,
     Component,
     DataFacts,
@@ -21,6 +22,7 @@ from crbench.results.records import (
 from crbench.results.scores import RateScores, Summary, TrialScores, summarise, summarise_rates
 
 __all__ = [
+    "BASELINE",
     "SCHEMA_VERSION",
     "Component",
     "DataFacts",

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 from attrs import validators as v
 
-from crbench.config import AMP, Amp
+from crbench.config.run_spec import AMP, Amp
 from crbench.results.scores import Summary, TrialScores, check_summaries, finite, summarise, summarise_rates
 
 if TYPE_CHECKING:
-    from crbench.protocols import EvalProtocol
+    from crbench.protocol import EvalProtocol
 
 SCHEMA_VERSION = 1
 """Raised when a field of a result file is added, removed or changes its meaning."""
+
+BASELINE = "none"
+"""Name of the aligner that changes nothing; the gain of a row is over it."""
 
 _SHA256 = v.matches_re(r"[0-9a-f]{64}")
 

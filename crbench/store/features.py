@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
-from crbench.protocols import digest
+from crbench.protocol.hashing import content_digest, digest
 from crbench.records import Samples
 from crbench.store.files import write_tensors, write_text
 
@@ -114,13 +114,3 @@ class FeatureTable:
         for position, key in enumerate(tensors["ids"].numpy()):
             self._places[key.tobytes()] = (len(self._chunks), position)
         self._chunks.append(tensors)
-
-
-def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes of tensors."""
-    hasher = hashlib.sha256()
-    for name in sorted(tensors):
-        array = tensors[name].contiguous().numpy()
-        hasher.update(f"{name}{array.shape}{array.dtype}".encode())
-        hasher.update(array.tobytes())
-    return hasher.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -37,20 +36,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_whole(path, lambda temporary: save_file(contiguous, temporary, metadata=dict(metadata)))
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files; ``missing`` where there is neither."""
-    if not path.is_dir():
-        return sha256_file(path) if path.is_file() else "missing"
-    lines = [f"{file.name} {sha256_file(file)}\n" for file in sorted(path.iterdir()) if file.is_file()]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fill(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crbench.errors import DataError
-from crbench.store.features import content_digest
+from crbench.protocol.hashing import content_digest
 from crbench.store.files import write_tensors
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from crbench.store.features import content_digest
+from crbench.protocol.hashing import content_digest
 from crbench.store.transforms import written_digest
 
 _DAY = 86_400

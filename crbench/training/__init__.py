@@ -1,14 +1,15 @@
-"""One training engine for every `crbench.interfaces.Trainable` backbone: an `Objective` and a `Recipe`.
+"""One training engine for every `crbench.api.interfaces.Trainable` backbone: an `Objective` and a `Recipe`.
 
 The usual case, a network body with a BN neck under ID loss and triplet loss, is an `Embedder` and one call of `train`.
 A method with losses, masks or phases of its own gives an `Objective` and `Phase` records to `train_objective`.
 Importing this package imports torch.
 """
 
+from crbench.api.context import Epoch
 from crbench.training.embedder import Embedder
 from crbench.training.engine import train, train_objective
 from crbench.training.objective import IdTriplet, Objective, ParameterGroup, TrainBatch, identity_classifier
-from crbench.training.phases import Epoch, History, Phase
+from crbench.training.phases import History, Phase
 from crbench.training.processes import gathered
 from crbench.training.recipe import Recipe
 from crbench.training.sampler import PKSampler, Sampler

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crbench.interfaces import Preprocess
+from crbench.data.preprocess import Preprocess
 from crbench.training.recipe import Recipe
 
 ERASED_AREA = (0.02, 0.4)

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from crbench.api.context import Run
+from crbench.api.interfaces import Backbone, Reader
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Backbone, Preprocess, Reader, Run
-from crbench.protocols import digest
+from crbench.protocol.hashing import content_digest, digest
 from crbench.records import Samples
-from crbench.store.features import content_digest
 from crbench.training.checkpoint import Checkpoint
 from crbench.training.embedder import Embedder
 from crbench.training.loop import Loop
@@ -80,7 +81,7 @@ def train_objective(
             pids is class i.
         phases: at least one.
         name: names the model in progress and messages.
-        snapshot: gives the backbone as it is, for an evaluation on the way (see `crbench.interfaces.Session`).
+        snapshot: gives the backbone as it is, for an evaluation on the way (see `crbench.api.context.Session`).
 
     Returns:
         One record per epoch, phase after phase.

@@ -10,12 +10,13 @@ from contextlib import nullcontext
 import attrs
 import torch
 
+from crbench.api.context import Epoch, Run, Tracker
+from crbench.api.interfaces import Backbone
 from crbench.errors import CrbenchError
-from crbench.interfaces import Backbone, Run, Tracker
 from crbench.training.checkpoint import Checkpoint, Saved, State
 from crbench.training.memory import largest_fitting
 from crbench.training.objective import Objective, TrainBatch, optimizer_for
-from crbench.training.phases import Epoch, History, Phase
+from crbench.training.phases import History, Phase
 from crbench.training.processes import Processes
 from crbench.training.recipe import Recipe, learning_rate
 from crbench.training.sampler import Sampler

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.interfaces import Preprocess, Reader, Run
-from crbench.preprocess import picture_array
+from crbench.api.context import Run
+from crbench.api.interfaces import Reader
+from crbench.data.preprocess import Preprocess, picture_array
 from crbench.records import Row, Samples
 
 MEMORY_BUDGET = 2 << 30

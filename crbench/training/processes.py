@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
+from crbench.api.context import Run, no_progress
 from crbench.errors import ConfigError
-from crbench.interfaces import Run, no_progress
 
 Indices = NDArray[np.intp]
 Answer = TypeVar("Answer")

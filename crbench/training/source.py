@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.interfaces import Preprocess, Run
+from crbench.api.context import Run
+from crbench.data.preprocess import Preprocess
 from crbench.records import Samples
 from crbench.training.augment import augment
 from crbench.training.objective import TrainBatch

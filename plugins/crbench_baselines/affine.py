@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.domains import domains_key, map_by_domain, parse_domains
+from crbench.api.domains import domains_key, map_by_domain, parse_domains
 from crbench.errors import DataError
 from crbench.records import Domain, Features
 

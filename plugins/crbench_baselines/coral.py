@@ -9,9 +9,9 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures, check_alignable
 from crbench.errors import DataError
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures, check_alignable
 from crbench.records import Domain
 from crbench_baselines.affine import Affine, AffineTransform, from_state
 

@@ -8,8 +8,8 @@ from typing import ClassVar
 import attrs
 from torch import Tensor
 
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures
 from crbench_baselines.affine import AffineTransform, from_state
 
 

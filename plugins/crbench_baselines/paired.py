@@ -12,8 +12,8 @@ import numpy as np
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.interfaces import Run
-from crbench.pairs import Pairs, Scope, TrainFeatures, by_scope, check_alignable
+from crbench.api.context import Run
+from crbench.api.pairing import Pairs, Scope, TrainFeatures, by_scope, check_alignable
 from crbench_baselines.affine import Affine, AffineTransform, from_state
 
 PairRule = Literal["auto", "image", "id_mean"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from crbench.entries import Entry
-from crbench.hookspecs import hookimpl
+from crbench.api.entry import Entry
+from crbench.api.hooks import hookimpl
 
 
 @hookimpl

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from crbench.arrays import to_torch
 from crbench.errors import ConfigError, DataError
-from crbench.features_io import SUFFIXES, load_arrays
-from crbench.features_meta import load_meta
+from crbench.files.feature_files import SUFFIXES, load_arrays
+from crbench.files.table import load_meta
 from crbench.records import Encoded, Samples
 
 _TABLES = (".csv", ".tsv")
@@ -44,9 +44,9 @@ class FeatureFolder:
     """All feature files of a folder as one table.
 
     Args:
-        folder: holds files as `crbench.features_io.load_features` reads them, with ``keys`` (and ``rates``, 1 where
-            absent) in place of persons. Columns may come from a table of the same name beside the file (``.csv`` or
-            ``.tsv``), for example the ``manifest.tsv`` of ``crbench data export``.
+        folder: holds files as `crbench.files.feature_files.load_features` reads them, with ``keys`` (and ``rates``,
+            1 where absent) in place of persons. Columns may come from a table of the same name beside the file
+            (``.csv`` or ``.tsv``), for example the ``manifest.tsv`` of ``crbench data export``.
         weights: must be None; the folder is all there is.
         device: not used; features are looked up on the CPU.
 

@@ -9,8 +9,9 @@ import attrs
 import torch
 from attrs import validators as v
 
-from crbench.interfaces import Run, Transform
-from crbench.pairs import TrainFeatures
+from crbench.api.context import Run
+from crbench.api.interfaces import Transform
+from crbench.api.pairing import TrainFeatures
 from crbench.records import Features
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crbench.api.context import Run
+from crbench.api.interfaces import Reader
+from crbench.api.weights import load_weights, read_tensors
+from crbench.data.rates import ASSIGNMENTS, Assign, quantise
 from crbench.errors import DataError
-from crbench.interfaces import Reader, Run
-from crbench.rates import ASSIGNMENTS, Assign, quantise
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Recipe, seeded, train_objective
-from crbench.weights import load_weights, read_tensors
 from crbench_lrar.bodies import BODIES, Architecture
 from crbench_lrar.network import LrarNetwork, Shape
 from crbench_lrar.objective import Losses, LrarObjective
@@ -51,7 +52,7 @@ class LrarBackbone:
         masks, mask_mean, length, embedding: see `crbench_lrar.network.Shape`.
         cls_weight, verif_weight, classifier, verification, reduction: see `crbench_lrar.objective.Losses`.
         training, steps: see `crbench_lrar.phases.make_phases`.
-        assign: level of a rate that was not trained; see `crbench.rates.quantise`. Training does not depend on it.
+        assign: level of a rate that was not trained; see `crbench.data.rates.quantise`. Training does not depend on it.
         gallery: gallery pictures are encoded once, at their ``own`` level; or anew for each rate of the queries, as
             they are but with the masks of the ``query-level``, or shrunk to the ``query-rate``. Training does not
             depend on it.
@@ -171,7 +172,7 @@ class LrarBackbone:
 
     @staticmethod
     def varies(parameters: Mapping[str, Any]) -> bool:
-        """Whether features have a length by level with these parameters; see `crbench.harness.pairing`."""
+        """Whether features have a length by level with these parameters; see `crbench.harness.match`."""
         return bool(parameters.get("length") != "full")
 
     def extract(self, batch: Batch) -> Encoded:
@@ -209,7 +210,7 @@ class LrarBackbone:
         return trained
 
     def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """Gallery rows as queries at `rate` are compared with; see `crbench.interfaces.GalleryByRate`."""
+        """Gallery rows as queries at `rate` are compared with; see `crbench.api.interfaces.GalleryByRate`."""
         if self._gallery == "query-rate":
             return gallery.at_rate(rate)
         if self._gallery == "query-level":

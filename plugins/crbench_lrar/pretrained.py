@@ -6,8 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from crbench.weights import fill, read_tensors
-from crbench.weights_lookup import find_imagenet
+from crbench.api.weights import fill, find_imagenet, read_tensors
 from crbench_lrar.bodies import Architecture
 
 HEADS = ("fc.", "head.", "classifier.")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crbench.entries import Entry
-from crbench.hookspecs import hookimpl
+from crbench.api.entry import Entry
+from crbench.api.hooks import hookimpl
 
 _MLR = "SING (Jiao et al., AAAI 2018); LRAR (Wu et al., TIP 2023); see crbench_mlr/README.md"
 

@@ -15,12 +15,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.datasets import DatasetInfo, Verification
+from crbench.api.context import Progress, Run
+from crbench.data.info import DatasetInfo, Verification
+from crbench.data.splits import Index, draw_split, with_drawn_rates
 from crbench.errors import DataError
-from crbench.interfaces import Progress, Run
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench.records import Split
-from crbench.splits import Index, draw_split, with_drawn_rates
 from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
@@ -34,7 +34,7 @@ _THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 @attrs.define(eq=False)
 class PictureDataset:
-    """A `crbench.interfaces.Dataset` made of the user's original pictures; nothing is written beside them.
+    """A `crbench.api.interfaces.Dataset` made of the user's original pictures; nothing is written beside them.
 
     Attributes:
         info: what the data set says about itself.

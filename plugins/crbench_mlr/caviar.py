@@ -10,10 +10,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.datasets import DatasetInfo
-from crbench.imaging import read_size
-from crbench.protocols import EvalProtocol
-from crbench.splits import Index
+from crbench.data.decode import read_size
+from crbench.data.info import DatasetInfo
+from crbench.data.splits import Index
+from crbench.protocol import EvalProtocol
 from crbench_mlr.base import PictureDataset
 from crbench_mlr.folders import matching
 from crbench_mlr.inventory import Inventory, Picture, from_pictures

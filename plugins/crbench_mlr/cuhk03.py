@@ -9,9 +9,9 @@ from pathlib import Path
 
 import attrs
 
-from crbench.datasets import DatasetInfo
+from crbench.data.info import DatasetInfo
 from crbench.errors import ConfigError, DataError
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench_mlr.base import PictureDataset
 from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
 from crbench_mlr.folders import child, matching

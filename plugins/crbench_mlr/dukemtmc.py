@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from crbench.datasets import DatasetInfo
-from crbench.protocols import EvalProtocol
+from crbench.data.info import DatasetInfo
+from crbench.protocol import EvalProtocol
 from crbench_mlr.base import PictureDataset
 from crbench_mlr.inventory import Inventory, from_pictures
 from crbench_mlr.layout import Layout

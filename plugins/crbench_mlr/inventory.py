@@ -11,10 +11,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.data.decode import read_rgb
+from crbench.data.splits import Index
 from crbench.errors import DataError
-from crbench.imaging import read_rgb
 from crbench.records import Samples
-from crbench.splits import Index
 from crbench_mlr.folders import is_picture
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Source(Protocol):
 
 @attrs.frozen
 class Picture:
-    """One file of a data set; `role` is one of `crbench.splits.ROLES`."""
+    """One file of a data set; `role` is one of `crbench.data.splits.ROLES`."""
 
     key: str
     path: Path
@@ -74,7 +74,7 @@ class Inventory:
     Attributes:
         index: the pictures that splits are drawn from, in order of their keys.
         source: gives their pixels.
-        figures: counts of what was found, with the names of `crbench.datasets.DatasetInfo.counts`.
+        figures: counts of what was found, with the names of `crbench.data.info.DatasetInfo.counts`.
         notes: what was left out of the index, and how often; becomes part of every split's notes.
         missing: what lists or the other camera promise and the folder does not hold.
         extra: files that do not belong.

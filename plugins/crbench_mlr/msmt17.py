@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
-from crbench.datasets import DatasetInfo
+from crbench.data.info import DatasetInfo
 from crbench.errors import ConfigError, DataError
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench_mlr.base import PictureDataset
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory, Picture, from_pictures

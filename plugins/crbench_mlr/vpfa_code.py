@@ -9,10 +9,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.draws import choices
-from crbench.protocols import EvalProtocol
+from crbench.data.draws import choices
+from crbench.data.splits import Index, draw_split, lr_cameras, with_drawn_rates
+from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
-from crbench.splits import Index, draw_split, lr_cameras, with_drawn_rates
 
 
 def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
@@ -23,7 +23,7 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     for VPFA come from copies of all training pictures at every rate.
 
     Raises:
-        ConfigError, DataError: as `crbench.splits.draw_split`.
+        ConfigError, DataError: as `crbench.data.splits.draw_split`.
     """
     official = protocol.query == "official"
     split = draw_split(index, attrs.evolve(protocol, lr_camera="none" if official else "fixed:1"), trial)
@@ -39,7 +39,7 @@ def one_query_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     """One random first-camera picture per test identity as query, all test pictures as gallery (the CAVIAR script).
 
     Raises:
-        ConfigError, DataError: as `crbench.splits.draw_split`.
+        ConfigError, DataError: as `crbench.data.splits.draw_split`.
     """
     split = draw_split(index, protocol, trial)
     pool = Samples.concat([split.query, split.gallery])

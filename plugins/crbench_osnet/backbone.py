@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from crbench.api.weights import load_weights
+from crbench.data.preprocess import Preprocess
 from crbench.errors import MissingWeightsError
-from crbench.interfaces import Preprocess
 from crbench.records import Batch, Encoded
-from crbench.weights import load_weights
 from crbench_osnet.network import FEATURES, VARIANTS, OSNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

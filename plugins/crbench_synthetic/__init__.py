@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crbench.entries import Entry
-from crbench.hookspecs import hookimpl
+from crbench.api.entry import Entry
+from crbench.api.hooks import hookimpl
 
 
 @hookimpl

@@ -13,11 +13,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.datasets import DatasetInfo, Verification
+from crbench.data.info import DatasetInfo, Verification
+from crbench.data.splits import Index, draw_split
 from crbench.errors import ConfigError, DataError
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
-from crbench.splits import Index, draw_split
 from crbench_synthetic.cameras import CAMERAS
 from crbench_synthetic.picture import HEIGHT, WIDTH, take
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.interfaces import Reader, Run
+from crbench.api.context import Run
+from crbench.api.interfaces import Reader
+from crbench.api.weights import find_imagenet, load_weights
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Embedder, Recipe, train
-from crbench.weights import load_weights
-from crbench.weights_lookup import find_imagenet
 from crbench_timm.architectures import ARCHITECTURES, build_embedder
 
 FEATURES = ("before", "after")

@@ -12,13 +12,13 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
-from crbench.config import weights_root
+from crbench.api.weights import load_weights
+from crbench.config.paths import weights_root
+from crbench.data.preprocess import Preprocess
 from crbench.errors import ConfigError, DataError
-from crbench.interfaces import Preprocess
-from crbench.protocols import KERNELS
+from crbench.protocol import KERNELS
+from crbench.protocol.hashing import content_digest
 from crbench.records import Batch, Encoded
-from crbench.store.features import content_digest
-from crbench.weights import load_weights
 
 
 class TimmModel:

@@ -10,8 +10,10 @@ import attrs
 import torch
 from torch import Tensor
 
+from crbench.api.context import Run
+from crbench.api.interfaces import Reader
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError, MissingWeightsError
-from crbench.interfaces import Preprocess, Reader, Run
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Phase, Recipe, seeded, train_objective
 from crbench_transreid.checkpoint import Checkpoint, Report, load, read_checkpoint

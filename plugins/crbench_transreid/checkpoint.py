@@ -10,8 +10,8 @@ import attrs
 import torch
 from torch import Tensor
 
+from crbench.api.weights import read_tensors
 from crbench.errors import DataError
-from crbench.weights import read_tensors
 from crbench_transreid.network import TransReID
 from crbench_transreid.vit import ARCHITECTURES
 

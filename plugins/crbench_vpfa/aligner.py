@@ -10,9 +10,9 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
+from crbench.api.context import Run
+from crbench.api.pairing import Scope, TrainFeatures, by_scope, check_alignable
 from crbench.errors import DataError
-from crbench.interfaces import Run
-from crbench.pairs import Scope, TrainFeatures, by_scope, check_alignable
 from crbench_vpfa import weights as weight_files
 from crbench_vpfa.module import Gate, Init, VectorPanning
 from crbench_vpfa.pairs import PairRule, draw, paired

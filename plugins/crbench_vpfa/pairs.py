@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.pairs import Pairs, TrainFeatures
+from crbench.api.pairing import Pairs, TrainFeatures
 from crbench.records import Samples
 
 PairRule = Literal["id_mean", "image", "bootstrap"]

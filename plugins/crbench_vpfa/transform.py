@@ -10,9 +10,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.domains import domains_key, map_by_domain, parse_domains
+from crbench.api.domains import domains_key, map_by_domain, parse_domains
 from crbench.errors import ConfigError, DataError
-from crbench.onednn import linear_layers
+from crbench.linear import linear_layers
 from crbench.records import Domain, Features
 from crbench_vpfa.module import Gate, VectorPanning
 
@@ -46,7 +46,7 @@ class PanningTransform:
     def __call__(self, feats: Features) -> Features:
         """Map LR rows, those of each module in one pass; an unseen rate by the nearest trained one.
 
-        See `crbench.domains.nearest_domain`.
+        See `crbench.api.domains.nearest_domain`.
 
         Raises:
             DataError: the features have another length than those that the module was fitted on.

@@ -15,11 +15,11 @@ from crbench.bench.repeat import Quantiles
 from crbench.bench.run import verdict
 from crbench.bench.table import render, render_comparison
 from crbench.cli import invoke
-from crbench.config import RunSpec
+from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, ConfigError
 from crbench.harness.plan import make_plan
 from crbench.harness.record import component
-from crbench.loading import resolve
+from crbench.registry.resolve import resolve
 
 SMALL = {
     "device": "cpu",

@@ -13,8 +13,7 @@ import torch
 from networks import WEIGHT, network, save_onnx, save_torchscript
 
 from crbench.cli import invoke
-from crbench.interfaces import Preprocess
-from crbench.preprocess import Normaliser, picture_array
+from crbench.data.preprocess import Normaliser, Preprocess, picture_array
 from crbench.results import load_results
 
 DATA = ["--set", "dataset.train_identities=5", "--set", "dataset.test_identities=4"]

@@ -15,8 +15,8 @@ import PIL.Image
 import pytest
 
 from crbench.cli import invoke
+from crbench.protocol.hashing import sha256_file
 from crbench.results import load_results
-from crbench.store.files import sha256_file
 
 SMALL = ["--set", "dataset.train_identities=8", "--set", "dataset.test_identities=6"]
 RECIPE = ["--set", "backbone.epochs=3", "--set", "backbone.identities=4"]

@@ -18,9 +18,9 @@ from crbench_baselines.none import Identity
 from crbench_baselines.procrustes import Procrustes
 from crbench_baselines.ridge import Ridge
 
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures
 from crbench.errors import DataError
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures
 from crbench.records import Domain, Features, Samples
 from crbench.testing import check_aligner, random_features, train_features
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from crbench import load_backbone
+from crbench.api.interfaces import Precomputed
 from crbench.errors import ConfigError, DataError
-from crbench.interfaces import Precomputed
 from crbench.records import Samples
 
 KEYS = np.array(["a.png", "b.png", "c, d.png"])

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures
 from crbench.evaluation import evaluate
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench.records import Features, Samples
 
 RATES = (4.0, 3.0, 2.0, 1.0)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from crbench.cli import invoke
+from crbench.config.toml import read_specs
 from crbench.harness.plan import make_plan
-from crbench.specs import read_specs
 
 SMALL = [
     *("--set", "dataset.train_identities=6", "--set", "dataset.test_identities=4"),

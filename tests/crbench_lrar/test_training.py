@@ -20,8 +20,10 @@ from crbench_lrar.presets import PRESETS
 from crbench_lrar.sampler import MixedLevelSampler
 from PIL import Image
 
+from crbench.api.context import Run, Session
+from crbench.api.interfaces import Backbone, GalleryByRate, Trainable
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Backbone, GalleryByRate, Preprocess, Run, Session, Trainable
 from crbench.records import Batch, Row, Samples
 from crbench.testing import check_backbone
 from crbench.training import Recipe, TrainBatch, seeded

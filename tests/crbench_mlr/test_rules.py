@@ -16,7 +16,7 @@ import pytest
 from crbench_mlr import caviar, cuhk03, market1501, msmt17, viper
 from crbench_mlr.base import PictureDataset
 
-from crbench.interfaces import Dataset
+from crbench.api.interfaces import Dataset
 from crbench.records import Samples, Split
 
 MLR = ["mlr", "mlrpro", "mlr-unseen", "mlr-unseen-6", "mlr-vpfa-code"]

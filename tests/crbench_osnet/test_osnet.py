@@ -12,11 +12,11 @@ from crbench_osnet.backbone import OSNetBackbone
 from crbench_osnet.network import VARIANTS, OSNet
 
 from crbench import load_backbone
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Preprocess
 from crbench.records import Batch
+from crbench.registry.weight_files import find_released
 from crbench.testing import check_backbone
-from crbench.weights_lookup import find_released
 
 Patch = pytest.MonkeyPatch
 State = dict[str, torch.Tensor]

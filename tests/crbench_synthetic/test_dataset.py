@@ -10,9 +10,9 @@ import pytest
 from crbench_synthetic import crbench_datasets, dataset
 from crbench_synthetic.dataset import SyntheticPedestrians
 
+from crbench.api.hooks import GROUP
+from crbench.api.interfaces import Dataset
 from crbench.errors import ConfigError, DataError
-from crbench.hookspecs import GROUP
-from crbench.interfaces import Dataset
 
 ROOT = Path("unused")
 

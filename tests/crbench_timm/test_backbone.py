@@ -14,8 +14,9 @@ import torch
 from crbench_timm.backbone import TimmBackbone
 from PIL import Image
 
+from crbench.api.context import Run
+from crbench.api.interfaces import Backbone, Trainable
 from crbench.errors import DataError
-from crbench.interfaces import Backbone, Run, Trainable
 from crbench.records import Batch, Row, Samples
 from crbench.training import Recipe
 from crbench.training.recipe import learning_rate

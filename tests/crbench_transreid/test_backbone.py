@@ -15,10 +15,10 @@ from crbench_transreid.configs import presets
 from torch import Tensor
 from transreid_weights import images
 
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Preprocess
 from crbench.records import Batch
-from crbench.registry import discover
+from crbench.registry.discovery import discover
 
 SMALL: dict[str, Any] = {"size": (64, 32)}
 Write = Callable[..., Path]

@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transreid_weights import TINY, images
 
+from crbench.api.context import Run, Session
+from crbench.api.interfaces import Backbone, Trainable
 from crbench.errors import DataError
-from crbench.interfaces import Backbone, Run, Session, Trainable
 from crbench.records import Batch, Row, Samples
 from crbench.training import Recipe, TrainBatch
 from crbench.training.losses import batch_hard_triplet

@@ -10,9 +10,9 @@ import torch
 from crbench_vpfa import crbench_aligners
 from crbench_vpfa.aligner import VPFA
 
+from crbench.api.context import Run
+from crbench.api.pairing import TrainFeatures
 from crbench.errors import DataError
-from crbench.interfaces import Run
-from crbench.pairs import TrainFeatures
 from crbench.records import Domain, Features
 from crbench.testing import check_aligner, train_features
 

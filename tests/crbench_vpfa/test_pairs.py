@@ -9,7 +9,7 @@ from crbench_vpfa.pairs import cycle_identities, draw, paired
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.pairs import TrainFeatures
+from crbench.api.pairing import TrainFeatures
 from crbench.records import Features, Samples
 from crbench.testing import train_features
 

@@ -8,7 +8,7 @@ from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
 from crbench_vpfa.train import Recipe, _batches, _Step, train_module
 
-from crbench import onednn
+from crbench import linear as float32
 from crbench.errors import DataError
 
 
@@ -142,7 +142,7 @@ def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
 
 
 def test_gradients_in_their_own_memory_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onednn, "is_fastest", lambda: False)  # whose values would differ by roundings
+    monkeypatch.setattr(float32, "is_fastest", lambda: False)  # whose values would differ by roundings
     pairs, module = make_pairs(), make_module()
     step = _Step(module, pairs, Recipe(1, 16, 0.0, 0.0, "constant"), 16)
     weights = [parameter for parameter in module.parameters() if parameter.ndim == 2]
@@ -161,10 +161,10 @@ def test_gradients_in_their_own_memory_are_those_of_autograd(monkeypatch: pytest
 def test_linear_layers_are_by_the_library_that_is_fastest_and_change_by_roundings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    linear, seen, trained = onednn.linear, [], []
-    monkeypatch.setattr(onednn, "linear", lambda *args: seen.append(len(args[0])) or linear(*args))
+    linear, seen, trained = float32.linear, [], []
+    monkeypatch.setattr(float32, "linear", lambda *args: seen.append(len(args[0])) or linear(*args))
     for fastest in (True, False):
-        monkeypatch.setattr(onednn, "is_fastest", lambda fastest=fastest: fastest)
+        monkeypatch.setattr(float32, "is_fastest", lambda fastest=fastest: fastest)
         module = make_module()
         train_module(module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(2), tracker=Record())
         trained.append(module)

@@ -10,8 +10,8 @@ from crbench_vpfa.aligner import VPFA
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.transform import PanningTransform
 
+from crbench.api.context import Run
 from crbench.errors import ConfigError
-from crbench.interfaces import Run
 from crbench.records import Domain
 from crbench.testing import train_features
 

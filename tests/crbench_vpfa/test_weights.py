@@ -14,9 +14,9 @@ from crbench_vpfa.module import VectorPanning
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.domains import parse_domains
+from crbench.api.context import Run
+from crbench.api.domains import parse_domains
 from crbench.errors import DataError
-from crbench.interfaces import Run
 from crbench.testing import train_features
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 
 

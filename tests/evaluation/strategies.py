@@ -7,9 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crbench.arrays import features_from_arrays
-from crbench.protocols import EvalProtocol
-from crbench.records import Features
+from crbench.protocol import EvalProtocol
+from crbench.records import Features, features_from_arrays
 
 
 @attrs.frozen(eq=False)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.arrays import features_from_arrays, to_integers, to_torch
+from crbench.arrays import to_integers, to_torch
 from crbench.errors import EvaluationError
+from crbench.records import features_from_arrays
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

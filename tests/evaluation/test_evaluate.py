@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.arrays import features_from_arrays
 from crbench.errors import EvaluationError
-from crbench.evaluation import checks, evaluate, joined
-from crbench.protocols import EvalProtocol
-from crbench.records import Features, Samples
+from crbench.evaluation import evaluate, inputs, joined
+from crbench.protocol import EvalProtocol
+from crbench.records import Features, Samples, features_from_arrays
 from crbench.testing import random_features
 
 MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none", ranks=[1, 2, 5])
@@ -309,7 +308,7 @@ def test_ids_beyond_32_bits_are_people_like_others(shot, engine):
 
 
 def test_more_rows_than_32_bits_can_count_are_refused(monkeypatch):
-    monkeypatch.setattr(checks, "_MAX_ROWS", 2)
+    monkeypatch.setattr(inputs, "_MAX_ROWS", 2)
     with pytest.raises(EvaluationError, match="the gallery has 3 rows; expected at most 2"):
         score(line([0], [1]), line([1, 2, 3], [1, 1, 2]))
 

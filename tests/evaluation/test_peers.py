@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crbench import evaluate, features_from_arrays
-from crbench.evaluation.conventions import own_protocol
+from crbench.config.protocol_changes import own_protocol
 
 RANKS = 20
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # theirs, that they were not compiled

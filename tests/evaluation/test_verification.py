@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench import features_from_arrays
-from crbench.budget import LEAST_BUDGET
+from crbench.config.protocol_changes import own_protocol
+from crbench.config.units import LEAST_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import verification as room
-from crbench.evaluation.checks import checked
-from crbench.evaluation.conventions import own_protocol
-from crbench.evaluation.reference import ReferenceEngine
-from crbench.evaluation.task import Settings
+from crbench.evaluation.inputs import checked
 from crbench.evaluation.verification import verification
+from crbench.ranking.interface import Settings
+from crbench.ranking.reference import ReferenceEngine
 
 FPRS = [0.0, 0.01, 0.1, 0.25, 0.5, 0.99]
 

@@ -6,10 +6,10 @@ import pytest
 from crbench_baselines.mean_shift import MeanShift
 from fakes import Failing, Hard, Learner, learner, learner_all, nan_backbone, random_backbone
 
-from crbench import registry
-from crbench.config import RunSpec
-from crbench.entries import Entry
-from crbench.registry import Owner, Registered, Registry
+from crbench.api.entry import Entry
+from crbench.config.run_spec import RunSpec
+from crbench.registry import discovery
+from crbench.registry.discovery import Owner, Registered, Registry
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def fakes(monkeypatch):
         ("aligner", Entry("partnered", MeanShift, defaults={"backbone": "learner"})),
     ]
     entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)
-    real = registry.discover()
-    monkeypatch.setattr(registry, "discover", lambda **_: Registry(entries=real.entries + entries, broken=real.broken))
-    registry.installed.cache_clear()
+    real = discovery.discover()
+    monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=real.entries + entries, broken=real.broken))
+    discovery.installed.cache_clear()
     Learner.trainings.clear()
     yield Learner
-    registry.installed.cache_clear()
+    discovery.installed.cache_clear()
 
 
 @pytest.fixture

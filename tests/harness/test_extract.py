@@ -11,12 +11,12 @@ import pytest
 import torch
 from builders import picture
 
+from crbench.api.context import Run
+from crbench.data.preprocess import Preprocess, picture_array
 from crbench.errors import ConfigError, DataError, EvaluationError
-from crbench.harness.extract import BatchTooLargeError, Extractor, auto_batch_size
-from crbench.harness.forward import Forward
-from crbench.harness.pipeline import AHEAD, Loaded, Pipeline, worker_count
-from crbench.interfaces import Preprocess, Run
-from crbench.preprocess import picture_array
+from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
+from crbench.harness.extract.forward import Forward
+from crbench.harness.extract.pipeline import AHEAD, Loaded, Pipeline, worker_count
 from crbench.records import Encoded, Samples
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable, row_ids
@@ -112,7 +112,7 @@ def test_side_data_and_lengths_stay_with_their_rows():
 
 
 def test_chunks_are_written_while_the_rest_is_extracted(tmp_path, monkeypatch):
-    monkeypatch.setattr("crbench.harness.extract.CHUNK_BATCHES", 2)
+    monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", 2)
     table = FeatureTable.open(tmp_path, {"encoder": 1})
     x, _ = extract(make_rows(21), table=table)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 3
@@ -121,7 +121,7 @@ def test_chunks_are_written_while_the_rest_is_extracted(tmp_path, monkeypatch):
 
 
 def test_a_fault_keeps_the_chunks_before_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("crbench.harness.extract.CHUNK_BATCHES", 1)
+    monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", 1)
 
     def broken(row):
         if row.key >= "030":

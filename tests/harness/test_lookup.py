@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from crbench.api.interfaces import Precomputed
 from crbench.errors import EvaluationError
-from crbench.harness.lookup import look_up
-from crbench.interfaces import Precomputed
+from crbench.harness.extract.lookup import look_up
 from crbench.records import Encoded, Samples
 from crbench.store.features import FeatureTable, row_ids
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from crbench import evaluate, features_from_arrays, load_aligner
-from crbench.harness.cells import Fitted, trial_scores
+from crbench.api.context import Run
+from crbench.harness.cell import Fitted, trial_scores
 from crbench.harness.record import Tally
-from crbench.interfaces import Run
 
 
 def test_fits_are_told_apart_though_none_of_them_lives_on():

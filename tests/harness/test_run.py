@@ -13,7 +13,7 @@ from fakes import Hard
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
 from crbench.harness.run import run
-from crbench.loading import load_dataset
+from crbench.registry.resolve import load_dataset
 from crbench.results import Extraction, load_results
 from crbench.testing import RandomBackbone
 

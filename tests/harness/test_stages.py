@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builders import picture
 
-from crbench.harness.extract import Extractor
+from crbench.harness.extract.extractor import Extractor
 from crbench.harness.stages import measure_stages
 from crbench.records import Samples
 from crbench.results import Extraction

@@ -6,12 +6,12 @@ import attrs
 import pytest
 from fakes import Learner, learner
 
-from crbench import registry
-from crbench.entries import Entry
+from crbench.api.entry import Entry
 from crbench.errors import ConfigError, DataError
 from crbench.harness.run import run
 from crbench.harness.train import train
-from crbench.registry import Owner, Registered, Registry
+from crbench.registry import discovery
+from crbench.registry.discovery import Owner, Registered, Registry
 
 
 @pytest.fixture
@@ -29,11 +29,11 @@ def starts(tmp_path, monkeypatch, fakes):
                 raise DataError("imagenet.pth is missing")
             return path
 
-    real = registry.discover()
+    real = discovery.discover()
     owner = Owner(plugin="fakes", distribution="crbench-fakes", version="1")
     more = (Registered("backbone", Entry("starts", Starts), owner),)
-    monkeypatch.setattr(registry, "discover", lambda **_: Registry(entries=real.entries + more, broken=real.broken))
-    registry.installed.cache_clear()
+    monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=real.entries + more, broken=real.broken))
+    discovery.installed.cache_clear()
     return path
 
 

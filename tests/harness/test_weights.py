@@ -14,14 +14,14 @@ from fakes import Learner, learner
 from safetensors.torch import save_file
 
 import crbench
-from crbench import registry
-from crbench.entries import Entry, Released
+from crbench.api.context import Run
+from crbench.api.entry import Entry, Released
 from crbench.errors import ComparisonError, ConfigError, DataError, MissingWeightsError
 from crbench.harness.run import run
 from crbench.harness.train import train
-from crbench.interfaces import Run
-from crbench.registry import Owner, Registered, Registry
-from crbench.store.files import sha256_file
+from crbench.protocol.hashing import sha256_file
+from crbench.registry import discovery
+from crbench.registry.discovery import Owner, Registered, Registry
 
 LOGGED = Run(logger=logging.getLogger("run"))
 
@@ -50,9 +50,9 @@ def folder(tmp_path, monkeypatch, spec):
     released = {"": Released(("zoo_*.safetensors",), "https://zoo.example")}
     targets = {"zoo": learner, "needs-weights": NeedsWeights, "needs-start": NeedsStart}
     more = tuple(Registered("backbone", Entry(name, it, released=released), owner) for name, it in targets.items())
-    known = registry.discover()
-    monkeypatch.setattr(registry, "discover", lambda **_: Registry(entries=known.entries + more, broken=known.broken))
-    registry.installed.cache_clear()
+    known = discovery.discover()
+    monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=known.entries + more, broken=known.broken))
+    discovery.installed.cache_clear()
     (tmp_path / "weights").mkdir()
     return tmp_path / "weights"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from crbench.protocols import EvalProtocol
+from crbench.protocol import EvalProtocol
 from crbench.results import (
     Component,
     Method,

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from crbench.interfaces import Preprocess, Reader
+from crbench.api.interfaces import Reader
+from crbench.data.preprocess import Preprocess
 from crbench.records import Row, Samples
 from crbench.training import Embedder, Recipe, seeded
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.interfaces import Preprocess
+from crbench.data.preprocess import Preprocess
 from crbench.training import Recipe
 from crbench.training.augment import augment, crop_and_flip, erase
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+from crbench.api.context import Run
 from crbench.errors import CrbenchError, DataError
-from crbench.interfaces import Run
 from crbench.records import Samples
 from crbench.training import Embedder, History, train
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from crbench.interfaces import Run
+from crbench.api.context import Run
 from crbench.records import Samples
 from crbench.training import (
     Embedder,

@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from crbench.api.context import Run
+from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.interfaces import Preprocess, Run
 from crbench.training.pictures import Pictures
 
 

@@ -11,8 +11,8 @@ import pytest
 import shared_trainings
 import torch
 
+from crbench.api.context import Run
 from crbench.errors import ConfigError, CrbenchError, DataError
-from crbench.interfaces import Run
 from crbench.training import launch as launching
 from crbench.training.launch import check_processes, launch
 

@@ -11,8 +11,8 @@ import attrs
 import pytest
 import torch
 
+from crbench.api.context import Run, Session
 from crbench.errors import CrbenchError, DataError
-from crbench.interfaces import Run, Session
 from crbench.training import Embedder, Epoch, IdTriplet, Objective, Phase, engine, train_objective
 from crbench.training.processes import Processes, SeveralProcesses
 

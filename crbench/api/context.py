@@ -1,0 +1,110 @@
+"""What a plugin may know of the run that calls it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import numpy as np
+
+if TYPE_CHECKING:
+    from crbench.api.interfaces import Backbone
+
+
+@attrs.frozen
+class Epoch:
+    """Means over the batches of one epoch.
+
+    Attributes:
+        phase: name of its phase.
+        loss: what was minimised.
+        figures: what the objective reports beside it, such as ``id_loss`` and ``accuracy``.
+        lr: learning rate at the end of the epoch.
+        images: pictures seen.
+        seconds: wall time, without the evaluation.
+        scores: of an evaluation after the epoch, if there was one.
+    """
+
+    phase: str
+    loss: float
+    figures: Mapping[str, float]
+    lr: float = 0.0
+    images: int = 0
+    seconds: float = attrs.field(default=0.0, eq=False)
+    scores: Mapping[str, float] = attrs.field(factory=dict)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in {"loss": self.loss, **self.figures}.items())
+
+
+class Tracker(Protocol):
+    """Progress of one piece of work."""
+
+    def advance(self, count: int = 1, **figures: float) -> None:
+        """Count `count` units as done and show the latest figures, e.g. ``loss=0.31``."""
+
+
+class _Silent:
+    def advance(self, count: int = 1, **figures: float) -> None:
+        return None
+
+
+def no_progress(total: int, description: str, unit: str) -> AbstractContextManager[Tracker]:
+    """Shows nothing."""
+    return nullcontext(_Silent())
+
+
+Progress = Callable[[int, str, str], AbstractContextManager[Tracker]]
+"""Called with total, description and unit; gives a context manager of a `Tracker`."""
+
+
+@attrs.frozen
+class Session:
+    """What a run offers to a training, for the engine of `crbench.training` to use.
+
+    Attributes:
+        checkpoint: file in which the training keeps its state, to continue after it was stopped; None = nowhere.
+            Whoever chose it deletes it when the trained weights are safe.
+        every: epochs between two checkpoints.
+        score: called after each epoch with its number (from 1) and a function that gives the backbone as it is; returns
+            scores to keep with the epoch.
+        on_epoch: called with each finished epoch, those before a stop included.
+
+    Where several processes train together, each has one; the first alone writes the checkpoint and asks for scores.
+    """
+
+    checkpoint: Path | None = None
+    every: int = 1
+    score: Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None = None
+    on_epoch: Callable[[Epoch], None] | None = None
+
+
+@attrs.frozen
+class Run:
+    """What a plugin may know of the run that calls it; an argument, never a global.
+
+    Attributes:
+        seed: everything random in a plugin starts from it.
+        device: torch device name.
+        logger: for notes to the user.
+        progress: shows progress bars; silent by default.
+        session: for trainings: where to keep checkpoints, how to evaluate on the way.
+
+    Example:
+        >>> bool(Run(seed=1).generator().integers(10) == Run(seed=1).generator().integers(10))
+        True
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("crbench"), eq=False, repr=False)
+    progress: Progress = attrs.field(default=no_progress, eq=False, repr=False)
+    session: Session = attrs.field(factory=Session, eq=False, repr=False)
+
+    def generator(self) -> np.random.Generator:
+        """A fresh NumPy generator that starts from `seed`."""
+        return np.random.default_rng(self.seed)

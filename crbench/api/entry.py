@@ -1,0 +1,85 @@
+"""What a plugin offers: one `Entry` per backbone, aligner, data set or metric."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+
+API_VERSION = 1
+"""Raised whenever a signature or a shape of `crbench.api.interfaces` changes; `Entry.api` must equal it."""
+
+Kind = Literal["backbone", "aligner", "dataset", "metric"]
+KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "metric")
+
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def _kebab(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or not _KEBAB.fullmatch(value):
+        raise ValueError(f"entry name {value!r} is not kebab-case; expected letters a-z, digits and single hyphens")
+
+
+def _target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not callable(value) and not (isinstance(value, str) and value.count(":") == 1):
+        raise ValueError(f"entry target {value!r} is neither a class nor a string 'package.module:Class'")
+
+
+@attrs.frozen
+class Released:
+    """Weights that the authors of a method give away; they are used once their file lies in the weights folder.
+
+    Attributes:
+        files: the names that the files usually have; ``*`` stands for any text.
+        page: where they come from.
+
+    Example:
+        >>> Released(("osnet_x1_0_market*.pth",), "https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO").files
+        ('osnet_x1_0_market*.pth',)
+    """
+
+    files: tuple[str, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    page: str
+
+
+@attrs.frozen
+class Entry:
+    """One thing that a plugin offers, as data.
+
+    Attributes:
+        name: kebab-case, unique among entries of its kind.
+        target: a class or function, or ``"package.module:Class"``, loaded at first use (for what needs torch).
+        summary: one line for ``crbench plugins``.
+        source: paper or code that the entry follows.
+        api: the `API_VERSION` that it was written for.
+        extra: name of the pip extra to suggest when importing `target` fails.
+        defaults: partners that it names, for example ``{"backbone": "lrar"}`` of an aligner, or
+            ``{"backbone": "resnet-tiny", "aligner:vpfa": "light"}`` of a data set (its preset for that aligner or
+            ``backbone:NAME``). An aligner that names a backbone runs on that backbone only.
+        presets: named parameter sets, chosen as ``name/preset``; the first is the default.
+        argument: the parameter that text after a colon fills: with ``"file"``, ``onnx:net.onnx`` is the entry ``onnx``
+            with ``file=net.onnx``. A file or folder named like this must exist, and stands for the weights in results.
+        train_rows: which training rows a trainable backbone wants: ``hr``, or ``all`` (their copies at the protocol's
+            training rates and LR pictures as stored, too).
+        test_parameters: names of parameters that training does not depend on; weights are shared between their values.
+        released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
+
+    Example:
+        >>> Entry("mean-shift", dict, source="baseline").name
+        'mean-shift'
+    """
+
+    name: str = attrs.field(validator=_kebab)
+    target: str | Callable[..., Any] = attrs.field(validator=_target)
+    summary: str = ""
+    source: str = ""
+    api: int = API_VERSION
+    extra: str | None = None
+    defaults: Mapping[str, str] = attrs.field(factory=dict)
+    presets: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    argument: str | None = None
+    train_rows: Literal["hr", "all"] = attrs.field(default="hr", validator=attrs.validators.in_(("hr", "all")))
+    test_parameters: tuple[str, ...] = ()
+    released: Mapping[str, Released] = attrs.field(factory=dict)

@@ -1,0 +1,40 @@
+"""The four hooks of a crbench plugin, and the two markers that declare and implement them.
+
+A plugin is a module (or object) named by an entry point of the group ``crbench``. It implements any of the hooks below
+and returns what it offers as data; crbench never calls back into a half-loaded plugin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from crbench.api.entry import Entry
+
+GROUP = "crbench"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def crbench_backbones() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer backbones: image to feature (see `crbench.api.interfaces.Backbone`)."""
+
+
+@hookspec
+def crbench_aligners() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer aligners: feature to feature, fitted on training features (see `crbench.api.interfaces.Aligner`)."""
+
+
+@hookspec
+def crbench_datasets() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer data sets with their protocols (see `crbench.api.interfaces.Dataset`)."""
+
+
+@hookspec
+def crbench_metrics() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer distances beyond cosine and Euclidean (see `crbench.api.interfaces.Metric`)."""

@@ -1,0 +1,150 @@
+"""What a plugin implements: behaviour as `typing.Protocol`, so that nothing has to be inherited.
+
+Feature arrays at this border are torch float32 tensors on ``run.device``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from crbench.api.context import Run
+from crbench.arrays import Array
+from crbench.data.preprocess import Preprocess
+from crbench.records import Batch, Encoded, Features, Row, Samples, Split
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from crbench.api.pairing import TrainFeatures
+    from crbench.data.info import DatasetInfo
+    from crbench.protocol import EvalProtocol
+
+Reader = Callable[[Row], "Image"]
+"""Gives the RGB picture of a row as the protocol shows it (shrunk and encoded); thread-safe."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """Image to feature.
+
+    An entry's target is called with ``weights: Path | None``, ``device: str`` and its own parameters by keyword, and
+    returns a ready backbone. It raises `crbench.errors.MissingWeightsError` where it needs weights and gets none (the
+    entry's `crbench.api.entry.Released` are then added to the message), and `crbench.errors.DataError` for weights that
+    do not fit. One that fetched weights by itself has an attribute ``weights_sha256`` that tells them from others.
+    """
+
+    dim: int
+    preprocess: Preprocess
+
+    def extract(self, batch: Batch) -> Encoded:
+        """Features of ``batch.inputs`` f32[b, 3, height, width]: `Encoded` with x f32[b, dim], not normalised."""
+
+
+@runtime_checkable
+class Precomputed(Protocol):
+    """What a backbone's entry may give instead of a `Backbone`: features that are there already.
+
+    Its rows are looked up; no picture is decoded, and nothing is copied into the feature cache.
+    """
+
+    dim: int
+
+    def lookup(self, rows: Samples) -> Encoded:
+        """Features of rows by key and rate, on the CPU: `Encoded` with x f32[n, dim], not normalised.
+
+        Raises:
+            DataError: some rows have none; the message names the first.
+        """
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A backbone that can be trained on the training rows of a split; without weights, a run trains it first.
+
+    Trained weights are kept by all that decides them. An entry's target whose training starts from a file that is not
+    one of its parameters (ImageNet weights) also has a static method ``starting_file(**parameters) -> Path | None``, so
+    that the file's content counts.
+    """
+
+    def train(self, rows: Samples, read: Reader, *, run: Run) -> Backbone:
+        """A new, trained backbone; `rows` are HR training rows, or all of them where its entry asks so."""
+
+    def state(self) -> Mapping[str, Array]:
+        """All that `weights=` needs to give this backbone again; saved as safetensors."""
+
+
+@runtime_checkable
+class GalleryByRate(Protocol):
+    """A backbone for which a gallery may have to be encoded anew for each rate of the queries."""
+
+    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
+        """The rows as which `gallery` is encoded for queries at `rate`, one for one; `gallery` itself = as it is."""
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """A fitted aligner. One that also has ``state() -> dict[str, Tensor]`` can be kept (see `Restorable`)."""
+
+    def __call__(self, feats: Features) -> Features:
+        """Same rows in the same order; may change x, D and dims, never its input."""
+
+
+@runtime_checkable
+class Aligner(Protocol):
+    """Feature to feature, learned from training features only; the constructor takes hyper-parameters only."""
+
+    def fit(self, train: TrainFeatures, *, run: Run) -> Transform:
+        """Learn from training features.
+
+        Raises:
+            DataError: the features do not allow it (no pairs, NaN, unequal lengths).
+        """
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An aligner whose transform, if it has ``state()``, can be restored from it instead of fitted again."""
+
+    def restore(self, state: Mapping[str, Array]) -> Transform:
+        """The transform that had this state."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A distance of its own, for methods that the fast distances do not cover."""
+
+    def __call__(self, query: Features, gallery: Features) -> Array:
+        """Distances f32[q, g]; smaller is closer."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Pictures, identities and the protocols to evaluate them by.
+
+    A target takes its parameters by keyword; ``root`` is the folder that holds the user's data sets.
+    """
+
+    info: DatasetInfo
+    protocols: Mapping[str, EvalProtocol]
+
+    def split(self, protocol: EvalProtocol, index: int, *, root: Path) -> Split:
+        """Trial `index` (from 0) of the protocol; the same lists on every machine.
+
+        Raises:
+            DataError: the data are missing or not as expected.
+        """
+
+    def read(self, key: str, *, root: Path) -> Image:
+        """The stored picture of a key in RGB, upright, at its stored size; thread-safe.
+
+        Raises:
+            DataError: it cannot be read; the message names the file.
+        """
+
+    def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
+        """A content hash of each stored picture: equal pictures, equal hashes."""

@@ -1,0 +1,1 @@
+"""From pictures and a protocol to splits and LR pictures."""

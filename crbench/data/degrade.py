@@ -1,0 +1,80 @@
+"""Make an LR picture from an HR one: shrink by a rate, optionally pass an encoder. Pure functions on Pillow images.
+
+Pillow is the reference resizer: libraries disagree on "bilinear" by up to several points of mAP, so the kernel is named
+and golden pixels are in the tests.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from crbench.protocol import EvalProtocol
+
+_POINT_KERNELS = ("nearest", "bilinear", "bicubic")
+
+
+def lr_size(size: tuple[int, int], rate: float, rounding: str) -> tuple[int, int]:
+    """Size of the LR copy, each side divided by `rate`, rounded by `rounding` and at least 1.
+
+    Example:
+        >>> lr_size((48, 128), 3, "floor")
+        (16, 42)
+    """
+    rounded = {"floor": math.floor, "ceil": math.ceil, "round": lambda x: math.floor(x + 0.5)}[rounding]
+    return max(1, rounded(size[0] / rate)), max(1, rounded(size[1] / rate))
+
+
+def resample(image: Image, size: tuple[int, int], kernel: str, *, antialias: bool = True) -> Image:
+    """Resize to `size` (width, height) with a kernel by name.
+
+    Args:
+        antialias: widen the kernel by the scale when shrinking (Pillow's ``resize``). Without it the kernel samples
+            its nearest source pixels only, as OpenCV's ``INTER_LINEAR`` does.
+
+    Raises:
+        ValueError: the kernel has no form without antialiasing.
+    """
+    import PIL.Image
+
+    name = kernel.upper()
+    if antialias or kernel == "nearest":
+        # Width, then height, each rounded to 8 bits: in one call, Pillow 13 takes the other order than all before it.
+        narrow = image.resize((size[0], image.height), PIL.Image.Resampling[name])
+        return narrow.resize(size, PIL.Image.Resampling[name])
+    if kernel not in _POINT_KERNELS:
+        raise ValueError(f"kernel {kernel!r} always antialiases; without it choose one of {', '.join(_POINT_KERNELS)}")
+    scale_x, scale_y = image.width / size[0], image.height / size[1]
+    return image.transform(size, PIL.Image.Transform.AFFINE, (scale_x, 0, 0, 0, scale_y, 0), PIL.Image.Resampling[name])
+
+
+def encode(image: Image, encoder: str) -> Image:
+    """Write `image` with ``png`` or ``jpeg:QUALITY`` (4:2:0, as most tools) and read it back; ``none`` returns it."""
+    import PIL.Image
+
+    if encoder == "none":
+        return image
+    form, _, quality = encoder.partition(":")
+    buffer = io.BytesIO()
+    if form == "jpeg":
+        image.save(buffer, "JPEG", quality=int(quality), subsampling="4:2:0")
+    else:
+        image.save(buffer, "PNG")
+    with PIL.Image.open(buffer) as decoded:
+        return decoded.convert("RGB")
+
+
+def degrade(image: Image, factor: float, protocol: EvalProtocol) -> Image:
+    """The picture as the protocol shows it: shrunk by `factor` (1 = as stored) and encoded.
+
+    The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
+    """
+    if factor == 1:
+        return encode(image, protocol.encoder) if protocol.encode_hr else image
+    size = lr_size(image.size, factor, protocol.rounding)
+    small = resample(image, size, protocol.kernel, antialias=protocol.antialias)
+    return encode(small, protocol.encoder)

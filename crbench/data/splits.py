@@ -1,0 +1,178 @@
+"""From the pictures of a data set and a protocol to the split of one trial.
+
+Everything random here comes from `crbench.data.draws`, keyed by the data set, the trial and the picture's or person's
+own name: protocols of one data set share their identity splits and LR cameras, and file order never matters.
+"""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.data.draws import choices, shuffled
+from crbench.errors import ConfigError, DataError
+from crbench.protocol import EvalProtocol
+from crbench.records import Samples, Split
+
+ROLES = ("train", "query", "gallery", "any")
+
+
+@attrs.frozen(eq=False)
+class Index:
+    """All pictures of a data set.
+
+    Attributes:
+        name: the data set; part of every draw.
+        rows: one row per picture, at rate 1.
+        roles: str[n], the official folder of each picture, one of `ROLES` (``any`` where there is no official split).
+            Official test identities are those of the ``query`` folder.
+        areas: f64[n], pixels per picture; needed by ``lr_camera="smaller"`` only.
+    """
+
+    name: str
+    rows: Samples
+    roles: NDArray[np.str_]
+    areas: NDArray[np.float64] | None = None
+
+
+def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+    """The split of trial `trial` (from 0).
+
+    Raises:
+        ConfigError: the trial is not one of the protocol's, or the protocol does not fit the data set.
+        DataError: too few identities.
+    """
+    if not 0 <= trial < protocol.trials:
+        raise ConfigError(f"trial {trial} is not one of 0 to {protocol.trials - 1} of protocol {protocol.name!r}")
+    if protocol.identities != "official":
+        index = _without_roles(index)
+    train_ids, test_ids = draw_identities(index, protocol, trial)
+    rows = index.rows
+    if protocol.lr_camera == "smaller":
+        rows = _with_native_rates(index)
+    train = rows.take(_train_mask(index, train_ids))
+    if protocol.query == "official":
+        query_mask, gallery_mask = _official(index, test_ids)
+    else:
+        query_mask, gallery_mask = _by_camera(index, protocol, trial, test_ids)
+    gallery_mask, notes = _admit(index, protocol, gallery_mask, test_ids)
+    query = rows.take(query_mask)
+    if protocol.query_rates and protocol.lr_camera not in ("none", "smaller"):
+        query = with_drawn_rates(query, protocol, f"{index.name}|trial {trial}")
+    return Split(train=train, query=query, gallery=rows.take(gallery_mask), notes=notes)
+
+
+def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Training and test identities, sorted; random ones are drawn among identities seen by at least two cameras."""
+    pids, camids = index.rows.pids, index.rows.camids
+    if protocol.identities == "official":
+        train = np.unique(pids[(index.roles == "train") & (pids > 0)])
+        test = np.unique(pids[(index.roles == "query") & (pids > 0)])
+        for role, found in (("train", train), ("query", test)):
+            if len(found) == 0:
+                raise DataError(f"{index.name}: no {role} pictures were found; see: crbench data verify {index.name}")
+        return train, test
+    train_count, test_count = (int(n) for n in protocol.identities.removeprefix("random:").split("/"))
+    everybody = np.unique(pids[pids > 0]).tolist()
+    paired = [pid for pid in everybody if len(np.unique(camids[pids == pid])) >= 2]
+    if len(paired) < test_count or len(everybody) < train_count + test_count:
+        raise DataError(
+            f"{index.name}: protocol {protocol.name!r} draws {train_count} training and {test_count} test identities, "
+            f"but there are {len(everybody)} identities, {len(paired)} of them seen by two cameras"
+        )
+    test_ids = shuffled(f"{index.name}|trial {trial}|test identities", paired)[:test_count]
+    rest = sorted(set(everybody) - set(test_ids))
+    train_ids = shuffled(f"{index.name}|trial {trial}|training identities", rest)[:train_count]
+    return np.sort(np.array(train_ids, dtype=np.int64)), np.sort(np.array(test_ids, dtype=np.int64))
+
+
+def lr_cameras(rows: Samples, rule: str, stream: str) -> NDArray[np.int64]:
+    """The LR camera that applies to each row: i64[n]; -1 where the rule gives none.
+
+    Args:
+        rule: ``none``, ``fixed:C``, or ``per-id``: drawn by `stream` among the cameras that see the person in `rows`.
+    """
+    if rule == "none":
+        return np.full(len(rows), -1)
+    if rule.startswith("fixed:"):
+        return np.full(len(rows), int(rule.removeprefix("fixed:")))
+    cameras = np.full(len(rows), -1)
+    for pid in np.unique(rows.pids):
+        mask = rows.pids == pid
+        seen = np.unique(rows.camids[mask])
+        cameras[mask] = seen[choices(f"{stream}|lr camera", [pid], len(seen))[0]]
+    return cameras
+
+
+def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samples:
+    """The rows with a rate drawn uniformly from ``protocol.query_rates``, per image or per identity."""
+    names = rows.keys if protocol.rate_per == "image" else rows.pids
+    options = np.array(protocol.query_rates, dtype=np.float32)
+    return attrs.evolve(rows, rates=options[choices(f"{stream}|rates {protocol.query_rates}", names, len(options))])
+
+
+def smaller_camera(index: Index) -> int:
+    """The camera whose pictures are smaller on average."""
+    if index.areas is None:
+        raise ConfigError(f"{index.name}: lr_camera=smaller needs picture sizes, which this data set does not give")
+    cameras = np.unique(index.rows.camids)
+    means = [index.areas[index.rows.camids == camera].mean() for camera in cameras]
+    return int(cameras[int(np.argmin(means))])
+
+
+def _with_native_rates(index: Index, rate: float = 2.0) -> Samples:
+    """Rows of the LR camera at their presumed native rate (LRAR presumes k = 1/2 for CAVIAR)."""
+    rates = np.where(index.rows.camids == smaller_camera(index), np.float32(rate), np.float32(1))
+    return attrs.evolve(index.rows, rates=rates, native_rates=rates)
+
+
+def _without_roles(index: Index) -> Index:
+    """Drawn identities take pictures from every official folder; nobody's pictures can only be searched."""
+    return attrs.evolve(index, roles=np.where(index.rows.pids > 0, "any", "gallery"))
+
+
+def _train_mask(index: Index, train_ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask: NDArray[np.bool_] = np.isin(index.rows.pids, train_ids) & np.isin(index.roles, ("train", "any"))
+    return mask
+
+
+def _official(index: Index, test_ids: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    query = (index.roles == "query") & np.isin(index.rows.pids, test_ids)
+    return query, index.roles == "gallery"
+
+
+def _by_camera(
+    index: Index, protocol: EvalProtocol, trial: int, test_ids: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Queries: LR-camera pictures of test identities; gallery: all other cameras' test pictures."""
+    rows = index.rows
+    test = np.isin(rows.pids, test_ids) & (index.roles != "train")
+    if protocol.lr_camera == "smaller":
+        cameras = np.full(len(rows), smaller_camera(index))
+    else:
+        cameras = lr_cameras(rows, protocol.lr_camera, f"{index.name}|trial {trial}")
+    query = test & (rows.camids == cameras)
+    if not query.any():
+        raise DataError(
+            f"{index.name}: no test identity has a picture in the LR camera ({protocol.lr_camera}); cameras in the "
+            f"test rows: {np.unique(rows.camids[test]).tolist()}"
+        )
+    others = (index.roles == "gallery") & ~np.isin(rows.pids, test_ids)
+    return query, (test | others) & (rows.camids != cameras)
+
+
+def _admit(
+    index: Index, protocol: EvalProtocol, gallery: NDArray[np.bool_], test_ids: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Apply the junk and distractor rules to the gallery; count what they leave out."""
+    pids = index.rows.pids
+    notes = {}
+    for name, mask, rule in (
+        ("junk images", pids == -1, protocol.junk),
+        ("distractor images", (pids >= 0) & ~np.isin(pids, test_ids), protocol.distractors),
+    ):
+        if rule == "drop":
+            notes[name] = int((gallery & mask).sum())
+            gallery = gallery & ~mask
+    return gallery, {name: count for name, count in notes.items() if count}

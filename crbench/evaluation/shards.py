@@ -1,0 +1,166 @@
+"""Shards: an evaluation done in parts, by several processes or machines, and put together again bit for bit.
+
+Each query's outcome depends on the whole gallery and, where it is drawn or re-ranked, on the labels of all queries, but
+not on which other queries are scored with it. So a shard scores some of the queries, and merging is putting outcomes
+side by side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+import numpy as np
+from attrs import validators as v
+from numpy.typing import NDArray
+
+from crbench._version import __version__
+from crbench.errors import ComparisonError, ConfigError
+from crbench.evaluation.outcomes import Evaluation, Outcomes
+from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import Inputs
+from crbench.records import Features, Samples
+
+_CHUNK = 1 << 22
+"""Elements hashed in one go."""
+
+
+@attrs.frozen
+class Shard:
+    """Part `number` of `count` of the queries, from 1; each part is a run of consecutive rows.
+
+    Example:
+        >>> [list(Shard(number, 3).rows(7)) for number in (1, 2, 3)]
+        [[0, 1], [2, 3], [4, 5, 6]]
+    """
+
+    number: int = attrs.field(validator=v.ge(1))
+    count: int = attrs.field(validator=v.ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.number > self.count:
+            raise ValueError(f"shard {self.number}/{self.count}: there are {self.count} shards, from 1")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """A shard from ``2/8``.
+
+        Raises:
+            ConfigError: another form, or no such shard.
+        """
+        found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text)
+        if found is None or int(found[1]) > int(found[2]):
+            raise ConfigError(f"shard {text!r} is not one of 1/N, 2/N, ..., N/N")
+        return cls(int(found[1]), int(found[2]))
+
+    def rows(self, total: int) -> range:
+        """The rows of this shard, of `total`."""
+        return range(total * (self.number - 1) // self.count, total * self.number // self.count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+@attrs.frozen(eq=False)
+class Part:
+    """What a shard found.
+
+    Attributes:
+        shard: which of the parts it is.
+        queries: the queries of the shard, in the order of the query rows.
+        outcomes: theirs, see `crbench.evaluation.outcomes.Outcomes`.
+        features: 64 hex digits that stand for features and labels of all queries and of the gallery.
+        protocol: the rules.
+        stream: names the draws.
+        version: of crbench.
+        engine, precision, ambiguous: see `crbench.evaluation.outcomes.Evaluation`.
+    """
+
+    shard: Shard
+    queries: Samples
+    outcomes: Outcomes
+    features: str
+    protocol: EvalProtocol
+    stream: str
+    engine: str
+    precision: str
+    ambiguous: int
+    version: str = __version__
+
+
+def merge(parts: Sequence[Part]) -> Evaluation:
+    """The evaluation of all queries from all its parts, in any order; the same bits as without shards.
+
+    Raises:
+        ComparisonError: parts of different features, rules, draws or versions, a part that is missing or given twice.
+        EvaluationError: no query has a match.
+    """
+    ordered = complete(parts)
+    outcomes = [part.outcomes for part in ordered]
+    first = outcomes[0]
+    whole = Outcomes(
+        cmc=np.concatenate([part.cmc for part in outcomes]),
+        ap=None if first.ap is None else np.concatenate([part.ap for part in outcomes if part.ap is not None]),
+        inp=None if first.inp is None else np.concatenate([part.inp for part in outcomes if part.inp is not None]),
+        valid=np.concatenate([part.valid for part in outcomes]),
+        unmatched_count=first.unmatched_count,
+    )
+    return Evaluation.of(
+        Samples.concat([part.queries for part in ordered]),
+        whole,
+        engine=_names(part.engine for part in ordered),
+        precision=_names(part.precision for part in ordered),
+        ambiguous=sum(part.ambiguous for part in ordered),
+    )
+
+
+def complete(parts: Sequence[Part]) -> list[Part]:
+    """The parts in order.
+
+    Raises:
+        ComparisonError: see `merge`.
+    """
+    if not parts:
+        raise ComparisonError("no parts to merge")
+    first, *others = sorted(parts, key=lambda part: part.shard.number)
+    for part in others:
+        for name, what in (
+            ("version", "crbench versions"),
+            ("features", "features or labels"),
+            ("protocol", "protocols"),
+            ("stream", "draws"),
+        ):
+            if getattr(part, name) != getattr(first, name):
+                raise ComparisonError(f"parts {first.shard} and {part.shard} are of different {what}")
+        if part.shard.count != first.shard.count:
+            raise ComparisonError(f"parts {first.shard} and {part.shard} are of different numbers of shards")
+    numbers = [part.shard.number for part in parts]
+    for number in range(1, first.shard.count + 1):
+        if numbers.count(number) != 1:
+            problem = "missing" if number not in numbers else "given twice"
+            raise ComparisonError(f"part {number}/{first.shard.count} is {problem}; expected each part once")
+    return [first, *others]
+
+
+def content(inputs: Inputs) -> str:
+    """64 hex digits of SHA-256 over features and labels of both sides."""
+    total = hashlib.sha256()
+    sides = (inputs.query, inputs.query_dims), (inputs.gallery, inputs.gallery_dims)
+    for feats, dims in sides:
+        rows = feats.rows
+        columns = dims, rows.pids, rows.camids, rows.rates, np.char.encode(rows.keys, "utf-8")
+        total.update(str((tuple(feats.x.shape), *(column.dtype.str for column in columns))).encode())
+        for block in (*columns, *_blocks(feats)):
+            total.update(np.ascontiguousarray(block).tobytes())
+    return total.hexdigest()
+
+
+def _blocks(feats: Features) -> Iterator[NDArray[np.float32]]:
+    step = max(1, _CHUNK // feats.x.shape[1])
+    return (feats.x[start : start + step].cpu().numpy() for start in range(0, len(feats), step))
+
+
+def _names(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))

@@ -1,0 +1,1 @@
+"""Feature files of any language, and the tables beside them."""

@@ -1,0 +1,275 @@
+"""Features from files that any language can write: NumPy's npz and npy, and safetensors. Nothing is ever unpickled.
+
+What a file lacks (persons, cameras, ...) may come from a table in CSV, see `crbench.files.table`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.errors import DataError, EvaluationError
+from crbench.files.table import Meta, load_meta
+from crbench.records import Features, features_from_arrays
+
+SUFFIXES = (".npz", ".npy", ".safetensors")
+
+_LABELS = ("pids", "camids", "dims")
+_ARRAYS = ("features", *_LABELS, "rates", "keys")
+_ZIP_HEADER = 30
+"""Bytes of a zip archive's local header before the name."""
+
+_WHOLE = 2**53
+"""Up to here every whole number is a float64."""
+
+
+@attrs.frozen(eq=False)
+class Loaded:
+    """Features with whatever else is known of their rows.
+
+    Attributes:
+        features: x f32[n, D].
+        columns: further columns of the table by name, text [n].
+    """
+
+    features: Features
+    columns: Mapping[str, NDArray[np.str_]]
+
+
+def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") -> Loaded:
+    """Features of one side from a file.
+
+    The arrays are ``features [n, D]`` (float16, float32 or float64), ``pids [n]``, and optionally ``camids``,
+    ``rates``, ``dims`` and ``keys`` (text; not in safetensors). A npy file holds the features alone. Labels may be
+    whole numbers stored as floats, in one row or column, as MATLAB writes them. Where a table and the file both give a
+    column, both must say the same.
+
+    Features that are stored as float32, row by row and uncompressed (npy, `numpy.savez`, safetensors), are not read but
+    mapped into memory, so they may be larger than it; they must not be changed while they are in use. Others are
+    converted, which takes memory for all of them.
+
+    Args:
+        path: a file whose name ends in one of `SUFFIXES`.
+        meta: table with the other columns; it has one row per row of the file, of this role or of all roles. Without
+            one, a npy file's is the CSV file of the same name beside it, where there is one.
+        role: ``query`` or ``gallery``, which rows of the table are meant.
+
+    Raises:
+        DataError: no such file, not such a file, cut short; an array that is missing, of the wrong type or length;
+            features that must be converted and do not fit in memory.
+    """
+    if meta is None and path.suffix.lower() == ".npy" and path.with_suffix(".csv").is_file():
+        meta = load_meta(path.with_suffix(".csv"))
+    arrays = load_arrays(path, meta=meta, role=role)
+    if "pids" not in arrays.columns:
+        raise DataError(
+            f"{path}: array 'pids' is missing; add pids [n] to the file, or give a table with a column pid "
+            f"(--meta, or {path.with_suffix('.csv').name} beside it)"
+        )
+    return Loaded(features=_build(arrays.x, arrays.columns, path), columns=arrays.extra)
+
+
+@attrs.frozen(eq=False)
+class Arrays:
+    """What a file and its table hold, before anything is required of it.
+
+    Attributes:
+        x: features [n, D], floating-point; a NumPy array (memory-mapped from a npy file) or a torch tensor.
+        columns: those of ``pids``, ``camids``, ``rates``, ``dims`` and ``keys`` that are there, [n] each.
+        extra: further columns of the table by name, text [n].
+    """
+
+    x: Any
+    columns: Mapping[str, NDArray[Any]]
+    extra: Mapping[str, NDArray[np.str_]]
+
+
+def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
+    """The arrays of `load_features`, with whatever columns there are.
+
+    Args:
+        role: which rows of the table are meant; None = all.
+
+    Raises:
+        DataError: see `load_features`.
+    """
+    arrays = _read(path)
+    if "features" not in arrays:
+        found = ", ".join(sorted(arrays)) or "nothing"
+        raise DataError(f"{path}: array 'features' is missing; found {found}, expected features [n, D]")
+    columns = {name: _column(arrays[name], name, path) for name in _ARRAYS[1:] if name in arrays}
+    x, extra = _features(arrays["features"], path), {}
+    if meta is not None:
+        rows, which = meta.rows(role, len(x), path)
+        x = _rows(x, which)
+        columns = {name: column[which] if len(column) == len(which) else column for name, column in columns.items()}
+        extra = {name: column for name, column in rows.items() if name not in _ARRAYS}
+        columns = _joined(columns, {name: rows[name] for name in _ARRAYS[1:] if name in rows}, path, meta.path)
+    for name, column in columns.items():
+        if len(column) != len(x):
+            raise DataError(f"{path}: array {name!r} has {len(column)} rows, features have {len(x)}")
+    return Arrays(x=x, columns=columns, extra=extra)
+
+
+def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:
+    try:
+        return features_from_arrays(x, **columns)
+    except EvaluationError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Arrays by name; those of a npz that are not ours are not even read."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix.lower() == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            return {"features": np.lib.format.open_memmap(path, mode="c")}
+        # opened here, as numpy.load leaves a damaged archive open
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"features": found}
+            return {name: _member(found, name, path) if name in _ARRAYS else None for name in found.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: {_why(error)}") from error
+
+
+def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
+    try:
+        if name == "features" and (mapped := _mapped(archive.zip.getinfo("features.npy"), path)) is not None:
+            return mapped
+        array: NDArray[Any] = archive[name]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path}: array {name!r}: {_why(error)}") from error
+    return array
+
+
+def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any] | None:
+    """An uncompressed array of an archive where it lies in the file; None where it is compressed or no plain array."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(_ZIP_HEADER)
+        # the lengths of name and extra field end the local header; those of the directory may differ
+        file.seek(sum(struct.unpack("<HH", header[-4:])), 1)
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        if read is None:
+            return None
+        shape, by_column, dtype = read(file)
+        if dtype.hasobject or 0 in shape:
+            return None
+        order: Literal["C", "F"] = "F" if by_column else "C"
+        return np.memmap(path, dtype=dtype, mode="c", offset=file.tell(), shape=shape, order=order)
+
+
+def _rows(x: Any, which: NDArray[np.intp]) -> Any:
+    """Some rows of features, without a copy where they are consecutive."""
+    if len(which) and which[-1] - which[0] == len(which) - 1:
+        return x[int(which[0]) : int(which[-1]) + 1]
+    return x[which]
+
+
+def _physical_memory() -> int:
+    """Bytes of memory of this machine; where it does not say, more than any has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+def _why(error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "allow_pickle" in text or "Python objects" in text:
+        return "holds Python objects or is no NumPy file; save plain numbers with numpy.save or numpy.savez"
+    return f"cannot be read, cut short or damaged ({text})"
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Any]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {name: tensor if name == "features" else tensor.numpy() for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path}: cannot be read, cut short or damaged ({error})") from error
+
+
+def _features(x: Any, path: Path) -> Any:
+    floating = x.dtype.kind == "f" if isinstance(x, np.ndarray) else x.is_floating_point()
+    if not floating:
+        raise DataError(f"{path}: array 'features' is {x.dtype}; expected floating-point numbers")
+    if x.ndim != 2:
+        raise DataError(f"{path}: array 'features' has shape {tuple(x.shape)}; expected two dimensions, (rows, D)")
+    if isinstance(x, np.ndarray) and not (x.dtype == np.float32 and x.dtype.isnative and x.flags.c_contiguous):
+        needed, there = 4 * x.size, _physical_memory()
+        if needed > there:
+            raise DataError(
+                f"{path}: features {x.dtype}{x.shape} must be converted, which takes {needed / 2**30:.1f} GiB of the "
+                f"machine's {there / 2**30:.1f}; save them as float32, row by row, and they are read where they lie"
+            )
+    return x
+
+
+def _column(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    """A column [n] from a file's array, which may be [n, 1] or [1, n]."""
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.reshape(-1)
+    if array.ndim != 1:
+        raise DataError(f"{path}: array {name!r} has shape {array.shape}; expected one dimension, (rows,)")
+    kinds = "U" if name == "keys" else "iuf"
+    if array.dtype.kind not in kinds:
+        expected = "text" if name == "keys" else "numbers"
+        raise DataError(f"{path}: array {name!r} is {array.dtype}; expected {expected}")
+    if name in _LABELS:
+        if array.dtype.kind == "f" and not np.all((np.abs(array) <= _WHOLE) & (array == np.round(array))):
+            raise DataError(f"{path}: array {name!r} holds numbers that are not whole; expected integers")
+        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
+            raise DataError(f"{path}: array {name!r} holds {array.max()}; expected at most 2^63 - 1")
+        return array.astype(np.int64)
+    return array
+
+
+def _joined(
+    own: Mapping[str, NDArray[Any]], table: Mapping[str, NDArray[Any]], path: Path, table_path: Path
+) -> dict[str, NDArray[Any]]:
+    for name in sorted(set(own) & set(table)):
+        if not np.array_equal(own[name], table[name]):
+            raise DataError(f"{path}: array {name!r} differs from the column of {table_path}; leave one of them out")
+    return {**own, **table}
+
+
+def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> int:
+    """How many queries have a match with the very same features, as where the query's picture is in the gallery.
+
+    Args:
+        same_camera: the protocol's rule; with ``ignore``, what it removes is no match.
+    """
+    x, y = query.x.numpy(), gallery.x.numpy()
+    cameras: dict[tuple[int, bytes], set[int]] = {}
+    for row in np.flatnonzero(
+        np.isin(y[:, 0], x[:, 0])
+    ).tolist():  # whole rows are looked at only where they may be equal
+        camera = int(gallery.rows.camids[row])
+        cameras.setdefault((int(gallery.rows.pids[row]), y[row].tobytes()), set()).add(camera)
+    count = 0
+    for row, (pid, camera) in enumerate(zip(query.rows.pids.tolist(), query.rows.camids.tolist(), strict=True)):
+        own = {camera} if same_camera == "ignore" and camera != -1 else set()
+        count += bool(cameras.get((pid, x[row].tobytes()), set()) - own)
+    return count

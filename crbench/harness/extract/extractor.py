@@ -1,0 +1,178 @@
+"""Step 4: rows to features, in batches of one shape, through the feature cache.
+
+What a feature depends on, and what therefore is in its cache key: the picture's content, rates, camera and modality
+(`crbench.store.features.row_ids`); the encoder with its parameters, package version and weights; preprocessing, LR
+rules and flipping; and, since they may change its last bits or more, kind of device, batch size, autocast and
+compilation (`crbench.harness.run`). Not in the key are the threads that decode, the copies and the order of rows: they
+change how fast features come, not what they are. Nor are versions of libraries and models of processors, which may
+change last bits as between any two machines; the result names them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from crbench.api.context import Run
+from crbench.api.interfaces import Backbone, Reader
+from crbench.errors import EvaluationError
+from crbench.harness.extract.forward import Forward
+from crbench.harness.extract.pipeline import Pipeline
+from crbench.records import Samples
+from crbench.results import Extraction
+from crbench.store.features import FeatureTable
+from crbench.transfer import Download, Transfer
+
+CHUNK_BATCHES = 32
+"""Batches per cache file: what a killed extraction has to do again at most."""
+
+IN_FLIGHT = 2
+"""Batches that the host runs ahead of the device."""
+
+AUTO_BATCH_SIZE = {"cpu": 64, "cuda": 256}
+"""Images per network call where the user leaves it open; a device of another kind takes the first."""
+
+
+class BatchTooLargeError(EvaluationError):
+    """The device's memory does not hold a batch."""
+
+
+def auto_batch_size(device: str) -> int:
+    """The batch size for ``auto``, before any halving.
+
+    Example:
+        >>> auto_batch_size("cuda:1")
+        256
+    """
+    return AUTO_BATCH_SIZE.get(device.partition(":")[0], AUTO_BATCH_SIZE["cpu"])
+
+
+@attrs.frozen(eq=False)
+class Extractor:
+    """A backbone with all that decides how pictures reach it.
+
+    Attributes:
+        extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows (the last is
+            filled up with repeats), since the rounding of matrix products may depend on the batch's shape.
+        flip: average with the features of the mirror image.
+        workers: threads that decode and resize.
+    """
+
+    backbone: Backbone
+    read: Reader
+    extraction: Extraction
+    flip: bool
+    workers: int
+
+    def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: Run) -> int:
+        """Extract the rows that `table` lacks; returns how many there were.
+
+        Raises:
+            ConfigError: the backbone cannot be compiled.
+            DataError: a picture cannot be read.
+            EvaluationError: the backbone gave a wrong shape or values that are not finite.
+            BatchTooLargeError: the batch size is too large for the device.
+        """
+        missing = table.missing(ids)
+        if len(missing) == 0:
+            return 0
+        # Neighbours share a picture, so that it is decoded once for all its rates.
+        order = missing[np.lexsort((rows.rates[missing], rows.keys[missing]))]
+        try:
+            self._extract(table, rows.take(order), ids[order], run)
+        except torch.cuda.OutOfMemoryError as error:
+            raise BatchTooLargeError(
+                f"out of memory on {run.device} with {self.extraction.batch_size} images per batch; choose a smaller "
+                "network or --device cpu"
+            ) from error
+        return len(order)
+
+    def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: Run) -> None:
+        size = self.extraction.batch_size
+        forward = Forward(self.backbone, self.extraction, flip=self.flip, device=run.device)
+        pipeline = Pipeline(
+            self.read, self.backbone.preprocess, batch_size=size, device=run.device, workers=self.workers
+        )
+        transfer = Transfer(run.device)
+        under_way: deque[_Encoded] = deque()
+        with (
+            run.progress(len(rows), "extract", "image") as bar,
+            _Chunks(table, rows, ids, size * CHUNK_BATCHES) as chunks,
+            closing(pipeline.batches(rows)) as batches,
+        ):
+            for batch in batches:
+                x, dims = forward(batch, rows)
+                under_way.append(_Encoded(transfer.download(x), None if dims is None else transfer.download(dims)))
+                if len(under_way) > IN_FLIGHT:
+                    bar.advance(chunks.add(under_way.popleft()))
+            while under_way:
+                bar.advance(chunks.add(under_way.popleft()))
+
+
+@attrs.frozen(eq=False)
+class _Encoded:
+    """Features of a batch on their way to the host."""
+
+    x: Download
+    dims: Download | None
+
+
+class _Chunks:
+    """Gathers features row by row and puts them into the table, a chunk at a time, beside the network's work.
+
+    Leaving its block without an error writes what is left.
+    """
+
+    def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int) -> None:
+        self._table = table
+        self._rows = rows
+        self._ids = ids
+        self._size = size
+        self._parts: list[tuple[Tensor, Tensor | None]] = []
+        self._gathered = self._written = 0
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> _Chunks:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._pool:
+            if kind is None:
+                self._write()
+                self._wait()
+
+    def add(self, encoded: _Encoded) -> int:
+        """Take the features of the next rows; returns how many."""
+        x = encoded.x.take()
+        self._parts.append((x, None if encoded.dims is None else encoded.dims.take()))
+        self._gathered += len(x)
+        if self._gathered - self._written >= self._size:
+            self._write()
+        return len(x)
+
+    def _write(self) -> None:
+        parts, ids = self._parts, self._ids[self._written : self._gathered]
+        if not parts:
+            return
+        x = torch.cat([x for x, _ in parts])
+        finite = torch.isfinite(x).all(dim=1)
+        if not bool(finite.all()):
+            key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
+            raise EvaluationError(f"the backbone gave NaN or infinite features for {key}; check its weights")
+        lengths = [dims for _, dims in parts if dims is not None]
+        self._wait()
+        self._writing = self._pool.submit(self._table.add, ids, x, torch.cat(lengths) if lengths else None)
+        self._parts, self._written = [], self._gathered
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None

@@ -1,0 +1,97 @@
+"""Step 4, second part: a batch of pictures on the device to features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from crbench.api.interfaces import Backbone
+from crbench.data.preprocess import Normaliser
+from crbench.errors import ConfigError, EvaluationError
+from crbench.harness.extract.pipeline import Loaded
+from crbench.linear import linear_layers
+from crbench.records import Batch, Encoded, Samples
+from crbench.results import Extraction
+
+AMP: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Forward:
+    """A backbone as extraction calls it: normalises, runs the network as `extraction` says, averages mirror images.
+
+    Args:
+        backbone: with ``extraction.compile`` its network, the attribute ``model``, is compiled in place.
+        extraction: autocast and compilation; every batch has its `batch_size`.
+        flip: average with the features of the mirror image.
+        device: torch device name.
+
+    Raises:
+        ConfigError: the backbone has no network that torch could compile.
+    """
+
+    def __init__(self, backbone: Backbone, extraction: Extraction, *, flip: bool, device: str) -> None:
+        self._backbone = backbone
+        self._extraction = extraction
+        self._flip = flip
+        self._device = torch.device(device)
+        self._normalise = Normaliser(backbone.preprocess, device)
+        if extraction.compile:
+            _compile(backbone)
+
+    def __call__(self, batch: Loaded, rows: Samples) -> tuple[Tensor, Tensor | None]:
+        """Features f32[count, dim] of the batch's first `count` rows and, where they vary, lengths i64[count].
+
+        Args:
+            rows: what ``batch.index`` refers to.
+
+        Raises:
+            ConfigError: the network cannot be compiled here.
+            EvaluationError: the backbone gave another shape.
+        """
+        inputs = Batch(
+            inputs=self._normalise(batch.pictures),
+            rates=rows.rates[batch.index],
+            camids=rows.camids[batch.index],
+            modality=rows.modality,
+        )
+        with self._arithmetic():
+            x, dims = self._features(inputs)
+        return x[: batch.count], None if dims is None else dims[: batch.count]
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        if self._extraction.amp == "off":
+            return nullcontext() if self._extraction.compile else linear_layers()
+        return torch.autocast(self._device.type, dtype=AMP[self._extraction.amp])
+
+    def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        encoded = self._encode(batch)
+        shape, wanted = tuple(encoded.x.shape), (self._extraction.batch_size, self._backbone.dim)
+        if shape != wanted:
+            raise EvaluationError(f"the backbone gave features {shape}, expected {wanted}")
+        x = encoded.x.float()
+        if self._flip:
+            x = (x + self._encode(attrs.evolve(batch, inputs=batch.inputs.flip(-1))).x.float()) / 2
+        return x, encoded.dims
+
+    def _encode(self, batch: Batch) -> Encoded:
+        if not self._extraction.compile:
+            return self._backbone.extract(batch)
+        from torch._dynamo.exc import TorchDynamoException
+
+        try:
+            return self._backbone.extract(batch)
+        except TorchDynamoException as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"torch.compile failed ({reason}); leave out --compile") from error
+
+
+def _compile(backbone: Backbone) -> None:
+    model = getattr(backbone, "model", None)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"{type(backbone).__name__} has no torch network to compile; leave out --compile")
+    # All batches have one shape, so that one compilation serves all.
+    model.compile(dynamic=False)

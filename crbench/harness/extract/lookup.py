@@ -1,0 +1,35 @@
+"""Step 4 for features that are there already: looked up by row instead of extracted from pictures."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.interfaces import Precomputed
+from crbench.errors import EvaluationError
+from crbench.records import Samples
+from crbench.store.features import FeatureTable
+
+
+def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_]) -> int:
+    """Put the features of the rows that `table` lacks into it; returns how many there were.
+
+    Raises:
+        DataError: `source` has no features of some rows.
+        EvaluationError: it gave a wrong shape or values that are not finite.
+    """
+    import torch
+
+    missing = table.missing(ids)
+    if not len(missing):
+        return 0
+    encoded = source.lookup(rows.take(missing))
+    shape, expected = tuple(encoded.x.shape), (len(missing), source.dim)
+    if shape != expected:
+        raise EvaluationError(f"the looked-up features have shape {shape}, expected {expected}")
+    finite = torch.isfinite(encoded.x).all(dim=1)
+    if not bool(finite.all()):
+        row = rows.row(int(missing[int(torch.nonzero(~finite)[0])]))
+        raise EvaluationError(f"the features of {row.key} at rate {row.rate:g} hold NaN or infinite values")
+    table.add(ids[missing], encoded.x, encoded.dims)
+    return len(missing)

@@ -1,0 +1,120 @@
+"""Which aligner runs on which backbone: an aligner that names a backbone is one method with it."""
+
+from __future__ import annotations
+
+import attrs
+
+from crbench.api.entry import Entry
+from crbench.config.run_spec import RunSpec
+from crbench.errors import ConfigError
+from crbench.registry.discovery import installed
+from crbench.registry.request import Wish
+from crbench.registry.resolve import Resolved
+from crbench.registry.targets import load_target
+from crbench.results import BASELINE
+
+
+@attrs.frozen
+class Chosen:
+    """An aligner as the user named it.
+
+    Attributes:
+        aligner: NAME[/PRESET]; a preset that only the partner has is the partner's.
+        partner: the backbone that it names, None = runs on any.
+    """
+
+    aligner: str
+    partner: str | None
+
+    @classmethod
+    def of(cls, text: str) -> Chosen:
+        """The wish behind ``--aligner TEXT``.
+
+        Raises:
+            ConfigError: no such aligner.
+        """
+        name, preset = Wish.parse(text).name, Wish.parse(text).preset
+        entry = installed().get("aligner", name).entry
+        partner = entry.defaults.get("backbone")
+        if partner and preset and preset not in entry.presets:
+            return cls(aligner=name, partner=f"{partner}/{preset}")
+        return cls(aligner=text, partner=partner)
+
+
+def pair(spec: RunSpec, dataset: Entry, notes: list[str]) -> dict[str, list[str]]:
+    """Aligners by backbone, both as NAME[/PRESET], in the order in which they run.
+
+    Aligners that name a backbone run on that one (in the variants that are given, if any), all others on the given
+    backbones or the data set's default. The baseline is added wherever an aligner of the latter kind runs.
+
+    Raises:
+        ConfigError: a backbone is given, but no aligner that could run on it, or no backbone is known.
+    """
+    wishes = list(dict.fromkeys(Chosen.of(text) for text in spec.aligner))
+    free = [wish.aligner for wish in wishes if wish.partner is None]
+    if spec.baseline and free and BASELINE not in free:
+        notes.append(f"aligner {BASELINE} (baseline, so that gains are seen)")
+        free.insert(0, BASELINE)
+    backbones = list(spec.backbone) or ([_default(dataset, notes)] if free else [])
+    jobs: dict[str, list[str]] = {backbone: list(free) for backbone in backbones}
+    for wish in wishes:
+        if wish.partner is None:
+            continue
+        for backbone in _partners(wish, spec.backbone, bool(free), notes):
+            jobs.setdefault(backbone, []).append(wish.aligner)
+    return {_preset(backbone, dataset, "backbone", notes): aligners for backbone, aligners in jobs.items() if aligners}
+
+
+def with_preset(aligner: str, dataset: Entry, notes: list[str]) -> str:
+    """An aligner with the preset that the data set prefers, unless one is given."""
+    return _preset(aligner, dataset, "aligner", notes)
+
+
+def check_lengths(backbone: Resolved, aligner: Resolved) -> None:
+    """Refuse an aligner that needs one length on a backbone whose feature length varies.
+
+    A backbone's class tells by ``varies(parameters)``, an aligner's by ``any_length = True``.
+
+    Raises:
+        ConfigError: they do not fit.
+    """
+    varies = getattr(load_target(backbone.registered), "varies", None)
+    if varies is None or not varies(backbone.values) or getattr(load_target(aligner.registered), "any_length", False):
+        return
+    raise ConfigError(
+        f"aligner {aligner.name} needs features of one length, but those of backbone {backbone.name} follow the "
+        "resolution; use a preset of the backbone with one length, e.g. lrar/no-val, or another aligner"
+    )
+
+
+def _partners(wish: Chosen, given: tuple[str, ...], others: bool, notes: list[str]) -> list[str]:
+    """The backbones of an aligner that names one; `others`: the given ones also serve other aligners."""
+    partner = str(wish.partner)
+    name, preset = Wish.parse(partner).name, Wish.parse(partner).preset
+    fitting = [other for other in given if Wish.parse(other).name == name and (not preset or other == partner)]
+    if not fitting and (others or not given):
+        notes.append(f"backbone {partner} (of aligner {wish.aligner})")
+        return [partner]
+    if not fitting:
+        raise ConfigError(
+            f"aligner {wish.aligner} is one method with its backbone {partner} and does not run on "
+            f"{', '.join(given)}; leave --backbone out or add {partner}"
+        )
+    return fitting
+
+
+def _default(dataset: Entry, notes: list[str]) -> str:
+    backbone = dataset.defaults.get("backbone")
+    if backbone is None:
+        known = ", ".join(installed().names("backbone"))
+        raise ConfigError(f"data set {dataset.name!r} names no default backbone; give --backbone, one of {known}")
+    notes.append(f"backbone {backbone} (default of {dataset.name})")
+    return backbone
+
+
+def _preset(wish: str, dataset: Entry, kind: str, notes: list[str]) -> str:
+    preset = dataset.defaults.get(f"{kind}:{wish}")
+    if preset is None:
+        return wish
+    notes.append(f"{kind} {wish}/{preset} (default preset on {dataset.name})")
+    return f"{wish}/{preset}"

@@ -1,0 +1,211 @@
+"""Step 2: splits, with the checks that keep training and test apart."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.context import Run
+from crbench.api.interfaces import Reader
+from crbench.data.degrade import degrade
+from crbench.data.rates import from_heights
+from crbench.errors import ComparisonError, DataError
+from crbench.harness.plan import Job
+from crbench.protocol import EVALUATION_VERSION, EvalProtocol
+from crbench.protocol.hashing import digest
+from crbench.records import Row, Samples, Split
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_HASHED_AT_ONCE = 2048
+"""Files between two steps of the progress bar."""
+
+_OPEN_PICTURES = 64
+"""Decoded pictures kept, so that a picture's LR copies, which are asked for one after another, decode it once."""
+
+
+@attrs.frozen(eq=False)
+class TrialData:
+    """The split of one trial with what its pictures hash to.
+
+    Attributes:
+        train_all: HR training rows and their LR copies at the protocol's training rates.
+        digest_of: content hash by picture key.
+        skipped: unreadable test pictures that were left out.
+    """
+
+    index: int
+    split: Split
+    train_all: Samples
+    digest_of: Mapping[str, str]
+    skipped: int
+
+    def digests(self, rows: Samples) -> NDArray[np.str_]:
+        """Content hash per row."""
+        return np.array([self.digest_of[key] for key in rows.keys.tolist()])
+
+
+def load_trials(job: Job, *, root: Path, limit: int | None, skip_bad: bool, run: Run, workers: int) -> list[TrialData]:
+    """The splits of all trials of a job, checked.
+
+    Raises:
+        DataError: data missing, or an unreadable picture while `skip_bad` is off (found when it is read).
+        ComparisonError: a test picture is also a training picture.
+    """
+    splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
+    if limit is not None:
+        splits = [_limited(split, limit) for split in splits]
+    keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))
+    bad = _unreadable(job, keys, root, run, workers) if skip_bad else frozenset()
+    digests = _digests(job, keys, root, run)
+    trials = []
+    for index, split in zip(job.trials, splits, strict=True):
+        skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
+        kept = _without(split, bad)
+        _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
+        if job.protocol.rate_source.startswith("size"):
+            kept = _with_estimated_rates(kept, job.protocol, make_reader(job, root), run)
+        train_all = with_lr_copies(kept.train, job.protocol)
+        trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
+    return trials
+
+
+def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
+    """Training rows, followed by the HR ones again at each of the protocol's training rates."""
+    hr = train.take(train.rates == 1)
+    return Samples.concat([train, *(hr.at_rate(rate) for rate in protocol.train_rates)])
+
+
+def make_reader(job: Job, root: Path) -> Reader:
+    """A function from a row to its picture as the protocol shows it; threads that want one picture decode it once."""
+    locks = [threading.Lock() for _ in range(_OPEN_PICTURES)]
+
+    @functools.lru_cache(maxsize=_OPEN_PICTURES)
+    def stored(key: str) -> Image:
+        return job.source.read(key, root=root)
+
+    def read(row: Row) -> Image:
+        with locks[hash(row.key) % len(locks)]:
+            picture = stored(row.key)
+        # rounded, as rates are float32 and 3 must not become 2.9999998
+        return degrade(picture, round(row.rate / row.native_rate, 5), job.protocol)
+
+    return read
+
+
+def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: Run) -> Split:
+    """Query and gallery at the rates that their heights suggest, with the same pictures."""
+    full_height = float(protocol.rate_source.partition(":")[2] or 256)
+
+    def estimated(rows: Samples) -> Samples:
+        heights = []
+        with run.progress(len(rows), "measure images", "image") as bar:
+            for index in range(len(rows)):
+                heights.append(read(rows.row(index)).height)
+                bar.advance()
+        rates = from_heights(heights, full_height, protocol.train_rates)
+        return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
+
+    return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))
+
+
+def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
+    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
+
+    Args:
+        checksum: `data_checksum` of the trials.
+    """
+    content = {
+        "dataset": job.source.info.name,
+        "protocol": job.protocol.fingerprint(),
+        "trials": [trial.index for trial in trials],
+        "data": checksum,
+        "skipped": [trial.skipped for trial in trials],
+        "limit": limit,
+        "version": EVALUATION_VERSION,
+    }
+    return digest(content)
+
+
+def data_checksum(trials: Sequence[TrialData]) -> str:
+    """Digest of all lists and of the bytes of all pictures."""
+    pictures = {
+        key: trial.digest_of[key] for trial in trials for rows in _roles(trial.split) for key in rows.keys.tolist()
+    }
+    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": pictures})
+
+
+def _roles(split: Split) -> tuple[Samples, Samples, Samples]:
+    return split.train, split.query, split.gallery
+
+
+def _limited(split: Split, limit: int) -> Split:
+    """The first `limit` training and test identities; a quick look, not a rankable number."""
+    train = np.unique(split.train.pids)[:limit]
+    test = np.unique(split.query.pids)[:limit]
+    return attrs.evolve(
+        split,
+        train=split.train.take(np.isin(split.train.pids, train)),
+        query=split.query.take(np.isin(split.query.pids, test)),
+        gallery=split.gallery.take(np.isin(split.gallery.pids, test)),
+    )
+
+
+def _without(split: Split, bad: frozenset[str]) -> Split:
+    if not bad:
+        return split
+    train, query, gallery = (rows.take(~np.isin(rows.keys, list(bad))) for rows in _roles(split))
+    return attrs.evolve(split, train=train, query=query, gallery=gallery)
+
+
+def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: Run, workers: int) -> frozenset[str]:
+    """Keys of pictures that cannot be read; each is named in the log."""
+
+    def check(key: str) -> str | None:
+        try:
+            job.source.read(key, root=root)
+        except DataError as error:
+            return str(error)
+        return None
+
+    bad = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool, run.progress(len(keys), "read images", "image") as bar:
+        for key, fault in zip(keys.tolist(), pool.map(check, keys.tolist()), strict=True):
+            bar.advance()
+            if fault:
+                bad[key] = fault
+    for fault in bad.values():
+        run.logger.warning("skipped: %s", fault)
+    return frozenset(bad)
+
+
+def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: Run) -> dict[str, str]:
+    """Content hash by key; reading every file of a large data set takes a while."""
+    digests: dict[str, str] = {}
+    with run.progress(len(keys), "hash images", "image") as bar:
+        for start in range(0, len(keys), _HASHED_AT_ONCE):
+            part = keys[start : start + _HASHED_AT_ONCE]
+            digests.update(zip(part.tolist(), job.source.digests(part, root=root).tolist(), strict=True))
+            bar.advance(len(part))
+    return digests
+
+
+def _check_leakage(split: Split, digests: Mapping[str, str], where: str) -> None:
+    seen = {digests[key] for key in split.train.keys.tolist()}
+    asked = np.isin(split.gallery.pids, np.unique(split.query.pids))
+    test = [*split.query.keys.tolist(), *split.gallery.keys[asked].tolist()]
+    leaked = [key for key in test if digests[key] in seen]
+    if leaked:
+        raise ComparisonError(
+            f"{where}: {len(leaked)} test pictures are also training pictures (first: {leaked[0]}); "
+            "remove the copies from the training folder"
+        )

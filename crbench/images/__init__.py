@@ -1,0 +1,1 @@
+"""The images of a split outside of a run."""

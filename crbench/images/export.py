@@ -1,0 +1,160 @@
+"""Write the pictures of a split to a folder in the manner of Market-1501, for use with other tools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from crbench.api.context import Progress, Run
+from crbench.api.interfaces import Dataset
+from crbench.data.degrade import degrade
+from crbench.errors import ConfigError
+from crbench.protocol import EvalProtocol
+from crbench.records import Row, Samples, Split
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+"""Folder by role; LR copies of training pictures go to ``bounding_box_train_2x`` and so on."""
+
+MANIFEST = "manifest.tsv"
+_THREADS = min(8, (os.cpu_count() or 1) + 1)
+
+
+@attrs.frozen
+class _Item:
+    """One file to write: a row and its path below the output folder."""
+
+    role: str
+    row: Row
+    path: str
+
+
+def export(
+    dataset: Dataset,
+    protocol: EvalProtocol,
+    index: int,
+    *,
+    root: Path,
+    output: Path,
+    track: Progress | None = None,
+) -> Split:
+    """Write the pictures of trial `index` as the protocol shows them; returns the split that was written.
+
+    Files are named ``0002_c1s1_000451_00.png``: person, camera, running number within the folder; LR pictures have
+    the suffix ``_2x`` of their rate. Pixels are kept exactly: PNG, or the protocol's JPEG where it encodes. Beside
+    the folders lie ``manifest.tsv`` (path, role, key, pid, camid, rate, native_rate) and ``protocol.txt``. The
+    output folder appears whole or not at all.
+
+    Raises:
+        ConfigError: `output` is a file, or a folder that is not empty.
+        DataError: the data are missing or a picture cannot be read.
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigError(f"output {output} is not an empty folder; nothing was written")
+    split = dataset.split(protocol, index, root=root)
+    items = list(_items(split, protocol))
+    partial = output.absolute().with_name(f".{output.absolute().name}.{os.getpid()}.partial")
+    try:
+        _make_folders(partial, {str(Path(item.path).parent) for item in items})
+        _write_pictures(dataset, protocol, items, root, partial, track or Run().progress)
+        (partial / MANIFEST).write_text(_manifest(items), encoding="utf-8")
+        (partial / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
+        if output.exists():
+            output.rmdir()
+        partial.rename(output.absolute())
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return split
+
+
+def _make_folders(partial: Path, names: Iterable[str]) -> None:
+    try:
+        for name in names:
+            (partial / name).mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"output {partial.parent}: cannot be written: {error.strerror or error}") from error
+
+
+def _items(split: Split, protocol: EvalProtocol) -> Iterator[_Item]:
+    hr = split.train.take(split.train.rates == 1)
+    train_lr = [(f"{FOLDERS['train']}_{rate:g}x", "train", hr.at_rate(rate)) for rate in protocol.train_rates]
+    listed = [(folder, role, getattr(split, role)) for role, folder in FOLDERS.items()]
+    for folder, role, rows in [*listed, *train_lr]:
+        yield from _folder_items(folder, role, rows, protocol)
+
+
+def _folder_items(folder: str, role: str, rows: Samples, protocol: EvalProtocol) -> Iterator[_Item]:
+    """Rows in order of their keys, so that the numbering does not depend on the order of the split."""
+    for number, position in enumerate(np.argsort(rows.keys, kind="stable").tolist(), start=1):
+        row = rows.row(position)
+        person = f"{row.pid:04d}" if row.pid >= 0 else str(row.pid)
+        shrunk = f"_{row.rate:g}x" if row.rate > 1 else ""
+        name = f"{person}_c{max(row.camid, 0)}s1_{number:06d}_00{shrunk}.{_suffix(row, protocol)}"
+        yield _Item(role, row, f"{folder}/{name}")
+
+
+def _suffix(row: Row, protocol: EvalProtocol) -> str:
+    encoded = row.rate != row.native_rate or protocol.encode_hr
+    return "jpg" if encoded and protocol.encoder.startswith("jpeg") else "png"
+
+
+def _write_pictures(
+    dataset: Dataset, protocol: EvalProtocol, items: list[_Item], root: Path, folder: Path, progress: Progress
+) -> None:
+    unencoded = attrs.evolve(protocol, encoder="none")
+
+    def write(item: _Item) -> None:
+        stored = dataset.read(item.row.key, root=root)
+        shown = degrade(stored, item.row.rate / item.row.native_rate, unencoded)
+        _save(shown, folder / item.path, protocol)
+
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        with progress(len(items), "export", "picture") as tracker:
+            for _ in pool.map(write, items):
+                tracker.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _save(image: Image, path: Path, protocol: EvalProtocol) -> None:
+    if path.suffix == ".jpg":
+        # The settings of degrade.encode, so that reading the file gives the very pixels that the protocol shows.
+        quality = int(protocol.encoder.removeprefix("jpeg:"))
+        image.save(path, "JPEG", quality=quality, subsampling="4:2:0")
+    else:
+        image.save(path, "PNG")
+
+
+def _manifest(items: list[_Item]) -> str:
+    lines = [
+        "\t".join(
+            (
+                item.path,
+                item.role,
+                item.row.key,
+                str(item.row.pid),
+                str(item.row.camid),
+                f"{item.row.rate:g}",
+                f"{item.row.native_rate:g}",
+            )
+        )
+        for item in items
+    ]
+    return "\n".join(["path\trole\tkey\tpid\tcamid\trate\tnative_rate", *sorted(lines)]) + "\n"
+
+
+def _statement(dataset: Dataset, protocol: EvalProtocol, index: int, split: Split) -> str:
+    return (
+        f"data set: {dataset.info.name}\ntrial: {index}\nprotocol: {protocol.describe()}\n"
+        f"fingerprint: {protocol.fingerprint()}\nsplit checksum: {split.checksum}\n"
+    )

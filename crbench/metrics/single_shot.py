@@ -1,0 +1,61 @@
+"""Sums of independent Bernoulli variables, in compiled loops: the places of positives in single-shot galleries."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from crbench.ranking.jit import compiled
+from crbench.ranking.threads import Workers
+
+_NEGLIGIBLE = 1e-30
+"""A probability that small is taken for 0; far below the rounding of any score."""
+
+
+@compiled("void(i8, i8, i4[:, ::1], i8[::1], f8[:, ::1])")
+def _place(start, stop, ahead, sizes, within):  # type: ignore[no-untyped-def]
+    """Fill rows of `within`, first with P(so many ahead), cut at the last rank asked for."""
+    ranks, width = within.shape[1], ahead.shape[1]
+    for row in range(start, stop):
+        mass, sure = within[row], np.int64(ahead[row, 0])
+        mass[:] = 0.0
+        for column in range(1, width):
+            sure += ahead[row, column] == sizes[column]
+        if sure >= ranks:
+            continue
+        mass[sure] = 1.0
+        last = sure  # none is larger yet
+        for column in range(1, width):
+            if 0 < ahead[row, column] < sizes[column]:
+                chance = ahead[row, column] / sizes[column]
+                last = min(last + 1, ranks - 1)
+                for rank in range(last, sure, -1):
+                    mass[rank] = mass[rank] * (1 - chance) + mass[rank - 1] * chance
+                mass[sure] *= 1 - chance
+            if column % 16 == 1 and mass.sum() <= _NEGLIGIBLE:
+                break
+        total = 0.0
+        for rank in range(ranks):
+            total += mass[rank]
+            mass[rank] = min(total, 1.0)
+
+
+def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: int) -> NDArray[np.float64]:
+    """Probability that a positive is placed within rank 1, 2, ... `ranks`: f64[p, ranks].
+
+    With p_j the share of identity j's images that are ahead, the place is 1 plus a sum of independent Bernoulli(p_j),
+    one for each identity; columns are added in order, so that equal counts give equal bits.
+
+    Args:
+        ahead: integers below 2**31 [p, width], images ahead, per identity; column 0 counts identities of one image.
+        sizes: intp[width], images per identity.
+
+    Example:
+        >>> placed_within(np.array([[1, 1, 2]]), np.array([7, 2, 2]), 4).tolist()  # two surely ahead, perhaps a third
+        [[0.0, 0.0, 0.5, 1.0]]
+    """
+    within = np.empty((len(ahead), ranks))
+    arrays = np.ascontiguousarray(ahead, dtype=np.int32), sizes.astype(np.int64), within
+    Workers.on(torch.device("cpu")).share(lambda start, stop: _place(start, stop, *arrays), len(ahead), ahead.shape[1])
+    return within

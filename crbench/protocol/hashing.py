@@ -1,0 +1,42 @@
+"""Digests: of JSON values, of files and folders, and of tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+def digest(content: Any) -> str:
+    """12 hex digits of SHA-256 over the canonical JSON of `content` (keys sorted, no spaces)."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder's files; ``missing`` where there is neither."""
+    if not path.is_dir():
+        return sha256_file(path) if path.is_file() else "missing"
+    lines = [f"{file.name} {sha256_file(file)}\n" for file in sorted(path.iterdir()) if file.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes of tensors."""
+    hasher = hashlib.sha256()
+    for name in sorted(tensors):
+        array = tensors[name].contiguous().numpy()
+        hasher.update(f"{name}{array.shape}{array.dtype}".encode())
+        hasher.update(array.tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,1 @@
+"""How a tile of scores is counted."""

@@ -1,0 +1,55 @@
+"""Which precision the products of an evaluation start with, and which one takes over."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from crbench.ranking.gemm.products import INT8_COLUMNS, SPAN, SPANS
+from crbench.ranking.interface import Inputs
+
+_FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
+
+_TOO_MANY = 1 / 32
+"""Share of pairs; with more of them in doubt, a finer product is cheaper than float64."""
+
+_TOO_MANY_FOR_SPANS = 1 / 128
+"""The same for products in spans, which cost a sixth more and leave a quarter in doubt."""
+
+_FEW = 256
+"""Rows on either side; with fewer, writing them as digits costs more than a faster product saves."""
+
+_SHORT = 256
+"""Columns up to which three int8 products, and putting them together, take as long as a float32 one."""
+
+
+def for_cpu(inputs: Inputs) -> str:
+    """The precision where none is asked for: int8 where the processor is fast at it, for enough long rows."""
+    if inputs.query.x.shape[1] <= _SHORT:
+        return "fp32"
+    lengths = len(np.unique(inputs.query_dims)), len(np.unique(inputs.gallery_dims))
+    least = min(len(inputs.query) // lengths[0], len(inputs.gallery) // lengths[1])
+    return "int8" if least >= _FEW and _has_fast_int8() else "fp32"
+
+
+def finer(precision: str, share: float, inputs: Inputs) -> str | None:
+    """What to turn to where such a share of pairs is in doubt; None = go on as before."""
+    if precision == "fp32" and inputs.device.type == "cpu" and inputs.query.x.shape[1] > SPAN:
+        return SPANS if share > _TOO_MANY_FOR_SPANS else None
+    return _FINER.get(precision) if share > _TOO_MANY else None
+
+
+def usable(precision: str, inputs: Inputs) -> str:
+    """The precision, or the one to use for features that are too long for it."""
+    return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
+
+
+@cache
+def _has_fast_int8() -> bool:
+    """Whether this processor has instructions that make int8 products several times faster than float32 ones."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch cannot tell
+        return False
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_vnni") or found.get("amx_int8"))

@@ -1,0 +1,60 @@
+"""The reference engine: the definition, one query at a time, float64 throughout. Slow on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.evaluation import custom_distance
+from crbench.ranking.distance import distances, unit
+from crbench.ranking.interface import Counts, Inputs, Settings, Task
+from crbench.ranking.threads import Workers
+
+
+class ReferenceEngine:
+    """Every other engine gives the integers of this one."""
+
+    precision = "float64"
+
+    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+        self._inputs = inputs
+        self._query = inputs.query.x.cpu().numpy().astype(np.float64)
+        self._gallery = inputs.gallery.x.cpu().numpy().astype(np.float64)
+
+    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+        """See `crbench.ranking.interface.Engine`."""
+        for query, row in self._rows():
+            for number, task in enumerate(tasks):
+                positives = task.positives[task.starts[query] : task.starts[query + 1]]
+                if len(positives):
+                    ahead = [self._ahead(task, query, row, positive) for positive in positives]
+                    yield Counts(task=number, queries=np.array([query]), ahead=np.array(ahead))
+
+    def _rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """Each query with its distances to the whole gallery."""
+        if self._inputs.metric is None:
+            for query in range(len(self._query)):
+                yield query, self._distances(query)
+        else:
+            for queries, block in custom_distance.blocks(self._inputs, self._inputs.metric, Workers(1)):
+                yield from zip(queries.tolist(), block.double().cpu().numpy(), strict=True)
+
+    def _distances(self, query: int) -> NDArray[np.float64]:
+        found = np.empty(len(self._gallery))
+        cuts = np.minimum(self._inputs.query_dims[query], self._inputs.gallery_dims)
+        for cut in np.unique(cuts):
+            q, g = self._query[query, :cut], self._gallery[cuts == cut, :cut]
+            if self._inputs.unit:
+                q, g = unit(q), unit(g)
+            found[cuts == cut] = distances(q, g, dot=self._inputs.dot)
+        return found
+
+    def _ahead(self, task: Task, query: int, row: NDArray[np.float64], positive: int) -> NDArray[np.int64]:
+        """How many candidates of other persons are ahead of the positive, per column."""
+        others = self._inputs.gallery.rows.pids[task.candidates] != self._inputs.query.rows.pids[query]
+        nearer = row[task.candidates] < row[positive]
+        if self._inputs.pessimistic:
+            nearer |= row[task.candidates] == row[positive]
+        return np.bincount(task.columns[others & nearer], minlength=task.width)

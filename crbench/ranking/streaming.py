@@ -1,0 +1,68 @@
+"""Feature rows wherever they lie, for a device that may be another one.
+
+Features that a device's memory does not hold stay in the host's, or in a mapped file. Tiles of them are brought to the
+device while it works on the tile before, and what is asked of single pairs is computed where the rows lie.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+
+from crbench.ranking.backends.interface import Counter
+from crbench.transfer import Transfer
+
+_EXPECTED = 2
+"""Portions of rows that are ready or in the making: the one that is taken next, and the one after it."""
+
+
+class Shelf:
+    """The rows of one side.
+
+    Attributes:
+        x: f32[n, D].
+        device: where rows are brought.
+    """
+
+    def __init__(self, x: torch.Tensor, device: torch.device) -> None:
+        self.x = x
+        self.device = device
+        self.elsewhere = x.device != device
+        self._transfer = Transfer(str(device))
+        self._pool = ThreadPoolExecutor(1) if self.elsewhere else None
+        self._coming: deque[tuple[slice | torch.Tensor, int, Future[torch.Tensor]]] = deque(maxlen=_EXPECTED)
+
+    def expect(self, index: slice | torch.Tensor, cut: int) -> None:
+        """Let a thread get rows ready that will be taken soon, by the very same index."""
+        if self._pool is not None:
+            self._coming.append((index, cut, self._pool.submit(self._ready, index, cut)))
+
+    def take(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
+        """f32[m, cut], the first columns of some rows; on CUDA, copying them does not delay work that is under way."""
+        if self._pool is None:
+            return self.x[:, :cut][index]
+        for place, (rows, columns, coming) in enumerate(self._coming):
+            if rows is index and columns == cut:
+                del self._coming[place]
+                return self._transfer.upload(coming.result())
+        return self._transfer.upload(self._ready(index, cut))
+
+    def _ready(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
+        rows = self.x[:, :cut]
+        if isinstance(index, slice):
+            rows = rows[index]
+            return self._transfer.buffer(tuple(rows.shape), rows.dtype).copy_(rows)
+        buffer = self._transfer.buffer((len(index), cut), rows.dtype)
+        return torch.index_select(rows, 0, index.to(rows.device), out=buffer)
+
+
+def dots(
+    counter: Counter, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
+) -> torch.Tensor:
+    """f64[m], see `crbench.ranking.backends.interface.Counter.dots`, computed where `a` lies; the rest is where
+    `rows` are.
+    """
+    here = a.device
+    return counter.dots(a, b.to(here), rows.to(here), items.to(here), columns).to(rows.device)

@@ -1,0 +1,132 @@
+"""How a tiled engine cuts its work: blocks of queries and tiles of gallery items that fit into a memory budget."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.ranking.interface import Inputs, Task
+from crbench.ranking.threads import pieces
+
+_T = TypeVar("_T")
+
+CPU_SIDES = (4096, 4096)
+"""Most queries and items of a tile; fewer queries are slower, as a product packs the gallery anew for each block."""
+
+CUDA_SIDES = (16384, 65536)
+"""Most queries and items of a tile: a device must have work for as long as its host needs to get the next tile ready,
+about a millisecond for a hundred small operations."""
+
+LEAST_QUERIES = 16
+
+_QUERIES = 0.45
+"""Share of a tile's memory that its queries may take, at most."""
+
+_SCORE_BYTES = 12
+"""Per score of a tile: itself, and the sums of which it is made."""
+
+_COUNT_BYTES = 12
+"""Per positive of a block and column: its count, and what is made of it."""
+
+_POSITIVE = 6
+"""What is kept of a positive besides, distances and bounds, weighs as much as so many counts."""
+
+_DENSE = 0.75
+"""A range of rows of which that share is wanted is taken as it is: the others are masked, and nothing is copied."""
+
+
+@attrs.frozen
+class Sizes:
+    """Most queries and items of a tile, and most counts of a block of queries."""
+
+    queries: int
+    items: int
+    counts: int
+
+    @classmethod
+    def within(cls, memory: int, rows: tuple[int, int], most: tuple[int, int], at_once: int, counts: int) -> Sizes:
+        """Sizes that fit: what is needed for counts, but half of the memory at most; tiles with a copy of their rows.
+
+        Args:
+            rows: bytes of a query's copy, and of an item's.
+            most: queries and items, whatever the memory.
+            at_once: queries of which there are scores at the same time.
+            counts: so many are needed for all queries.
+
+        Example:
+            >>> Sizes.within(64 << 20, rows=(8192, 4096), most=CPU_SIDES, at_once=1024, counts=1 << 20)
+            Sizes(queries=2995, items=1830, counts=1048576)
+        """
+        counts = max(1, min(counts, memory // 2 // _COUNT_BYTES))
+        room, (query, item) = memory - counts * _COUNT_BYTES, rows
+        queries = min(most[0], max(LEAST_QUERIES, int(_QUERIES * room) // query))
+        items = max(1, (room - queries * query) // (item + _SCORE_BYTES * min(queries, at_once)))
+        return cls(queries=queries, items=min(most[1], items), counts=counts)
+
+
+def counts_needed(tasks: Sequence[Task]) -> NDArray[np.intp]:
+    """intp[q], counts for each query."""
+    found: NDArray[np.intp] = np.sum([task.sizes * (task.width + _POSITIVE) for task in tasks], axis=0)
+    return found
+
+
+def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
+    """Queries that have positives in any task, in blocks of equal dims and of a bounded number of counts."""
+    counts = counts_needed(tasks)
+    order = np.argsort(dims, kind="stable")
+    order = order[counts[order] > 0]
+    for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):
+        upto = np.cumsum(counts[same])
+        most = max((part.stop - part.start for part in pieces(len(same), sizes.queries)), default=0)
+        start = 0
+        while start < len(same):
+            before = upto[start - 1] if start else 0
+            stop = min(start + most, int(np.searchsorted(upto, before + sizes.counts, side="right")))
+            stop = max(stop, start + 1)
+            yield same[start:stop]
+            start = stop
+
+
+def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[NDArray[np.intp]]:
+    """Gallery rows that are a candidate of any task, and perhaps a few between them, in tiles of equal dims."""
+    wanted = np.zeros(len(inputs.gallery), dtype=np.bool_)
+    for task in tasks:
+        wanted[task.candidates] = True
+    rows = np.flatnonzero(wanted)
+    if len(rows) == 0:
+        return
+    if len(rows) >= _DENSE * (rows[-1] + 1 - rows[0]):
+        rows = np.arange(rows[0], rows[-1] + 1)
+    dims = inputs.gallery_dims[rows]
+    if (dims != dims[0]).any():
+        order = np.argsort(dims, kind="stable")
+        rows, dims = rows[order], dims[order]
+    for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
+        yield from (same[some] for some in pieces(len(same), items))
+
+
+def ahead(items: Iterable[_T], lead: int) -> Iterator[_T]:
+    """The items, each after so many that follow it were made: a device works on these while one is made use of.
+
+    Example:
+        >>> made = (print("made", number) or number for number in range(3))
+        >>> for number in ahead(made, 1):
+        ...     print("used", number)
+        made 0
+        made 1
+        used 0
+        made 2
+        used 1
+        used 2
+    """
+    waiting: deque[_T] = deque()
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > lead:
+            yield waiting.popleft()
+    yield from waiting

@@ -1,0 +1,1 @@
+"""Plugins: found, looked up by name, and built."""

@@ -1,0 +1,245 @@
+"""Find plugins by their entry points, load each one alone, and look names up.
+
+pluggy loads and calls all plugins in one go: one bad import or one raising hook would stop everything. So every entry
+point is loaded by itself and its hooks are called by themselves; what fails becomes a `BrokenPlugin` and the rest work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+
+import attrs
+import pluggy
+
+from crbench.api import hooks
+from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
+from crbench.errors import ConfigError, CrbenchError, PluginError
+
+
+@attrs.frozen
+class Owner:
+    """The plugin that an entry comes from: entry point name, distribution and its version."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} (plugin {self.plugin!r})"
+
+
+@attrs.frozen
+class BrokenPlugin:
+    """A plugin that failed to import or whose hook failed; `error` is what it raised."""
+
+    owner: Owner
+    stage: str
+    error: Exception
+
+    def __str__(self) -> str:
+        return f"{self.owner} failed at {self.stage}: {_one_line(self.error)}"
+
+
+@attrs.frozen
+class Registered:
+    """An entry with its kind and owner."""
+
+    kind: Kind
+    entry: Entry
+    owner: Owner
+
+    @property
+    def incompatible(self) -> str | None:
+        """Why the entry cannot be used with this crbench, if so."""
+        if self.entry.api == API_VERSION:
+            return None
+        return f"written for plugin API {self.entry.api}, this crbench has API {API_VERSION}"
+
+
+@attrs.frozen
+class PluginRecord:
+    """One line of `crbench plugins`: an entry, or a plugin that broke before it offered any.
+
+    `status` is ``ok``, ``incompatible``, ``clash`` or ``broken``; `error` says why it is not ``ok``. `argument` is the
+    parameter that text after ``name:`` fills, if any.
+    """
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    status: str
+    summary: str = ""
+    source: str = ""
+    presets: tuple[str, ...] = ()
+    argument: str = ""
+    error: str = ""
+
+
+@attrs.frozen
+class Registry:
+    """All entries that were found, and the plugins that broke."""
+
+    entries: tuple[Registered, ...]
+    broken: tuple[BrokenPlugin, ...]
+
+    def names(self, kind: Kind) -> list[str]:
+        """All names of a kind, sorted."""
+        return sorted({found.entry.name for found in self.entries if found.kind == kind})
+
+    def get(self, kind: Kind, name: str) -> Registered:
+        """The entry of that name.
+
+        Raises:
+            ConfigError: nobody offers it.
+            PluginError: two plugins claim it, its API differs, or it may belong to a plugin that is broken.
+        """
+        found = [item for item in self.entries if item.kind == kind and item.entry.name == name]
+        if len(found) > 1:
+            owners = " and ".join(str(item.owner) for item in found)
+            raise PluginError(f"{kind} {name!r} is claimed by {owners}; uninstall one of them")
+        if not found:
+            raise self._unknown(kind, name)
+        if found[0].incompatible:
+            raise PluginError(f"{kind} {name!r} of {found[0].owner} cannot be used: {found[0].incompatible}")
+        return found[0]
+
+    def records(self) -> Iterator[PluginRecord]:
+        """One record per entry and per broken plugin, sorted by kind and name."""
+        claims = [(item.kind, item.entry.name) for item in self.entries]
+        for item in sorted(self.entries, key=lambda item: (KINDS.index(item.kind), item.entry.name, str(item.owner))):
+            clash = claims.count((item.kind, item.entry.name)) > 1
+            status = "clash" if clash else "incompatible" if item.incompatible else "ok"
+            error = "another plugin claims this name" if clash else item.incompatible or ""
+            yield PluginRecord(
+                kind=item.kind,
+                name=item.entry.name,
+                distribution=item.owner.distribution,
+                version=item.owner.version,
+                status=status,
+                summary=item.entry.summary,
+                source=item.entry.source,
+                presets=tuple(item.entry.presets),
+                argument=item.entry.argument or "",
+                error=error,
+            )
+        for plugin in self.broken:
+            yield PluginRecord(
+                kind="plugin",
+                name=plugin.owner.plugin,
+                distribution=plugin.owner.distribution,
+                version=plugin.owner.version,
+                status="broken",
+                error=f"{plugin.stage}: {_one_line(plugin.error)}",
+            )
+
+    def _unknown(self, kind: Kind, name: str) -> CrbenchError:
+        known = self.names(kind)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        message = f"unknown {kind} {name!r}{hint} known: {', '.join(known) or 'none'}"
+        suspects = [plugin for plugin in self.broken if _may_own(plugin.owner, name)]
+        if suspects and not close:
+            error = PluginError(f"{message}; it may belong to {suspects[0]}")
+            error.__cause__ = suspects[0].error
+            return error
+        return ConfigError(message)
+
+
+def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False) -> Registry:
+    """Load every plugin of the entry-point group ``crbench``.
+
+    Args:
+        points: entry points to load instead of the installed ones.
+        strict: raise at the first plugin that fails or clashes, for plugin authors and CI.
+
+    Raises:
+        PluginError: with `strict` only.
+    """
+    entries: list[Registered] = []
+    broken: list[BrokenPlugin] = []
+    for point in sorted(points if points is not None else entry_points(group=hooks.GROUP), key=_point_order):
+        try:
+            entries.extend(_load(point))
+        except _StageError as failure:
+            broken.append(BrokenPlugin(owner=_owner(point), stage=failure.stage, error=failure.error))
+    registry = Registry(entries=tuple(entries), broken=tuple(broken))
+    if strict:
+        for plugin in broken:
+            raise PluginError(str(plugin)) from plugin.error
+        for item in entries:
+            registry.get(item.kind, item.entry.name)
+    return registry
+
+
+@functools.cache
+def installed() -> Registry:
+    """The registry of the installed plugins, loaded once per process."""
+    return discover()
+
+
+@contextmanager
+def plugin_stage(owner: Owner, stage: str) -> Iterator[None]:
+    """Turn whatever a plugin raises while it is built or called into a `PluginError` that names it."""
+    try:
+        yield
+    except CrbenchError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{owner} failed at {stage}: {_one_line(error)}") from error
+
+
+class _StageError(Exception):
+    def __init__(self, stage: str, error: Exception) -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.error = error
+
+
+def _load(point: EntryPoint) -> list[Registered]:
+    stage = "import"
+    try:
+        plugin = point.load()
+        stage = "hook"
+        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, point.name)]
+    except Exception as error:
+        raise _StageError(stage, error) from error
+
+
+def _offers(plugin: object, name: str) -> Iterator[tuple[Kind, Entry]]:
+    # One manager per plugin: a hook call reaches this plugin alone.
+    manager = pluggy.PluginManager(hooks.GROUP)
+    manager.add_hookspecs(hooks)
+    manager.register(plugin, name=name)
+    manager.check_pending()
+    for kind in KINDS:
+        for offered in getattr(manager.hook, f"{hooks.GROUP}_{kind}s")():
+            for entry in offered:
+                if not isinstance(entry, Entry):
+                    raise TypeError(f"crbench_{kind}s returned {entry!r}; expected crbench.Entry records")
+                yield kind, entry
+
+
+def _owner(point: EntryPoint) -> Owner:
+    distribution = point.dist
+    if distribution is None:
+        return Owner(plugin=point.name, distribution="unknown distribution", version="?")
+    return Owner(plugin=point.name, distribution=distribution.name, version=distribution.version)
+
+
+def _point_order(point: EntryPoint) -> tuple[str, str]:
+    return (point.dist.name if point.dist else "", point.name)
+
+
+def _may_own(owner: Owner, name: str) -> bool:
+    names = [owner.plugin.replace("_", "-"), owner.distribution.replace("_", "-")]
+    return any(name in other or other in name for other in names) or bool(difflib.get_close_matches(name, names, n=1))
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

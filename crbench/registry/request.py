@@ -1,0 +1,28 @@
+"""What a user asks for by name."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Wish:
+    """What a user asks for: ``name``, ``name/preset``, ``name:argument`` or ``name/preset:argument``.
+
+    Example:
+        >>> Wish.parse("onnx:nets/a.onnx")
+        Wish(name='onnx', preset='', argument='nets/a.onnx')
+        >>> Wish.parse("vpfa/paper").preset
+        'paper'
+    """
+
+    name: str
+    preset: str = ""
+    argument: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Wish:
+        """The parts of `text`; those that are not there are empty."""
+        head, _, argument = text.partition(":")
+        name, _, preset = head.partition("/")
+        return cls(name=name, preset=preset, argument=argument)

@@ -1,0 +1,282 @@
+"""From a name to a ready object: presets, parameters and their types, and the loaders of the public interface."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import attrs
+
+from crbench.api.entry import Entry, Kind, Released
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Precomputed
+from crbench.config.convert import convert, plain
+from crbench.config.settings import parse_setting
+from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
+from crbench.protocol.hashing import content_hash
+from crbench.registry.discovery import PluginRecord, Registered, installed, plugin_stage
+from crbench.registry.request import Wish
+from crbench.registry.targets import load_target, parameter_fields
+from crbench.registry.weight_files import find_released, find_weights, released_hint
+
+
+@attrs.frozen
+class Resolved:
+    """A name resolved: whose it is, which preset, and every parameter with its value, defaults included."""
+
+    registered: Registered
+    preset: str
+    values: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values as JSON can hold them, for results and cache keys."""
+        return {name: plain(value) for name, value in self.values.items()}
+
+    @property
+    def name(self) -> str:
+        """What the user asks for, with preset and argument where it has any: ``vpfa/paper``, ``onnx:nets/a.onnx``."""
+        return self._method + (f":{plain(self._argument)}" if self._argument is not None else "")
+
+    @property
+    def label(self) -> str:
+        """The entry's name for tables, with its argument; of a path the last part: ``onnx:a.onnx``."""
+        argument = self.file.absolute().name if self.file else self._argument
+        return self.registered.entry.name + (f":{plain(argument)}" if argument is not None else "")
+
+    @property
+    def file(self) -> Path | None:
+        """The file or folder that the argument names; None where it names none."""
+        return self._argument if isinstance(self._argument, Path) else None
+
+    @property
+    def file_sha256(self) -> str | None:
+        """Content hash of `file`."""
+        return self._hashes[self.registered.entry.argument or ""] if self.file else None
+
+    @property
+    def released(self) -> Released | None:
+        """Weights of the preset that the method's authors give away."""
+        return self.registered.entry.released.get(self.preset)
+
+    def identity(self) -> dict[str, Any]:
+        """All that decides what the method does (JSON values): a file that a parameter names counts by its content."""
+        owner = self.registered.owner
+        return {
+            "name": self._method,
+            "distribution": f"{owner.distribution} {owner.version}",
+            "parameters": {**self.parameters, **self._hashes},
+        }
+
+    @property
+    def _method(self) -> str:
+        return "/".join(part for part in (self.registered.entry.name, self.preset) if part)
+
+    @property
+    def _argument(self) -> Any:
+        return self.values.get(self.registered.entry.argument or "")
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        return {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
+
+    def build(self, **context: Any) -> Any:
+        """Call the target.
+
+        Raises:
+            ConfigError: a parameter is out of range.
+            DataError: weights are missing or do not fit.
+            PluginError: the target failed for another reason.
+        """
+        target = load_target(self.registered)
+        try:
+            with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
+                return target(**self.values, **context)
+        except PluginError as error:
+            # Range checks of pure constructors are built-in errors; for the user they are about the wish.
+            if isinstance(error.__cause__, (ValueError, TypeError)):
+                kind = self.registered.kind
+                raise ConfigError(f"{kind} {self.name!r}: {_first_line(error.__cause__)}") from error.__cause__
+            raise
+
+    def starting_file(self) -> Path | None:
+        """The file that a training starts from, if the target says so by a method `starting_file`.
+
+        Raises:
+            DataError: it is missing.
+        """
+        find = getattr(load_target(self.registered), "starting_file", None)
+        if find is None:
+            return None
+        with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
+            path: Path | None = find(**self.values)
+        return path
+
+    @contextmanager
+    def _naming_released(self) -> Iterator[None]:
+        try:
+            yield
+        except MissingWeightsError as error:
+            if self.released is None:
+                raise
+            message = f"{error.message}; or {released_hint(self.released)}"
+            raise MissingWeightsError(message, error.otherwise) from error
+
+
+def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> Resolved:
+    """The entry, preset and parameters that `wish` (see `Wish`) and `changes` ask for.
+
+    Raises:
+        ConfigError: unknown name, preset or parameter, or a value of the wrong type.
+        DataError: the argument names a file or folder that does not exist.
+        PluginError: the plugin that offers it is broken.
+    """
+    parts = Wish.parse(wish)
+    name, preset = parts.name, parts.preset
+    registered = installed().get(kind, name)
+    entry = registered.entry
+    if preset and preset not in entry.presets:
+        known = ", ".join(entry.presets) or "none"
+        raise ConfigError(f"unknown preset {preset!r} of {kind} {name!r}; known: {known}")
+    if not preset and entry.presets:
+        preset = next(iter(entry.presets))
+    fields = parameter_fields(registered)
+    values = {field: default for field, (_, default) in fields.items() if default is not inspect.Parameter.empty}
+    given = _with_argument(registered, parts.argument, fields, changes or {})
+    for key, value in {**entry.presets.get(preset, {}), **given}.items():
+        if key not in fields:
+            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
+        values[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
+    missing = sorted(set(fields) - set(values))
+    if missing:
+        how = _syntax(entry) if missing[0] == entry.argument else f"--set {kind}.{missing[0]}=..."
+        raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; give {how}")
+    resolved = Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
+    if resolved.file is not None and not resolved.file.exists():
+        raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")
+    return resolved
+
+
+def _with_argument(
+    registered: Registered, argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """`changes` with the parameter that the text after the colon fills."""
+    kind, entry = registered.kind, registered.entry
+    if not argument:
+        return changes
+    if entry.argument is None:
+        raise ConfigError(f"{kind} {entry.name!r} takes nothing after a colon, given {argument!r}; write {entry.name}")
+    if entry.argument in changes:
+        raise ConfigError(f"{kind} {entry.name!r}: {entry.argument} is given twice, as {argument!r} and by --set")
+    verbatim = fields.get(entry.argument, (str, None))[0] in (str, Path)
+    return {**changes, entry.argument: argument if verbatim else parse_setting(f"{kind}.argument={argument}")[1]}
+
+
+def _syntax(entry: Entry) -> str:
+    return f"{entry.name}:{(entry.argument or '').upper()}"
+
+
+def load_backbone(
+    name: str,
+    weights: str | Path | None = None,
+    device: str = "cpu",
+    *,
+    weights_sha256: str | None = None,
+    **parameters: Any,
+) -> Backbone | Precomputed:
+    """A ready backbone, or features in its place (``features:FOLDER``).
+
+    Args:
+        name: as in ``--backbone``, with optional preset and argument.
+        weights: as in ``--weights``; without, the released ones if they lie in the weights folder, otherwise the
+            backbone is untrained or takes what it ships.
+        device: torch device name.
+        weights_sha256: what the weights file must have; see `crbench.registry.weight_files.find_weights`.
+        parameters: the backbone's own.
+
+    Raises:
+        ConfigError, DataError, PluginError: see `resolve`; weights that are missing or do not fit.
+
+    Example:
+        >>> load_backbone("resnet-tiny").dim
+        256
+    """
+    resolved = resolve("backbone", name, parameters)
+    backbone = resolved.build(weights=choose_weights(resolved, weights, weights_sha256), device=device)
+    if isinstance(backbone, Precomputed):
+        return backbone
+    return cast(Backbone, _checked(backbone, Backbone, "backbone", name))
+
+
+def choose_weights(backbone: Resolved, wish: str | Path | None, sha256: str | None = None) -> Path | None:
+    """The weights file of a backbone: the given one, else the released one if it is there, else None.
+
+    Raises:
+        ConfigError: a SHA-256 without a file, or see `crbench.registry.weight_files.find_weights`.
+        DataError: the file is missing or another, or several released ones are there.
+    """
+    if wish is None and backbone.released is not None:
+        wish = find_released(backbone.released)
+    if wish is not None:
+        return find_weights(wish, sha256)
+    if sha256 is not None:
+        raise ConfigError(f"weights_sha256 {sha256}: backbone {backbone.name!r} uses no weights file; give --weights")
+    return None
+
+
+def load_aligner(name: str, **parameters: Any) -> Aligner:
+    """An aligner that is ready to be fitted.
+
+    Example:
+        >>> load_aligner("vpfa/paper", hidden=512).hidden
+        512
+    """
+    return cast(Aligner, _checked(resolve("aligner", name, parameters).build(), Aligner, "aligner", name))
+
+
+def load_dataset(name: str, **parameters: Any) -> Dataset:
+    """A data set; nothing is read before its `split` is asked for.
+
+    Example:
+        >>> sorted(load_dataset("mlr-synthetic").protocols)[0]
+        'mlr'
+    """
+    return cast(Dataset, _checked(resolve("dataset", name, parameters).build(), Dataset, "dataset", name))
+
+
+def list_plugins() -> tuple[PluginRecord, ...]:
+    """All backbones, aligners, data sets and metrics that are installed, and the plugins that are broken.
+
+    Example:
+        >>> "vpfa" in {record.name for record in list_plugins() if record.kind == "aligner"}
+        True
+    """
+    return tuple(installed().records())
+
+
+def _checked(built: object, interface: type, kind: Kind, name: str) -> object:
+    if not isinstance(built, interface):
+        owner = installed().get(kind, Wish.parse(name).name).owner
+        lacking = (
+            sorted(member for member in typing.get_protocol_members(interface) if not hasattr(built, member))
+            if hasattr(typing, "get_protocol_members")
+            else []
+        )
+        detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
+        raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
+    return built
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    did = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{did} known: {', '.join(sorted(known)) or 'none'}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error.args[0] if error.args else error).splitlines()), type(error).__name__)

@@ -1,0 +1,215 @@
+"""LR pictures, against hand-made numbers and the textbook formula of each kernel (not against Pillow itself)."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from crbench.data.degrade import degrade, encode, lr_size, resample
+from crbench.protocol import KERNELS, EvalProtocol
+
+PROTOCOL = EvalProtocol()
+
+
+def _cubic(x: float, a: float = -0.5) -> float:
+    x = abs(x)
+    if x < 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return (((x - 5) * x + 8) * x - 4) * a if x < 2 else 0.0
+
+
+def _sinc(x: float) -> float:
+    return 1.0 if x == 0 else math.sin(math.pi * x) / (math.pi * x)
+
+
+FORMULAS: dict[str, tuple[float, Callable[[float], float]]] = {
+    "box": (0.5, lambda x: 1.0 if -0.5 < x <= 0.5 else 0.0),
+    "bilinear": (1.0, lambda x: max(0.0, 1 - abs(x))),
+    "hamming": (1.0, lambda x: _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x)) if abs(x) < 1 else 0.0),
+    "bicubic": (2.0, _cubic),
+    "lanczos": (3.0, lambda x: _sinc(x) * _sinc(x / 3) if abs(x) < 3 else 0.0),
+}
+"""Support and weight of each kernel, in units of target pixels."""
+
+
+_ONE = 2**22
+"""Weights are fixed-point numbers of 22 bits."""
+
+
+def _weights(size: int, target: int, kernel: str) -> NDArray[np.int64]:
+    """[target, size]: how much each source pixel counts, the kernel widened by the scale; rows sum to `_ONE`."""
+    support, weight = FORMULAS[kernel]
+    scale = size / target
+    reach = support * scale
+    matrix = np.zeros((target, size))
+    for row in range(target):
+        centre = (row + 0.5) * scale
+        first, last = max(0, int(centre - reach + 0.5)), min(size, int(centre + reach + 0.5))
+        for column in range(first, last):
+            matrix[row, column] = weight((column + 0.5 - centre) / scale)
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    return (np.trunc(matrix * _ONE + np.copysign(0.5, matrix))).astype(np.int64)
+
+
+def _reference(pixels: NDArray[np.uint8], target: tuple[int, int], kernel: str) -> NDArray[np.int64]:
+    """Width first, then height, each rounded to 8 bits."""
+    columns = np.einsum("tw,hwc->htc", _weights(pixels.shape[1], target[0], kernel), pixels.astype(np.int64))
+    rows = np.einsum("th,hwc->twc", _weights(pixels.shape[0], target[1], kernel), _to_8_bits(columns))
+    return _to_8_bits(rows)
+
+
+def _to_8_bits(sums: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.clip((sums + _ONE // 2) // _ONE, 0, 255)
+
+
+def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("kernel", sorted(FORMULAS))
+@pytest.mark.parametrize("rate", [2, 3, 4, 2.5])
+def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
+    picture = _picture(48, 128)
+    protocol = attrs.evolve(PROTOCOL, kernel=kernel)
+    shown = degrade(picture, rate, protocol)
+    expected = _reference(np.asarray(picture), shown.size, kernel)
+    assert shown.size == (int(48 / rate), int(128 / rate))
+    assert np.array_equal(np.asarray(shown), expected)
+
+
+@given(
+    kernel=st.sampled_from(sorted(FORMULAS)),
+    width=st.integers(1, 24),
+    height=st.integers(1, 24),
+    rate=st.sampled_from([2, 3, 4, 7]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=60)
+def test_kernels_follow_their_formula_at_any_size(kernel: str, width: int, height: int, rate: int, seed: int) -> None:
+    picture = _picture(width, height, seed)
+    shown = degrade(picture, rate, attrs.evolve(PROTOCOL, kernel=kernel))
+    expected = _reference(np.asarray(picture), shown.size, kernel)
+    assert np.array_equal(np.asarray(shown), expected)
+
+
+ROW = [0, 0, 80, 80, 160, 160, 240, 240]
+
+GOLDEN = {
+    # interior weights of rate 2 are (1, 3, 3, 1) / 8; the first pixel sees (3, 3, 1) / 7, the last (1, 3, 3) / 7
+    "bilinear": [80 / 7, (0 + 3 * 80 + 3 * 80 + 160) / 8, (80 + 3 * 160 + 3 * 160 + 240) / 8, (160 + 6 * 240) / 7],
+    "box": [0, 80, 160, 240],
+    # the nearest centre of target pixel i is source pixel 2 i + 1
+    "nearest": [0, 80, 160, 240],
+}
+
+
+def test_width_is_resampled_before_height_whatever_the_pillow() -> None:
+    """Width first: 0 and (1 + 3) / 2 = 2, so 1. Height first, as Pillow 13 does, halves round up to 1 and 2, so 2."""
+    picture = Image.fromarray(np.array([[0, 0], [1, 3]], dtype=np.uint8))
+    assert np.asarray(resample(picture, (1, 1), "box")).tolist() == [[1]]
+
+
+@pytest.mark.parametrize("kernel", sorted(GOLDEN))
+def test_golden_row_by_hand(kernel: str) -> None:
+    picture = Image.fromarray(np.repeat(np.array([ROW], dtype=np.uint8)[:, :, None], 3, axis=2))
+    shown = np.asarray(resample(picture, (4, 1), kernel))
+    expected = [round(value) for value in GOLDEN[kernel]]
+    assert shown[0].tolist() == [[value] * 3 for value in expected]
+
+
+def test_nearest_takes_the_pixel_under_the_centre() -> None:
+    picture = Image.fromarray(np.arange(27, dtype=np.uint8).reshape(3, 3, 3).repeat(3, axis=0).repeat(3, axis=1))
+    shown = np.asarray(resample(picture, (3, 3), "nearest"))
+    assert np.array_equal(shown, np.arange(27).reshape(3, 3, 3))
+
+
+def test_without_antialias_bilinear_sees_two_pixels_only() -> None:
+    row = [0, 10, 200, 220, 40, 60, 7, 9]
+    picture = Image.fromarray(np.repeat(np.array([row, row], dtype=np.uint8)[:, :, None], 3, axis=2))
+    shown = np.asarray(resample(picture, (4, 1), "bilinear", antialias=False))
+    assert shown[0, :, 0].tolist() == [5, 210, 50, 8]
+    wide = resample(picture, (2, 1), "bilinear", antialias=False)
+    assert np.asarray(wide)[0, :, 0].tolist() == [105, 33]  # between pixels 1 and 2, and 5 and 6 (33.5)
+
+
+def test_without_antialias_differs_from_with() -> None:
+    picture = _picture(16, 16)
+    sharp = attrs.evolve(PROTOCOL, antialias=False)
+    assert not np.array_equal(degrade(picture, 4, sharp), degrade(picture, 4, PROTOCOL))
+
+
+@pytest.mark.parametrize("kernel", ["box", "hamming", "lanczos"])
+def test_kernels_that_always_antialias(kernel: str) -> None:
+    with pytest.raises(ValueError, match="always antialiases"):
+        resample(_picture(8, 8), (4, 4), kernel, antialias=False)
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [("floor", (16, 42)), ("round", (16, 43)), ("ceil", (16, 43))])
+def test_rounding(rounding: str, expected: tuple[int, int]) -> None:
+    assert lr_size((48, 128), 3, rounding) == expected
+    assert degrade(_picture(48, 128), 3, attrs.evolve(PROTOCOL, rounding=rounding)).size == expected
+
+
+@pytest.mark.parametrize(("rounding", "expected"), [("floor", 12), ("round", 13), ("ceil", 13)])
+def test_halves_are_rounded_up(rounding: str, expected: int) -> None:
+    assert lr_size((25, 50), 2, rounding)[0] == expected
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.floats(1.0, 50.0), st.sampled_from(["floor", "round", "ceil"]))
+def test_lr_size_is_at_least_one_pixel(width: int, height: int, rate: float, rounding: str) -> None:
+    small = lr_size((width, height), rate, rounding)
+    assert 1 <= small[0] <= width
+    assert 1 <= small[1] <= height
+
+
+def test_rate_one_changes_nothing() -> None:
+    picture = _picture(10, 20)
+    assert np.array_equal(degrade(picture, 1, PROTOCOL), picture)
+
+
+def test_uniform_picture_stays_uniform_with_every_kernel() -> None:
+    picture = Image.new("RGB", (37, 91), (200, 3, 77))
+    for kernel in KERNELS:
+        shown = np.asarray(degrade(picture, 3, attrs.evolve(PROTOCOL, kernel=kernel)))
+        assert np.all(shown == (200, 3, 77))
+
+
+def test_png_encoder_is_lossless_and_jpeg_is_not() -> None:
+    picture = _picture(16, 32)
+    plain = np.asarray(degrade(picture, 2, PROTOCOL))
+    assert np.array_equal(degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="png")), plain)
+    jpeg = np.asarray(degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75")))
+    assert jpeg.shape == plain.shape
+    assert not np.array_equal(jpeg, plain)
+
+
+def test_jpeg_encoder_writes_what_a_plain_save_writes() -> None:
+    """Tools save with Pillow's defaults: quality 75, chroma 4:2:0."""
+    picture = _picture(16, 32)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    with Image.open(buffer) as saved:
+        assert np.array_equal(encode(picture, "jpeg:75"), saved.convert("RGB"))
+
+
+def test_hr_pictures_are_encoded_on_request_only() -> None:
+    picture = _picture(16, 32)
+    lossy = attrs.evolve(PROTOCOL, encoder="jpeg:75")
+    assert np.array_equal(degrade(picture, 1, lossy), picture)
+    assert not np.array_equal(degrade(picture, 1, attrs.evolve(lossy, encode_hr=True)), picture)
+
+
+def test_degrade_leaves_its_input_alone() -> None:
+    picture = _picture(16, 32)
+    before = np.asarray(picture).copy()
+    degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75"))
+    assert np.array_equal(picture, before)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+from crbench.protocol import EvalProtocol
+
+OTHER = {
+    "name": "another",
+    "identities": "random:10/5",
+    "trials": 3,
+    "query": "official",
+    "lr_camera": "per-id",
+    "train_rates": (2, 4, 8),
+    "query_rates": (3,),
+    "rate_per": "identity",
+    "rate_source": "presumed",
+    "kernel": "bicubic",
+    "antialias": False,
+    "rounding": "round",
+    "encoder": "jpeg:75",
+    "encode_hr": True,
+    "shot": "multi",
+    "distractors": "keep",
+    "junk": "keep",
+    "same_camera": "keep",
+    "ties": "optimistic",
+    "ap": "trapezoid",
+    "ap_gallery": "all",
+    "unmatched": "zero",
+    "normalise": "none",
+    "distance": "euclidean",
+    "flip": True,
+    "ranks": (1, 2),
+    "ignored_cameras": "3:2",
+    "rerank": "k1=20",
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in attrs.fields(EvalProtocol)])
+def test_every_field_changes_the_fingerprint_and_the_line(field):
+    rules = {"shot": "multi"} if field == "rerank" else {}
+    default, changed = EvalProtocol(**rules), EvalProtocol(**rules, **{field: OTHER[field]})
+    assert changed.fingerprint() != default.fingerprint()
+    assert changed.describe() != default.describe()
+
+
+def test_order_and_type_of_rates_do_not_matter():
+    assert EvalProtocol(query_rates=[4, 2, 3]).fingerprint() == EvalProtocol(query_rates=(2.0, 3.0, 4.0)).fingerprint()
+
+
+def test_an_option_that_is_not_asked_for_leaves_fingerprint_and_line_alone():
+    assert EvalProtocol().fingerprint() == "e44a93f91539"  # as evaluation version 2 has it without these options
+    assert "igc" not in EvalProtocol().describe()
+    assert "|igc:3:2|v" in EvalProtocol(ignored_cameras="3:2").describe()
+
+
+def test_ignored_cameras_have_one_spelling():
+    protocol = EvalProtocol(ignored_cameras=" 6:2+1,3:2,6:1")
+    assert protocol.ignored_cameras == "3:2,6:1+2"
+    assert protocol.ignored() == {3: (2,), 6: (1, 2)}
+
+
+def test_fingerprint_is_the_same_in_another_process():
+    code = "from crbench.protocol import EvalProtocol; print(EvalProtocol().fingerprint())"
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == EvalProtocol().fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("identities", "random:10"),
+        ("trials", 0),
+        ("lr_camera", "fixed:"),
+        ("query_rates", (1,)),
+        ("kernel", "cubic"),
+        ("encoder", "jpeg:101"),
+        ("shot", "single:mc:0"),
+        ("ties", "random"),
+        ("ranks", (0,)),
+        ("ignored_cameras", "3"),
+        ("ignored_cameras", "3:-1"),
+        ("ignored_cameras", ""),
+        ("ignored_cameras", ("3:2",)),
+        ("ranks", ()),
+    ],
+)
+def test_values_out_of_range_are_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        EvalProtocol(**{field: value})

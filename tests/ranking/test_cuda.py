@@ -1,0 +1,178 @@
+"""The CUDA text without a GPU: it compiles, and run by the host it counts as every other engine does."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from evaluation.strategies import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ranking.test_engines import assert_same, run
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from crbench import EvalProtocol, evaluation, features_from_arrays
+from crbench.evaluation import PRECISIONS
+from crbench.ranking import engine
+from crbench.ranking.backends import cuda
+from crbench.ranking.threads import Workers
+from crbench.ranking.tiling import Sizes
+
+SHIM = r"""
+struct Index { long long x; };
+static Index blockIdx, gridDim;
+static const Index threadIdx = {0}, blockDim = {1};
+#define __global__
+#define __device__ static
+#define __shared__ static
+#define __syncthreads()
+static int atomicAdd(int *at, int more) { int old = *at; *at += more; return old; }
+static unsigned long long atomicAdd(unsigned long long *at, unsigned long long more)
+{ unsigned long long old = *at; *at += more; return old; }
+"""
+LOOP = """
+extern "C" void run_{name}(long long blocks, long long *v)
+{{
+    gridDim.x = blocks;
+    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
+        {name}({values});
+}}
+"""
+KINDS = {
+    "count": "i64 i64 i64 float* float* float* float* i64* i64* i64* i64* i64* i64* i64* int* float* float* i64* i64"
+    " i64 i64* u64*",
+    "dots": "i64 float* i64 float* i64 i64* i64* i64 double*",
+}
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory):
+    """Runs the kernels on the host, one block after the other, each of one thread."""
+    compiler = shutil.which("g++")
+    if compiler is None:
+        pytest.skip("needs g++ to run the kernels on the host")
+    folder = tmp_path_factory.mktemp("kernels")
+    source, library = folder / "kernels.cpp", folder / "kernels.so"
+    loops = [LOOP.format(name=name, values=", ".join(_casts(kinds))) for name, kinds in KINDS.items()]
+    source.write_text("typedef unsigned long long u64;\n" + SHIM + cuda.SOURCE + "".join(loops), encoding="utf-8")
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    loaded = ctypes.CDLL(str(library))
+
+    def launch(name, blocks, arguments):
+        values = [part.data_ptr() if isinstance(part, torch.Tensor) else part for part in arguments]
+        getattr(loaded, f"run_{name}")(ctypes.c_longlong(blocks), (ctypes.c_longlong * len(values))(*values))
+
+    return launch
+
+
+def _casts(kinds):
+    return [f"({kind})v[{number}]" for number, kind in enumerate(kinds.split())]
+
+
+def host_engine(launch):
+    """The engine for CUDA with kernels on the host, which works one tile ahead as on CUDA."""
+
+    class HostEngine(engine.TiledEngine):
+        def __init__(self, inputs, settings):
+            super().__init__(inputs, settings, cuda.KernelCounter(launch), "fp32", Workers(1))
+            self._lead = 1
+
+    return HostEngine
+
+
+@settings(max_examples=150)
+@given(case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), room=st.sampled_from([32, 1 << 40]))
+def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, room):
+    expected = run(case, engine="reference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+        patch.setattr(cuda, "_DOUBTFUL", room)
+        patch.setattr(engine.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
+        assert_same(run(case, precision=precision), expected)
+
+
+def test_doubts_that_have_no_room_are_listed_in_parts_and_counted_once(launch, monkeypatch):
+    x = np.ones((120, 4))  # all at one distance, so that everything is in doubt
+    query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    expected = run(case, engine="reference")
+    monkeypatch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+    launched = []
+
+    def watched(name, blocks, arguments):
+        launched.append((name, arguments[:2], arguments[-4]))  # the askers, and whether they are only listed
+        launch(name, blocks, arguments)
+
+    assert_same(evaluated(watched, case), expected)
+    counted = [entry for entry in launched if entry[0] == "count"]
+    assert counted[0] == ("count", [0, 20], 0)
+    assert counted[1:] == [("count", [start, min(start + 1, 20)], 1) for start in range(20)]
+
+
+def evaluated(launch, case):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+        return run(case, precision="fp32")
+
+
+class Operations(TorchDispatchMode):
+    """Names of the torch operations in its scope."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*arguments, **(keywords or {}))
+
+
+WAITING = {"_local_scalar_dense", "nonzero", "_unique2", "unique_consecutive", "lift_fresh", "equal", "bincount"}
+"""Operations for which a host waits for a device: their result's value or shape is needed, or they bring host data."""
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16x3"])
+def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeypatch, precision):
+    seen = []
+
+    class Watched(host_engine(launch)):
+        def _counted(self, *arguments):
+            with Operations() as operations:
+                found = super()._counted(*arguments)
+            seen.append(WAITING & set(operations.names))
+            return found
+
+    monkeypatch.setattr(evaluation, "_load", lambda name: Watched)
+    rng = np.random.default_rng(1)
+    query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    run(case, precision=precision, memory_budget=1 << 20)
+    assert len(seen) > 4
+    assert seen[0]  # once per evaluation: whether rows must be scaled or moved
+    assert not set().union(*seen[1:])
+
+
+def test_kernels_compile_for_cuda():
+    nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="needs cuda-bindings", exc_type=ImportError)
+    try:
+        status, program = nvrtc.nvrtcCreateProgram(cuda.SOURCE.encode(), b"kernels.cu", 0, [], [])
+    except RuntimeError as error:
+        pytest.skip(f"needs the NVRTC library: {error}")
+    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS
+    (status,) = nvrtc.nvrtcCompileProgram(program, 1, [b"--gpu-architecture=compute_90"])
+    _, size = nvrtc.nvrtcGetProgramLogSize(program)
+    log = bytearray(size)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS, log.decode()
+
+
+def test_kernels_refuse_what_they_cannot_read(launch):
+    counter = cuda.KernelCounter(launch)
+    rows = torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(TypeError, match=r"expected contiguous torch\.float32"):
+        counter.dots(torch.ones(2, 3).T, torch.ones(3, 2), rows, rows, 2)

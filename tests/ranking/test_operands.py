@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crbench import EvalProtocol, evaluate, features_from_arrays
+from crbench.evaluation import PRECISIONS
+from crbench.ranking import operands
+from crbench.ranking.backends.torch import TorchCounter
+from crbench.ranking.gemm.norms import row_norms
+from crbench.ranking.operands import Points
+from crbench.ranking.streaming import Shelf
+from crbench.ranking.threads import Workers
+
+
+def of(x, dims=None, scale=None):
+    x = torch.from_numpy(np.asarray(x, dtype=np.float32))
+    dims = torch.full((len(x),), x.shape[1]) if dims is None else torch.tensor(dims)
+    found = Points(Shelf(x, x.device), row_norms(x), dims, TorchCounter(), Workers(1))
+    found.scale = scale
+    return found
+
+
+def close_together(rng, rows, columns, spread):
+    return 1 + spread * rng.normal(size=(rows, columns))
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    columns=st.integers(1, 200),
+    spread=st.sampled_from([0.0, 1e-6, 1e-3, 0.3]),
+    scale=st.sampled_from([None, 64.0]),
+    precision=st.sampled_from(PRECISIONS),
+)
+def test_moved_points_are_wrong_by_no_more_than_is_said(seed, columns, spread, scale, precision):
+    rng = np.random.default_rng(seed)
+    mine = of(close_together(rng, 6, columns, spread), scale=scale)
+    middle = mine.middle(columns)
+    assert middle is not None
+    found = mine.operand(slice(1, 6), columns, precision, middle)
+    rows = mine.shelf.x[1:].double()
+    units = torch.linalg.vector_norm(rows, dim=1) if scale is None else torch.full((5,), scale)
+    true = rows / units[:, None] - middle.double()
+    lengths = torch.linalg.vector_norm(true, dim=1)
+    base = 254 if precision == "int8" else 1
+    parts = [part.double() / base**number for number, part in enumerate(found.parts)]
+    left = true - found.scale[:, None] * sum(parts)
+    assert (torch.linalg.vector_norm(left, dim=1) <= found.rest).all()
+    assert (found.norms >= lengths).all()
+    if len(parts) > 1:
+        assert (found.scale * torch.linalg.vector_norm(parts[1], dim=1) <= found.low * (1 + 1e-12)).all()
+    torch.testing.assert_close(mine.squares(slice(1, 6), columns, middle), lengths**2, rtol=0, atol=1e-12)
+
+
+def test_points_about_the_origin_stay_where_they_are():
+    assert of(np.random.default_rng(0).normal(size=(50, 8))).middle(8) is None
+
+
+def test_the_middle_knows_nothing_of_columns_that_do_not_count():
+    x = np.ones((4, 3))
+    x[2:, 2] = [np.nan, 1e38]
+    torch.testing.assert_close(of(x, dims=[3, 3, 2, 2]).middle(3), torch.full((3,), 3**-0.5))
+
+
+@pytest.mark.parametrize("size", [1e-40, 1e38])
+def test_rows_that_float32_cannot_divide_are_not_moved(size):
+    x = np.ones((4, 3))
+    assert of(x).tame(3)
+    x[1] = size
+    assert not of(x).tame(3)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_features_that_lie_close_together_leave_few_in_doubt(monkeypatch, distance, precision):
+    rng = np.random.default_rng(0)
+    x = close_together(rng, 1300, 64, 1e-2)
+    pids = np.arange(1300) % 100
+    query, gallery = (features_from_arrays(x[some], pids[some]) for some in (slice(0, 100), slice(100, None)))
+    protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
+    moved = evaluate(query, gallery, protocol, precision=precision)
+    monkeypatch.setattr(operands, "_WORTH", np.inf)
+    still = evaluate(query, gallery, protocol, precision=precision)
+    assert moved.ambiguous < still.ambiguous / 20
+    np.testing.assert_array_equal(moved.outcomes.ap, still.outcomes.ap)

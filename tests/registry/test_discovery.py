@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import sys
+import types
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import crbench
+from crbench.api.entry import Entry
+from crbench.api.hooks import GROUP
+from crbench.errors import ConfigError, PluginError
+from crbench.registry.discovery import discover
+
+
+class Distribution:
+    """As much of a distribution as an entry point carries."""
+
+    def __init__(self, name, version="1.0"):
+        self.name = name
+        self.version = version
+
+
+@pytest.fixture
+def point(monkeypatch):
+    """Make an entry point of a module with the given hooks."""
+
+    def make(name, distribution="somebody", **hooks):
+        module = types.ModuleType("plugin_" + name.replace("-", "_"))
+        for hook, function in hooks.items():
+            setattr(module, hook, crbench.hookimpl(function))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        found = EntryPoint(name=name, value=module.__name__, group=GROUP)
+        vars(found).update(dist=Distribution(distribution))
+        return found
+
+    return make
+
+
+def offers(*names, **kwargs):
+    return lambda: [Entry(name, dict, **kwargs) for name in names]
+
+
+def broken_hook():
+    raise RuntimeError("two\nlines")
+
+
+def test_every_kind_is_found_with_its_owner(point):
+    registry = discover(
+        [
+            point("a", "dist-a", crbench_aligners=offers("x"), crbench_datasets=offers("y")),
+            point("b", "dist-b", crbench_backbones=offers("x"), crbench_metrics=offers("z")),
+        ]
+    )
+    assert registry.get("aligner", "x").owner.distribution == "dist-a"
+    assert registry.get("backbone", "x").owner.distribution == "dist-b"
+    assert [registry.names(kind) for kind in ("dataset", "metric")] == [["y"], ["z"]]
+
+
+def test_broken_plugins_stop_nobody(point):
+    missing = EntryPoint(name="gone", value="a_module_that_is_not_there", group=GROUP)
+    registry = discover(
+        [missing, point("bad", crbench_aligners=broken_hook), point("good", crbench_aligners=offers("x"))]
+    )
+    assert registry.names("aligner") == ["x"]
+    assert {(plugin.owner.plugin, plugin.stage) for plugin in registry.broken} == {("gone", "import"), ("bad", "hook")}
+    errors = {record.name: record.error for record in registry.records() if record.status == "broken"}
+    assert errors["bad"] == "hook: RuntimeError: two lines"
+
+
+def test_a_hook_must_return_entries(point):
+    registry = discover([point("bad", crbench_aligners=lambda: ["vpfa"])])
+    assert "expected crbench.Entry" in str(registry.broken[0])
+
+
+def test_a_misspelt_hook_is_reported(point):
+    registry = discover([point("bad", crbench_aligner=offers("x"))])
+    assert "crbench_aligner" in str(registry.broken[0])
+
+
+def test_asking_for_what_a_broken_plugin_may_own_names_its_error(point):
+    registry = discover([point("super-align", crbench_aligners=broken_hook)])
+    with pytest.raises(PluginError, match=r"may belong to somebody 1\.0.*hook: RuntimeError: two lines") as caught:
+        registry.get("aligner", "super-align")
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(point):
+    registry = discover([point("a", crbench_aligners=offers("vpfa", "none"))])
+    with pytest.raises(ConfigError, match=r"unknown aligner 'vfpa'; did you mean 'vpfa'\? known: none, vpfa"):
+        registry.get("aligner", "vfpa")
+
+
+def test_a_name_clash_names_both_and_harms_no_other(point):
+    registry = discover(
+        [point("a", "one", crbench_aligners=offers("x", "y")), point("b", "two", crbench_aligners=offers("x"))]
+    )
+    with pytest.raises(PluginError, match=r"claimed by one 1\.0.*and two 1\.0"):
+        registry.get("aligner", "x")
+    assert registry.get("aligner", "y").owner.distribution == "one"
+    assert [record.status for record in registry.records()] == ["clash", "clash", "ok"]
+
+
+def test_another_api_is_listed_and_refused(point):
+    registry = discover([point("a", crbench_aligners=offers("x", api=99))])
+    assert [record.status for record in registry.records()] == ["incompatible"]
+    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 1"):
+        registry.get("aligner", "x")
+
+
+def test_strict_raises_at_once(point):
+    with pytest.raises(PluginError, match="failed at hook"):
+        discover([point("bad", crbench_aligners=broken_hook)], strict=True)
+    clash = [point("a", "one", crbench_aligners=offers("x")), point("b", "two", crbench_aligners=offers("x"))]
+    with pytest.raises(PluginError, match="claimed by"):
+        discover(clash, strict=True)
+
+
+@pytest.mark.parametrize("name", ["VPFA", "a_b", "-a", "a--b", "", "a b"])
+def test_names_are_kebab_case(name):
+    with pytest.raises(ValueError, match="kebab-case"):
+        Entry(name, dict)
+
+
+@pytest.mark.parametrize("target", ["module", "a:b:c", None, 3])
+def test_targets_are_callables_or_paths(target):
+    with pytest.raises(ValueError, match="neither a class nor a string"):
+        Entry("x", target)

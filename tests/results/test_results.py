@@ -1,0 +1,298 @@
+"""Result records, their JSON text and the published schema."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crbench.errors import DataError
+from crbench.protocol import EvalProtocol
+from crbench.results import (
+    ProtocolFacts,
+    RateScores,
+    Result,
+    Summary,
+    Timing,
+    TrialScores,
+    from_json,
+    load_results,
+    schema,
+    summarise,
+    summarise_rates,
+    to_json,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "result-1.json"
+TEXT = GOLDEN.read_text(encoding="utf-8")
+
+fractions = st.floats(0, 1)
+curves = st.lists(fractions, min_size=1, max_size=20).map(sorted).map(tuple)
+
+
+@pytest.fixture
+def result() -> Result:
+    """The golden result."""
+    return from_json(TEXT, "golden")
+
+
+def _valid(content: Any) -> bool:
+    return bool(jsonschema.Draft202012Validator(schema()).is_valid(content))
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_golden_file_is_read_and_written_unchanged(result: Result) -> None:
+    assert to_json(result) == TEXT
+    jsonschema.validate(json.loads(TEXT), schema())
+    assert result.metrics["R1"] == Summary.of([0.5, 0.625])
+    assert result.by_rate["4"]["R1"].mean == pytest.approx(0.5125)
+    assert result.timings["transform"].per_second == 20000
+
+
+def test_a_failed_result_is_read_and_written_unchanged(result: Result) -> None:
+    failed = attrs.evolve(result, status="failed", error="bad \ud800 name", trials=(), metrics={}, by_rate={})
+    text = to_json(failed)
+    text.encode()
+    jsonschema.validate(json.loads(text), schema())
+    assert from_json(text, "failed") == failed
+
+
+@given(curve=curves, other=curves, scores=st.none() | fractions, rate=st.sampled_from(["2", "2.5", "10"]))
+def test_any_scores_survive_the_file(
+    curve: tuple[float, ...], other: tuple[float, ...], scores: float | None, rate: str
+) -> None:
+    means: dict[str, Any] = {"mAP": scores, "mINP": scores, "n_query": 3, "n_valid": 2}
+    by_rate = {rate: RateScores(cmc=other, **means)}
+    trials = (TrialScores(index=0, cmc=curve, **means, by_rate=by_rate), TrialScores(index=1, cmc=other, **means))
+    base = from_json(TEXT, "golden")
+    result = attrs.evolve(
+        base, trials=trials, metrics=summarise(trials, [1, 5]), by_rate=summarise_rates(trials, [1, 5])
+    )
+    assert from_json(to_json(result), "text") == result
+    assert _valid(json.loads(to_json(result)))
+
+
+def test_parameters_are_kept_as_json_gives_them_back(result: Result) -> None:
+    part = attrs.evolve(result.method.aligner, parameters={"rates": (2, 3)})
+    assert part.parameters == {"rates": [2, 3]}
+    with pytest.raises(TypeError):
+        attrs.evolve(part, parameters={"path": Path("x")})
+
+
+def test_protocol_facts_hold_every_rule() -> None:
+    protocol = EvalProtocol(kernel="bicubic")
+    facts = ProtocolFacts.of(protocol)
+    assert set(facts.rules) == {field.name for field in attrs.fields(EvalProtocol)}
+    assert (facts.name, facts.describe, facts.fingerprint) == ("mlr", protocol.describe(), protocol.fingerprint())
+
+
+def _set(*path: str | int, to: Any) -> Callable[[Any], None]:
+    def change(content: Any) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        content[path[-1]] = to
+
+    return change
+
+
+def _drop(*path: str | int) -> Callable[[Any], None]:
+    def change(content: Any) -> None:
+        for key in path[:-1]:
+            content = content[key]
+        del content[path[-1]]
+
+    return change
+
+
+SCORES = {"cmc": [1.0], "mAP": None, "mINP": None, "n_query": 1, "n_valid": 1}
+BAD = [
+    (_set("extra", to=1), r"unknown field extra @ \$"),
+    (_set("method", "backbone", "colour", to=1), r"unknown field colour @ \$.method.backbone"),
+    (_drop("metrics"), r"lacks metrics @ \$"),
+    (_drop("method", "aligner"), r"lacks aligner @ \$.method"),
+    (_set("seed", to="1"), r"'1' is not of type int @ \$.seed"),
+    (_set("seed", to=True), r"True is not of type int @ \$.seed"),
+    (_set("seed", to=1.5), r"'1.5' is not of type int @ \$.seed"),
+    (_set("rankable", to="no"), r"'no' is not of type bool @ \$.rankable"),
+    (_set("dataset", to=None), r"'None' is not of type str @ \$.dataset"),
+    (_set("trials", to="abc"), r"'abc' is not a list @ \$.trials"),
+    (_set("trials", to={}), r"is not a list @ \$.trials"),
+    (_set("warnings", to="abc"), r"'abc' is not a list @ \$.warnings"),
+    (_set("metrics", to=[]), r"is not an object @ \$.metrics"),
+    (_set("method", to=3), r"'3' is not an object @ \$.method"),
+    (_set("data", "notes", to={"junk": "many"}), r"'many' is not of type int @ \$.data.notes"),
+    (_set("cell_id", to="xyz"), "cell_id"),
+    (_set("status", to="done"), r"done .* @ \$.status"),
+    (_set("error", to="boom"), "either ok with trials and no error, or failed"),
+    (_set("data", "splits", to=["abc"]), "splits"),
+    (_set("data", "skipped", to=-1), "skipped"),
+    (_set("metrics", "R1", "mean", to=56.2), r"56.2 is not a fraction in \[0, 1\] @ \$.metrics\['R1'\]"),
+    (
+        _set("metrics", "Rank", to={"mean": 0.5, "std": None, "values": [0.5, 0.5]}),
+        "metrics: has R1, R5, R10, R20, Rank,",
+    ),
+    (_set("metrics", to={}), "metrics: has no scores"),
+    (_set("trials", 0, "cmc", to=[]), "cmc"),
+    (_set("trials", 0, "cmc", 3, to=-0.1), "-0.1 is not a fraction"),
+    (_set("trials", 0, "by_rate", "two", to=SCORES), "'two' is not a rate"),
+    (_set("trials", 0, "n_valid", to=0), "n_valid"),
+    (_set("timings", "fit", "seconds", to=-1), "seconds: -1.0 is not a finite number"),
+    (_set("environment", "threads", to=0), "threads"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_schema_and_reader_refuse_the_same(change: Callable[[Any], None], message: str) -> None:
+    content = json.loads(TEXT)
+    change(content)
+    assert not _valid(content)
+    with pytest.raises(DataError, match=rf"^some/file\.json: not a valid result: .*{message}"):
+        from_json(json.dumps(content), "some/file.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_set("metrics", "R1", "mean", to=0.9), r"metrics.R1: mean 0.9 disagrees with the trials \(0.5625\)"),
+        (_set("metrics", "R1", "std", to=0.0), "metrics.R1"),
+        (_set("metrics", "R1", "values", to=[0.5]), "metrics.R1"),
+        (_set("metrics", "mAP", to={"mean": 0.5, "std": None, "values": [0.5]}), "metrics: has R1, R5, R10, R20, mAP,"),
+        (_drop("by_rate", "4"), "by_rate: has rates 2, the trials have others"),
+        (_set("by_rate", "2", "R5", "mean", to=0.1), "by_rate.2.R5"),
+        (_set("created", to="yesterday"), "yesterday"),
+        (_set("created", to="2026-11-21T03:00:00"), "created: .* is not a time in UTC"),
+    ],
+)
+def test_the_reader_refuses_what_no_schema_can_say(change: Callable[[Any], None], message: str) -> None:
+    content = json.loads(TEXT)
+    change(content)
+    with pytest.raises(DataError, match=message):
+        from_json(json.dumps(content), "file")
+
+
+def test_many_faults_are_counted() -> None:
+    content = json.loads(TEXT)
+    for name in ("dataset", "fingerprint", "rate_source", "command", "cell_id"):
+        content[name] = 0
+    with pytest.raises(DataError, match=r"; and 2 more$"):
+        from_json(json.dumps(content), "file")
+
+
+@pytest.mark.parametrize("version", [2, 0, "1", None, True, 1.5])
+def test_another_schema_version_is_refused_first(version: object) -> None:
+    with pytest.raises(DataError, match=r"not a crbench result of schema version 1 \(schema_version"):
+        from_json(json.dumps({"schema_version": version}), "file")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "1", '"x"', "[" * 100_000, '{"a": NaN}', TEXT + "x"])
+def test_what_is_no_result_is_named(text: str) -> None:
+    with pytest.raises(DataError, match=r"^the file: not (valid JSON|a crbench result)"):
+        from_json(text, "the file")
+
+
+@given(end=st.integers(0, len(TEXT.rstrip()) - 1))
+def test_a_truncated_file_is_named(end: int) -> None:
+    with pytest.raises(DataError, match=r"^the file: not valid JSON"):
+        from_json(TEXT[:end], "the file")
+
+
+@given(position=st.integers(0, len(TEXT) - 1), char=st.characters())
+def test_a_damaged_file_is_read_or_named(position: int, char: str) -> None:
+    text = TEXT[:position] + char + TEXT[position + 1 :]
+    try:
+        result = from_json(text, "the file")
+    except DataError as error:
+        message = str(error)
+        result = None
+    assert from_json(to_json(result), "again") == result if result else message.startswith("the file: ")
+
+
+def test_a_folder_is_searched_and_sorted(tmp_path: Path, result: Result) -> None:
+    for number, name in enumerate(("b/2.json", "a/1.json", "a/.part.json", "a/readme.txt", "3.json")):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        text = to_json(attrs.evolve(result, cell_id=f"{number:012x}"))
+        path.write_text(text, encoding="utf-8")
+    found = [int(item.cell_id, 16) for item in load_results([tmp_path / "3.json", str(tmp_path), tmp_path / "a"])]
+    assert found == [4, 1, 0]
+    (tmp_path / "empty").mkdir()
+    assert load_results([tmp_path / "empty"]) == []
+
+
+def test_paths_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"missing: no such file or folder; `crbench run` writes results"):
+        load_results([tmp_path / "missing"])
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"binary\.json: cannot be read as a result"):
+        load_results([tmp_path])
+    (tmp_path / "binary.json").unlink()
+    (tmp_path / "folder.json").mkdir()
+    with pytest.raises(DataError, match=r"folder\.json: cannot be read as a result"):
+        load_results([tmp_path])
+
+
+@given(values=st.lists(fractions, min_size=1, max_size=12))
+def test_a_summary_is_mean_and_sample_deviation(values: list[float]) -> None:
+    summary = Summary.of(values)
+    assert min(values) - 1e-12 <= summary.mean <= max(values) + 1e-12
+    if len(values) == 1:
+        assert summary.std is None
+    else:
+        variance = math.fsum((value - statistics.mean(values)) ** 2 for value in values) / (len(values) - 1)
+        assert summary.std == pytest.approx(math.sqrt(variance), abs=1e-9)
+
+
+def test_a_rank_beyond_the_curve_takes_its_end() -> None:
+    trial = TrialScores(index=0, cmc=(0.5, 0.75), n_query=4, n_valid=4)
+    assert {name: summary.mean for name, summary in summarise([trial], [1, 2, 20]).items()} == {
+        "R1": 0.5,
+        "R2": 0.75,
+        "R20": 0.75,
+    }
+
+
+def test_means_that_a_trial_lacks_are_left_out() -> None:
+    full, single = (TrialScores(index=i, cmc=(1,), mAP=m, n_query=1, n_valid=1) for i, m in enumerate((0.5, None)))
+    assert list(summarise([full], [1])) == ["R1", "mAP"]
+    assert list(summarise([full, single], [1])) == ["R1"]
+
+
+def test_rates_are_summarised_over_the_trials_that_have_them_lowest_first() -> None:
+    part = RateScores(cmc=(0.5,), n_query=1, n_valid=1)
+    trials = [
+        TrialScores(index=index, cmc=(0.5,), n_query=2, n_valid=2, by_rate=dict.fromkeys(rates, part))
+        for index, rates in enumerate((["10", "2.5"], ["2.5", "3"]))
+    ]
+    summary = summarise_rates(trials, [1])
+    assert {rate: len(metrics["R1"].values) for rate, metrics in summary.items()} == {"2.5": 2, "3": 1, "10": 1}
+    assert list(summary) == ["2.5", "3", "10"]
+
+
+def test_rounding_beyond_one_is_forgiven_and_more_is_not() -> None:
+    assert TrialScores(index=0, cmc=(1 + 2e-16, 1 + 1e-12), n_query=1, n_valid=1).cmc == (1.0, 1.0)
+    for score in (1.01, -0.01, math.nan, math.inf):
+        with pytest.raises(ValueError, match="not a fraction"):
+            TrialScores(index=0, cmc=(score,), n_query=1, n_valid=1)
+
+
+def test_nothing_measured_has_no_throughput() -> None:
+    assert Timing(0.0, 5, "images").per_second is None
+    assert Timing(2.0, 5, "images").per_second == 2.5
+
+
+def test_the_constructor_summarises_the_trials(result: Result) -> None:
+    fields = {field.name: getattr(result, field.name) for field in attrs.fields(Result)}
+    del fields["metrics"], fields["by_rate"]
+    assert Result(**fields) == result
