@@ -1,6 +1,6 @@
 """Extraction from JPEG files, stage by stage: ``python benchmarks/extraction.py --backbone resnet50 --batch-size 8``.
 
-The files are made up: 64x128 pixels, quality 90, about 3 kB, as the pictures of Market-1501 are.
+The files are made up: 64x128 pixels, quality 90, about 3 kB, as the images of Market-1501 are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crbench.results import Extraction
 
 
 def make_files(folder: Path, count: int) -> Samples:
-    """Smooth random pictures; the keys are their paths."""
+    """Smooth random images; the keys are their paths."""
     rng = np.random.default_rng(0)
     paths = [folder / f"{number:05d}.jpg" for number in range(count)]
     for path in paths:

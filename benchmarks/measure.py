@@ -3,7 +3,7 @@
     python benchmarks/measure.py --peers ~/checkouts        about twelve minutes on two cores; nothing else should run
     python benchmarks/measure.py --scale 0.02 --results /tmp/x --page /tmp/x.md    a try: half a minute
 
-Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the picture of the memory.
+Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the image of the memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from crbench.bench.ceilings import numpy_product
 from crbench.bench.fit import fit_pace
 from crbench.bench.repeat import repeat
 from crbench.bench.stages import ranking
-from crbench.bench.synthetic import clustered, noise_pictures, training
+from crbench.bench.synthetic import clustered, noise_images, training
 from crbench.harness.environment import describe_environment
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.stages import measure_stages
@@ -173,7 +173,7 @@ def vpfa(wish: Wish) -> dict:
 def extraction(wish: Wish) -> dict:
     """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
     size = 16
-    rows, read = noise_pictures(size * max(2, int(8 * wish.scale)))
+    rows, read = noise_images(size * max(2, int(8 * wish.scale)))
     found = {}
     for name in ("resnet-tiny", "resnet50") if wish.scale == 1 else ("resnet-tiny",):
         backbone = load_backbone(name, pretrained="none")

@@ -1,4 +1,4 @@
-"""The page docs/benchmarks.md and its picture from the stored results; ``python benchmarks/page.py`` makes both."""
+"""The page docs/benchmarks.md and its image from the stored results; ``python benchmarks/page.py`` makes both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tabulate import tabulate
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "benchmarks" / "results"
-PICTURE = "memory.png"
+IMAGE = "memory.png"
 RULES = {
     "fast-reid": "fast-reid, torchreid and TransReID are held against `crbench evaluate --as` of their name.",
     "OML": "OML: map@k with k = the whole gallery (for a smaller k it divides by the positives among the first k, "
@@ -91,7 +91,7 @@ def _memory(record: dict) -> str:
     ]
     headers = ("queries x gallery x columns", "features MB", "peak beside them MB", "seconds")
     title = "## Memory: every size in a process of its own"
-    return f"{title}\n\n{_table(rows, headers)}\n\n![peak memory by size of the gallery]({PICTURE})"
+    return f"{title}\n\n{_table(rows, headers)}\n\n![peak memory by size of the gallery]({IMAGE})"
 
 
 def _vpfa(record: dict) -> str:
@@ -120,7 +120,7 @@ def _table(rows: list[tuple], headers: tuple[str, ...]) -> str:
     return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
 
 
-def draw(results: Path, picture: Path) -> None:
+def draw(results: Path, image: Path) -> None:
     """Peak memory over the size of the gallery."""
     from matplotlib.figure import Figure
 
@@ -136,14 +136,14 @@ def draw(results: Path, picture: Path) -> None:
     axes.axhline(150, linestyle=":", color="grey", label="150 MB")
     axes.set(xscale="log", xlabel="gallery items", ylabel="MB", ylim=(0, None))
     axes.legend()
-    figure.savefig(picture, dpi=100)
+    figure.savefig(image, dpi=100)
 
 
 def write(results: Path = RESULTS, page: Path = PAGE) -> None:
-    """Write the page and, where the memory was measured, its picture beside it."""
+    """Write the page and, where the memory was measured, its image beside it."""
     page.write_text(render(results), encoding="utf-8")
     if (results / "memory.json").exists():
-        draw(results, page.parent / PICTURE)
+        draw(results, page.parent / IMAGE)
 
 
 if __name__ == "__main__":

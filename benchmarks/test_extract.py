@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from crbench.api.context import Run
-from crbench.bench.synthetic import noise_pictures
+from crbench.bench.synthetic import noise_images
 from crbench.harness.extract.extractor import Extractor
 from crbench.registry.resolve import load_backbone
 from crbench.results import Extraction
@@ -17,7 +17,7 @@ COUNT = 128
 
 @pytest.mark.parametrize("batch_size", [16, 64])
 def test_extract(benchmark, batch_size):
-    rows, read = noise_pictures(COUNT)
+    rows, read = noise_images(COUNT)
     extractor = Extractor(load_backbone("resnet-tiny"), read, Extraction(batch_size=batch_size), flip=False, workers=2)
     ids = np.arange(2 * COUNT, dtype=np.uint64).view("V16")
     count = benchmark.pedantic(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, Run()), rounds=3)

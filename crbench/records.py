@@ -30,15 +30,15 @@ class Domain:
 
 @attrs.frozen
 class Row:
-    """One picture in one role: row `i` of `Samples`.
+    """One image in one role: row `i` of `Samples`.
 
     Attributes:
-        key: names the stored picture within its data set; the same picture has the same key at every rate.
+        key: names the stored image within its data set; the same image has the same key at every rate.
         pid: person, -1 for junk, 0 for a distractor in the Market-1501 convention.
         camid: camera, -1 where unknown.
-        rate: down-sampling rate at which the picture is used, 1 = HR.
-        native_rate: rate of the picture as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
-            Below 1 where a picture is larger than one of rate 1 is taken to be.
+        rate: down-sampling rate at which the image is used, 1 = HR.
+        native_rate: rate of the image as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
+            Below 1 where a image is larger than one of rate 1 is taken to be.
         modality: ``"rgb"`` unless the data set says otherwise.
     """
 
@@ -64,7 +64,7 @@ def _floats(value: ArrayLike) -> NDArray[np.float32]:
 
 @attrs.frozen(eq=False)
 class Samples:
-    """A list of pictures without pixels, column by column.
+    """A list of images without pixels, column by column.
 
     Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows.
 
@@ -125,7 +125,7 @@ class Samples:
         )
 
     def at_rate(self, rate: float, *, as_stored: bool = False) -> Samples:
-        """The same pictures, used at down-sampling rate `rate`; with `as_stored` they count as stored at that rate."""
+        """The same images, used at down-sampling rate `rate`; with `as_stored` they count as stored at that rate."""
         rates = np.full(len(self), rate, dtype=np.float32)
         return attrs.evolve(self, rates=rates, native_rates=rates if as_stored else self.native_rates)
 
@@ -152,9 +152,9 @@ class Samples:
 
 @attrs.frozen(eq=False)
 class Batch:
-    """What a backbone sees at once: `inputs` with b first, and the side data that travels with the pictures.
+    """What a backbone sees at once: `inputs` with b first, and the side data that travels with the images.
 
-    `rates` f32[b], `camids` i64[b]; one modality per batch. For pictures `inputs` is f32[b, 3, height, width].
+    `rates` f32[b], `camids` i64[b]; one modality per batch. For images `inputs` is f32[b, 3, height, width].
     """
 
     inputs: Array

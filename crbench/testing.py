@@ -56,7 +56,7 @@ def train_features(
     noise: float = 0.1,
     seed: int = 0,
 ) -> TrainFeatures:
-    """HR features as target; as source the same pictures at `rates`, each moved by `shift` times 1 - 1/rate.
+    """HR features as target; as source the same images at `rates`, each moved by `shift` times 1 - 1/rate.
 
     The direction of the shift, a vector of length sqrt(dim), is the same for all rates and drawn from `seed`.
     """
@@ -71,7 +71,7 @@ def train_features(
 
 @attrs.frozen
 class RandomBackbone:
-    """A backbone without weights: the picture as 4x4 blocks, projected by a random matrix that `seed` fixes."""
+    """A backbone without weights: the image as 4x4 blocks, projected by a random matrix that `seed` fixes."""
 
     dim: int = 16
     seed: int = 0
@@ -88,7 +88,7 @@ class RandomBackbone:
 
 @attrs.frozen
 class TinyDataset:
-    """Eight persons, two cameras, two pictures each, made in memory; four train and four test persons, two trials."""
+    """Eight persons, two cameras, two images each, made in memory; four train and four test persons, two trials."""
 
     info: DatasetInfo = attrs.field(factory=lambda: DatasetInfo(name="tiny", title="eight made-up persons, for tests"))
     protocols: Mapping[str, EvalProtocol] = attrs.field(
@@ -101,7 +101,7 @@ class TinyDataset:
         return draw_split(Index(name="tiny", rows=rows, roles=np.full(len(rows), "any")), protocol, index)
 
     def read(self, key: str, *, root: Path) -> Image:
-        """A picture of 24x48 pixels: four bands in the person's colours, with noise of its own."""
+        """A image of 24x48 pixels: four bands in the person's colours, with noise of its own."""
         import PIL.Image
 
         person = np.random.default_rng(int(key.split("_")[0])).integers(40, 216, size=(4, 1, 3))
@@ -110,12 +110,12 @@ class TinyDataset:
         return PIL.Image.fromarray((bands + noise.integers(-30, 31, size=bands.shape)).astype(np.uint8))
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """SHA-256 of each picture's pixels."""
+        """SHA-256 of each image's pixels."""
         return np.array([hashlib.sha256(self.read(str(key), root=root).tobytes()).hexdigest() for key in keys])
 
 
 def tiny_dataset() -> TinyDataset:
-    """A `TinyDataset`; each one has the same pictures and splits."""
+    """A `TinyDataset`; each one has the same images and splits."""
     return TinyDataset()
 
 
@@ -162,14 +162,14 @@ def check_backbone(factory: Callable[[], Backbone]) -> None:
     flipped = backbone.extract(Batch(inputs.flip(0), rates[::-1].copy(), camids[::-1].copy()))
     _require(_close(flipped.x.flip(0), encoded.x), "rows in reverse give other features; rows must keep their order")
     single = backbone.extract(Batch(inputs[:1], rates[:1], camids[:1]))
-    _require(_close(single.x, encoded.x[:1]), "a picture's feature depends on the others of its batch")
+    _require(_close(single.x, encoded.x[:1]), "a image's feature depends on the others of its batch")
     if isinstance(backbone, Trainable):
         state = backbone.state()
         _require(len(state) > 0 and _all_tensors(state), "state() of a trainable backbone must hold named tensors")
 
 
-def check_dataset(factory: Callable[[], Dataset], root: Path, *, pictures: int = 8) -> None:
-    """Check a data set: protocols, splits that repeat and are disjoint, and the first `pictures` of each role."""
+def check_dataset(factory: Callable[[], Dataset], root: Path, *, images: int = 8) -> None:
+    """Check a data set: protocols, splits that repeat and are disjoint, and the first `images` of each role."""
     dataset = factory()
     _require(isinstance(dataset, Dataset), f"{dataset!r} lacks info, protocols, split, read or digests")
     _require(isinstance(dataset.info, DatasetInfo), "info is not a crbench.data.info.DatasetInfo")
@@ -183,7 +183,7 @@ def check_dataset(factory: Callable[[], Dataset], root: Path, *, pictures: int =
         for role in ("train", "query", "gallery"):
             rows: Samples = getattr(split, role)
             _require(len(rows) > 0, f"{name}: there are no {role} rows")
-            _check_pictures(dataset, rows.take(slice(0, pictures)), root, f"{name}: {role}")
+            _check_images(dataset, rows.take(slice(0, images)), root, f"{name}: {role}")
         found = np.isin(split.query.pids, split.gallery.pids).any()
         _require(bool(found), f"{name}: no query person is in the gallery")
 
@@ -292,11 +292,11 @@ def _check_encoded(encoded: Encoded, count: int, dim: int) -> None:
         _require(fits, f"dims must be int64 of shape ({count},) between 1 and {dim}")
 
 
-def _check_pictures(dataset: Dataset, rows: Samples, root: Path, case: str) -> None:
+def _check_images(dataset: Dataset, rows: Samples, root: Path, case: str) -> None:
     for key in rows.keys:
         image = dataset.read(str(key), root=root)
-        _require(image.mode == "RGB", f"{case}: picture {key} is {image.mode}, not RGB")
-        _require(dataset.read(str(key), root=root) == image, f"{case}: picture {key} differs when read again")
+        _require(image.mode == "RGB", f"{case}: image {key} is {image.mode}, not RGB")
+        _require(dataset.read(str(key), root=root) == image, f"{case}: image {key} differs when read again")
     digests, backwards = (dataset.digests(keys, root=root) for keys in (rows.keys, rows.keys[::-1]))
     _require(digests.shape == (len(rows),), f"{case}: digests have shape {digests.shape}, expected ({len(rows)},)")
     _require(bool(np.array_equal(backwards[::-1], digests)), f"{case}: digests do not follow the order of the keys")

@@ -1,4 +1,4 @@
-"""Small copies of the data sets, in the layouts and with the file names that users have; the pictures are drawn."""
+"""Small copies of the data sets, in the layouts and with the file names that users have; the images are drawn."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CUHK03_PEOPLE = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (5, 1))
 """(camera pair, person): their pids are 1 to 4, 844, 845, 1284 and 1419."""
 
 
-def picture(name: str, size: tuple[int, int] = (16, 32)) -> Image.Image:
-    """A picture of its own for each name, the same everywhere: a colour per half, with texture."""
+def image(name: str, size: tuple[int, int] = (16, 32)) -> Image.Image:
+    """A image of its own for each name, the same everywhere: a colour per half, with texture."""
     seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big")
     pixels = np.random.default_rng(seed).integers(0, 60, (size[1], size[0], 3))
     pixels[: size[1] // 2] += np.array([seed % 190, seed // 190 % 190, 90])
@@ -28,13 +28,13 @@ def picture(name: str, size: tuple[int, int] = (16, 32)) -> Image.Image:
 
 
 def save(path: Path, size: tuple[int, int] = (16, 32)) -> None:
-    """Write the picture of a path's name, in the format that its suffix names."""
+    """Write the image of a path's name, in the format that its suffix names."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture(path.name, size).save(path)
+    image(path.name, size).save(path)
 
 
 def add_odd_files(folder: Path) -> None:
-    """What systems and people leave in picture folders."""
+    """What systems and people leave in image folders."""
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
     (folder / "._0001_c1s1_000151_01.jpg").write_bytes(b"Mac OS X")
     (folder / ".DS_Store").write_bytes(b"\x00")
@@ -42,7 +42,7 @@ def add_odd_files(folder: Path) -> None:
 
 
 def build_market1501(root: Path, place: str = "market1501/Market-1501-v15.09.15", *, people: int = 8) -> Path:
-    """Market-1501: odd ids train, even ids test, seen by three cameras; two junk and three distractor pictures."""
+    """Market-1501: odd ids train, even ids test, seen by three cameras; two junk and three distractor images."""
     folder = root / place
     for pid in range(1, people + 1):
         for camid in MARKET_CAMERAS:
@@ -98,7 +98,7 @@ def build_msmt17(root: Path, version: str = "V1", place: str | None = None, *, p
 
 
 def build_viper(root: Path, place: str = "viper/VIPeR", *, people: Iterable[int] = (0, 1, 2, 3, 5, 8, 45, 873)) -> Path:
-    """VIPeR: one 48x128 picture per id and camera; ids are not contiguous."""
+    """VIPeR: one 48x128 image per id and camera; ids are not contiguous."""
     folder = root / place
     for pid in people:
         save(folder / "cam_a" / f"{pid:03d}_0.bmp", (48, 128))
@@ -108,7 +108,7 @@ def build_viper(root: Path, place: str = "viper/VIPeR", *, people: Iterable[int]
 
 
 def build_caviar(root: Path, place: str = "CAVIAR4REID/1x1", *, paired: int = 6, single: int = 3) -> Path:
-    """CAVIAR4REID: `paired` ids with 10 large and 10 small pictures, then `single` ids with 10 large ones."""
+    """CAVIAR4REID: `paired` ids with 10 large and 10 small images, then `single` ids with 10 large ones."""
     folder = root / place
     for pid in range(1, paired + single + 1):
         for number in range(1, 21 if pid <= paired else 11):
@@ -117,8 +117,8 @@ def build_caviar(root: Path, place: str = "CAVIAR4REID/1x1", *, paired: int = 6,
     return folder
 
 
-def cuhk03_pictures(pair: int, person: int) -> list[tuple[int, int]]:
-    """(view, number) of the pictures of a person: two in view 1, two in view 2; nothing in view 2 of person 1-4."""
+def cuhk03_images(pair: int, person: int) -> list[tuple[int, int]]:
+    """(view, number) of the images of a person: two in view 1, two in view 2; nothing in view 2 of person 1-4."""
     numbers = (1, 3, 6, 8) if (pair, person) != (1, 4) else (1, 3)
     return [(1 if number <= 5 else 2, number) for number in numbers]
 
@@ -140,15 +140,15 @@ def build_cuhk03_mat(root: Path, place: str = "cuhk03/cuhk03_release") -> Path:
 
 
 def _mat_pair(file: h5py.File, cells: h5py.Group, box: str, pair: int) -> h5py.Reference:
-    """One camera pair as MATLAB stores it: references [10 pictures, persons]."""
+    """One camera pair as MATLAB stores it: references [10 images, persons]."""
     people = [person for first, person in CUHK03_PEOPLE if first == pair]
     references = np.empty((10, len(people)), dtype=h5py.ref_dtype)
     empty = _mat_cell(cells, np.array([0, 0], dtype=np.uint64))
     for column, person in enumerate(people):
         references[:, column] = empty
-        for view, number in cuhk03_pictures(pair, person):
+        for view, number in cuhk03_images(pair, person):
             name = f"{box}/{pair}_{person:03d}_{view}_{number:02d}.png"
-            references[number - 1, column] = _mat_cell(cells, np.asarray(picture(name)).T)
+            references[number - 1, column] = _mat_cell(cells, np.asarray(image(name)).T)
     stored = cells.create_dataset(f"{box}{pair}", data=references, dtype=h5py.ref_dtype)
     return stored.ref
 
@@ -158,15 +158,15 @@ def _mat_cell(cells: h5py.Group, content: np.ndarray) -> h5py.Reference:
 
 
 def build_cuhk03_folders(root: Path, place: str = "cuhk03") -> Path:
-    """The same pictures as torchreid extracts them."""
+    """The same images as torchreid extracts them."""
     folder = root / place
     for box in ("detected", "labeled"):
         images = folder / f"images_{box}"
         images.mkdir(parents=True, exist_ok=True)
         for pair, person in CUHK03_PEOPLE:
-            for view, number in cuhk03_pictures(pair, person):
+            for view, number in cuhk03_images(pair, person):
                 name = f"{pair}_{person:03d}_{view}_{number:02d}.png"
-                picture(f"{box}/{name}").save(images / name)
+                image(f"{box}/{name}").save(images / name)
     add_odd_files(folder / "images_detected")
     return folder
 

@@ -17,14 +17,14 @@ from crbench.testing import RandomBackbone, TinyDataset
 
 @attrs.frozen
 class Hard(TinyDataset):
-    """`TinyDataset` with so much noise that nobody is found with certainty; digests need no picture."""
+    """`TinyDataset` with so much noise that nobody is found with certainty; digests need no image."""
 
     def read(self, key, *, root):
-        picture = np.asarray(super().read(key, root=root)).astype(int)
+        image = np.asarray(super().read(key, root=root)).astype(int)
         seed = int(hashlib.sha256(f"hard {key}".encode()).hexdigest()[:8], 16)
         noise = np.random.default_rng(seed).integers(-120, 121, size=(4, 1, 3))
         bands = np.repeat(np.repeat(noise, 12, axis=0), 24, axis=1)
-        return PIL.Image.fromarray((picture + bands).clip(0, 255).astype(np.uint8))
+        return PIL.Image.fromarray((image + bands).clip(0, 255).astype(np.uint8))
 
     def digests(self, keys, *, root):
         return np.array([f"digest of {key}" for key in keys])

@@ -42,7 +42,7 @@ def save_onnx(
     kind=TensorProto.FLOAT,
     external=False,
 ) -> Path:
-    """The same network in ONNX, by hand, so that no exporter is needed; without weight, the picture itself."""
+    """The same network in ONNX, by hand, so that no exporter is needed; without weight, the image itself."""
     names = ["x", *(f"x{i}" for i in range(1, inputs))]
     steps = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
     if weight is None:

@@ -105,7 +105,7 @@ def train_with_chance(device: str, folder: Path, stop_after: int | None) -> None
 
 
 class FailsAfter:
-    """A progress bar that fails after so many pictures of training."""
+    """A progress bar that fails after so many images of training."""
 
     def __init__(self, left: int) -> None:
         self._left = left
@@ -122,7 +122,7 @@ class FailsAfter:
     def advance(self, count: int = 1, **figures: float) -> None:
         self._left -= count if "loss" in figures else 0
         if self._left < 0:
-            raise DataError("the second process found a bad picture")
+            raise DataError("the second process found a bad image")
 
 
 def die(device: str) -> None:

@@ -17,7 +17,7 @@ def samples(draw, min_size=0, max_size=20):
         return draw(st.lists(values, min_size=count, max_size=count))
 
     return Samples(
-        keys=np.array([f"picture {i}" for i in range(count)], dtype=np.str_),
+        keys=np.array([f"image {i}" for i in range(count)], dtype=np.str_),
         pids=column(st.integers(1, 5)),
         camids=column(st.integers(1, 3)),
         rates=column(st.sampled_from([1.0, 2.0, 3.0, 4.0])),

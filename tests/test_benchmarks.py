@@ -30,10 +30,10 @@ def test_the_page_is_made_from_the_stored_results(page):
     assert page.PAGE.read_text(encoding="utf-8") == page.render(page.RESULTS), "run python benchmarks/page.py"
 
 
-def test_the_picture_is_there_when_the_page_shows_it_and_small(page):
-    picture = page.PAGE.parent / page.PICTURE
-    assert picture.exists() == (page.RESULTS / "memory.json").exists()
-    assert not picture.exists() or picture.stat().st_size < 200_000
+def test_the_image_is_there_when_the_page_shows_it_and_small(page):
+    image = page.PAGE.parent / page.IMAGE
+    assert image.exists() == (page.RESULTS / "memory.json").exists()
+    assert not image.exists() or image.stat().st_size < 200_000
 
 
 FACTS = {

@@ -24,7 +24,7 @@ class Epoch:
         loss: what was minimised.
         figures: what the objective reports beside it, such as ``id_loss`` and ``accuracy``.
         lr: learning rate at the end of the epoch.
-        images: pictures seen.
+        images: images seen.
         seconds: wall time, without the evaluation.
         scores: of an evaluation after the epoch, if there was one.
     """

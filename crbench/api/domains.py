@@ -43,7 +43,7 @@ def map_by_domain(
 def nearest_domain(domain: Domain, trained: Iterable[Domain]) -> Domain | None:
     """The trained source domain whose map serves rows of `domain`; None where the rows stay as they are.
 
-    A domain that was not trained takes the one of its modality that is nearest in 1/rate, that is, in picture size
+    A domain that was not trained takes the one of its modality that is nearest in 1/rate, that is, in image size
     (of two equally near ones the lower rate). HR rows, and modalities without any trained domain, stay as they are.
 
     Example:

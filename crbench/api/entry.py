@@ -62,7 +62,7 @@ class Entry:
         argument: the parameter that text after a colon fills: with ``"file"``, ``onnx:net.onnx`` is the entry ``onnx``
             with ``file=net.onnx``. A file or folder named like this must exist, and stands for the weights in results.
         train_rows: which training rows a trainable backbone wants: ``hr``, or ``all`` (their copies at the protocol's
-            training rates and LR pictures as stored, too).
+            training rates and LR images as stored, too).
         test_parameters: names of parameters that training does not depend on; weights are shared between their values.
         released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crbench.protocol import EvalProtocol
 
 Reader = Callable[[Row], "Image"]
-"""Gives the RGB picture of a row as the protocol shows it (shrunk and encoded); thread-safe."""
+"""Gives the RGB image of a row as the protocol shows it (shrunk and encoded); thread-safe."""
 
 
 @runtime_checkable
@@ -49,7 +49,7 @@ class Backbone(Protocol):
 class Precomputed(Protocol):
     """What a backbone's entry may give instead of a `Backbone`: features that are there already.
 
-    Its rows are looked up; no picture is decoded, and nothing is copied into the feature cache.
+    Its rows are looked up; no image is decoded, and nothing is copied into the feature cache.
     """
 
     dim: int
@@ -124,7 +124,7 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures, identities and the protocols to evaluate them by.
+    """Images, identities and the protocols to evaluate them by.
 
     A target takes its parameters by keyword; ``root`` is the folder that holds the user's data sets.
     """
@@ -140,11 +140,11 @@ class Dataset(Protocol):
         """
 
     def read(self, key: str, *, root: Path) -> Image:
-        """The stored picture of a key in RGB, upright, at its stored size; thread-safe.
+        """The stored image of a key in RGB, upright, at its stored size; thread-safe.
 
         Raises:
             DataError: it cannot be read; the message names the file.
         """
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """A content hash of each stored picture: equal pictures, equal hashes."""
+        """A content hash of each stored image: equal images, equal hashes."""

@@ -59,7 +59,7 @@ class TrainFeatures:
         """Pair source with target.
 
         Args:
-            how: ``image``: each source row with the HR version of the same picture; ``id_mean``: the mean of each
+            how: ``image``: each source row with the HR version of the same image; ``id_mean``: the mean of each
                 (person, source domain) with the person's target mean (VPFA, Eq. 2).
             min_count: with ``id_mean``, persons with fewer source rows (over all domains) or fewer target rows
                 are left out. VPFA uses 2.
@@ -83,7 +83,7 @@ class TrainFeatures:
         found = np.flatnonzero(keys[position] == self.source.rows.keys)
         if len(found) == 0:
             raise DataError(
-                "pairs: no picture occurs in LR and in HR, so image pairs do not exist here; use pairs=id_mean"
+                "pairs: no image occurs in LR and in HR, so image pairs do not exist here; use pairs=id_mean"
             )
         return Pairs(source=self.source.take(found), target=self.target.take(order[position[found]]))
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from crbench.harness.plan import Job
 
 STAGES: Mapping[str, str] = {
-    "decode": "decode and resize pictures, by threads",
-    "forward": "the backbone's network, on pictures that are on the device",
+    "decode": "decode and resize images, by threads",
+    "forward": "the backbone's network, on images that are on the device",
     "fit": "steps of the aligner's training, or whole fits where it has no steps",
     "transform": "the fitted aligner",
     "distance": "matrix product of query and gallery features, nothing else",
@@ -44,14 +44,14 @@ class BenchSpec:
 
     Attributes:
         stages: names of `STAGES`; empty = all that the named parts allow.
-        backbone, aligner, dataset: ``NAME[/PRESET]``; None leaves their stages out, and without a data set pictures and
+        backbone, aligner, dataset: ``NAME[/PRESET]``; None leaves their stages out, and without a data set images and
             features are synthetic.
         settings: ``part.name`` to value, as in ``--set``.
         weights, data_root: as for ``crbench run``.
         device: ``auto`` or a torch device.
         dim: length of the features; None = the backbone's, else 2048.
         query, gallery: rows of the evaluation.
-        samples: pictures to decode, and the most rows that an aligner transforms in one call.
+        samples: images to decode, and the most rows that an aligner transforms in one call.
         batch_size: images per network call; None = the best of several.
         amp, compile, tf32: arithmetic of the network.
         precision: of the evaluation's products.

@@ -95,7 +95,7 @@ class Stages:
         yield from make()
 
     def _decode(self) -> Iterator[Work]:
-        rows, read = self._pictures()
+        rows, read = self._images()
         preprocess = self.backbone.preprocess if self.backbone else Preprocess()
         for scenario, count, workers in _scenarios((len(rows), worker_count(0)), (1, 1)):
             pipeline = Pipeline(read, preprocess, batch_size=min(64, count), device="cpu", workers=workers)
@@ -108,9 +108,9 @@ class Stages:
                 call=partial(_drain, pipeline, some),
             )
 
-    def _pictures(self) -> tuple[Samples, Reader]:
+    def _images(self) -> tuple[Samples, Reader]:
         if self.spec.dataset is None:
-            return synthetic.noise_pictures(self.spec.samples)
+            return synthetic.noise_images(self.spec.samples)
         job = self.spec.job()
         root = data_root(self.spec.data_root)
         rows = job.source.split(job.protocol, 0, root=root).query
@@ -146,11 +146,11 @@ class Stages:
         extraction = Extraction(batch_size=size, amp=self.spec.amp, compile=self.spec.compile)  # type: ignore[arg-type]
         forward = Forward(self.backbone, extraction, flip=False, device=self.device)
         height, width = self.backbone.preprocess.size
-        pictures = torch.randint(0, 256, (size, height, width, 3), dtype=torch.uint8).to(self.device)
-        rows = synthetic.noise_pictures(size)[0]
+        images = torch.randint(0, 256, (size, height, width, 3), dtype=torch.uint8).to(self.device)
+        rows = synthetic.noise_images(size)[0]
         rows = attrs.evolve(rows, camids=np.zeros(size, dtype=np.int64))
-        batch = Loaded(index=np.arange(size), count=size, pictures=pictures)
-        moved = pictures.nbytes + 4 * size * self.dim + 4 * (_model_parameters(self.backbone) or 0)
+        batch = Loaded(index=np.arange(size), count=size, images=images)
+        moved = images.nbytes + 4 * size * self.dim + 4 * (_model_parameters(self.backbone) or 0)
         return partial(forward, batch, rows), moved
 
     def training(self) -> tuple[Aligner, TrainFeatures]:

@@ -1,4 +1,4 @@
-"""Pictures and features of a given size, drawn from a seed, for measuring without data."""
+"""Images and features of a given size, drawn from a seed, for measuring without data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PER_PERSON = 20
 """Gallery images of a person."""
 
 
-def noise_pictures(count: int, seed: int = 0) -> tuple[Samples, Reader]:
+def noise_images(count: int, seed: int = 0) -> tuple[Samples, Reader]:
     """`count` rows and a reader that decodes a JPEG of 64x128 pixels for each, anew at each call."""
     rng = np.random.default_rng(seed)
     files = []
@@ -27,8 +27,8 @@ def noise_pictures(count: int, seed: int = 0) -> tuple[Samples, Reader]:
         files.append(buffer.getvalue())
 
     def read(row: Row) -> PIL.Image.Image:
-        with PIL.Image.open(io.BytesIO(files[int(row.key) % len(files)])) as picture:
-            return picture.convert("RGB")
+        with PIL.Image.open(io.BytesIO(files[int(row.key) % len(files)])) as image:
+            return image.convert("RGB")
 
     return _rows(np.arange(count) % 10 + 1), read
 
@@ -53,7 +53,7 @@ def sides(query: int, gallery: int, dim: int, *, device: str) -> tuple[Features,
 
 
 def training(dim: int, *, device: str, persons: int = 128) -> TrainFeatures:
-    """Two pictures of each person, at rates 2, 3 and 4 as source and at 1 as target."""
+    """Two images of each person, at rates 2, 3 and 4 as source and at 1 as target."""
     source = [clustered(2 * persons, persons, dim, device=device, seed=3, rate=rate) for rate in (2, 3, 4)]
     return TrainFeatures(
         source=Features(x=torch.cat([part.x for part in source]), rows=Samples.concat([part.rows for part in source])),

@@ -74,7 +74,7 @@ def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
 @_JSON
 @click.pass_context
 def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: Path | None, as_json: bool) -> None:
-    """Count, open and compare every picture of your copy; exit code 3 if it is not as published."""
+    """Count, open and compare every image of your copy; exit code 3 if it is not as published."""
     import attrs
 
     from crbench.cli.progress import progress
@@ -114,7 +114,7 @@ def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) ->
 def export(
     name: str, output: Path, protocol: str | None, trial: int, settings: tuple[str, ...], data_root: Path | None
 ) -> None:
-    """Write the pictures of one split, LR copies included, as folders in the manner of Market-1501."""
+    """Write the images of one split, LR copies included, as folders in the manner of Market-1501."""
     from crbench.cli.progress import progress
     from crbench.config.paths import data_root as find_root
     from crbench.images.export import export as write
@@ -123,13 +123,13 @@ def export(
     rules = _choose_protocol(dataset, protocol, settings)
     split = write(dataset, rules, trial, root=find_root(data_root), output=output, track=progress)
     counts = ", ".join(f"{len(getattr(split, role))} {role}" for role in ("train", "query", "gallery"))
-    click.echo(f"crbench: wrote {counts} pictures of {name}, protocol {rules.name}, trial {trial}", err=True)
+    click.echo(f"crbench: wrote {counts} images of {name}, protocol {rules.name}, trial {trial}", err=True)
     click.echo(output)
 
 
 @data.command()
 @_NAME
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Picture file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Image file.")
 @click.option("--protocol", help="One of the data set's protocols; default: its first.")
 @click.option("--people", type=click.IntRange(min=1), default=6, show_default=True, help="People to show.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses the people.")

@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
-@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and picture.")
+@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and image.")
 @click.option("--limit", type=int, help="Only the first N identities.")
 @click.option("--eval-every", type=click.IntRange(0), default=0, metavar="N", help="Evaluate every N epochs, too.")
 @click.option(
@@ -90,7 +90,7 @@ def train(
     if done.seconds is None:
         click.echo("crbench: the weights were there already (--no-resume trains anew)", err=True)
     click.echo(", ".join(f"{name} {100 * value:.1f}" for name, value in done.scores.items()))
-    for path in (done.weights, done.log, done.picture):
+    for path in (done.weights, done.log, done.image):
         if path is not None:
             click.echo(path)
     click.echo(_command(spec, settings, done.weights))

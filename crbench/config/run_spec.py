@@ -68,7 +68,7 @@ class RunSpec:
         amp: arithmetic of the network in extraction: ``off`` (float32), or autocast to ``bf16`` or ``fp16``
             (slow on most CPUs).
         compile: compile the network for extraction by ``torch.compile``.
-        on_bad_image: ``error`` stops at an unreadable picture, ``skip`` leaves it out and counts it.
+        on_bad_image: ``error`` stops at an unreadable image, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` beside the others.
         cache: keep and reuse features and fitted transforms.
         resume: take a finished result of the same cell from `output` instead of computing it again.

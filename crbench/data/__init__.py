@@ -1,1 +1,1 @@
-"""From pictures and a protocol to splits and LR pictures."""
+"""From images and a protocol to splits and LR images."""

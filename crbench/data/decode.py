@@ -1,4 +1,4 @@
-"""Read picture files safely: every readable kind becomes 8-bit RGB by a fixed rule, every bad one a `DataError`."""
+"""Read image files safely: every readable kind becomes 8-bit RGB by a fixed rule, every bad one a `DataError`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyEr
 
 
 def read_rgb(path: Path) -> Image:
-    """The first frame of a picture file: mode RGB, 8 bits per channel, upright.
+    """The first frame of a image file: mode RGB, 8 bits per channel, upright.
 
     Fixed conversions: 16-bit values keep their high byte (``>> 8``); an alpha channel is dropped, not blended; palettes
     are looked up; CMYK follows Pillow's formula, without a colour profile; EXIF orientation is applied.
@@ -28,7 +28,7 @@ def read_rgb(path: Path) -> Image:
         path: any file that Pillow can open.
 
     Raises:
-        DataError: missing, empty, truncated, not a picture, floating-point, or larger than Pillow's
+        DataError: missing, empty, truncated, not a image, floating-point, or larger than Pillow's
             ``MAX_IMAGE_PIXELS``; one line that begins with the path.
     """
     from PIL import ImageOps
@@ -38,7 +38,7 @@ def read_rgb(path: Path) -> Image:
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except _DECODING_ERRORS as error:
-        raise DataError(f"{path}: damaged or truncated picture: {_reason(error)}") from error
+        raise DataError(f"{path}: damaged or truncated image: {_reason(error)}") from error
 
 
 def read_size(path: Path) -> tuple[int, int]:
@@ -52,20 +52,20 @@ def read_size(path: Path) -> tuple[int, int]:
 
 
 def _open(path: Path) -> Image:
-    """The picture with its header read and its pixels not yet decoded."""
+    """The image with its header read and its pixels not yet decoded."""
     import PIL.Image
 
     data = _bytes(path)
     if not data:
-        raise DataError(f"{path}: empty file (0 bytes); expected a picture")
+        raise DataError(f"{path}: empty file (0 bytes); expected a image")
     try:
         image = PIL.Image.open(io.BytesIO(data))
     except PIL.UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a picture that Pillow can read") from error
+        raise DataError(f"{path}: not a image that Pillow can read") from error
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: too many pixels, refused as a decompression bomb") from error
     except _DECODING_ERRORS as error:
-        raise DataError(f"{path}: damaged picture header: {_reason(error)}") from error
+        raise DataError(f"{path}: damaged image header: {_reason(error)}") from error
     if PIL.Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > PIL.Image.MAX_IMAGE_PIXELS:
         raise DataError(f"{path}: {image.width} x {image.height} pixels, refused as a decompression bomb")
     return image

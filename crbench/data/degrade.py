@@ -1,4 +1,4 @@
-"""Make an LR picture from an HR one: shrink by a rate, optionally pass an encoder. Pure functions on Pillow images.
+"""Make an LR image from an HR one: shrink by a rate, optionally pass an encoder. Pure functions on Pillow images.
 
 Pillow is the reference resizer: libraries disagree on "bilinear" by up to several points of mAP, so the kernel is named
 and golden pixels are in the tests.
@@ -69,7 +69,7 @@ def encode(image: Image, encoder: str) -> Image:
 
 
 def degrade(image: Image, factor: float, protocol: EvalProtocol) -> Image:
-    """The picture as the protocol shows it: shrunk by `factor` (1 = as stored) and encoded.
+    """The image as the protocol shows it: shrunk by `factor` (1 = as stored) and encoded.
 
     The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
     """

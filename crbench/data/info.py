@@ -17,7 +17,7 @@ class DatasetInfo:
         url: where to ask for the data.
         reference: the paper to cite.
         licence: terms of use in one line.
-        privacy: what users should know about the people in the pictures.
+        privacy: what users should know about the people in the images.
         layouts: expected folder trees below the data root, each as a few lines of text.
         counts: official figures, e.g. ``{"train images": 12936, "train identities": 751}``; empty = not known.
         opt_in: name of the environment variable that must be ``1`` before the data are read; None = none.
@@ -43,7 +43,7 @@ class Verification:
         found: figures of the files found, with the keys of `DatasetInfo.counts`.
         expected: the official figures.
         missing, extra, unreadable, duplicate: paths below `root`, or descriptions where a path is not known; `extra`
-            are files that do not belong, `duplicate` are pictures with the bytes of another one.
+            are files that do not belong, `duplicate` are images with the bytes of another one.
     """
 
     root: str

@@ -1,4 +1,4 @@
-"""From a picture to network input; training and extraction share it, so that they see the same pixels."""
+"""From a image to network input; training and extraction share it, so that they see the same pixels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Preprocess:
-    """How a picture becomes network input; data, so that it can be part of a cache key.
+    """How a image becomes network input; data, so that it can be part of a cache key.
 
     Attributes:
-        size: (height, width) in pixels; LR and HR pictures alike are resized to it.
+        size: (height, width) in pixels; LR and HR images alike are resized to it.
         mean, std: per channel, on values in [0, 1].
         interpolation: kernel of the resize, by Pillow's name; it antialiases.
     """
@@ -32,25 +32,25 @@ class Preprocess:
     interpolation: str = "bilinear"
 
 
-def picture_array(image: Image, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """A picture at the network's input size, u8[height, width, 3]."""
+def image_array(image: Image, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """A image at the network's input size, u8[height, width, 3]."""
     height, width = preprocess.size
     resized = resample(image, (width, height), preprocess.interpolation)
     array = np.asarray(resized, dtype=np.uint8)
     if array.shape != (height, width, 3):
-        raise DataError(f"a picture has shape {array.shape}, expected RGB")
+        raise DataError(f"a image has shape {array.shape}, expected RGB")
     return array
 
 
 class Normaliser:
-    """Makes network input of pictures at the network's input size, on one device.
+    """Makes network input of images at the network's input size, on one device.
 
     Mean and standard deviation are repeated over a line of pixels, so that each pass runs over whole lines: 3 to 4
     times as fast on a CPU as over groups of three values, and the same value for value. They are put on the device
     once, since a copy from ordinary memory would wait for all work before it.
 
     Args:
-        preprocess: its `size` must be that of the pictures.
+        preprocess: its `size` must be that of the images.
         device: torch device name.
 
     Example:
@@ -67,7 +67,7 @@ class Normaliser:
         self._mean = torch.tensor(preprocess.mean, device=device).repeat(width)
         self._std = torch.tensor(preprocess.std, device=device).repeat(width)
 
-    def __call__(self, pictures: torch.Tensor) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """f32[b, 3, height, width], laid out channels last, from u8[b, height, width, 3]."""
-        lines = pictures.flatten(2).float().div_(255).sub_(self._mean).div_(self._std)  # [b, height, 3 * width]
-        return lines.view(pictures.shape).permute(0, 3, 1, 2)
+        lines = images.flatten(2).float().div_(255).sub_(self._mean).div_(self._std)  # [b, height, 3 * width]
+        return lines.view(images.shape).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Rates and levels: the data state at which rate a picture is, a method which of its trained rates stands for it.
+"""Rates and levels: the data state at which rate a image is, a method which of its trained rates stands for it.
 
 A level is an index from 1 (lowest resolution) to m into the m rates that a method was trained on.
 """
@@ -23,7 +23,7 @@ def quantise(rates: ArrayLike, trained: Sequence[float], assign: Assign = "neare
     Args:
         rates: down-sampling rates, at least 1.
         trained: rates of the levels, in any order.
-        assign: ``nearest`` in 1/r, that is in picture size (of two equally near ones the finer); ``finer``: the next
+        assign: ``nearest`` in 1/r, that is in image size (of two equally near ones the finer); ``finer``: the next
             smaller trained rate; ``coarser``: the next larger one. Beyond the trained rates the outermost is taken.
 
     Raises:
@@ -53,13 +53,13 @@ def quantise(rates: ArrayLike, trained: Sequence[float], assign: Assign = "neare
 
 
 def from_heights(heights: ArrayLike, full_height: float, trained: Sequence[float]) -> NDArray[np.float32]:
-    """Rates estimated from picture heights: the trained rate whose 1/r is nearest to height / full_height.
+    """Rates estimated from image heights: the trained rate whose 1/r is nearest to height / full_height.
 
     Wu et al., TIP 2023, assume resolutions to be known, or to be estimated in this way.
 
     Args:
-        heights: in pixels, as the method sees the pictures.
-        full_height: height of a picture at rate 1.
+        heights: in pixels, as the method sees the images.
+        full_height: height of a image at rate 1.
         trained: rates to choose from; 1 is always among them.
 
     Example:

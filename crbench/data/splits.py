@@ -1,6 +1,6 @@
-"""From the pictures of a data set and a protocol to the split of one trial.
+"""From the images of a data set and a protocol to the split of one trial.
 
-Everything random here comes from `crbench.data.draws`, keyed by the data set, the trial and the picture's or person's
+Everything random here comes from `crbench.data.draws`, keyed by the data set, the trial and the image's or person's
 own name: protocols of one data set share their identity splits and LR cameras, and file order never matters.
 """
 
@@ -20,14 +20,14 @@ ROLES = ("train", "query", "gallery", "any")
 
 @attrs.frozen(eq=False)
 class Index:
-    """All pictures of a data set.
+    """All images of a data set.
 
     Attributes:
         name: the data set; part of every draw.
-        rows: one row per picture, at rate 1.
-        roles: str[n], the official folder of each picture, one of `ROLES` (``any`` where there is no official split).
+        rows: one row per image, at rate 1.
+        roles: str[n], the official folder of each image, one of `ROLES` (``any`` where there is no official split).
             Official test identities are those of the ``query`` folder.
-        areas: f64[n], pixels per picture; needed by ``lr_camera="smaller"`` only.
+        areas: f64[n], pixels per image; needed by ``lr_camera="smaller"`` only.
     """
 
     name: str
@@ -71,7 +71,7 @@ def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[N
         test = np.unique(pids[(index.roles == "query") & (pids > 0)])
         for role, found in (("train", train), ("query", test)):
             if len(found) == 0:
-                raise DataError(f"{index.name}: no {role} pictures were found; see: crbench data verify {index.name}")
+                raise DataError(f"{index.name}: no {role} images were found; see: crbench data verify {index.name}")
         return train, test
     train_count, test_count = (int(n) for n in protocol.identities.removeprefix("random:").split("/"))
     everybody = np.unique(pids[pids > 0]).tolist()
@@ -113,9 +113,9 @@ def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samp
 
 
 def smaller_camera(index: Index) -> int:
-    """The camera whose pictures are smaller on average."""
+    """The camera whose images are smaller on average."""
     if index.areas is None:
-        raise ConfigError(f"{index.name}: lr_camera=smaller needs picture sizes, which this data set does not give")
+        raise ConfigError(f"{index.name}: lr_camera=smaller needs image sizes, which this data set does not give")
     cameras = np.unique(index.rows.camids)
     means = [index.areas[index.rows.camids == camera].mean() for camera in cameras]
     return int(cameras[int(np.argmin(means))])
@@ -128,7 +128,7 @@ def _with_native_rates(index: Index, rate: float = 2.0) -> Samples:
 
 
 def _without_roles(index: Index) -> Index:
-    """Drawn identities take pictures from every official folder; nobody's pictures can only be searched."""
+    """Drawn identities take images from every official folder; nobody's images can only be searched."""
     return attrs.evolve(index, roles=np.where(index.rows.pids > 0, "any", "gallery"))
 
 
@@ -145,7 +145,7 @@ def _official(index: Index, test_ids: NDArray[np.int64]) -> tuple[NDArray[np.boo
 def _by_camera(
     index: Index, protocol: EvalProtocol, trial: int, test_ids: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Queries: LR-camera pictures of test identities; gallery: all other cameras' test pictures."""
+    """Queries: LR-camera images of test identities; gallery: all other cameras' test images."""
     rows = index.rows
     test = np.isin(rows.pids, test_ids) & (index.roles != "train")
     if protocol.lr_camera == "smaller":
@@ -155,7 +155,7 @@ def _by_camera(
     query = test & (rows.camids == cameras)
     if not query.any():
         raise DataError(
-            f"{index.name}: no test identity has a picture in the LR camera ({protocol.lr_camera}); cameras in the "
+            f"{index.name}: no test identity has a image in the LR camera ({protocol.lr_camera}); cameras in the "
             f"test rows: {np.unique(rows.camids[test]).tolist()}"
         )
     others = (index.roles == "gallery") & ~np.isin(rows.pids, test_ids)

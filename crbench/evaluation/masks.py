@@ -19,12 +19,12 @@ UNKNOWN_CAMERA = -1
 class Identities:
     """Who the candidates of a single-shot gallery are.
 
-    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each picture is an identity of its own. A data set
+    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each image is an identity of its own. A data set
     that numbers its persons from 0 is still scored as it should be: pid 0 is a person once a query asks for it.
 
     Attributes:
-        columns: intp[c], column of each candidate: 0 for the only picture of an identity, else the identity's own.
-        sizes: intp[width], pictures per column.
+        columns: intp[c], column of each candidate: 0 for the only image of an identity, else the identity's own.
+        sizes: intp[width], images per column.
         labels: intp[c], a number per identity.
     """
 

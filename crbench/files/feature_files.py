@@ -256,7 +256,7 @@ def _joined(
 
 
 def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> int:
-    """How many queries have a match with the very same features, as where the query's picture is in the gallery.
+    """How many queries have a match with the very same features, as where the query's image is in the gallery.
 
     Args:
         same_camera: the protocol's rule; with ``ignore``, what it removes is no match.

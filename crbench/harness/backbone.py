@@ -27,7 +27,7 @@ class Encoder:
     """A ready backbone with what identifies it.
 
     Attributes:
-        facts: all that its features depend on, beside the pictures (JSON values).
+        facts: all that its features depend on, beside the images (JSON values).
         trained: its weights were learned on the training rows of this data set by this harness.
         seconds: time of the training; None where it was taken from the weights folder.
         warnings: what the reader of a result should know of the weights.
@@ -77,7 +77,7 @@ def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None,
 
     Raises:
         DataError: weights that do not fit, or that training would start from are missing.
-        ComparisonError: the weights were trained on identities or pictures of these trials' test rows.
+        ComparisonError: the weights were trained on identities or images of these trials' test rows.
     """
     if weights is not None:
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
@@ -103,15 +103,15 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
         return (f"the training data of {weights.name} are not known, so leakage cannot be ruled out",)
     try:
         facts = json.loads(card.read_text(encoding="utf-8"))
-        pictures, dataset, pids = set(facts["pictures"]), facts["dataset"], facts["pids"]
+        images, dataset, pids = set(facts["pictures"]), facts["dataset"], facts["pids"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"weights card {card} cannot be read ({error}); delete it or restore it") from error
     split = trial.split
     shared = np.intersect1d(pids, split.query.pids) if dataset == job.source.info.name else np.array([])
-    seen = pictures & {trial.digest_of[key] for key in split.query.keys.tolist()}
+    seen = images & {trial.digest_of[key] for key in split.query.keys.tolist()}
     if len(shared) or seen:
         raise ComparisonError(
-            f"weights {weights.name} were trained on {len(shared)} identities and {len(seen)} pictures that "
+            f"weights {weights.name} were trained on {len(shared)} identities and {len(seen)} images that "
             f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same split or train anew"
         )
     unknown = facts.get("unknown_origin")

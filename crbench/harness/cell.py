@@ -52,7 +52,7 @@ class CellRunner:
     """Runs one aligner over the trials of an encoder; equal training rows are fitted once.
 
     Attributes:
-        table, origin: features of the encoder, and all that they depend on beside the pictures (JSON values).
+        table, origin: features of the encoder, and all that they depend on beside the images (JSON values).
         cache: folder of the cache, None = keep nothing.
         spec: says how the evaluation is computed.
     """

@@ -124,7 +124,7 @@ def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
     warnings = list(tally.warnings)
     skipped = sum(trial.skipped for trial in facts.trials)
     if skipped:
-        warnings.append(f"{skipped} unreadable test pictures were skipped")
+        warnings.append(f"{skipped} unreadable test images were skipped")
     if spec.limit is not None:
         warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(

@@ -177,7 +177,7 @@ def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tupl
 
 
 def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mapping[str, Any]:
-    """All that a feature depends on beside its picture, rates and camera; see `crbench.harness.extract.extractor`."""
+    """All that a feature depends on beside its image, rates and camera; see `crbench.harness.extract.extractor`."""
     if isinstance(encoder.backbone, Precomputed):
         return encoder.facts
     return {

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from crbench.api.context import Run
-from crbench.data.preprocess import picture_array
+from crbench.data.preprocess import image_array
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline
@@ -22,13 +22,13 @@ from crbench.transfer import Transfer
 
 @attrs.frozen(kw_only=True)
 class StageSeconds:
-    """Median wall time per picture, in seconds.
+    """Median wall time per image, in seconds.
 
     Attributes:
         decode: reading, decoding and shrinking, by one thread.
         resize: to the network's input size, by one thread.
         copy: of a batch from (on CUDA pinned) host memory to the device; about 0 on a CPU.
-        forward: normalising and the network, on pictures that are on the device: the bound for `whole`.
+        forward: normalising and the network, on images that are on the device: the bound for `whole`.
         load: decode, resize and copy by all threads, without the network.
         whole: extraction from files to features in memory.
     """
@@ -52,10 +52,10 @@ class StageSeconds:
 
 
 def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats: int = 5) -> StageSeconds:
-    """Time each stage of `extractor` over the same pictures, after one warm-up of each.
+    """Time each stage of `extractor` over the same images, after one warm-up of each.
 
     Args:
-        extractor: its reader must not keep pictures (that of a run does), or `decode` is the cost of looking them up.
+        extractor: its reader must not keep images (that of a run does), or `decode` is the cost of looking them up.
         rows: at least as many as a batch has; a multiple of the batch size, so that no batch is filled up.
 
     Raises:
@@ -64,12 +64,12 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     size, preprocess = extractor.extraction.batch_size, extractor.backbone.preprocess
     if len(rows) == 0 or len(rows) % size:
         raise ValueError(f"{len(rows)} rows are not a positive multiple of the batch size {size}")
-    pictures = [extractor.read(rows.row(index)) for index in range(size)]
-    arrays = np.stack([picture_array(picture, preprocess) for picture in pictures])
+    images = [extractor.read(rows.row(index)) for index in range(size)]
+    arrays = np.stack([image_array(image, preprocess) for image in images])
     transfer = Transfer(device)
     host = transfer.buffer(arrays.shape, torch.uint8)
     host.copy_(torch.from_numpy(arrays))
-    batch = Loaded(index=np.arange(size), count=size, pictures=transfer.upload(host))
+    batch = Loaded(index=np.arange(size), count=size, images=transfer.upload(host))
     pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)
     forward = Forward(extractor.backbone, extractor.extraction, flip=extractor.flip, device=device)
     ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any, as long as they differ
@@ -79,7 +79,7 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
 
     return StageSeconds(
         decode=seconds(lambda: [extractor.read(rows.row(index)) for index in range(size)], size),
-        resize=seconds(lambda: [picture_array(picture, preprocess) for picture in pictures], size),
+        resize=seconds(lambda: [image_array(image, preprocess) for image in images], size),
         copy=seconds(lambda: transfer.upload(host), size),
         forward=seconds(lambda: forward(batch, rows), size),
         load=seconds(lambda: deque(pipeline.batches(rows), maxlen=0), len(rows)),

@@ -1,4 +1,4 @@
-"""`train`: weights for one backbone and one split, with scores, a log and a picture of the loss."""
+"""`train`: weights for one backbone and one split, with scores, a log and a image of the loss."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Training:
     Attributes:
         weights: file that `crbench.run` finds by itself; its card lies beside it.
         log: JSON file of epochs, scores and parameters.
-        picture: of the loss; None where matplotlib is missing.
+        image: of the loss; None where matplotlib is missing.
         scores: of the aligner ``none`` on the split's test rows, in [0, 1].
         seconds: of this call's training; None where the weights were there.
     """
 
     weights: Path
     log: Path
-    picture: Path | None
+    image: Path | None
     scores: Mapping[str, float]
     seconds: float | None
 
@@ -71,7 +71,7 @@ def train(
 
     Args:
         spec: names one data set, one trial and at most one backbone; ``resume=False`` trains even where weights are;
-            log and picture go to ``spec.output``.
+            log and image go to ``spec.output``.
         eval_every: epochs between two evaluations on the way; 0 = at the end only.
         checkpoint_every: epochs between two checkpoints.
         processes: that share every batch, on one CUDA device each or all on the CPU. They are new ones: a script that
@@ -81,7 +81,7 @@ def train(
     Raises:
         ConfigError: the wish names several cells, or a backbone that cannot be trained; too many processes.
         DataError: data or weights that training starts from are missing or do not fit, or the output cannot be written.
-        ComparisonError: the weights that it starts from were trained on persons or pictures of the test rows.
+        ComparisonError: the weights that it starts from were trained on persons or images of the test rows.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
 
     Example:
@@ -227,21 +227,21 @@ class _Evaluation:
 
 
 def _reported(spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: Run) -> Training:
-    """Write log and picture."""
+    """Write log and image."""
     name = f"{card['backbone'].replace('/', '-')}-{card['dataset']}-{weights.stem[-12:]}"
     log = {key: value for key, value in card.items() if key not in ("pids", "pictures")}
     environment = attrs.asdict(describe_environment(run.device))
     log |= {"weights": str(weights), "weights_sha256": sha256_file(weights), "environment": environment}
     path = spec.output / f"{name}.json"
-    picture: Path | None = path.with_suffix(".png")
+    image: Path | None = path.with_suffix(".png")
     try:
         write_text(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
         draw_curve(card.get("epochs", []), path.with_suffix(".png"), title=f"{card['backbone']} on {card['dataset']}")
     except ModuleNotFoundError:
-        run.logger.warning("no picture of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
-        picture = None
+        run.logger.warning("no image of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
+        image = None
     except OSError as error:
         raise DataError(
             f"cannot write {path} ({error.strerror}); the weights are kept: give another --output"
         ) from error
-    return Training(weights=weights, log=path, picture=picture, scores=card["scores"], seconds=seconds)
+    return Training(weights=weights, log=path, image=image, scores=card["scores"], seconds=seconds)

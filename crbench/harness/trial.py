@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 _HASHED_AT_ONCE = 2048
 """Files between two steps of the progress bar."""
 
-_OPEN_PICTURES = 64
-"""Decoded pictures kept, so that a picture's LR copies, which are asked for one after another, decode it once."""
+_OPEN_IMAGES = 64
+"""Decoded images kept, so that a image's LR copies, which are asked for one after another, decode it once."""
 
 
 @attrs.frozen(eq=False)
 class TrialData:
-    """The split of one trial with what its pictures hash to.
+    """The split of one trial with what its images hash to.
 
     Attributes:
         train_all: HR training rows and their LR copies at the protocol's training rates.
-        digest_of: content hash by picture key.
-        skipped: unreadable test pictures that were left out.
+        digest_of: content hash by image key.
+        skipped: unreadable test images that were left out.
     """
 
     index: int
@@ -58,8 +58,8 @@ def load_trials(job: Job, *, root: Path, limit: int | None, skip_bad: bool, run:
     """The splits of all trials of a job, checked.
 
     Raises:
-        DataError: data missing, or an unreadable picture while `skip_bad` is off (found when it is read).
-        ComparisonError: a test picture is also a training picture.
+        DataError: data missing, or an unreadable image while `skip_bad` is off (found when it is read).
+        ComparisonError: a test image is also a training image.
     """
     splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
     if limit is not None:
@@ -86,24 +86,24 @@ def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
 
 
 def make_reader(job: Job, root: Path) -> Reader:
-    """A function from a row to its picture as the protocol shows it; threads that want one picture decode it once."""
-    locks = [threading.Lock() for _ in range(_OPEN_PICTURES)]
+    """A function from a row to its image as the protocol shows it; threads that want one image decode it once."""
+    locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
-    @functools.lru_cache(maxsize=_OPEN_PICTURES)
+    @functools.lru_cache(maxsize=_OPEN_IMAGES)
     def stored(key: str) -> Image:
         return job.source.read(key, root=root)
 
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:
-            picture = stored(row.key)
+            image = stored(row.key)
         # rounded, as rates are float32 and 3 must not become 2.9999998
-        return degrade(picture, round(row.rate / row.native_rate, 5), job.protocol)
+        return degrade(image, round(row.rate / row.native_rate, 5), job.protocol)
 
     return read
 
 
 def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: Run) -> Split:
-    """Query and gallery at the rates that their heights suggest, with the same pictures."""
+    """Query and gallery at the rates that their heights suggest, with the same images."""
     full_height = float(protocol.rate_source.partition(":")[2] or 256)
 
     def estimated(rows: Samples) -> Samples:
@@ -137,11 +137,11 @@ def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: i
 
 
 def data_checksum(trials: Sequence[TrialData]) -> str:
-    """Digest of all lists and of the bytes of all pictures."""
-    pictures = {
+    """Digest of all lists and of the bytes of all images."""
+    images = {
         key: trial.digest_of[key] for trial in trials for rows in _roles(trial.split) for key in rows.keys.tolist()
     }
-    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": pictures})
+    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": images})
 
 
 def _roles(split: Split) -> tuple[Samples, Samples, Samples]:
@@ -168,7 +168,7 @@ def _without(split: Split, bad: frozenset[str]) -> Split:
 
 
 def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: Run, workers: int) -> frozenset[str]:
-    """Keys of pictures that cannot be read; each is named in the log."""
+    """Keys of images that cannot be read; each is named in the log."""
 
     def check(key: str) -> str | None:
         try:
@@ -206,6 +206,6 @@ def _check_leakage(split: Split, digests: Mapping[str, str], where: str) -> None
     leaked = [key for key in test if digests[key] in seen]
     if leaked:
         raise ComparisonError(
-            f"{where}: {len(leaked)} test pictures are also training pictures (first: {leaked[0]}); "
+            f"{where}: {len(leaked)} test images are also training images (first: {leaked[0]}); "
             "remove the copies from the training folder"
         )

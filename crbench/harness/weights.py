@@ -40,9 +40,9 @@ def training_rows(job: Job, trial: TrialData) -> Samples:
 
 
 def training_key(job: Job, trial: TrialData, run: Run, start: Path | None = None) -> str:
-    """Digest of all that trained weights depend on: backbone, its start, rows, pictures, seed and kind of device.
+    """Digest of all that trained weights depend on: backbone, its start, rows, images, seed and kind of device.
 
-    Where LR pictures are trained on, so do the rules that make them.
+    Where LR images are trained on, so do the rules that make them.
 
     Args:
         start: weights that the training starts from; None = as the backbone's parameters say.
@@ -77,12 +77,12 @@ def _sha256(path: Path, _changed: int, _size: int) -> str:
 
 
 def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
-    """All that features depend on beside the pictures (JSON values)."""
+    """All that features depend on beside the images (JSON values)."""
     return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
 
 
 def degrade_rules(protocol: EvalProtocol) -> dict[str, Any]:
-    """All rules of a protocol that decide what an LR picture looks like (JSON values)."""
+    """All rules of a protocol that decide what an LR image looks like (JSON values)."""
     return {rule: getattr(protocol, rule) for rule in ("kernel", "antialias", "rounding", "encoder", "encode_hr")}
 
 
@@ -222,6 +222,6 @@ def _inherited(card: dict[str, Any], start: Path | None) -> dict[str, Any]:
         return {**card, "unknown_origin": start.name}
     before = read_card(start)
     pids = before["pids"] if before["dataset"] == card["dataset"] else []
-    pictures = sorted({*card["pictures"], *before["pictures"]})
+    images = sorted({*card["pictures"], *before["pictures"]})
     unknown = {name: before[name] for name in ("unknown_origin",) if name in before}
-    return {**card, **unknown, "pids": sorted({*card["pids"], *pids}), "pictures": pictures}
+    return {**card, **unknown, "pids": sorted({*card["pids"], *pids}), "pictures": images}

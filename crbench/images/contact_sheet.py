@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     Cell: TypeAlias = tuple[str, Image]
-    """A label and the picture below it."""
+    """A label and the image below it."""
 
 CELL = (128, 256)
-"""Width and height in which a picture is shown, in pixels; smaller ones are enlarged, larger ones shrunk."""
+"""Width and height in which a image is shown, in pixels; smaller ones are enlarged, larger ones shrunk."""
 
 _LABEL, _GAP, _MAX_CAMERAS = 16, 6, 4
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
@@ -38,10 +38,10 @@ def contact_sheet(
     trial: int = 0,
     seed: int = 0,
 ) -> Image:
-    """Draw test persons: a query picture, its LR copies at the protocol's rates, and pictures of other cameras.
+    """Draw test persons: a query image, its LR copies at the protocol's rates, and images of other cameras.
 
     LR copies are made as the protocol says and enlarged by ``nearest``, so that their pixels can be counted. A
-    protocol without query rates shows 2, 3 and 4; rates up to a picture's native rate are left out.
+    protocol without query rates shows 2, 3 and 4; rates up to a image's native rate are left out.
 
     Args:
         root: the folder that holds the data sets.
@@ -50,11 +50,11 @@ def contact_sheet(
         seed: which persons.
 
     Returns:
-        An RGB picture, two persons per row.
+        An RGB image, two persons per row.
 
     Raises:
         ConfigError: `people` is below 1.
-        DataError: the data are missing or a picture cannot be read.
+        DataError: the data are missing or a image cannot be read.
     """
     if people < 1:
         raise ConfigError(f"preview: {people} people asked for, expected at least 1")
@@ -114,7 +114,7 @@ def _sheet(strips: Sequence[Sequence[Cell]]) -> Image:
 
 
 def _fitted(image: Image) -> Image:
-    """The picture enlarged or shrunk to fit a cell, its proportions kept."""
+    """The image enlarged or shrunk to fit a cell, its proportions kept."""
     from PIL.Image import Resampling
 
     scale = min(CELL[0] / image.width, CELL[1] / image.height)

@@ -1,4 +1,4 @@
-"""Write the pictures of a split to a folder in the manner of Market-1501, for use with other tools."""
+"""Write the images of a split to a folder in the manner of Market-1501, for use with other tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
-"""Folder by role; LR copies of training pictures go to ``bounding_box_train_2x`` and so on."""
+"""Folder by role; LR copies of training images go to ``bounding_box_train_2x`` and so on."""
 
 MANIFEST = "manifest.tsv"
 _THREADS = min(8, (os.cpu_count() or 1) + 1)
@@ -47,16 +47,16 @@ def export(
     output: Path,
     track: Progress | None = None,
 ) -> Split:
-    """Write the pictures of trial `index` as the protocol shows them; returns the split that was written.
+    """Write the images of trial `index` as the protocol shows them; returns the split that was written.
 
-    Files are named ``0002_c1s1_000451_00.png``: person, camera, running number within the folder; LR pictures have
+    Files are named ``0002_c1s1_000451_00.png``: person, camera, running number within the folder; LR images have
     the suffix ``_2x`` of their rate. Pixels are kept exactly: PNG, or the protocol's JPEG where it encodes. Beside
     the folders lie ``manifest.tsv`` (path, role, key, pid, camid, rate, native_rate) and ``protocol.txt``. The
     output folder appears whole or not at all.
 
     Raises:
         ConfigError: `output` is a file, or a folder that is not empty.
-        DataError: the data are missing or a picture cannot be read.
+        DataError: the data are missing or a image cannot be read.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"output {output} is not an empty folder; nothing was written")
@@ -65,7 +65,7 @@ def export(
     partial = output.absolute().with_name(f".{output.absolute().name}.{os.getpid()}.partial")
     try:
         _make_folders(partial, {str(Path(item.path).parent) for item in items})
-        _write_pictures(dataset, protocol, items, root, partial, track or Run().progress)
+        _write_images(dataset, protocol, items, root, partial, track or Run().progress)
         (partial / MANIFEST).write_text(_manifest(items), encoding="utf-8")
         (partial / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
         if output.exists():
@@ -107,7 +107,7 @@ def _suffix(row: Row, protocol: EvalProtocol) -> str:
     return "jpg" if encoded and protocol.encoder.startswith("jpeg") else "png"
 
 
-def _write_pictures(
+def _write_images(
     dataset: Dataset, protocol: EvalProtocol, items: list[_Item], root: Path, folder: Path, progress: Progress
 ) -> None:
     unencoded = attrs.evolve(protocol, encoder="none")
@@ -119,7 +119,7 @@ def _write_pictures(
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        with progress(len(items), "export", "picture") as tracker:
+        with progress(len(items), "export", "image") as tracker:
             for _ in pool.map(write, items):
                 tracker.advance()
     finally:

@@ -1,10 +1,10 @@
 """The rules by which well-known tools score, as fields of `EvalProtocol`, so that one can see why two numbers differ.
 
 Read off each tool's own evaluation at its defaults and compared with it on random features. Three things are common to
-all: pictures of pid -1 are never counted (torchreid, fast-reid and TransReID leave them out while reading the data, the
-baseline of layumi in its evaluation), distractors stay, and pictures of the query's person from its own camera are left
+all: images of pid -1 are never counted (torchreid, fast-reid and TransReID leave them out while reading the data, the
+baseline of layumi in its evaluation), distractors stay, and images of the query's person from its own camera are left
 out. No tool defines the order of ties (all sort with an unstable sort), so that crbench's own rule stands. A camera
-that is -1 equals itself for the tools, and is unknown here. torchreid's cuhk03 metric draws one picture of
+that is -1 equals itself for the tools, and is unknown here. torchreid's cuhk03 metric draws one image of
 all distractors together, crbench takes each for a person of its own.
 """
 
@@ -42,14 +42,14 @@ RULES = (
     "ranks",
     "rerank",
 )
-"""The protocol fields that turn given features into scores; the others say how pictures become features."""
+"""The protocol fields that turn given features into scores; the others say how images become features."""
 
 _COMMON = {"shot": "multi", "junk": "drop", "same_camera": "ignore", "ap": "step", "unmatched": "ignore"}
 
 CONVENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "torchreid": _COMMON | {"normalise": "none", "distance": "sqeuclidean"},
-        # its CMC is the mean of ten random galleries of one picture per person; here, the expectation of that
+        # its CMC is the mean of ten random galleries of one image per person; here, the expectation of that
         "torchreid-cuhk03": _COMMON
         | {"normalise": "none", "distance": "sqeuclidean", "shot": "single:exact", "ap_gallery": "all"},
         "fastreid": _COMMON | {"normalise": "l2", "distance": "cosine"},

@@ -135,19 +135,19 @@ class EvalProtocol:
         identities: ``official`` train and test identities, or ``random:T/Q``, drawn anew in each trial.
         trials: number of splits (or of rate and gallery draws on an official split).
         query: ``lr-camera``: every LR-camera image of every test identity; ``official``: the data set's query list;
-            ``one-per-id``: one random first-camera picture per test identity, in a gallery of all test pictures.
+            ``one-per-id``: one random first-camera image per test identity, in a gallery of all test images.
         lr_camera: ``none`` (plain HR evaluation), ``fixed:C``, ``per-id`` (drawn per identity and trial),
             ``per-id-and-folder`` (drawn anew for train, query and gallery, as VPFA's scripts do), or ``smaller``
-            (the camera with the smaller pictures is LR as it stands; nothing is shrunk).
-        train_rates: rates at which training pictures are shrunk for LR training features; empty = native LR only.
+            (the camera with the smaller images is LR as it stands; nothing is shrunk).
+        train_rates: rates at which training images are shrunk for LR training features; empty = native LR only.
         query_rates: rates from which a query's rate is drawn, uniformly; empty = queries stay as stored.
         rate_per: whether the rate is drawn per ``image`` or per ``identity``.
         rate_source: how the rate is known at test time: ``oracle`` (it is the protocol's own), ``presumed``, or
-            estimated from the height of each query and gallery picture: ``size:H`` takes H pixels as rate 1 and rounds
+            estimated from the height of each query and gallery image: ``size:H`` takes H pixels as rate 1 and rounds
             to the nearest of 1 and `train_rates` (``size`` alone: 256, as Wu et al., TIP 2023).
-        kernel, antialias, rounding: the resampling of LR pictures, see `crbench.data.degrade`.
-        encoder: ``none`` (kept in memory), ``png`` or ``jpeg:QUALITY``, applied to LR pictures after shrinking.
-        encode_hr: HR pictures pass the encoder too.
+        kernel, antialias, rounding: the resampling of LR images, see `crbench.data.degrade`.
+        encoder: ``none`` (kept in memory), ``png`` or ``jpeg:QUALITY``, applied to LR images after shrinking.
+        encode_hr: HR images pass the encoder too.
         shot: ``multi`` (all gallery images), ``single:exact`` (expectation over one random image per identity) or
             ``single:mc:N`` (mean over N such draws).
         distractors: gallery images of pid 0 or of a person who is no test identity: ``drop`` or ``keep``.
@@ -160,7 +160,7 @@ class EvalProtocol:
         unmatched: queries without a match do not count (``ignore``), or count with zero in every mean (``zero``).
         normalise, distance: features are L2-normalised (``l2``) or not; ``cosine``, ``euclidean``, ``sqeuclidean``
             or the name of a metric plugin.
-        flip: features of a picture and of its mirror image are averaged.
+        flip: features of a image and of its mirror image are averaged.
         ranks: ranks at which the CMC curve is printed.
         ignored_cameras: gallery images, of whomever, that a query does not meet, by cameras: ``3:2`` for SYSU-MM01,
             where cameras 2 and 3 are in one place; ``3:2,6:1+2`` for several. ``none`` = no such rule.

@@ -1,4 +1,4 @@
-"""Gallery items of one tile: which rows, whose pictures, and for which tasks they may be ahead of a positive."""
+"""Gallery items of one tile: which rows, whose images, and for which tasks they may be ahead of a positive."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class Method:
 
 @attrs.frozen(kw_only=True)
 class Extraction:
-    """How pictures went through the network, beside the protocol: what features may depend on.
+    """How images went through the network, beside the protocol: what features may depend on.
 
     Attributes:
         batch_size: images per network call.

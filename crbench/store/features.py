@@ -1,6 +1,6 @@
 """The feature cache: one folder per encoder, one safetensors file per chunk of rows, rows found by their content.
 
-A row's id hashes the picture's bytes, the rate and the side data; an encoder's key hashes everything else that a
+A row's id hashes the image's bytes, the rate and the side data; an encoder's key hashes everything else that a
 feature depends on. So nothing has to be invalidated, runs with other trials share what they have in common, and two
 runs at once can at worst do the same work twice.
 """
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def row_ids(rows: Samples, digests: NDArray[np.str_]) -> NDArray[np.bytes_]:
-    """16 bytes per row: what a feature depends on beside its encoder (picture, rates, camera, modality)."""
+    """16 bytes per row: what a feature depends on beside its encoder (image, rates, camera, modality)."""
     columns = (digests.tolist(), rows.rates.tolist(), rows.native_rates.tolist(), rows.camids.tolist())
     return np.array(
         [
-            hashlib.blake2b(f"{picture}|{rate:g}|{native:g}|{camid}|{rows.modality}".encode(), digest_size=16).digest()
-            for picture, rate, native, camid in zip(*columns, strict=True)
+            hashlib.blake2b(f"{image}|{rate:g}|{native:g}|{camid}|{rows.modality}".encode(), digest_size=16).digest()
+            for image, rate, native, camid in zip(*columns, strict=True)
         ],
         dtype="V16",
     )

@@ -1,4 +1,4 @@
-"""Random changes of a whole batch of pictures at once, on the batch's device and without a loop over pictures."""
+"""Random changes of a whole batch of images at once, on the batch's device and without a loop over images."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ ERASED_ASPECT = 0.3
 ERASE_ATTEMPTS = 10
 
 
-def augment(pictures: Tensor, recipe: Recipe, preprocess: Preprocess, generator: torch.Generator) -> Tensor:
-    """Mirror, pad and crop, normalise, erase: network input from decoded pictures.
+def augment(images: Tensor, recipe: Recipe, preprocess: Preprocess, generator: torch.Generator) -> Tensor:
+    """Mirror, pad and crop, normalise, erase: network input from decoded images.
 
     Args:
-        pictures: u8[b, height, width, 3] at the network's input size.
+        images: u8[b, height, width, 3] at the network's input size.
         generator: on the CPU whatever the device, so that the same numbers are drawn everywhere.
 
     Returns:
         f32[b, 3, height, width] in channels-last memory order.
     """
-    moved = crop_and_flip(pictures, pad=recipe.pad, flip=recipe.flip, generator=generator)
-    mean = torch.tensor(preprocess.mean, device=pictures.device)
-    std = torch.tensor(preprocess.std, device=pictures.device)
+    moved = crop_and_flip(images, pad=recipe.pad, flip=recipe.flip, generator=generator)
+    mean = torch.tensor(preprocess.mean, device=images.device)
+    std = torch.tensor(preprocess.std, device=images.device)
     inputs = torch.addcmul(-mean / std, moved, 1 / (255 * std))
     if recipe.erase:
         inputs = erase(inputs, probability=recipe.erase, fill=recipe.erase_fill, generator=generator)
     return inputs.permute(0, 3, 1, 2)
 
 
-def crop_and_flip(pictures: Tensor, *, pad: int, flip: float, generator: torch.Generator) -> Tensor:
-    """A crop of the same size from each picture with `pad` black pixels around it, mirrored with probability `flip`.
+def crop_and_flip(images: Tensor, *, pad: int, flip: float, generator: torch.Generator) -> Tensor:
+    """A crop of the same size from each image with `pad` black pixels around it, mirrored with probability `flip`.
 
-    One gather for the whole batch: shape and dtype as `pictures`, [b, height, width, 3].
+    One gather for the whole batch: shape and dtype as `images`, [b, height, width, 3].
     """
-    count, height, width, _ = pictures.shape
+    count, height, width, _ = images.shape
     top, left = torch.randint(0, 2 * pad + 1, (2, count, 1), generator=generator)
     mirrored = torch.rand(count, 1, generator=generator) < flip
     columns = torch.arange(width).expand(count, width)
-    rows = (top + torch.arange(height)).to(pictures.device)  # [b, height]
-    columns = (left + torch.where(mirrored, columns.flip(1), columns)).to(pictures.device)  # [b, width]
-    padded = functional.pad(pictures, (0, 0, pad, pad, pad, pad))
-    which = torch.arange(count, device=pictures.device)
+    rows = (top + torch.arange(height)).to(images.device)  # [b, height]
+    columns = (left + torch.where(mirrored, columns.flip(1), columns)).to(images.device)  # [b, width]
+    padded = functional.pad(images, (0, 0, pad, pad, pad, pad))
+    which = torch.arange(count, device=images.device)
     return padded[which[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def erase(inputs: Tensor, *, probability: float, fill: str = "mean", generator: torch.Generator) -> Tensor:
-    """Fill a random rectangle of each picture, with a probability.
+    """Fill a random rectangle of each image, with a probability.
 
     Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, Algorithm 1: area and aspect are drawn until the
     rectangle fits, here at most `ERASE_ATTEMPTS` times.

@@ -1,4 +1,4 @@
-"""A picture of a training: loss by epoch, its parts, and scores where it was evaluated."""
+"""A image of a training: loss by epoch, its parts, and scores where it was evaluated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crbench.store.files import write_whole
 
 
 def draw_curve(epochs: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Write the picture as PNG.
+    """Write the image as PNG.
 
     Args:
         epochs: records of `crbench.training.Epoch` as plain dictionaries.

@@ -17,10 +17,10 @@ from crbench.protocol.hashing import content_digest, digest
 from crbench.records import Samples
 from crbench.training.checkpoint import Checkpoint
 from crbench.training.embedder import Embedder
+from crbench.training.images import Images
 from crbench.training.loop import Loop
 from crbench.training.objective import IdTriplet, Objective
 from crbench.training.phases import History, Phase
-from crbench.training.pictures import Pictures
 from crbench.training.processes import Processes, current
 from crbench.training.recipe import Recipe
 from crbench.training.sampler import PKSampler
@@ -42,7 +42,7 @@ def train(
     """Train `model` in place with ID loss and triplet loss; for arguments and errors see `train_objective`.
 
     Args:
-        rows: pictures of at least two persons; each distinct pid is a class.
+        rows: images of at least two persons; each distinct pid is a class.
 
     Returns:
         One record per epoch.
@@ -77,7 +77,7 @@ def train_objective(
 
     Args:
         build: called once with the number of persons, while torch's generators start from ``run.seed``.
-        rows: pictures of at least two persons, HR and LR as the method wants them; pid number i of the sorted distinct
+        rows: images of at least two persons, HR and LR as the method wants them; pid number i of the sorted distinct
             pids is class i.
         phases: at least one.
         name: names the model in progress and messages.
@@ -87,7 +87,7 @@ def train_objective(
         One record per epoch, phase after phase.
 
     Raises:
-        DataError: fewer than two persons, a picture that cannot be read, or a damaged checkpoint.
+        DataError: fewer than two persons, a image that cannot be read, or a damaged checkpoint.
         CrbenchError: the loss or a weight is no longer finite, or memory does not suffice.
     """
     persons, labels = np.unique(rows.pids, return_inverse=True)
@@ -95,14 +95,14 @@ def train_objective(
         raise DataError(f"train {name}: {len(rows)} training rows of {len(persons)} persons; at least 2 are needed")
     phases = [_with_sampler(phase, labels, run.seed) for phase in phases]
     processes, device = current(), torch.device(run.device)
-    pictures = Pictures(rows, read, preprocess, run=run)
+    images = Images(rows, read, preprocess, run=run)
     with seeded(run.seed, run.device), torch.backends.cudnn.flags(enabled=True, deterministic=True, benchmark=False):
         objective = build(len(persons))
         key = _key(objective, rows, phases, preprocess, run, processes)
         checkpoint = Checkpoint(run.session.checkpoint, key, writes=processes.first)
         processes.prepare(objective, device)
         objective = objective.to(device).to(memory_format=torch.channels_last)
-        source = Source(pictures, rows, labels, preprocess, run)
+        source = Source(images, rows, labels, preprocess, run)
         history = Loop(objective, source, phases, checkpoint, run, name, snapshot, processes).run()
     objective.eval()
     return history

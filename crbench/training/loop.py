@@ -198,7 +198,7 @@ class Loop:
             identities = fitting // recipe.images
             advice = (
                 f"a batch of {fitting} fits (tried): set identities={identities}, and accumulate="
-                f"{math.ceil(size / fitting)} for as many pictures per update"
+                f"{math.ceil(size / fitting)} for as many images per update"
             )
-        batch_size = f"a batch of {size} pictures{self._processes.each}"
+        batch_size = f"a batch of {size} images{self._processes.each}"
         return CrbenchError(f"train {self._name}: {batch_size} does not fit into memory of {device}; {advice}")

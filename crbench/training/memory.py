@@ -11,15 +11,15 @@ from crbench.training.objective import TrainBatch
 
 
 def first_rows(batch: TrainBatch, count: int) -> TrainBatch:
-    """The first `count` pictures of a batch."""
+    """The first `count` images of a batch."""
     return TrainBatch(*(getattr(batch, field.name)[:count] for field in attrs.fields(TrainBatch)))
 
 
 def largest_fitting(batch: TrainBatch, step: Callable[[TrainBatch], object], *, multiple: int) -> int | None:
-    """How many pictures of `batch` fit: half of them, half of those and so on, each tried with a whole update.
+    """How many images of `batch` fit: half of them, half of those and so on, each tried with a whole update.
 
     Args:
-        step: one update, which ran out of memory with all pictures; it is called and so changes the weights.
+        step: one update, which ran out of memory with all images; it is called and so changes the weights.
         multiple: sizes tried are multiples of it, at least two of it.
 
     Returns:

@@ -18,11 +18,11 @@ from crbench.training.recipe import Recipe
 
 @attrs.frozen(eq=False)
 class TrainBatch:
-    """A batch of training pictures, on the training's device.
+    """A batch of training images, on the training's device.
 
     Attributes:
         inputs: f32[b, 3, height, width], augmented and normalised.
-        labels: i64[b], class of each picture's person, from 0.
+        labels: i64[b], class of each image's person, from 0.
         rates: f32[b], down-sampling rate, 1 = HR.
         camids: i64[b], as in the data set.
     """

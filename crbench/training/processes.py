@@ -1,7 +1,7 @@
 """Training shared by several processes: how they stay one. With `crbench.training.launch`, all that knows of several.
 
 Each process takes an equal share of every batch and holds the whole network. What they make is what one process makes
-of whole batches, up to rounding: gradients and figures are averaged, `gathered` lets a loss compare pictures across
+of whole batches, up to rounding: gradients and figures are averaged, `gathered` lets a loss compare images across
 shares, and batch normalisation sees the whole batch (on CUDA; torch has no such layer for CPUs). The first one writes.
 """
 
@@ -114,7 +114,7 @@ class SeveralProcesses(Processes):
         for size in {len(indices) for indices in order}:
             if size % self.count:
                 raise ConfigError(
-                    f"{self.count} processes cannot share a batch of {size} pictures equally; "
+                    f"{self.count} processes cannot share a batch of {size} images equally; "
                     "change --processes, or identities or images of the recipe"
                 )
         return [np.split(indices, self.count)[self._state.process_index] for indices in order]
@@ -159,7 +159,7 @@ def current() -> Processes:
 def gathered(rows: Tensor) -> Tensor:
     """The rows of all processes in the order of the batch, [b, ...] from [b / processes, ...]; differentiable.
 
-    For losses that compare pictures of a batch with each other. In a training of one process these are `rows`.
+    For losses that compare images of a batch with each other. In a training of one process these are `rows`.
 
     Example:
         >>> rows = torch.zeros(2, 3)

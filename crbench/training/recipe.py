@@ -65,8 +65,8 @@ class Recipe:
     """How a backbone is trained; the defaults are those of Luo et al., "Bag of Tricks", CVPRW 2019, Sec. 3.
 
     Attributes:
-        epochs: passes over the pictures (see `crbench.training.sampler`).
-        identities, images: P persons and K pictures of each in a batch.
+        epochs: passes over the images (see `crbench.training.sampler`).
+        identities, images: P persons and K images of each in a batch.
         optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
         nesterov: of ``sgd``.
         lr: largest learning rate.
@@ -124,7 +124,7 @@ class Recipe:
 
     @property
     def batch_size(self) -> int:
-        """Pictures in a full batch, P x K."""
+        """Images in a full batch, P x K."""
         return self.identities * self.images
 
 

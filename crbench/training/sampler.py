@@ -1,4 +1,4 @@
-"""PK batches: P persons, K pictures of each, as batch-hard triplets need (Hermans et al., arXiv 1703.07737, Sec. 2)."""
+"""PK batches: P persons, K images of each, as batch-hard triplets need (Hermans et al., arXiv 1703.07737, Sec. 2)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class PKSampler:
     """Batches of row indices, drawn anew in each epoch from the seed and the epoch's number alone.
 
     A sweep deals all persons once in random order; an epoch is as many sweeps (at least one) as it takes to see about
-    as many pictures as there are. A person's pictures are dealt like a pack of cards: all before any comes again.
+    as many images as there are. A person's images are dealt like a pack of cards: all before any comes again.
 
     Args:
         labels: i64[n], person of each row, 0 to number of persons - 1.
         identities, images: P and K. With fewer than P persons a batch holds all of them; a person with fewer than K
-            pictures gives each of them, some of them more than once.
+            images gives each of them, some of them more than once.
         seed: from 0.
 
     Attributes:

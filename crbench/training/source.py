@@ -1,4 +1,4 @@
-"""`Source`: augmented batches on the device, from pictures and what is known of them."""
+"""`Source`: augmented batches on the device, from images and what is known of them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from crbench.api.context import Run
 from crbench.data.preprocess import Preprocess
 from crbench.records import Samples
 from crbench.training.augment import augment
+from crbench.training.images import Images
 from crbench.training.objective import TrainBatch
-from crbench.training.pictures import Pictures
 from crbench.training.recipe import Recipe
 
 
@@ -29,9 +29,9 @@ class Source:
     """
 
     def __init__(
-        self, pictures: Pictures, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: Run
+        self, images: Images, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: Run
     ) -> None:
-        self._pictures = pictures
+        self._images = images
         self._facts = [torch.from_numpy(fact.copy()) for fact in (labels, rows.rates, rows.camids)]
         self._preprocess = preprocess
         self.device = torch.device(run.device)
@@ -39,7 +39,7 @@ class Source:
 
     def batches(self, order: Sequence[NDArray[np.intp]], recipe: Recipe) -> Iterator[TrainBatch]:
         """One batch for each array of row numbers."""
-        for indices, pictures in zip(order, self._pictures.batches(order), strict=True):
+        for indices, images in zip(order, self._images.batches(order), strict=True):
             labels, rates, camids = (fact[torch.from_numpy(indices)].to(self.device) for fact in self._facts)
-            inputs = augment(pictures.to(self.device), recipe, self._preprocess, self.generator)
+            inputs = augment(images.to(self.device), recipe, self._preprocess, self.generator)
             yield TrainBatch(inputs=inputs, labels=labels, rates=rates, camids=camids)

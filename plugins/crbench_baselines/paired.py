@@ -24,8 +24,8 @@ class PairedAligner(ABC):
     """An affine map fitted to pairs of LR and HR features; a method adds `solve` and its own parameters.
 
     Attributes:
-        pairs: ``image``: each LR picture with its HR version; ``id_mean``: means of each identity; ``auto``: image
-            pairs if any picture occurs in LR and in HR, else identity means (CAVIAR). What ``auto`` chose is logged.
+        pairs: ``image``: each LR image with its HR version; ``id_mean``: means of each identity; ``auto``: image
+            pairs if any image occurs in LR and in HR, else identity means (CAVIAR). What ``auto`` chose is logged.
         scope: a map for each rate (``per_rate``), or one for all (``shared``).
     """
 
@@ -63,7 +63,7 @@ def choose_pairs(train: TrainFeatures, rule: PairRule, logger: logging.Logger) -
     if rule != "auto":
         return train.pairs(rule)
     if np.isin(train.source.rows.keys, train.target.rows.keys).any():
-        logger.info("pairs=auto: image pairs, as pictures occur in LR and in HR")
+        logger.info("pairs=auto: image pairs, as images occur in LR and in HR")
         return train.pairs("image")
-    logger.info("pairs=auto: identity means, as no picture occurs in LR and in HR")
+    logger.info("pairs=auto: identity means, as no image occurs in LR and in HR")
     return train.pairs("id_mean")

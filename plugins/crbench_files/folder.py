@@ -1,4 +1,4 @@
-"""`FeatureFolder`: features that were computed elsewhere, looked up by picture and rate."""
+"""`FeatureFolder`: features that were computed elsewhere, looked up by image and rate."""
 
 from __future__ import annotations
 

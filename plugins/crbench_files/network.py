@@ -1,4 +1,4 @@
-"""What networks from files share: how pictures become their input, and a first batch that shows whether they work."""
+"""What networks from files share: how images become their input, and a first batch that shows whether they work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def refuse_weights(file: Path, weights: Path | None) -> None:
 
 
 def feature_length(network: Callable[[Tensor], Tensor], batch: int, size: tuple[int, int], file: Path) -> int:
-    """Length of the features that `network` gives for `batch` grey pictures f32[batch, 3, *size].
+    """Length of the features that `network` gives for `batch` grey images f32[batch, 3, *size].
 
     Raises:
         DataError: features of another shape, or not finite.
@@ -60,11 +60,11 @@ def feature_length(network: Callable[[Tensor], Tensor], batch: int, size: tuple[
     x = network(torch.zeros(batch, 3, *size))
     if x.ndim != 2 or len(x) != batch or x.shape[1] == 0:
         raise DataError(
-            f"{file}: the network gives shape {tuple(x.shape)} for {batch} pictures; expected one feature vector "
+            f"{file}: the network gives shape {tuple(x.shape)} for {batch} images; expected one feature vector "
             f"each, ({batch}, D)"
         )
     if not bool(torch.isfinite(x).all()):
-        raise DataError(f"{file}: the network gives NaN or infinite features for a grey picture; its weights are bad")
+        raise DataError(f"{file}: the network gives NaN or infinite features for a grey image; its weights are bad")
     return int(x.shape[1])
 
 

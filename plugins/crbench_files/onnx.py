@@ -45,7 +45,7 @@ class OnnxBackbone:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
 
     Raises:
         DataError: not an ONNX file, damaged, other inputs or outputs, weights that are not finite.
@@ -131,7 +131,7 @@ def _input(session: Any, file: Path) -> tuple[str, list[Any]]:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(item.name for item in inputs) or "none"
-        raise DataError(f"{file}: the network has {len(inputs)} inputs ({names}); expected one, for pictures")
+        raise DataError(f"{file}: the network has {len(inputs)} inputs ({names}); expected one, for images")
     name, shape, kind = inputs[0].name, inputs[0].shape, inputs[0].type
     if kind != "tensor(float)":
         raise DataError(f"{file}: input {name!r} is {kind}; expected tensor(float), float32")
@@ -157,7 +157,7 @@ def _size(wish: tuple[int, ...], shape: list[Any], file: Path) -> tuple[int, int
         for given, found, fallback in zip(wish or (None, None), shape[2:], _FALLBACK_SIZE, strict=True)
     ]
     if any(isinstance(found, int) and found != side for found, side in zip(shape[2:], chosen, strict=True)):
-        raise ConfigError(f"{file}: takes pictures of {shape[2]}x{shape[3]} only; leave out size {wish}")
+        raise ConfigError(f"{file}: takes images of {shape[2]}x{shape[3]} only; leave out size {wish}")
     return chosen[0], chosen[1]
 
 

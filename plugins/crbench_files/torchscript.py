@@ -31,7 +31,7 @@ class TorchScriptBackbone:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
 
     Raises:
         DataError: not a TorchScript file, damaged, or a network that gives something else.
@@ -55,7 +55,7 @@ class TorchScriptBackbone:
         self._file = file
         self._device = device
         self._network = _load(file, device)
-        # two pictures, so that a batch size that was traced into the file is found
+        # two images, so that a batch size that was traced into the file is found
         self.dim = feature_length(self._run, 2, size, file)
 
     def extract(self, batch: Batch) -> Encoded:

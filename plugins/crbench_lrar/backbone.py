@@ -37,23 +37,23 @@ Model = LrarNetwork | PerRateNetworks
 
 
 class LrarBackbone:
-    """Features on which pictures of level k count with their first sub-vectors only (Wu et al., TIP 2023).
+    """Features on which images of level k count with their first sub-vectors only (Wu et al., TIP 2023).
 
-    The defaults train a small network; the presets hold the recipes of the paper. Training takes HR pictures,
-    their copies at the protocol's training rates, and LR pictures as stored.
+    The defaults train a small network; the presets hold the recipes of the paper. Training takes HR images,
+    their copies at the protocol's training rates, and LR images as stored.
 
     Args:
         weights: file written from `state`; None = not trained yet.
         device: torch device name.
         architecture: a name of `crbench_lrar.bodies.BODIES`.
         pretrained: what training starts from without `weights`: ``none``, or ``imagenet`` (from the weights folder).
-        rates: LR rates that HR training pictures are copied at, beside those of the protocol.
+        rates: LR rates that HR training images are copied at, beside those of the protocol.
         networks: one for all rates (``shared``), or one for each LR rate (``per-rate``), trained on that rate alone.
         masks, mask_mean, length, embedding: see `crbench_lrar.network.Shape`.
         cls_weight, verif_weight, classifier, verification, reduction: see `crbench_lrar.objective.Losses`.
         training, steps: see `crbench_lrar.phases.make_phases`.
         assign: level of a rate that was not trained; see `crbench.data.rates.quantise`. Training does not depend on it.
-        gallery: gallery pictures are encoded once, at their ``own`` level; or anew for each rate of the queries, as
+        gallery: gallery images are encoded once, at their ``own`` level; or anew for each rate of the queries, as
             they are but with the masks of the ``query-level``, or shrunk to the ``query-rate``. Training does not
             depend on it.
         epochs, identities, images, optimizer, lr, weight_decay, warmup_epochs, schedule, milestones, flip, pad, amp,
@@ -61,7 +61,7 @@ class LrarBackbone:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
         model: the network, in evaluation mode.
         recipe: how `train` trains.
 
@@ -192,7 +192,7 @@ class LrarBackbone:
         It starts from this backbone's weights if they came from a file, otherwise from random ones of ``run.seed``.
 
         Raises:
-            DataError: fewer than two persons, weights whose levels are others than those of `rows`, or a picture that
+            DataError: fewer than two persons, weights whose levels are others than those of `rows`, or a image that
                 cannot be read.
             CrbenchError: training diverged.
         """
@@ -214,7 +214,7 @@ class LrarBackbone:
         if self._gallery == "query-rate":
             return gallery.at_rate(rate)
         if self._gallery == "query-level":
-            # native_rate too, so that the pictures stay as they are
+            # native_rate too, so that the images stay as they are
             return gallery.at_rate(rate, as_stored=True)
         return gallery
 

@@ -42,7 +42,7 @@ class Shape:
 
 
 class LrarNetwork(nn.Module):
-    """Feature and code of pictures whose resolution level is known (Wu et al., TIP 2023, Sec. III).
+    """Feature and code of images whose resolution level is known (Wu et al., TIP 2023, Sec. III).
 
     Args:
         body: see `crbench_lrar.bodies`.
@@ -72,7 +72,7 @@ class LrarNetwork(nn.Module):
         self.register_buffer("lengths", torch.tensor(prefix_lengths(self.dim, rates, shape.length)))
 
     def pooled(self, inputs: Tensor, levels: Tensor) -> Tensor:
-        """f32[b, dim] before the fully-connected layer; each picture passes the masks of its own level."""
+        """f32[b, dim] before the fully-connected layer; each image passes the masks of its own level."""
         maps = self.body.stem(inputs)
         for number, modules in enumerate(self._units):
             for module in modules:

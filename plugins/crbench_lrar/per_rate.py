@@ -10,7 +10,7 @@ from crbench_lrar.network import LrarNetwork
 
 
 class PerRateNetworks(nn.Module):
-    """Networks for the LR rates; each picture passes the one of its level, HR pictures that of the finest LR level.
+    """Networks for the LR rates; each image passes the one of its level, HR images that of the finest LR level.
 
     Args:
         networks: one for each LR level, lowest level first, all with the same levels.

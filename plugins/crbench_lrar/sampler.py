@@ -1,4 +1,4 @@
-"""Batches with mixed resolution levels: for each person some pictures in HR, some at LR rates."""
+"""Batches with mixed resolution levels: for each person some images in HR, some at LR rates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Indices = NDArray[np.intp]
 
 
 class MixedLevelSampler:
-    """P persons with K pictures each: half of them HR, half LR, the LR rate uniform over all that occur.
+    """P persons with K images each: half of them HR, half LR, the LR rate uniform over all that occur.
 
-    Which pictures make an epoch follows from the seed and the epoch's number alone. A person without pictures of one
-    kind or rate gives others of its own. An epoch shows about as many HR pictures as there are, and as many LR ones.
+    Which images make an epoch follows from the seed and the epoch's number alone. A person without images of one
+    kind or rate gives others of its own. An epoch shows about as many HR images as there are, and as many LR ones.
 
     Args:
         rows: HR rows and LR rows of at least two persons.

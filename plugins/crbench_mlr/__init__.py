@@ -27,7 +27,7 @@ _SUMMARIES = {
 
 @hookimpl
 def crbench_datasets() -> Iterable[Entry]:
-    """Six MLR data sets, and the same pictures for HR evaluation."""
+    """Six MLR data sets, and the same images for HR evaluation."""
     return [_entry(name, summary) for name, summary in _SUMMARIES.items()]
 
 

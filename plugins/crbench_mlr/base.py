@@ -1,4 +1,4 @@
-"""`PictureDataset`: a data set in the user's folders, whatever their layout."""
+"""`ImageDataset`: a data set in the user's folders, whatever their layout."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 
 @attrs.define(eq=False)
-class PictureDataset:
-    """A `crbench.api.interfaces.Dataset` made of the user's original pictures; nothing is written beside them.
+class ImageDataset:
+    """A `crbench.api.interfaces.Dataset` made of the user's original images; nothing is written beside them.
 
     Attributes:
         info: what the data set says about itself.
@@ -58,7 +58,7 @@ class PictureDataset:
         return self._find(root)[0]
 
     def inventory(self, root: Path) -> Inventory:
-        """The pictures below `root`; scanned once.
+        """The images below `root`; scanned once.
 
         Raises:
             DataError: they are missing, or not as expected.
@@ -77,14 +77,14 @@ class PictureDataset:
             ConfigError: the protocol has no such trial or does not fit the data set.
         """
         inventory = self.inventory(root)
-        pictures = inventory.index
-        if protocol.identities == "official" and np.all(pictures.roles == "any"):
-            pictures = _with_test_set(inventory, index)
-        split = _draw(pictures, protocol, index)
+        images = inventory.index
+        if protocol.identities == "official" and np.all(images.roles == "any"):
+            images = _with_test_set(inventory, index)
+        split = _draw(images, protocol, index)
         return attrs.evolve(split, notes={**inventory.notes, **split.notes})
 
     def read(self, key: str, *, root: Path) -> Image:
-        """The stored picture of a key in RGB, upright, at its stored size; thread-safe.
+        """The stored image of a key in RGB, upright, at its stored size; thread-safe.
 
         Raises:
             DataError: it cannot be read; the message names the file.
@@ -92,10 +92,10 @@ class PictureDataset:
         return self.inventory(root).source.image(key)
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """BLAKE2b (16 hex digits) of each stored picture, str[n]; each is read once.
+        """BLAKE2b (16 hex digits) of each stored image, str[n]; each is read once.
 
         Raises:
-            DataError: a picture cannot be opened.
+            DataError: a image cannot be opened.
         """
         source = self.inventory(root).source
         new = [key for key in dict.fromkeys(keys.tolist()) if (root, key) not in self._digests]
@@ -104,7 +104,7 @@ class PictureDataset:
         return np.array([self._digests[root, key] for key in keys.tolist()], dtype=np.str_)
 
     def verify(self, *, root: Path, track: Progress | None = None) -> Verification:
-        """Count everything, open every picture, compare their contents.
+        """Count everything, open every image, compare their contents.
 
         Raises:
             DataError: the data are missing altogether.
@@ -114,7 +114,7 @@ class PictureDataset:
         unreadable, by_digest = [], defaultdict(list)
         progress = track or Run().progress
         with (
-            progress(len(keys), f"verify {self.info.name}", "picture") as tracker,
+            progress(len(keys), f"verify {self.info.name}", "image") as tracker,
             _threaded(lambda key: _inspect(inventory, key), keys) as found,
         ):
             for key, (digest, problem) in zip(keys, found, strict=True):
@@ -184,7 +184,7 @@ def _with_test_set(inventory: Inventory, trial: int) -> Index:
 
 
 def _inspect(inventory: Inventory, key: str) -> tuple[str, str | None]:
-    """Content digest of a picture, and what is wrong with it."""
+    """Content digest of a image, and what is wrong with it."""
     try:
         inventory.source.image(key)
         return inventory.source.digest(key), None

@@ -14,16 +14,16 @@ from crbench.data.decode import read_size
 from crbench.data.info import DatasetInfo
 from crbench.data.splits import Index
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import matching
-from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.inventory import ImageFile, Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols
 
 _EXAMPLE = "0001001.jpg"
 _NAME = re.compile(r"(?P<pid>\d{4})(?P<number>\d{3})\..+")
 _PER_CAMERA = 10
-"""Pictures 1 to 10 of a person are of one camera, later ones of the other; file names carry no camera."""
+"""Images 1 to 10 of a person are of one camera, later ones of the other; file names carry no camera."""
 
 _PLACES = (
     "CAVIAR4REID/1x1",
@@ -46,48 +46,48 @@ _MLR = EvalProtocol(
 _VPFA_CODE = attrs.evolve(_MLR, name="mlr-vpfa-code", query="one-per-id", shot="multi", distance="euclidean", flip=True)
 
 
-def mlr() -> PictureDataset:
+def mlr() -> ImageDataset:
     """``mlr-caviar``: ten random halves of the 50 identities with two cameras; the smaller camera is LR as it stands.
 
-    ``mlrpro`` and ``mlr-unseen`` do shrink: HR training pictures by their rates, LR queries to the drawn rate, counted
+    ``mlrpro`` and ``mlr-unseen`` do shrink: HR training images by their rates, LR queries to the drawn rate, counted
     from the rate 2 that they are presumed to have.
     """
     return _dataset("mlr-caviar")
 
 
-def caviar() -> PictureDataset:
+def caviar() -> ImageDataset:
     """``caviar``: another name of `mlr`."""
     return _dataset("caviar")
 
 
-def _dataset(name: str) -> PictureDataset:
+def _dataset(name: str) -> ImageDataset:
     info = DatasetInfo(
         name=name,
         title="CAVIAR4REID",
         url="https://lorisbaz.github.io/caviar4reid.html",
         reference="Cheng et al., Custom Pictorial Structures for Re-identification, BMVC 2011",
         licence="for research; see the data set's page",
-        privacy="people recorded in a shopping centre; do not publish their pictures",
+        privacy="people recorded in a shopping centre; do not publish their images",
         layouts=_LAYOUTS,
         counts={"images": 1220, "identities": 72, "two-camera identities": 50, "cameras": 2},
     )
-    return PictureDataset(info, mlr_protocols(_MLR, _VPFA_CODE), (Layout(_PLACES, _HOLDS, _scan),))
+    return ImageDataset(info, mlr_protocols(_MLR, _VPFA_CODE), (Layout(_PLACES, _HOLDS, _scan),))
 
 
 def _scan(folder: Path) -> Inventory:
     matches, others = matching(folder, _NAME, _EXAMPLE)
     found = [
-        Picture(path.name, path, int(match["pid"]), 1 if int(match["number"]) <= _PER_CAMERA else 2)
+        ImageFile(path.name, path, int(match["pid"]), 1 if int(match["number"]) <= _PER_CAMERA else 2)
         for path, match in matches
     ]
-    whole = from_pictures("caviar", found, others=others)
+    whole = from_images("caviar", found, others=others)
     paired = _two_camera_mask(whole.index)
     pids = whole.index.rows.pids
     dropped = {
         "single-camera identities": len(np.unique(pids[~paired])),
         "single-camera images": int((~paired).sum()),
     }
-    paths = {picture.key: picture.path for picture in found}
+    paths = {image.key: image.path for image in found}
     return attrs.evolve(
         whole,
         index=_with_areas(whole.index, paired, paths),

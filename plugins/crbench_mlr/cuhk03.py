@@ -12,10 +12,10 @@ import attrs
 from crbench.data.info import DatasetInfo
 from crbench.errors import ConfigError, DataError
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
 from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.inventory import ImageFile, Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, scan_folders
 from crbench_mlr.rules import mlr_protocols, plain
@@ -44,11 +44,11 @@ _VPFA_CODE = attrs.evolve(
 )
 
 
-def mlr(boxes: str = "detected") -> PictureDataset:
+def mlr(boxes: str = "detected") -> ImageDataset:
     """``mlr-cuhk03``: ten random 1367/100 splits; one view of each test identity, drawn per trial, is LR.
 
     Args:
-        boxes: ``detected`` (the detector's 14,097 pictures, the figure that CR-ReID papers give, one per photograph),
+        boxes: ``detected`` (the detector's 14,097 images, the figure that CR-ReID papers give, one per photograph),
             ``labeled`` (14,096 hand-drawn boxes), or ``both``, which shows nearly every photograph twice. Folders
             that do not say which boxes they hold are taken as they are.
 
@@ -58,7 +58,7 @@ def mlr(boxes: str = "detected") -> PictureDataset:
     return _dataset("mlr-cuhk03", mlr_protocols(_MLR, _VPFA_CODE), boxes)
 
 
-def standard(boxes: str = "detected") -> PictureDataset:
+def standard(boxes: str = "detected") -> ImageDataset:
     """``cuhk03``: plain HR evaluation on the same identities and query views; parameters as for `mlr`.
 
     Protocol ``classic`` takes the 20 official test sets, which only ``cuhk-03.mat`` holds.
@@ -68,7 +68,7 @@ def standard(boxes: str = "detected") -> PictureDataset:
     return _dataset("cuhk03", {**hr, "classic": classic}, boxes)
 
 
-def _dataset(name: str, protocols: Mapping[str, EvalProtocol], boxes: str) -> PictureDataset:
+def _dataset(name: str, protocols: Mapping[str, EvalProtocol], boxes: str) -> ImageDataset:
     if boxes not in _BOXES:
         raise ConfigError(f"{name}: boxes {boxes!r} is not one of {', '.join(_BOXES)}")
     info = DatasetInfo(
@@ -77,15 +77,15 @@ def _dataset(name: str, protocols: Mapping[str, EvalProtocol], boxes: str) -> Pi
         url="https://www.ee.cuhk.edu.hk/~xgwang/CUHK_identification.html",
         reference="Li et al., DeepReID: Deep Filter Pairing Neural Network for Person Re-Identification, CVPR 2014",
         licence="for academic research only, by request to the authors",
-        privacy="people recorded on a university campus; do not publish their pictures",
+        privacy="people recorded on a university campus; do not publish their images",
         layouts=_LAYOUTS,
         counts={"images": _IMAGES[boxes], "identities": sum(PAIRS), "cameras": 2},
     )
-    return PictureDataset(info, protocols, _layouts(_BOXES[boxes]))
+    return ImageDataset(info, protocols, _layouts(_BOXES[boxes]))
 
 
 def _layouts(boxes: tuple[str, ...]) -> tuple[Layout, ...]:
-    """The forms of the data, the authors' own file first; the extracted pictures give the same splits as it does."""
+    """The forms of the data, the authors' own file first; the extracted images give the same splits as it does."""
     boxed = tuple(f"{box}/{name}" for box in boxes for name in FOLDERS)
     return (
         Layout(_MAT_PLACES, ("cuhk-03.mat",), partial(scan_mat, boxes=boxes)),
@@ -105,8 +105,8 @@ def _scan_extracted(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
             if not 1 <= number <= PAIRS[pair - 1]:
                 raise DataError(f"{path}: camera pair {pair} has ids 1 to {PAIRS[pair - 1]}, not {number}")
             pid = first_pid(pair) + number - 1
-            found.append(Picture(f"images_{box}/{path.name}", path, pid, int(match["view"])))
-    return from_pictures("cuhk03", found, others=others)
+            found.append(ImageFile(f"images_{box}/{path.name}", path, pid, int(match["view"])))
+    return from_images("cuhk03", found, others=others)
 
 
 def _scan_market(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
@@ -114,7 +114,7 @@ def _scan_market(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
     found, others = [], []
     for box in boxes:
         prefix = "" if box == "." else f"{box}/"
-        pictures, rest = scan_folders(child(folder, box), _MARKET, _MARKET_EXAMPLE, prefix=prefix)
-        found += [attrs.evolve(picture, role="any") for picture in pictures]
+        images, rest = scan_folders(child(folder, box), _MARKET, _MARKET_EXAMPLE, prefix=prefix)
+        found += [attrs.evolve(image, role="any") for image in images]
         others += rest
-    return from_pictures("cuhk03", found, others=others)
+    return from_images("cuhk03", found, others=others)

@@ -1,7 +1,7 @@
 """The authors' ``cuhk-03.mat``: a MATLAB 7.3 file, read as HDF5.
 
 Its cell arrays are arrays of references, and every array is transposed: ``detected`` and ``labeled`` refer to five
-camera pairs, each pair to ten pictures (five per view, some empty) of every person; ``testsets`` refers to 20 lists of
+camera pairs, each pair to ten images (five per view, some empty) of every person; ``testsets`` refers to 20 lists of
 (pair, person), counted from 1.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crbench.errors import DataError
 from crbench_mlr.folders import child
-from crbench_mlr.inventory import Inventory, Picture, content_digest, figures, make_index
+from crbench_mlr.inventory import ImageFile, Inventory, content_digest, figures, make_index
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PAIRS = (843, 440, 77, 58, 49)
 """Identities of the five camera pairs."""
 
-_VIEW_PICTURES = 5
+_VIEW_IMAGES = 5
 
 
 def first_pid(pair: int) -> int:
@@ -41,7 +41,7 @@ def first_pid(pair: int) -> int:
 
 @attrs.frozen(eq=False)
 class MatFile:
-    """The pictures of an open file by key; one thread reads at a time, as HDF5 demands."""
+    """The images of an open file by key; one thread reads at a time, as HDF5 demands."""
 
     path: Path
     file: Any
@@ -49,7 +49,7 @@ class MatFile:
     lock: Any = attrs.field(factory=Lock)
 
     def image(self, key: str) -> Image:
-        """The picture in RGB."""
+        """The image in RGB."""
         import PIL.Image
 
         return PIL.Image.fromarray(self._pixels(key))
@@ -60,21 +60,21 @@ class MatFile:
 
     def _pixels(self, key: str) -> NDArray[np.uint8]:
         if key not in self.references:
-            raise DataError(f"there is no picture {key!r} in {self.path}")
+            raise DataError(f"there is no image {key!r} in {self.path}")
         try:
             with self.lock:
                 stored = self.file[self.references[key]][:]
         except (OSError, ValueError) as error:
-            raise DataError(f"{self.path}: picture {key} cannot be read: {error}") from error
+            raise DataError(f"{self.path}: image {key} cannot be read: {error}") from error
         if stored.dtype != np.uint8 or stored.shape[0] != 3:
             raise DataError(
-                f"{self.path}: picture {key} is {stored.dtype}{list(stored.shape)}; expected uint8[3, width, height]"
+                f"{self.path}: image {key} is {stored.dtype}{list(stored.shape)}; expected uint8[3, width, height]"
             )
         return np.ascontiguousarray(stored.T)
 
 
 def scan_mat(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
-    """The pictures of ``cuhk-03.mat``, under the keys that they have when torchreid extracts them.
+    """The images of ``cuhk-03.mat``, under the keys that they have when torchreid extracts them.
 
     Raises:
         DataError: the file cannot be read, or is not built as expected.
@@ -83,20 +83,20 @@ def scan_mat(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
     references: dict[str, Any] = {}
     try:
         file = h5py.File(path, "r")
-        listed = [picture for box in boxes for picture in _list_boxes(file, path, box, references)]
+        listed = [image for box in boxes for image in _list_boxes(file, path, box, references)]
         test_sets = tuple(_test_set(file[reference][:]) for reference in _cells(file["testsets"]))
     except (OSError, KeyError, AttributeError, TypeError, ValueError, IndexError) as error:
         raise DataError(
             f"{path}: not the CUHK03 file (MATLAB 7.3 with detected, labeled, testsets): {error}"
         ) from error
     if not listed:
-        raise DataError(f"{path}: it holds no pictures")
-    index = make_index("cuhk03", sorted(listed, key=lambda picture: picture.key))
+        raise DataError(f"{path}: it holds no images")
+    index = make_index("cuhk03", sorted(listed, key=lambda image: image.key))
     return Inventory(index, MatFile(path, file, references), figures(index), test_sets=test_sets)
 
 
-def _list_boxes(file: Any, path: Path, box: str, references: dict[str, Any]) -> list[Picture]:
-    """Pictures of one kind of box; their references are added to `references`."""
+def _list_boxes(file: Any, path: Path, box: str, references: dict[str, Any]) -> list[ImageFile]:
+    """Images of one kind of box; their references are added to `references`."""
     listed = []
     for pair, pair_reference in enumerate(_cells(file[box]), start=1):
         people = file[pair_reference][:].T
@@ -106,10 +106,10 @@ def _list_boxes(file: Any, path: Path, box: str, references: dict[str, Any]) -> 
             for number, reference in enumerate(cells, start=1):
                 if file[reference].ndim < 3:
                     continue  # MATLAB stores an empty cell as its shape
-                view = 1 if number <= _VIEW_PICTURES else 2
+                view = 1 if number <= _VIEW_IMAGES else 2
                 key = f"images_{box}/{pair}_{person:03d}_{view}_{number:02d}.png"
                 references[key] = reference
-                listed.append(Picture(key, path, first_pid(pair) + person - 1, view))
+                listed.append(ImageFile(key, path, first_pid(pair) + person - 1, view))
     return listed
 
 

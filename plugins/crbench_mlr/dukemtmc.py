@@ -8,8 +8,8 @@ from pathlib import Path
 
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
-from crbench_mlr.inventory import Inventory, from_pictures
+from crbench_mlr.base import ImageDataset
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, TREE, scan_folders
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
@@ -27,17 +27,17 @@ _NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[1-8])_f\d+\..+")
 _PLACES = ("dukemtmc-reid/DukeMTMC-reID", "DukeMTMC-reID", "dukemtmcreid", "dukemtmc", ".")
 
 
-def mlr() -> PictureDataset:
+def mlr() -> ImageDataset:
     """``mlr-dukemtmc``: camera 1 is LR for everybody; official identities, ten draws of the rates."""
     return _dataset("mlr-dukemtmc", mlr_protocols(EvalProtocol(), market_vpfa_code()))
 
 
-def standard() -> PictureDataset:
+def standard() -> ImageDataset:
     """``dukemtmc``: plain HR evaluation by the official query and gallery."""
     return _dataset("dukemtmc", official_protocols())
 
 
-def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> PictureDataset:
+def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> ImageDataset:
     info = DatasetInfo(
         name=name,
         title="DukeMTMC-reID",
@@ -58,9 +58,9 @@ def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> PictureDataset
         },
         opt_in=OPT_IN,
     )
-    return PictureDataset(info, protocols, (Layout(_PLACES, tuple(FOLDERS), _scan),))
+    return ImageDataset(info, protocols, (Layout(_PLACES, tuple(FOLDERS), _scan),))
 
 
 def _scan(folder: Path) -> Inventory:
     found, others = scan_folders(folder, _NAME, _EXAMPLE)
-    return from_pictures("dukemtmc", found, others=others)
+    return from_images("dukemtmc", found, others=others)

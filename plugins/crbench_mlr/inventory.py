@@ -1,4 +1,4 @@
-"""What a scan of a data set's folder gives: the index of its pictures and the way to their bytes."""
+"""What a scan of a data set's folder gives: the index of its images and the way to their bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crbench.data.decode import read_rgb
 from crbench.data.splits import Index
 from crbench.errors import DataError
 from crbench.records import Samples
-from crbench_mlr.folders import is_picture
+from crbench_mlr.folders import is_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,14 +25,14 @@ class Source(Protocol):
     """Where the pixels are; thread-safe."""
 
     def image(self, key: str) -> Image:
-        """The stored picture in RGB."""
+        """The stored image in RGB."""
 
     def digest(self, key: str) -> str:
         """16 hex digits of BLAKE2b over its stored bytes."""
 
 
 @attrs.frozen
-class Picture:
+class ImageFile:
     """One file of a data set; `role` is one of `crbench.data.splits.ROLES`."""
 
     key: str
@@ -44,12 +44,12 @@ class Picture:
 
 @attrs.frozen(eq=False)
 class Files:
-    """Pictures that are files, by key."""
+    """Images that are files, by key."""
 
     paths: Mapping[str, Path]
 
     def image(self, key: str) -> Image:
-        """The stored picture in RGB."""
+        """The stored image in RGB."""
         return read_rgb(self._path(key))
 
     def digest(self, key: str) -> str:
@@ -64,7 +64,7 @@ class Files:
         try:
             return self.paths[key]
         except KeyError:
-            raise DataError(f"there is no picture {key!r} in this data set") from None
+            raise DataError(f"there is no image {key!r} in this data set") from None
 
 
 @attrs.frozen(eq=False)
@@ -72,7 +72,7 @@ class Inventory:
     """What is there.
 
     Attributes:
-        index: the pictures that splits are drawn from, in order of their keys.
+        index: the images that splits are drawn from, in order of their keys.
         source: gives their pixels.
         figures: counts of what was found, with the names of `crbench.data.info.DatasetInfo.counts`.
         notes: what was left out of the index, and how often; becomes part of every split's notes.
@@ -90,47 +90,47 @@ class Inventory:
     test_sets: tuple[NDArray[np.int64], ...] = ()
 
 
-def from_pictures(
-    name: str, found: Iterable[Picture], *, others: Iterable[Path] = (), missing: Iterable[str] = ()
+def from_images(
+    name: str, found: Iterable[ImageFile], *, others: Iterable[Path] = (), missing: Iterable[str] = ()
 ) -> Inventory:
-    """The inventory of pictures that are files.
+    """The inventory of images that are files.
 
     Args:
         name: the source data set; part of every random draw.
-        others: files that were passed over; those that look like pictures are counted in the notes.
+        others: files that were passed over; those that look like images are counted in the notes.
 
     Raises:
-        DataError: there is no picture.
+        DataError: there is no image.
     """
-    listed = sorted(found, key=lambda picture: picture.key)
+    listed = sorted(found, key=lambda image: image.key)
     if not listed:
-        raise DataError(f"{name}: the folders are there, but they hold no pictures")
+        raise DataError(f"{name}: the folders are there, but they hold no images")
     index = make_index(name, listed)
     passed_over = sorted(others)
-    unnamed = sum(is_picture(path) for path in passed_over)
+    unnamed = sum(is_image(path) for path in passed_over)
     return Inventory(
         index=index,
-        source=Files({picture.key: picture.path for picture in listed}),
+        source=Files({image.key: image.path for image in listed}),
         figures=figures(index),
-        notes={"pictures with an unknown name": unnamed} if unnamed else {},
+        notes={"images with an unknown name": unnamed} if unnamed else {},
         missing=tuple(missing),
         extra=tuple(str(path) for path in passed_over),
     )
 
 
-def make_index(name: str, listed: Iterable[Picture]) -> Index:
-    """The index of pictures, in the order given."""
+def make_index(name: str, listed: Iterable[ImageFile]) -> Index:
+    """The index of images, in the order given."""
     listed = list(listed)
     rows = Samples(
-        keys=[picture.key for picture in listed],
-        pids=[picture.pid for picture in listed],
-        camids=np.array([picture.camid for picture in listed], dtype=np.int64),
+        keys=[image.key for image in listed],
+        pids=[image.pid for image in listed],
+        camids=np.array([image.camid for image in listed], dtype=np.int64),
     )
-    return Index(name=name, rows=rows, roles=np.array([picture.role for picture in listed], dtype=np.str_))
+    return Index(name=name, rows=rows, roles=np.array([image.role for image in listed], dtype=np.str_))
 
 
 def figures(index: Index) -> dict[str, int]:
-    """Counts of an index: by official folder where there are such folders, over all pictures otherwise."""
+    """Counts of an index: by official folder where there are such folders, over all images otherwise."""
     pids, roles = index.rows.pids, index.roles
     cameras = {"cameras": len(np.unique(index.rows.camids))}
     if np.all(roles == "any"):

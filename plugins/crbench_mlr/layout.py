@@ -19,7 +19,7 @@ class Layout:
         places: folders below the data root where it may be, best first; ``.`` is the root itself. Case, hyphens and
             underscores do not matter.
         holds: paths that such a folder must have; a name may hold the wildcards ``*`` and ``?``.
-        scan: lists the pictures of a folder that holds them all.
+        scan: lists the images of a folder that holds them all.
     """
 
     places: tuple[str, ...]

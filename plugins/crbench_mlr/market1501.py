@@ -8,8 +8,8 @@ from pathlib import Path
 
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
-from crbench_mlr.inventory import Inventory, from_pictures
+from crbench_mlr.base import ImageDataset
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, TREE, scan_folders
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
@@ -20,24 +20,24 @@ _PLACES = ("market1501/Market-1501-v15.09.15", "Market-1501-v15.09.15", "market1
 _LAYOUTS = tuple(TREE.format(folder=folder, example=_EXAMPLE) for folder in ("Market-1501-v15.09.15", "market1501"))
 
 
-def mlr() -> PictureDataset:
+def mlr() -> ImageDataset:
     """``mlr-market1501``: camera 1 is LR for everybody; official identities, ten draws of the rates."""
     return _dataset("mlr-market1501", mlr_protocols(EvalProtocol(), market_vpfa_code()))
 
 
-def standard() -> PictureDataset:
+def standard() -> ImageDataset:
     """``market1501``: plain HR evaluation by the official query and gallery."""
     return _dataset("market1501", official_protocols())
 
 
-def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> PictureDataset:
+def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> ImageDataset:
     info = DatasetInfo(
         name=name,
         title="Market-1501",
         url="https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html",
         reference="Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015",
         licence="for academic research only; see the data set's page",
-        privacy="people recorded in public on a university campus; do not publish their pictures",
+        privacy="people recorded in public on a university campus; do not publish their images",
         layouts=_LAYOUTS,
         counts={
             "train images": 12936,
@@ -49,9 +49,9 @@ def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> PictureDataset
             "cameras": 6,
         },
     )
-    return PictureDataset(info, protocols, (Layout(_PLACES, tuple(FOLDERS), _scan),))
+    return ImageDataset(info, protocols, (Layout(_PLACES, tuple(FOLDERS), _scan),))
 
 
 def _scan(folder: Path) -> Inventory:
     found, others = scan_folders(folder, _NAME, _EXAMPLE)
-    return from_pictures("market1501", found, others=others)
+    return from_images("market1501", found, others=others)

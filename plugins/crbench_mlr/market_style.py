@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import Picture
+from crbench_mlr.inventory import ImageFile
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 """Official role by folder."""
@@ -19,22 +19,22 @@ TREE = """{folder}/
 
 def scan_folders(
     folder: Path, pattern: re.Pattern[str], example: str, *, prefix: str = ""
-) -> tuple[list[Picture], list[Path]]:
-    """The pictures of the three folders and all other files there.
+) -> tuple[list[ImageFile], list[Path]]:
+    """The images of the three folders and all other files there.
 
     Args:
         pattern: of whole file names; its groups ``pid`` and ``camid`` are numbers.
         prefix: put before the keys, which are ``prefix + standard folder name + "/" + file name``.
 
     Raises:
-        DataError: a folder holds pictures, but none that matches.
+        DataError: a folder holds images, but none that matches.
     """
     found, others = [], []
     for name, role in FOLDERS.items():
         matches, rest = matching(child(folder, name), pattern, example)
         others += rest
         found += [
-            Picture(f"{prefix}{name}/{path.name}", path, int(match["pid"]), int(match["camid"]), role)
+            ImageFile(f"{prefix}{name}/{path.name}", path, int(match["pid"]), int(match["camid"]), role)
             for path, match in matches
         ]
     return found, others

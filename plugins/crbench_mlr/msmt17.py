@@ -12,9 +12,9 @@ import attrs
 from crbench.data.info import DatasetInfo
 from crbench.errors import ConfigError, DataError
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child
-from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.inventory import ImageFile, Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 
@@ -30,12 +30,12 @@ _TREE = """{folder}/
   list_train.txt list_val.txt list_query.txt list_gallery.txt"""
 
 
-def mlr(version: str = "any", val: bool = True) -> PictureDataset:
+def mlr(version: str = "any", val: bool = True) -> ImageDataset:
     """``mlr-msmt17``: camera 1 is LR for everybody; official identities, ten draws of the rates.
 
     Args:
         version: ``V1``, ``V2`` (faces masked) or ``any``: V1 where both are there.
-        val: train on ``list_val.txt`` too (32,621 pictures, as TransReID does; 30,248 without it, as torchreid does).
+        val: train on ``list_val.txt`` too (32,621 images, as TransReID does; 30,248 without it, as torchreid does).
 
     Raises:
         ConfigError: unknown version.
@@ -43,12 +43,12 @@ def mlr(version: str = "any", val: bool = True) -> PictureDataset:
     return _dataset("mlr-msmt17", mlr_protocols(EvalProtocol(), market_vpfa_code()), version, val)
 
 
-def standard(version: str = "any", val: bool = True) -> PictureDataset:
+def standard(version: str = "any", val: bool = True) -> ImageDataset:
     """``msmt17``: plain HR evaluation by the official query and gallery; parameters as for `mlr`."""
     return _dataset("msmt17", official_protocols(), version, val)
 
 
-def _dataset(name: str, protocols: Mapping[str, EvalProtocol], version: str, val: bool) -> PictureDataset:
+def _dataset(name: str, protocols: Mapping[str, EvalProtocol], version: str, val: bool) -> ImageDataset:
     if version not in ("any", *_FOLDERS):
         raise ConfigError(f"{name}: version {version!r} is not one of any, {', '.join(_FOLDERS)}")
     versions = [known for known in _FOLDERS if version in ("any", known)]
@@ -72,7 +72,7 @@ def _dataset(name: str, protocols: Mapping[str, EvalProtocol], version: str, val
             "cameras": 15,
         },
     )
-    return PictureDataset(info, protocols, tuple(_layout(known, val) for known in versions))
+    return ImageDataset(info, protocols, tuple(_layout(known, val) for known in versions))
 
 
 def _layout(version: str, val: bool) -> Layout:
@@ -86,22 +86,22 @@ def _scan(folder: Path, *, folders: tuple[str, str], val: bool) -> Inventory:
     found = _read_list(folder, "list_train.txt", train, "train")
     if val:
         found += _read_list(folder, "list_val.txt", train, "train")
-    for picture in found:
-        if picture.pid > TRAIN_IDENTITIES:
+    for image in found:
+        if image.pid > TRAIN_IDENTITIES:
             raise DataError(
-                f"{folder}: training id {picture.pid - 1} in the lists; expected less than {TRAIN_IDENTITIES}"
+                f"{folder}: training id {image.pid - 1} in the lists; expected less than {TRAIN_IDENTITIES}"
             )
     for role in ("query", "gallery"):
         listed = _read_list(folder, f"list_{role}.txt", test, role)
-        found += [attrs.evolve(picture, pid=picture.pid + TRAIN_IDENTITIES) for picture in listed]
+        found += [attrs.evolve(image, pid=image.pid + TRAIN_IDENTITIES) for image in listed]
     present = {path for name in folders for path in child(folder, name).glob("*/*")}
-    missing = [picture.key for picture in found if picture.path not in present]
-    return from_pictures("msmt17", found, missing=missing)
+    missing = [image.key for image in found if image.path not in present]
+    return from_images("msmt17", found, missing=missing)
 
 
-def _read_list(folder: Path, name: str, pictures: str, role: str) -> list[Picture]:
-    """The pictures of one list file, with ``pid = id + 1``."""
-    path, below = child(folder, name), child(folder, pictures)
+def _read_list(folder: Path, name: str, images: str, role: str) -> list[ImageFile]:
+    """The images of one list file, with ``pid = id + 1``."""
+    path, below = child(folder, name), child(folder, images)
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
@@ -111,6 +111,6 @@ def _read_list(folder: Path, name: str, pictures: str, role: str) -> list[Pictur
             raise DataError(
                 f"{path}: line {number} is {line.strip()!r}; expected '0000/0000_000_01_0303morning_0015_0.jpg 0'"
             )
-        key, pid, camid = f"{pictures}/{match['file']}", int(match["id"]) + 1, int(match["camid"])
-        found.append(Picture(key, below / match["file"], pid, camid, role))
+        key, pid, camid = f"{images}/{match['file']}", int(match["id"]) + 1, int(match["camid"])
+        found.append(ImageFile(key, below / match["file"], pid, camid, role))
     return found

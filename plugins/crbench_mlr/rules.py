@@ -32,7 +32,7 @@ def mlr_protocols(mlr: EvalProtocol, vpfa_code: EvalProtocol) -> dict[str, EvalP
 def market_vpfa_code() -> EvalProtocol:
     """What VPFA's script for Market-1501 does, on official folders: one random LR camera per identity in each folder.
 
-    Identities with one camera in a folder stay HR there; every picture passes the JPEG encoder; the query is the
+    Identities with one camera in a folder stay HR there; every image passes the JPEG encoder; the query is the
     official one, most of it in HR. Scores by the rules of the TransReID code that the script feeds.
     """
     return EvalProtocol(
@@ -67,5 +67,5 @@ def official_protocols() -> dict[str, EvalProtocol]:
 
 
 def plain(mlr: EvalProtocol) -> dict[str, EvalProtocol]:
-    """Plain HR evaluation on the identities and cameras of an MLR protocol: its upper bound, picture by picture."""
+    """Plain HR evaluation on the identities and cameras of an MLR protocol: its upper bound, image by image."""
     return {"standard": attrs.evolve(mlr, name="standard", train_rates=(), query_rates=())}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import Inventory, Picture, from_pictures
+from crbench_mlr.inventory import ImageFile, Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols, plain
 
@@ -33,28 +33,28 @@ _VPFA_CODE = EvalProtocol(
 )
 
 
-def mlr() -> PictureDataset:
+def mlr() -> ImageDataset:
     """``mlr-viper``: ten random halves; one camera of each test identity, drawn per trial, is LR."""
     return _dataset("mlr-viper", mlr_protocols(_MLR, _VPFA_CODE))
 
 
-def standard() -> PictureDataset:
+def standard() -> ImageDataset:
     """``viper``: plain HR evaluation on the same halves and query cameras."""
     return _dataset("viper", plain(_MLR))
 
 
-def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> PictureDataset:
+def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> ImageDataset:
     info = DatasetInfo(
         name=name,
         title="VIPeR",
         url="https://vision.soe.ucsc.edu/node/178",
         reference="Gray et al., Evaluating Appearance Models for Recognition, Reacquisition, and Tracking, PETS 2007",
         licence="for research; see the data set's page",
-        privacy="pedestrians recorded outdoors; do not publish their pictures",
+        privacy="pedestrians recorded outdoors; do not publish their images",
         layouts=_LAYOUTS,
         counts={"images": 1264, "identities": 632, "cameras": 2},
     )
-    return PictureDataset(info, protocols, (Layout(_PLACES, tuple(_CAMERAS), _scan),))
+    return ImageDataset(info, protocols, (Layout(_PLACES, tuple(_CAMERAS), _scan),))
 
 
 def _scan(folder: Path) -> Inventory:
@@ -63,11 +63,11 @@ def _scan(folder: Path) -> Inventory:
         matches, rest = matching(child(folder, camera), _NAME, _EXAMPLE)
         others += rest
         # ids start at 000, but pid 0 means a distractor
-        found += [Picture(f"{camera}/{path.name}", path, int(match["pid"]) + 1, camid) for path, match in matches]
-    by_camera = {camid: {picture.pid for picture in found if picture.camid == camid} for camid in _CAMERAS.values()}
+        found += [ImageFile(f"{camera}/{path.name}", path, int(match["pid"]) + 1, camid) for path, match in matches]
+    by_camera = {camid: {image.pid for image in found if image.camid == camid} for camid in _CAMERAS.values()}
     missing = [
         f"{camera}/{pid - 1:03d}_*"
         for camera, camid in _CAMERAS.items()
         for pid in sorted(by_camera[3 - camid] - by_camera[camid])
     ]
-    return from_pictures("viper", found, others=others, missing=missing)
+    return from_images("viper", found, others=others, missing=missing)

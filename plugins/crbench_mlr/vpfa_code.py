@@ -20,7 +20,7 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
 
     With official folders, an identity that one camera sees in a folder stays HR there. Without them (VIPeR), query and
     gallery hold one camera each, which is the only one to draw: both become LR. Training rows stay HR, as the features
-    for VPFA come from copies of all training pictures at every rate.
+    for VPFA come from copies of all training images at every rate.
 
     Raises:
         ConfigError, DataError: as `crbench.data.splits.draw_split`.
@@ -36,7 +36,7 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
 
 
 def one_query_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
-    """One random first-camera picture per test identity as query, all test pictures as gallery (the CAVIAR script).
+    """One random first-camera image per test identity as query, all test images as gallery (the CAVIAR script).
 
     Raises:
         ConfigError, DataError: as `crbench.data.splits.draw_split`.

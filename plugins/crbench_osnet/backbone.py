@@ -28,7 +28,7 @@ class OSNetBackbone:
 
     Attributes:
         dim: feature length, 512.
-        preprocess: how pictures become input: ImageNet's mean and standard deviation, bilinear, as torchreid does.
+        preprocess: how images become input: ImageNet's mean and standard deviation, bilinear, as torchreid does.
         model: the network, in evaluation mode; its state dict has the zoo's keys.
 
     Raises:

@@ -15,7 +15,7 @@ def crbench_datasets() -> Iterable[Entry]:
         Entry(
             "mlr-synthetic",
             "crbench_synthetic.dataset:SyntheticPedestrians",
-            summary="pedestrians drawn from a seed: 350 identities, 4 cameras, 4,200 pictures; no download",
+            summary="pedestrians drawn from a seed: 350 identities, 4 cameras, 4,200 images; no download",
             source="crbench",
             defaults={"backbone": "resnet-tiny", "aligner:vpfa": "light", "backbone:lrar": "tiny"},
         )

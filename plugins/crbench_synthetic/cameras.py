@@ -10,7 +10,7 @@ from crbench_synthetic.canvas import Plane
 from crbench_synthetic.chance import Chance
 from crbench_synthetic.pose import HEADINGS
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 Triple = tuple[float, float, float]
 
 
@@ -26,7 +26,7 @@ class Camera:
         contrast, black, saturation: slope of the response, its lowest value, and how much colour is kept.
         blur: part of the light that falls on the neighbouring pixels, per direction.
         noise: standard deviation of the sensor noise, in grey levels.
-        wall, ground: colours of the place; `horizon`: where they meet, as a part of picture height.
+        wall, ground: colours of the place; `horizon`: where they meet, as a part of image height.
     """
 
     headings: tuple[int, ...]
@@ -65,7 +65,7 @@ CAMERAS: tuple[Camera, ...] = (
 
 
 def heading(camera: Camera, chance: Chance) -> tuple[float, float]:
-    """(facing, sideways) of one picture."""
+    """(facing, sideways) of one image."""
     return HEADINGS[chance.pick(tuple(HEADINGS), camera.headings)]
 
 
@@ -142,7 +142,7 @@ def soft(chance: Chance, height: int, width: int, cell: int) -> Plane:
     return wide[:height, :width]
 
 
-def record(light: Plane, camera: Camera, chance: Chance) -> Picture:
+def record(light: Plane, camera: Camera, chance: Chance) -> Pixels:
     """What the camera stores of the light that reaches it.
 
     Args:
@@ -164,7 +164,7 @@ def record(light: Plane, camera: Camera, chance: Chance) -> Picture:
     out = grey + camera.saturation * (out - grey)
     out = (out - 0.5) * camera.contrast + (0.5 + camera.black)
     out = out * 255.0 + _noise(out.shape, camera.noise * chance.between(0.7, 1.4), chance)
-    stored: Picture = np.floor(np.clip(out, 0.0, 255.0) + 0.5).astype(np.uint8)
+    stored: Pixels = np.floor(np.clip(out, 0.0, 255.0) + 0.5).astype(np.uint8)
     return stored
 
 

@@ -1,4 +1,4 @@
-"""The data set class: lists without drawing, pictures drawn when they are read."""
+"""The data set class: lists without drawing, images drawn when they are read."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from crbench.errors import ConfigError, DataError
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
 from crbench_synthetic.cameras import CAMERAS
-from crbench_synthetic.picture import HEIGHT, WIDTH, take
+from crbench_synthetic.image import HEIGHT, WIDTH, take
 
 if TYPE_CHECKING:
     import PIL.Image
 
 GENERATOR_VERSION = 1
-"""Raised whenever a pixel of any picture changes; part of every draw and digest."""
+"""Raised whenever a pixel of any image changes; part of every draw and digest."""
 
 MAX_IDENTITIES = 1_000_000
 
 _KEY = re.compile(r"(train|test)/(\d{7})_c([1-4])_(\d{2})")
-_PICTURE_BYTES = HEIGHT * WIDTH * 3
+_IMAGE_BYTES = HEIGHT * WIDTH * 3
 
 
 def _whole(low: int, high: int) -> Any:
@@ -46,13 +46,13 @@ class SyntheticPedestrians:
     """Pedestrians drawn from a seed; see the README beside this module for what is drawn and why it is reproducible.
 
     Identities 1 to `train_identities` are for training, the following `test_identities` for the test; as in
-    Market-1501 the partition is fixed. Official queries are the test pictures of camera 1.
+    Market-1501 the partition is fixed. Official queries are the test images of camera 1.
 
     Args:
         train_identities, test_identities: number of people, together at most a million.
-        images_per_camera: pictures of each person in each of the four cameras.
+        images_per_camera: images of each person in each of the four cameras.
         seed: another seed, other people and places.
-        memory_mb: how many MiB of drawn pictures are kept for reading again; the default size needs 100.
+        memory_mb: how many MiB of drawn images are kept for reading again; the default size needs 100.
 
     Raises:
         ConfigError: a parameter is out of range.
@@ -110,8 +110,8 @@ class SyntheticPedestrians:
             title="Synthetic pedestrians, drawn from a seed",
             reference="crbench, plugin crbench_synthetic",
             licence="Apache-2.0, as the package",
-            privacy="No real person is shown; every picture is computed.",
-            layouts=("nothing to download: pictures are drawn when they are read",),
+            privacy="No real person is shown; every image is computed.",
+            layouts=("nothing to download: images are drawn when they are read",),
             counts={
                 "train images": train * per_person,
                 "train identities": train,
@@ -124,7 +124,7 @@ class SyntheticPedestrians:
 
     @cached_property
     def index(self) -> Index:
-        """All pictures with their official roles; nothing is drawn."""
+        """All images with their official roles; nothing is drawn."""
         shape = (self.identities, len(CAMERAS), self.images_per_camera)
         pids, camids, shots = (axis.ravel() + 1 for axis in np.indices(shape, dtype=np.int32))
         train = int(np.searchsorted(pids, self.train_identities, side="right"))
@@ -143,21 +143,21 @@ class SyntheticPedestrians:
         return draw_split(self.index, protocol, index)
 
     def read(self, key: str, *, root: Path) -> PIL.Image.Image:
-        """The picture of a key, 128 pixels high and 64 wide; drawn at its first reading.
+        """The image of a key, 128 pixels high and 64 wide; drawn at its first reading.
 
         Raises:
-            DataError: there is no such picture.
+            DataError: there is no such image.
         """
         from PIL import Image
 
         return Image.frombytes("RGB", (WIDTH, HEIGHT), self._drawn(key))
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """SHA-256 of what determines each picture (generator, seed, person, camera, shot); nothing is drawn."""
+        """SHA-256 of what determines each image (generator, seed, person, camera, shot); nothing is drawn."""
         return np.array([hashlib.sha256(f"{self._stream}|{key}".encode()).hexdigest() for key in keys.tolist()])
 
     def verify(self, root: Path) -> Verification:
-        """Draw every picture and count; two equal pictures are reported."""
+        """Draw every image and count; two equal images are reported."""
         seen: dict[bytes, str] = {}
         duplicate = []
         for key in self.index.rows.keys.tolist():
@@ -186,8 +186,8 @@ class SyntheticPedestrians:
 
     @cached_property
     def _drawn(self) -> Any:
-        """Key to the bytes of its picture, most recently used ones kept; safe to call from several threads."""
-        return lru_cache(maxsize=max(1, self.memory_mb * 2**20 // _PICTURE_BYTES))(self._draw)
+        """Key to the bytes of its image, most recently used ones kept; safe to call from several threads."""
+        return lru_cache(maxsize=max(1, self.memory_mb * 2**20 // _IMAGE_BYTES))(self._draw)
 
     def _draw(self, key: str) -> bytes:
         match = _KEY.fullmatch(key)
@@ -195,7 +195,7 @@ class SyntheticPedestrians:
         known = 1 <= pid <= self.identities and 1 <= shot <= self.images_per_camera
         if match is None or not known or (match[1] == "train") != (pid <= self.train_identities):
             raise DataError(
-                f"mlr-synthetic has no picture {key!r}; expected keys like 'train/0000001_c1_01' with identities 1 to "
+                f"mlr-synthetic has no image {key!r}; expected keys like 'train/0000001_c1_01' with identities 1 to "
                 f"{self.identities} (training: up to {self.train_identities}) and shots 1 to {self.images_per_camera}"
             )
         return take(self._stream, pid, camid, shot).tobytes()

@@ -15,7 +15,7 @@ PATTERNS = ("plain", "hoops", "pinstripes", "check", "plaid", "dots", "diagonal"
 def weave(pattern: str, chance: Chance) -> Tile:
     """A repeating tile u8[p, q] of colour numbers 0, 1, 2; one cell is one canvas pixel.
 
-    Periods are 6 to 18 canvas pixels, 3 to 9 pixels of the finished picture: from gone to visible at rate 2 to 4.
+    Periods are 6 to 18 canvas pixels, 3 to 9 pixels of the finished image: from gone to visible at rate 2 to 4.
     """
     period = chance.pick((6, 8, 10, 12, 15, 18))
     thick = max(2, period * chance.pick((3, 5, 6)) // 10)

@@ -1,4 +1,4 @@
-"""Who the pedestrians are: everything about a person that stays the same in all pictures."""
+"""Who the pedestrians are: everything about a person that stays the same in all images."""
 
 from __future__ import annotations
 

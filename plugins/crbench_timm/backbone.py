@@ -37,7 +37,7 @@ class TimmBackbone:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
         model: the network, an `Embedder` in evaluation mode.
         recipe: how `train` trains.
 

@@ -35,7 +35,7 @@ class TimmModel:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
         model: the network, in evaluation mode.
         weights_sha256: of downloaded weights, over names, shapes and values; None where they came from a file.
 
@@ -144,7 +144,7 @@ def _resize(network: Any, size: tuple[int, int], name: str) -> None:
 
 
 def _feature_length(network: nn.Module, size: tuple[int, int], name: str) -> int:
-    """Length of the features of one grey picture."""
+    """Length of the features of one grey image."""
     try:
         with torch.inference_mode():
             x = network(torch.zeros(1, 3, *size))
@@ -152,13 +152,13 @@ def _feature_length(network: nn.Module, size: tuple[int, int], name: str) -> int
         raise _wrong_size(name, size, error) from error
     if not isinstance(x, Tensor) or x.ndim != 2:
         shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ConfigError(f"timm:{name} gives {shape} for one picture; expected one feature vector, (1, D)")
+        raise ConfigError(f"timm:{name} gives {shape} for one image; expected one feature vector, (1, D)")
     return int(x.shape[1])
 
 
 def _wrong_size(name: str, size: tuple[int, int], error: Exception) -> ConfigError:
     own = "its own size is the default"
-    return ConfigError(f"timm:{name} does not take pictures of {size[0]}x{size[1]} ({_first_line(error)}); {own}")
+    return ConfigError(f"timm:{name} does not take images of {size[0]}x{size[1]} ({_first_line(error)}); {own}")
 
 
 def _first_line(error: Exception) -> str:

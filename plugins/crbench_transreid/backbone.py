@@ -55,7 +55,7 @@ class TransReIDBackbone:
 
     Attributes:
         dim: feature length.
-        preprocess: how pictures become input.
+        preprocess: how images become input.
         model: the network, in evaluation mode; its state dict has the official keys. Without weights it knows no side
             information before it is trained.
         recipe: how `train` trains.

@@ -27,7 +27,7 @@ class VPFA:
     """Vector panning feature alignment (arXiv:2510.00936v1); the defaults are the paper's.
 
     Attributes:
-        pairs: ``id_mean``: LR and HR mean of each identity (Eq. 2); ``image``: each LR picture with its HR version, as
+        pairs: ``id_mean``: LR and HR mean of each identity (Eq. 2); ``image``: each LR image with its HR version, as
             in the official code; ``bootstrap``: means of a random half of the identity's images, anew for each draw.
         min_count: images that an identity needs on either side for a mean.
         draws: training pairs drawn, by cycling through shuffled identities; 0 takes every pair once.

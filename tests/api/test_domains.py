@@ -26,7 +26,7 @@ domains = st.builds(
     ("rate", "expected"),
     [(2.0, 2.0), (3.0, 3.0), (1.1, 2.0), (2.3, 2.0), (2.5, 3.0), (3.4, 3.0), (3.5, 4.0), (9.0, 4.0)],
 )
-def test_an_unseen_rate_takes_the_nearest_picture_size(rate: float, expected: float) -> None:
+def test_an_unseen_rate_takes_the_nearest_image_size(rate: float, expected: float) -> None:
     assert nearest_domain(Domain(rate=rate), TRAINED) == Domain(rate=expected)
 
 

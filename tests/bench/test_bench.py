@@ -80,7 +80,7 @@ def test_a_closed_form_aligner_is_timed_by_whole_fits():
     assert record.stages[0].unit == "fits"
 
 
-def test_the_pictures_of_a_data_set(tmp_path, monkeypatch):
+def test_the_images_of_a_data_set(tmp_path, monkeypatch):
     for name in ("CACHE", "WEIGHTS", "DATA"):
         monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path))
     spec = BenchSpec(stages=["decode"], dataset="mlr-synthetic", **SMALL)
@@ -232,7 +232,7 @@ def test_a_preset_without_a_data_set(stage):
 
 def test_settings_of_the_data_set_and_the_protocol_reach_decoding(runs, monkeypatch):
     seen = []
-    monkeypatch.setattr("crbench.bench.stages.degrade", lambda picture, rate, rules: seen.append(rules) or picture)
+    monkeypatch.setattr("crbench.bench.stages.degrade", lambda image, rate, rules: seen.append(rules) or image)
     settings = {"protocol.kernel": "bicubic", "dataset.test_identities": 3, "dataset.images_per_camera": 1}
     spec = BenchSpec(stages=["decode"], dataset="mlr-synthetic", settings=settings, **{**SMALL, "samples": 99})
     assert by_name(bench(spec))["decode", "Offline"].batch < 99

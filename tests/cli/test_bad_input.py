@@ -65,17 +65,17 @@ def market(change=nothing):
     return prepare
 
 
-def replace_picture(content):
+def replace_image(content):
     def change(folder):
-        picture = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
-        picture.write_bytes(content(picture.read_bytes()))
+        image = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
+        image.write_bytes(content(image.read_bytes()))
 
     return change
 
 
-def cut_training_picture(folder):
-    picture = sorted((folder / "bounding_box_train").glob("0*.jpg"))[0]
-    picture.write_bytes(picture.read_bytes()[:200])
+def cut_training_image(folder):
+    image = sorted((folder / "bounding_box_train").glob("0*.jpg"))[0]
+    image.write_bytes(image.read_bytes()[:200])
 
 
 def bomb(_):
@@ -83,8 +83,8 @@ def bomb(_):
 
 
 def copy_into_training(folder):
-    picture = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
-    shutil.copy(picture, sorted((folder / "bounding_box_train").glob("0*.jpg"))[0])
+    image = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
+    shutil.copy(image, sorted((folder / "bounding_box_train").glob("0*.jpg"))[0])
 
 
 def cut_mat(folder):
@@ -300,13 +300,13 @@ CASES = {
         nothing,
         [*TRAIN, *SMALL, "--processes", "2", "--set", "backbone.identities=3", "--set", "backbone.images=3"],
         2,
-        "2 processes cannot share a batch of 9 pictures equally",
+        "2 processes cannot share a batch of 9 images equally",
     ),
     "train-unknown-parameter": (nothing, [*TRAIN, "--set", "backbone.epoch=1"], 2, "did you mean 'epochs'"),
     "train-one-person": (nothing, [*TRAIN, "--limit", "1"], 2, "'limit' must be >= 2"),
     "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "cam_a"),
     "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 3, "the weights are kept"),
-    "train-image-cut": (market(cut_training_picture), ["train", *MARKET[1:]], 3, ".jpg"),
+    "train-image-cut": (market(cut_training_image), ["train", *MARKET[1:]], 3, ".jpg"),
     "train-start-missing": (
         nothing,
         ["train", *MARKET[1:3], "--backbone", "resnet50"],
@@ -320,16 +320,16 @@ CASES = {
         market(lambda f: [p.unlink() for p in (f / "query").iterdir()]),
         MARKET,
         3,
-        "no query pictures",
+        "no query images",
     ),
     "data-opt-in": (nothing, ["run", "--dataset", "mlr-dukemtmc"], 3, "CRBENCH_ACCEPT_DUKEMTMC"),
     "data-too-few-people": (lambda f: builders.build_viper(f / "data"), ["run", "--dataset", "mlr-viper"], 3, "316"),
     "data-cut-mat": (cut_mat, ["run", "--dataset", "mlr-cuhk03"], 3, "cuhk-03.mat"),
-    "data-leak": (market(copy_into_training), MARKET, 5, "test pictures are also training pictures"),
-    "image-empty": (market(replace_picture(lambda _: b"")), MARKET, 3, ".jpg"),
-    "image-cut": (market(replace_picture(lambda b: b[: len(b) // 2])), MARKET, 3, ".jpg"),
-    "image-is-text": (market(replace_picture(lambda _: b"not an image")), MARKET, 3, ".jpg"),
-    "image-bomb": (market(replace_picture(bomb)), MARKET, 3, ".jpg"),
+    "data-leak": (market(copy_into_training), MARKET, 5, "test images are also training images"),
+    "image-empty": (market(replace_image(lambda _: b"")), MARKET, 3, ".jpg"),
+    "image-cut": (market(replace_image(lambda b: b[: len(b) // 2])), MARKET, 3, ".jpg"),
+    "image-is-text": (market(replace_image(lambda _: b"not an image")), MARKET, 3, ".jpg"),
+    "image-bomb": (market(replace_image(bomb)), MARKET, 3, ".jpg"),
     "weights-missing": (nothing, WEIGHTS, 3, "w.pth does not exist"),
     "weights-pickle-with-code": (weights(lambda p: p.write_bytes(pickle.dumps(Evil()))), WEIGHTS, 3, "w.pth"),
     "weights-torch-with-code": (weights(lambda p: torch.save({"a": Evil()}, p)), WEIGHTS, 3, "w.pth"),
@@ -352,7 +352,7 @@ CASES = {
     "osnet-code": (weights(lambda p: torch.save({"conv1": Evil()}, p)), OSNET, 3, "w.pth: not plain tensors"),
     "osnet-nan": (osnet(nan("fc.0.weight")), OSNET, 3, "w.pth: fc.0.weight holds NaN"),
     "osnet-missing-neck": (osnet(without("fc.1")), OSNET, 3, "w.pth: the file lacks 4 of"),
-    "osnet-small-pictures": (osnet(), [*OSNET, "--set", "osnet.size=[8,8]"], 2, "size: (8, 8) is out of range"),
+    "osnet-small-images": (osnet(), [*OSNET, "--set", "osnet.size=[8,8]"], 2, "size: (8, 8) is out of range"),
     "transreid-no-weights": (
         nothing,
         [*RUN, *DATA_ONLY, "--backbone", "transreid"],
@@ -396,12 +396,12 @@ CASES = {
     "timm-code": (weights(lambda p: torch.save({"norm.bias": Evil()}, p)), TIMM, 3, "w.pth: not plain tensors"),
     "timm-nan": (vit(nan("norm.bias")), TIMM, 3, "w.pth: norm.bias holds NaN"),
     "timm-missing-keys": (vit(without("blocks.1")), TIMM, 3, "w.pth: the file lacks"),
-    "timm-other-size": (vit(), [*TIMM, "--set", "timm.size=[97,48]"], 2, "does not take pictures of 97x48"),
+    "timm-other-size": (vit(), [*TIMM, "--set", "timm.size=[97,48]"], 2, "does not take images of 97x48"),
     "onnx-missing": (nothing, ONNX, 3, "net.onnx does not exist; expected onnx:FILE"),
     "onnx-is-text": (other_content("net.onnx", b"no network"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
     "onnx-cut": (damaged(onnx_file(), "net.onnx"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
     "onnx-pickle-with-code": (other_content("net.onnx", pickle.dumps(Evil())), ONNX, 3, "or not an ONNX file"),
-    "onnx-nan": (onnx_file(weight=networks.WEIGHT * np.nan), ONNX, 3, "NaN or infinite features for a grey picture"),
+    "onnx-nan": (onnx_file(weight=networks.WEIGHT * np.nan), ONNX, 3, "NaN or infinite features for a grey image"),
     "onnx-two-inputs": (onnx_file(inputs=2), ONNX, 3, "has 2 inputs (x, x1); expected one"),
     "onnx-rank": (onnx_file(shape=("b", 3, 8), weight=None), ONNX, 3, "expected (batch, 3, height, width)"),
     "onnx-no-vectors": (onnx_file(flatten=False), ONNX, 3, "expected one feature vector each"),
@@ -410,7 +410,7 @@ CASES = {
         onnx_file(shape=("b", 3, 64, 32)),
         [*ONNX, "--set", "onnx.size=[32,16]"],
         2,
-        "takes pictures of 64x32 only",
+        "takes images of 64x32 only",
     ),
     "onnx-weights": (onnx_file(), [*ONNX, "--weights", "net.onnx"], 2, "leave out --weights"),
     "torchscript-missing": (nothing, TORCHSCRIPT, 3, "net.pt does not exist; expected torchscript:FILE"),
@@ -628,7 +628,7 @@ def test_nan_weights_are_refused(tmp_path, capsys):
     assert "NaN" in capsys.readouterr().err
 
 
-def test_a_16_bit_and_a_cmyk_picture_are_no_bad_input(tmp_path):
+def test_a_16_bit_and_a_cmyk_image_are_no_bad_input(tmp_path):
     market()(tmp_path)
     folder = tmp_path / "data" / "market1501" / "Market-1501-v15.09.15" / "query"
     first, second = sorted(folder.glob("*.jpg"))[:2]

@@ -13,7 +13,7 @@ import torch
 from networks import WEIGHT, network, save_onnx, save_torchscript
 
 from crbench.cli import invoke
-from crbench.data.preprocess import Normaliser, Preprocess, picture_array
+from crbench.data.preprocess import Normaliser, Preprocess, image_array
 from crbench.results import load_results
 
 DATA = ["--set", "dataset.train_identities=5", "--set", "dataset.test_identities=4"]
@@ -30,13 +30,13 @@ def one(backbone):
 
 
 def features_by_another_program():
-    """What a user does with ``crbench data export``: read its pictures in any way, write one feature per line."""
+    """What a user does with ``crbench data export``: read its images in any way, write one feature per line."""
     assert invoke(["data", "export", "mlr-synthetic", "-o", "pictures", *DATA]) == 0
-    with open("pictures/manifest.tsv", encoding="utf-8") as file:  # noqa: PTH123
+    with open("images/manifest.tsv", encoding="utf-8") as file:  # noqa: PTH123
         paths = [row["path"] for row in csv.DictReader(file, delimiter="\t")]
-    pictures = [picture_array(PIL.Image.open(f"pictures/{path}"), PREPROCESS) for path in paths]
+    images = [image_array(PIL.Image.open(f"images/{path}"), PREPROCESS) for path in paths]
     with torch.no_grad():
-        return network()(Normaliser(PREPROCESS, "cpu")(torch.from_numpy(np.stack(pictures)))).numpy()
+        return network()(Normaliser(PREPROCESS, "cpu")(torch.from_numpy(np.stack(images)))).numpy()
 
 
 def test_one_network_gives_one_score_as_onnx_as_torchscript_and_as_features(tmp_path, capsys):
@@ -45,7 +45,7 @@ def test_one_network_gives_one_score_as_onnx_as_torchscript_and_as_features(tmp_
     x = features_by_another_program()
     (tmp_path / "mine").mkdir()
     np.save(tmp_path / "mine" / "all.npy", x)
-    shutil.copy("pictures/manifest.tsv", tmp_path / "mine" / "all.tsv")
+    shutil.copy("images/manifest.tsv", tmp_path / "mine" / "all.tsv")
     assert invoke([*RUN, *SIZE, "--backbone", "torchscript:net.pt", "--backbone", "onnx:net.onnx"]) == 0
     assert invoke([*RUN, "--backbone", "features:mine"]) == 0
     assert one("features:mine") == one("torchscript:net.pt") == one("onnx:net.onnx")
@@ -94,7 +94,7 @@ def test_identity_is_the_content_of_the_file(tmp_path, capsys):
 def test_features_are_not_copied_into_the_cache(tmp_path):
     (tmp_path / "mine").mkdir()
     np.save(tmp_path / "mine" / "all.npy", features_by_another_program())
-    shutil.copy("pictures/manifest.tsv", tmp_path / "mine" / "all.tsv")
+    shutil.copy("images/manifest.tsv", tmp_path / "mine" / "all.tsv")
     assert invoke([*RUN, "--backbone", "features:mine"]) == 0
     assert not list((tmp_path / "cache").glob("features/*/*.safetensors"))
     assert invoke([*RUN, "--backbone", "features:mine", "--trial", "1"]) == 3, "rows of another trial are not there"

@@ -28,10 +28,10 @@ def files(folder="weights"):
     return {path.suffix: path for path in (Path(folder) / "trained").iterdir()}
 
 
-def test_weights_card_log_and_picture_and_a_run_that_trains_no_more(capsys):
+def test_weights_card_log_and_image_and_a_run_that_trains_no_more(capsys):
     assert invoke([*TRAIN, "--eval-every", "2"]) == 0
     captured = capsys.readouterr()
-    scores, weights, log, picture, command = captured.out.splitlines()
+    scores, weights, log, image, command = captured.out.splitlines()
     assert "after epoch 2: R-1 " in captured.err
     assert "images/s" in captured.err
     assert set(files()) == {".safetensors", ".json", ".lock"}
@@ -43,7 +43,7 @@ def test_weights_card_log_and_picture_and_a_run_that_trains_no_more(capsys):
     assert scores.startswith(f"R-1 {100 * card['scores']['R-1']:.1f}, ")
     assert len(card["pids"]) == 8
     assert card["data_checksum"]
-    with PIL.Image.open(picture) as drawn:
+    with PIL.Image.open(image) as drawn:
         assert drawn.size == (1050, 600)
     before = Path(weights).stat().st_mtime_ns
     assert invoke([*shlex.split(command)[1:], "-q"]) == 0
@@ -124,7 +124,7 @@ def test_half_precision_is_a_parameter_of_the_backbone(capsys):
     assert json.loads(files()[".json"].read_text())["parameters"]["amp"] == "bf16"
 
 
-def test_without_matplotlib_only_the_picture_is_missing(capsys, monkeypatch):
+def test_without_matplotlib_only_the_image_is_missing(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert invoke(TRAIN) == 0
     captured = capsys.readouterr()

@@ -50,7 +50,7 @@ def test_masks_follow_the_unit_and_scale_its_channels() -> None:
 
 
 @pytest.mark.parametrize(("masks", "mean"), [("stages", 0.0), ("blocks", 3.0)])
-def test_a_mixed_batch_equals_single_pictures(masks: str, mean: float) -> None:
+def test_a_mixed_batch_equals_single_images(masks: str, mean: float) -> None:
     net = network(masks=masks, mask_mean=mean).eval()
     x, levels = inputs(8), torch.tensor([1, 2, 3, 4, 4, 3, 2, 1])
     with torch.inference_mode():

@@ -36,7 +36,7 @@ ROWS = Samples.concat([HR, *(HR.at_rate(rate) for rate in (2, 3, 4))])
 
 
 @pytest.fixture(autouse=True)
-def small_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
     # not narrower: the bf16 gradient of a strided convolution on maps of width 1 is undefined in torch 2.15 on CPUs
     small = attrs.evolve(BODIES["resnet-thin"], preprocess=Preprocess(size=(32, 32)))
     monkeypatch.setitem(BODIES, "resnet-thin", small)  # type: ignore[arg-type]

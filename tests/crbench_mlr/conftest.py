@@ -8,7 +8,7 @@ from pathlib import Path
 import builders
 import crbench_mlr
 import pytest
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 
 TARGETS = {entry.name: str(entry.target) for entry in crbench_mlr.crbench_datasets()}
 
@@ -27,9 +27,9 @@ def _accept_dukemtmc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=sorted(TARGETS))
-def dataset(request: pytest.FixtureRequest) -> PictureDataset:
+def dataset(request: pytest.FixtureRequest) -> ImageDataset:
     """Each data set in turn, from its entry."""
     module, _, function = TARGETS[request.param].partition(":")
-    built: PictureDataset = getattr(importlib.import_module(module), function)()
+    built: ImageDataset = getattr(importlib.import_module(module), function)()
     assert built.info.name == request.param
     return built

@@ -1,4 +1,4 @@
-"""Missing data, opt-in, unreadable pictures, content hashes and `verify`."""
+"""Missing data, opt-in, unreadable images, content hashes and `verify`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import builders
 import numpy as np
 import pytest
 from crbench_mlr import caviar, cuhk03, dukemtmc, market1501, msmt17, viper
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 
 from crbench.errors import DataError
 
 
-def test_missing_data_says_what_where_and_whence(dataset: PictureDataset, tmp_path: Path) -> None:
+def test_missing_data_says_what_where_and_whence(dataset: ImageDataset, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         dataset.split(next(iter(dataset.protocols.values())), 0, root=tmp_path)
     message = str(caught.value)
@@ -55,13 +55,13 @@ def test_dukemtmc_needs_an_opt_in(
 
 def test_unknown_key(root: Path) -> None:
     for dataset in (market1501.mlr(), cuhk03.mlr()):
-        with pytest.raises(DataError, match=r"there is no picture 'query/\.\./x"):
+        with pytest.raises(DataError, match=r"there is no image 'query/\.\./x"):
             dataset.read("query/../x.jpg", root=root)
-        with pytest.raises(DataError, match="there is no picture"):
+        with pytest.raises(DataError, match="there is no image"):
             dataset.digests(np.array(["nothing"]), root=root)
 
 
-def test_digests_tell_pictures_apart_and_are_those_of_the_files(root: Path) -> None:
+def test_digests_tell_images_apart_and_are_those_of_the_files(root: Path) -> None:
     dataset = market1501.mlr()
     keys = dataset.inventory(root).index.rows.keys
     digests = dataset.digests(keys, root=root)
@@ -81,12 +81,12 @@ def test_mat_file_is_read_by_many_threads(root: Path) -> None:
     dataset = cuhk03.mlr()
     keys = dataset.inventory(root).index.rows.keys.tolist() * 5
     with ThreadPoolExecutor(8) as pool:
-        pictures = list(pool.map(lambda key: dataset.read(key, root=root), keys))
-    for key, picture in zip(keys, pictures, strict=True):
-        assert np.array_equal(picture, builders.picture(key.removeprefix("images_")))
+        images = list(pool.map(lambda key: dataset.read(key, root=root), keys))
+    for key, image in zip(keys, images, strict=True):
+        assert np.array_equal(image, builders.image(key.removeprefix("images_")))
 
 
-def test_unreadable_pictures_are_named(tmp_path: Path) -> None:
+def test_unreadable_images_are_named(tmp_path: Path) -> None:
     folder = builders.build_market1501(tmp_path)
     path = folder / "query" / "0002_c1s1_000200_00.jpg"
     path.write_bytes(path.read_bytes()[:-100])
@@ -104,7 +104,7 @@ def test_verify_reports_everything(tmp_path: Path) -> None:
     assert found.root == str(folder)
     assert found.found["query images"] == 12
     assert found.expected["query images"] == 3368
-    assert found.unreadable == (f"{empty}: empty file (0 bytes); expected a picture",)
+    assert found.unreadable == (f"{empty}: empty file (0 bytes); expected a image",)
     assert found.duplicate == ("query/0004_c2s1_000400_00.jpg = query/0004_c1s1_000400_00.jpg",)
     assert any(path.endswith("Thumbs.db") for path in found.extra)
     assert not found.ok
@@ -121,7 +121,7 @@ def test_verify_counts_progress(root: Path) -> None:
 
     @contextmanager
     def track(total: int, description: str, unit: str):  # type: ignore[no-untyped-def]
-        assert (total, unit) == (16, "picture")
+        assert (total, unit) == (16, "image")
         yield Tracker()
 
     assert viper.mlr().verify(root=root, track=track).missing == ()

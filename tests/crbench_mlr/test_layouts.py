@@ -1,4 +1,4 @@
-"""Every layout that users have gives the same pictures, whatever else lies in the folders."""
+"""Every layout that users have gives the same images, whatever else lies in the folders."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def test_all_places_give_the_same_split(tmp_path: Path) -> None:
 def test_names_in_other_case_are_found(tmp_path: Path) -> None:
     folder = builders.build_market1501(tmp_path, "MARKET_1501")
     (folder / "query").rename(folder / "Query")
-    picture = next((folder / "Query").glob("0002*"))
-    picture.rename(picture.with_suffix(".JPG"))
+    image = next((folder / "Query").glob("0002*"))
+    image.rename(image.with_suffix(".JPG"))
     keys = market1501.mlr().inventory(tmp_path).index.rows.keys.tolist()
-    assert f"query/{picture.stem}.JPG" in keys
+    assert f"query/{image.stem}.JPG" in keys
     assert len(keys) == 65
 
 
-def test_odd_files_are_left_out_and_strange_pictures_counted(tmp_path: Path) -> None:
+def test_odd_files_are_left_out_and_strange_images_counted(tmp_path: Path) -> None:
     folder = builders.build_market1501(tmp_path)
     builders.save(folder / "query" / "copy of something.jpg")
     found = market1501.mlr().inventory(tmp_path)
     assert len(found.index.rows) == 65
-    assert found.notes == {"pictures with an unknown name": 1}
+    assert found.notes == {"images with an unknown name": 1}
     assert sum(path.endswith("Thumbs.db") for path in found.extra) == 3
     assert any(path.endswith("copy of something.jpg") for path in found.extra)
 
@@ -79,16 +79,16 @@ def test_ready_made_lr_copy_is_refused(tmp_path: Path) -> None:
         market1501.mlr().inventory(tmp_path)
 
 
-def test_folder_of_other_pictures_is_refused(tmp_path: Path) -> None:
+def test_folder_of_other_images_is_refused(tmp_path: Path) -> None:
     builders.build_dukemtmc(tmp_path, "market1501")
-    with pytest.raises(DataError, match=r"no picture is named like 0002_c1s1_000451_03\.jpg; the first is 0001_c1_f"):
+    with pytest.raises(DataError, match=r"no image is named like 0002_c1s1_000451_03\.jpg; the first is 0001_c1_f"):
         market1501.mlr().inventory(tmp_path)
 
 
 def test_empty_folders_are_refused(tmp_path: Path) -> None:
     for name in ("bounding_box_train", "query", "bounding_box_test"):
         (tmp_path / "market1501" / name).mkdir(parents=True)
-    with pytest.raises(DataError, match="hold no pictures"):
+    with pytest.raises(DataError, match="hold no images"):
         market1501.mlr().inventory(tmp_path)
 
 
@@ -178,9 +178,9 @@ def test_cuhk03_mat_places(tmp_path: Path, place: str) -> None:
     assert found.figures == {"images": 30, "identities": 8, "cameras": 2}
     assert np.unique(found.index.rows.pids).tolist() == [1, 2, 3, 4, 844, 845, 1284, 1419]
     assert [pids.tolist() for pids in found.test_sets] == [[1, 844], [2, 1284]]
-    picture = dataset.read("images_detected/1_001_1_01.png", root=tmp_path)
-    assert picture.size == (16, 32)
-    assert np.array_equal(picture, builders.picture("detected/1_001_1_01.png"))
+    image = dataset.read("images_detected/1_001_1_01.png", root=tmp_path)
+    assert image.size == (16, 32)
+    assert np.array_equal(image, builders.image("detected/1_001_1_01.png"))
 
 
 @pytest.mark.parametrize("place", ["cuhk03-np/detected", "cuhk03/detected", "cuhk03", "cuhk03-np"])
@@ -197,7 +197,7 @@ def test_cuhk03_boxes_that_are_not_there(tmp_path: Path) -> None:
         cuhk03.mlr(boxes="labeled").locate(tmp_path)
 
 
-def test_cuhk03_both_boxes_double_the_pictures(tmp_path: Path) -> None:
+def test_cuhk03_both_boxes_double_the_images(tmp_path: Path) -> None:
     builders.build_cuhk03_mat(tmp_path)
     assert cuhk03.mlr(boxes="both").inventory(tmp_path).figures["images"] == 60
 
@@ -242,10 +242,10 @@ def test_unknown_parameter_values(build: object) -> None:
         build()  # type: ignore[operator]
 
 
-def test_picture_with_exif_and_mode_is_read_upright(tmp_path: Path) -> None:
+def test_image_with_exif_and_mode_is_read_upright(tmp_path: Path) -> None:
     folder = builders.build_market1501(tmp_path)
     path = folder / "query" / "0002_c1s1_000200_00.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
-    builders.picture("x", (16, 32)).save(path, exif=exif)
+    builders.image("x", (16, 32)).save(path, exif=exif)
     assert market1501.mlr().read(f"query/{path.name}", root=tmp_path).size == (32, 16)

@@ -14,7 +14,7 @@ import builders
 import numpy as np
 import pytest
 from crbench_mlr import caviar, cuhk03, market1501, msmt17, viper
-from crbench_mlr.base import PictureDataset
+from crbench_mlr.base import ImageDataset
 
 from crbench.api.interfaces import Dataset
 from crbench.records import Samples, Split
@@ -22,7 +22,7 @@ from crbench.records import Samples, Split
 MLR = ["mlr", "mlrpro", "mlr-unseen", "mlr-unseen-6", "mlr-vpfa-code"]
 
 
-def _draw(dataset: PictureDataset, name: str, trial: int, root: Path) -> Split:
+def _draw(dataset: ImageDataset, name: str, trial: int, root: Path) -> Split:
     return dataset.split(builders.small(dataset.protocols[name]), trial, root=root)
 
 
@@ -30,7 +30,7 @@ def _rates(rows: Samples) -> set[float]:
     return set(rows.rates.tolist())
 
 
-def test_every_data_set_keeps_the_contract(dataset: PictureDataset, root: Path) -> None:
+def test_every_data_set_keeps_the_contract(dataset: ImageDataset, root: Path) -> None:
     assert isinstance(dataset, Dataset)
     mlr = dataset.info.name.startswith("mlr-") or dataset.info.name == "caviar"
     assert list(dataset.protocols)[:5] == (MLR if mlr else list(dataset.protocols))
@@ -39,7 +39,7 @@ def test_every_data_set_keeps_the_contract(dataset: PictureDataset, root: Path) 
         assert protocol.name == name
 
 
-def test_every_split_is_sound(dataset: PictureDataset, root: Path) -> None:
+def test_every_split_is_sound(dataset: ImageDataset, root: Path) -> None:
     for protocol in dataset.protocols.values():
         split = dataset.split(builders.small(protocol), 0, root=root)
         test = np.union1d(split.query.pids, split.gallery.pids)
@@ -95,7 +95,7 @@ def test_rates_of_the_other_protocols(root: Path) -> None:
 
 
 @pytest.mark.parametrize(("dataset", "size"), [(cuhk03.mlr(), (4, 3)), (viper.mlr(), (4, 4))])
-def test_one_camera_of_each_test_identity_is_lr(dataset: PictureDataset, size: tuple[int, int], root: Path) -> None:
+def test_one_camera_of_each_test_identity_is_lr(dataset: ImageDataset, size: tuple[int, int], root: Path) -> None:
     cameras = set()
     for trial in range(10):
         split = _draw(dataset, "mlr", trial, root)
@@ -130,7 +130,7 @@ def test_caviar_keeps_its_native_resolution(root: Path) -> None:
     dataset = caviar.mlr()
     split = _draw(dataset, "mlr", 0, root)
     assert (len(split.train), len(split.query), len(split.gallery)) == (60, 30, 30)
-    assert set(split.query.camids.tolist()) == {2}  # the smaller pictures
+    assert set(split.query.camids.tolist()) == {2}  # the smaller images
     assert np.all(split.query.rates == 2)
     assert np.all(split.query.native_rates == 2)
     assert set(split.train.rates.tolist()) == {1, 2}
@@ -201,7 +201,7 @@ def test_vpfa_code_viper_shrinks_query_and_gallery(root: Path) -> None:
     assert not np.array_equal(split.query.rates, split.gallery.rates)
 
 
-def test_vpfa_code_caviar_asks_with_one_first_camera_picture(root: Path) -> None:
+def test_vpfa_code_caviar_asks_with_one_first_camera_image(root: Path) -> None:
     split = _draw(caviar.mlr(), "mlr-vpfa-code", 0, root)
     assert (len(split.query), len(split.gallery)) == (3, 60)
     assert len(np.unique(split.query.pids)) == 3
@@ -222,7 +222,7 @@ def test_vpfa_code_cuhk03_is_one_gallery_draw() -> None:
         (msmt17.mlr(), ("lanczos", "jpeg:75", "image", True)),
     ],
 )
-def test_vpfa_code_rules(dataset: PictureDataset, rules: tuple[str, str, str, bool]) -> None:
+def test_vpfa_code_rules(dataset: ImageDataset, rules: tuple[str, str, str, bool]) -> None:
     protocol = dataset.protocols["mlr-vpfa-code"]
     assert (protocol.kernel, protocol.encoder, protocol.rate_per, protocol.encode_hr) == rules
     assert (protocol.distance, protocol.normalise, protocol.flip) == ("euclidean", "l2", True)
@@ -268,7 +268,7 @@ def test_golden_checksums(root: Path) -> None:
     assert _draw(cuhk03.mlr(), "mlr", 3, root).checksum[:16] == "79cd50fd581e0f69"
 
 
-def test_an_unrelated_new_picture_changes_no_other_draw(tmp_path: Path) -> None:
+def test_an_unrelated_new_image_changes_no_other_draw(tmp_path: Path) -> None:
     folder = builders.build_market1501(tmp_path)
     before = _draw(market1501.mlr(), "mlr", 0, tmp_path).query
     builders.save(folder / "query" / "0002_c1s2_000777_00.jpg")

@@ -88,7 +88,7 @@ def test_keys_say_what_the_row_is(small):
 
 
 def test_a_million_identities_are_listed_without_drawing(monkeypatch):
-    monkeypatch.setattr(dataset, "take", lambda *_: pytest.fail("a picture was drawn"))
+    monkeypatch.setattr(dataset, "take", lambda *_: pytest.fail("a image was drawn"))
     data = SyntheticPedestrians(train_identities=1, test_identities=999_999, images_per_camera=1)
     rows = data.index.rows
     assert len(rows) == 4_000_000
@@ -104,14 +104,14 @@ def test_read_gives_rgb_of_the_stated_size(small):
     assert (image.mode, image.size) == ("RGB", (64, 128))
 
 
-def test_what_a_reader_does_to_a_picture_is_not_kept(small):
+def test_what_a_reader_does_to_a_image_is_not_kept(small):
     first = small.read("train/0000001_c1_01", root=ROOT)
     before = first.tobytes()
     first.paste((0, 0, 0), (0, 0, 64, 128))
     assert small.read("train/0000001_c1_01", root=ROOT).tobytes() == before
 
 
-def test_reading_from_threads_gives_the_same_pictures():
+def test_reading_from_threads_gives_the_same_images():
     keys = SyntheticPedestrians(train_identities=2, test_identities=1, images_per_camera=1).index.rows.keys.tolist() * 3
     one, many = (SyntheticPedestrians(train_identities=2, test_identities=1, images_per_camera=1) for _ in range(2))
     with ThreadPoolExecutor(8) as pool:
@@ -119,7 +119,7 @@ def test_reading_from_threads_gives_the_same_pictures():
     assert threaded == [one.read(key, root=ROOT).tobytes() for key in keys]
 
 
-def test_drawn_pictures_are_kept_up_to_the_limit(monkeypatch):
+def test_drawn_images_are_kept_up_to_the_limit(monkeypatch):
     calls = []
     monkeypatch.setattr(dataset, "take", lambda *what: calls.append(what) or np.zeros((128, 64, 3), np.uint8))
     data = SyntheticPedestrians(memory_mb=1)
@@ -135,7 +135,7 @@ def test_drawn_pictures_are_kept_up_to_the_limit(monkeypatch):
     "key", ["train/0000004_c1_01", "test/0000001_c1_01", "test/0000006_c1_01", "train/0000001_c5_01", "1.png"]
 )
 def test_unknown_keys_are_refused(small, key):
-    with pytest.raises(DataError, match="has no picture"):
+    with pytest.raises(DataError, match="has no image"):
         small.read(key, root=ROOT)
 
 
@@ -162,7 +162,7 @@ def test_bad_parameters_are_refused(parameters, message):
         SyntheticPedestrians(**parameters)
 
 
-def test_digests_tell_pictures_apart(small):
+def test_digests_tell_images_apart(small):
     keys = small.index.rows.keys
     digests = small.digests(keys, root=ROOT)
     assert len(set(digests)) == len(keys)
@@ -179,7 +179,7 @@ def test_verify_draws_and_counts(small):
     assert report.duplicate == ()
 
 
-def test_verify_names_equal_pictures(monkeypatch):
+def test_verify_names_equal_images(monkeypatch):
     monkeypatch.setattr(dataset, "take", lambda *_: np.zeros((128, 64, 3), np.uint8))
     data = SyntheticPedestrians(train_identities=1, test_identities=1, images_per_camera=1)
     assert len(data.verify(ROOT).duplicate) == 7

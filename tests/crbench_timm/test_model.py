@@ -79,7 +79,7 @@ def test_preprocessing_can_be_changed(tmp_path: Path) -> None:
         ("resnet5O", {}, ConfigError, "has no model 'resnet5O'; did you mean resnet50"),
         ("qqqqqqqq", {}, ConfigError, r"timm\.list_models\(\) has all names"),
         ("test_vit.other", {}, ConfigError, "Invalid pretrained tag"),
-        ("test_vit", {"size": (97, 48)}, ConfigError, "test_vit does not take pictures of 97x48"),
+        ("test_vit", {"size": (97, 48)}, ConfigError, "test_vit does not take images of 97x48"),
         ("test_resnet", {"size": (0, 48)}, ValueError, "must be positive"),
         ("test_resnet", {"size": (48,)}, ValueError, r"size: \(48,\) has 1 numbers; expected 2"),
         ("test_resnet", {"mean": (0.5,)}, ValueError, "mean: .* expected 3"),

@@ -25,14 +25,14 @@ Write = Callable[..., Path]
 
 
 def batch(camids: list[int]) -> Batch:
-    # one picture for all, so that only the camera tells them apart
+    # one image for all, so that only the camera tells them apart
     inputs = images(1, SMALL["size"]).expand(len(camids), -1, -1, -1)
     rates = np.ones(len(camids), dtype=np.float32)
     return Batch(inputs=inputs, rates=rates, camids=np.array(camids, dtype=np.int64))
 
 
 def features(backbone: TransReIDBackbone, rows: Tensor) -> Tensor:
-    """What the network gives for the one picture with side information `rows` f32[b, width]."""
+    """What the network gives for the one image with side information `rows` f32[b, width]."""
     with torch.inference_mode():
         before: Tensor = backbone.model(batch([1] * len(rows)).inputs, rows)[0]
     return before

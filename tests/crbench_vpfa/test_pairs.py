@@ -51,7 +51,7 @@ def test_draws_count_pairs_and_zero_takes_each_once() -> None:
     assert draw(pairs, train, "id_mean", 0, seeded()).order.tolist() == [0, 1, 2, 3]
 
 
-def test_image_pairs_join_the_same_picture() -> None:
+def test_image_pairs_join_the_same_image() -> None:
     train = train_features(shift=0.0, noise=0.0)
     drawn = draw(paired(train, "image", 2, LOGGER), train, "image", 0, seeded())
     assert drawn.source.shape[0] == len(train.source)
@@ -60,7 +60,7 @@ def test_image_pairs_join_the_same_picture() -> None:
 
 def test_bootstrap_averages_halves_of_one_identity_and_rate() -> None:
     pids = [1] * 4 + [2] * 4
-    # Powers of two per picture: the mean of a half tells which pictures it holds.
+    # Powers of two per image: the mean of a half tells which images it holds.
     values = torch.tensor([2.0**i for i in range(4)] * 2)
     rows = Samples(keys=[f"{i}" for i in range(8)], pids=pids, rates=2)
     x = torch.stack([values, torch.tensor(pids).float()], dim=1)

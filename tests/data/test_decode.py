@@ -1,4 +1,4 @@
-"""Odd, damaged and hostile picture files."""
+"""Odd, damaged and hostile image files."""
 
 from __future__ import annotations
 
@@ -121,12 +121,12 @@ def _black(side: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.jpg", b"", "empty file (0 bytes); expected a picture"),
-        ("text.jpg", b"this is not a picture", "not a picture that Pillow can read"),
-        ("half.jpg", _truncated("JPEG"), "damaged or truncated picture"),
-        ("half.png", _truncated("PNG"), "damaged or truncated picture"),
-        ("half.bmp", _truncated("BMP"), "damaged or truncated picture"),
-        ("magic.png", b"\x89PNG\r\n\x1a\n", "picture"),
+        ("empty.jpg", b"", "empty file (0 bytes); expected a image"),
+        ("text.jpg", b"this is not a image", "not a image that Pillow can read"),
+        ("half.jpg", _truncated("JPEG"), "damaged or truncated image"),
+        ("half.png", _truncated("PNG"), "damaged or truncated image"),
+        ("half.bmp", _truncated("BMP"), "damaged or truncated image"),
+        ("magic.png", b"\x89PNG\r\n\x1a\n", "image"),
         ("bomb.png", _bomb(), "decompression bomb"),
         ("small-bomb.png", _small_bomb(), "decompression bomb"),
     ],

@@ -1,4 +1,4 @@
-"""LR pictures, against hand-made numbers and the textbook formula of each kernel (not against Pillow itself)."""
+"""LR images, against hand-made numbers and the textbook formula of each kernel (not against Pillow itself)."""
 
 from __future__ import annotations
 
@@ -71,17 +71,17 @@ def _to_8_bits(sums: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.clip((sums + _ONE // 2) // _ONE, 0, 255)
 
 
-def _picture(width: int, height: int, seed: int = 0) -> Image.Image:
+def _image(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8))
 
 
 @pytest.mark.parametrize("kernel", sorted(FORMULAS))
 @pytest.mark.parametrize("rate", [2, 3, 4, 2.5])
 def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
-    picture = _picture(48, 128)
+    image = _image(48, 128)
     protocol = attrs.evolve(PROTOCOL, kernel=kernel)
-    shown = degrade(picture, rate, protocol)
-    expected = _reference(np.asarray(picture), shown.size, kernel)
+    shown = degrade(image, rate, protocol)
+    expected = _reference(np.asarray(image), shown.size, kernel)
     assert shown.size == (int(48 / rate), int(128 / rate))
     assert np.array_equal(np.asarray(shown), expected)
 
@@ -95,9 +95,9 @@ def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
 )
 @settings(max_examples=60)
 def test_kernels_follow_their_formula_at_any_size(kernel: str, width: int, height: int, rate: int, seed: int) -> None:
-    picture = _picture(width, height, seed)
-    shown = degrade(picture, rate, attrs.evolve(PROTOCOL, kernel=kernel))
-    expected = _reference(np.asarray(picture), shown.size, kernel)
+    image = _image(width, height, seed)
+    shown = degrade(image, rate, attrs.evolve(PROTOCOL, kernel=kernel))
+    expected = _reference(np.asarray(image), shown.size, kernel)
     assert np.array_equal(np.asarray(shown), expected)
 
 
@@ -114,49 +114,49 @@ GOLDEN = {
 
 def test_width_is_resampled_before_height_whatever_the_pillow() -> None:
     """Width first: 0 and (1 + 3) / 2 = 2, so 1. Height first, as Pillow 13 does, halves round up to 1 and 2, so 2."""
-    picture = Image.fromarray(np.array([[0, 0], [1, 3]], dtype=np.uint8))
-    assert np.asarray(resample(picture, (1, 1), "box")).tolist() == [[1]]
+    image = Image.fromarray(np.array([[0, 0], [1, 3]], dtype=np.uint8))
+    assert np.asarray(resample(image, (1, 1), "box")).tolist() == [[1]]
 
 
 @pytest.mark.parametrize("kernel", sorted(GOLDEN))
 def test_golden_row_by_hand(kernel: str) -> None:
-    picture = Image.fromarray(np.repeat(np.array([ROW], dtype=np.uint8)[:, :, None], 3, axis=2))
-    shown = np.asarray(resample(picture, (4, 1), kernel))
+    image = Image.fromarray(np.repeat(np.array([ROW], dtype=np.uint8)[:, :, None], 3, axis=2))
+    shown = np.asarray(resample(image, (4, 1), kernel))
     expected = [round(value) for value in GOLDEN[kernel]]
     assert shown[0].tolist() == [[value] * 3 for value in expected]
 
 
 def test_nearest_takes_the_pixel_under_the_centre() -> None:
-    picture = Image.fromarray(np.arange(27, dtype=np.uint8).reshape(3, 3, 3).repeat(3, axis=0).repeat(3, axis=1))
-    shown = np.asarray(resample(picture, (3, 3), "nearest"))
+    image = Image.fromarray(np.arange(27, dtype=np.uint8).reshape(3, 3, 3).repeat(3, axis=0).repeat(3, axis=1))
+    shown = np.asarray(resample(image, (3, 3), "nearest"))
     assert np.array_equal(shown, np.arange(27).reshape(3, 3, 3))
 
 
 def test_without_antialias_bilinear_sees_two_pixels_only() -> None:
     row = [0, 10, 200, 220, 40, 60, 7, 9]
-    picture = Image.fromarray(np.repeat(np.array([row, row], dtype=np.uint8)[:, :, None], 3, axis=2))
-    shown = np.asarray(resample(picture, (4, 1), "bilinear", antialias=False))
+    image = Image.fromarray(np.repeat(np.array([row, row], dtype=np.uint8)[:, :, None], 3, axis=2))
+    shown = np.asarray(resample(image, (4, 1), "bilinear", antialias=False))
     assert shown[0, :, 0].tolist() == [5, 210, 50, 8]
-    wide = resample(picture, (2, 1), "bilinear", antialias=False)
+    wide = resample(image, (2, 1), "bilinear", antialias=False)
     assert np.asarray(wide)[0, :, 0].tolist() == [105, 33]  # between pixels 1 and 2, and 5 and 6 (33.5)
 
 
 def test_without_antialias_differs_from_with() -> None:
-    picture = _picture(16, 16)
+    image = _image(16, 16)
     sharp = attrs.evolve(PROTOCOL, antialias=False)
-    assert not np.array_equal(degrade(picture, 4, sharp), degrade(picture, 4, PROTOCOL))
+    assert not np.array_equal(degrade(image, 4, sharp), degrade(image, 4, PROTOCOL))
 
 
 @pytest.mark.parametrize("kernel", ["box", "hamming", "lanczos"])
 def test_kernels_that_always_antialias(kernel: str) -> None:
     with pytest.raises(ValueError, match="always antialiases"):
-        resample(_picture(8, 8), (4, 4), kernel, antialias=False)
+        resample(_image(8, 8), (4, 4), kernel, antialias=False)
 
 
 @pytest.mark.parametrize(("rounding", "expected"), [("floor", (16, 42)), ("round", (16, 43)), ("ceil", (16, 43))])
 def test_rounding(rounding: str, expected: tuple[int, int]) -> None:
     assert lr_size((48, 128), 3, rounding) == expected
-    assert degrade(_picture(48, 128), 3, attrs.evolve(PROTOCOL, rounding=rounding)).size == expected
+    assert degrade(_image(48, 128), 3, attrs.evolve(PROTOCOL, rounding=rounding)).size == expected
 
 
 @pytest.mark.parametrize(("rounding", "expected"), [("floor", 12), ("round", 13), ("ceil", 13)])
@@ -172,44 +172,44 @@ def test_lr_size_is_at_least_one_pixel(width: int, height: int, rate: float, rou
 
 
 def test_rate_one_changes_nothing() -> None:
-    picture = _picture(10, 20)
-    assert np.array_equal(degrade(picture, 1, PROTOCOL), picture)
+    image = _image(10, 20)
+    assert np.array_equal(degrade(image, 1, PROTOCOL), image)
 
 
-def test_uniform_picture_stays_uniform_with_every_kernel() -> None:
-    picture = Image.new("RGB", (37, 91), (200, 3, 77))
+def test_uniform_image_stays_uniform_with_every_kernel() -> None:
+    image = Image.new("RGB", (37, 91), (200, 3, 77))
     for kernel in KERNELS:
-        shown = np.asarray(degrade(picture, 3, attrs.evolve(PROTOCOL, kernel=kernel)))
+        shown = np.asarray(degrade(image, 3, attrs.evolve(PROTOCOL, kernel=kernel)))
         assert np.all(shown == (200, 3, 77))
 
 
 def test_png_encoder_is_lossless_and_jpeg_is_not() -> None:
-    picture = _picture(16, 32)
-    plain = np.asarray(degrade(picture, 2, PROTOCOL))
-    assert np.array_equal(degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="png")), plain)
-    jpeg = np.asarray(degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75")))
+    image = _image(16, 32)
+    plain = np.asarray(degrade(image, 2, PROTOCOL))
+    assert np.array_equal(degrade(image, 2, attrs.evolve(PROTOCOL, encoder="png")), plain)
+    jpeg = np.asarray(degrade(image, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75")))
     assert jpeg.shape == plain.shape
     assert not np.array_equal(jpeg, plain)
 
 
 def test_jpeg_encoder_writes_what_a_plain_save_writes() -> None:
     """Tools save with Pillow's defaults: quality 75, chroma 4:2:0."""
-    picture = _picture(16, 32)
+    image = _image(16, 32)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG")
+    image.save(buffer, "JPEG")
     with Image.open(buffer) as saved:
-        assert np.array_equal(encode(picture, "jpeg:75"), saved.convert("RGB"))
+        assert np.array_equal(encode(image, "jpeg:75"), saved.convert("RGB"))
 
 
-def test_hr_pictures_are_encoded_on_request_only() -> None:
-    picture = _picture(16, 32)
+def test_hr_images_are_encoded_on_request_only() -> None:
+    image = _image(16, 32)
     lossy = attrs.evolve(PROTOCOL, encoder="jpeg:75")
-    assert np.array_equal(degrade(picture, 1, lossy), picture)
-    assert not np.array_equal(degrade(picture, 1, attrs.evolve(lossy, encode_hr=True)), picture)
+    assert np.array_equal(degrade(image, 1, lossy), image)
+    assert not np.array_equal(degrade(image, 1, attrs.evolve(lossy, encode_hr=True)), image)
 
 
 def test_degrade_leaves_its_input_alone() -> None:
-    picture = _picture(16, 32)
-    before = np.asarray(picture).copy()
-    degrade(picture, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75"))
-    assert np.array_equal(picture, before)
+    image = _image(16, 32)
+    before = np.asarray(image).copy()
+    degrade(image, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75"))
+    assert np.array_equal(image, before)

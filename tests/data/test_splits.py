@@ -13,7 +13,7 @@ from crbench.records import Samples
 
 
 def make_index(people=6, cameras=3, images=2, distractors=2, junk=2, order=None):
-    """Persons 1..n; the first half are training identities; camera-1 test pictures are official queries."""
+    """Persons 1..n; the first half are training identities; camera-1 test images are official queries."""
     keys, pids, camids, roles = [], [], [], []
     for pid in range(1, people + 1):
         for camera in range(1, cameras + 1):
@@ -120,9 +120,9 @@ def test_per_id_camera_is_one_that_sees_the_person():
     ("changes", "trial", "error", "message"),
     [
         ({}, 10, ConfigError, "trial 10 is not one of 0 to 9"),
-        ({"lr_camera": "fixed:9"}, 0, DataError, "no test identity has a picture in the LR camera"),
+        ({"lr_camera": "fixed:9"}, 0, DataError, "no test identity has a image in the LR camera"),
         ({"identities": "random:5/5"}, 0, DataError, "there are 6 identities"),
-        ({"lr_camera": "smaller"}, 0, ConfigError, "needs picture sizes"),
+        ({"lr_camera": "smaller"}, 0, ConfigError, "needs image sizes"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes, trial, error, message):

@@ -77,5 +77,5 @@ def _features(
         camids=cameras[:count],
         rates=rng.choice([1, 2, 3], count),
         dims=None if dims is None else rng.integers(dims[0], dims[1] + 1, count),
-        keys=[f"picture {number}" for number in rng.permutation(1000)[:count]],
+        keys=[f"image {number}" for number in rng.permutation(1000)[:count]],
     )

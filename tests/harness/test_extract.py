@@ -9,10 +9,10 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from builders import picture
+from builders import image
 
 from crbench.api.context import Run
-from crbench.data.preprocess import Preprocess, picture_array
+from crbench.data.preprocess import Preprocess, image_array
 from crbench.errors import ConfigError, DataError, EvaluationError
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
 from crbench.harness.extract.forward import Forward
@@ -30,7 +30,7 @@ def make_rows(count: int = 10) -> Samples:
 
 
 def read(row):
-    return picture(row.key)
+    return image(row.key)
 
 
 def extract(rows, backbone=None, table=None, **settings):
@@ -44,16 +44,16 @@ def extract(rows, backbone=None, table=None, **settings):
 
 
 @pytest.mark.parametrize(("count", "workers"), [(1, 1), (8, 3), (10, 2), (29, 1), (29, 16)])
-def test_batches_hold_every_picture_once_in_order_and_have_one_shape(count, workers):
+def test_batches_hold_every_image_once_in_order_and_have_one_shape(count, workers):
     rows = make_rows(count)
     pipeline = Pipeline(read, PREPROCESS, batch_size=4, device="cpu", workers=workers)
     batches = list(pipeline.batches(rows))
-    assert {batch.pictures.shape for batch in batches} == {(4, 32, 16, 3)}
+    assert {batch.images.shape for batch in batches} == {(4, 32, 16, 3)}
     shown = np.concatenate([batch.index[: batch.count] for batch in batches])
     assert shown.tolist() == list(range(count))
     for batch in batches:
-        for number, pixels in zip(batch.index, batch.pictures.numpy(), strict=True):
-            assert (pixels == picture_array(read(rows.row(int(number))), PREPROCESS)).all()
+        for number, pixels in zip(batch.index, batch.images.numpy(), strict=True):
+            assert (pixels == image_array(read(rows.row(int(number))), PREPROCESS)).all()
 
 
 def test_no_more_is_decoded_than_is_needed_soon_and_closing_stops_the_threads():
@@ -70,10 +70,10 @@ def test_no_more_is_decoded_than_is_needed_soon_and_closing_stops_the_threads():
     assert threading.active_count() == before
 
 
-def test_a_picture_that_cannot_be_read_ends_the_extraction():
+def test_a_image_that_cannot_be_read_ends_the_extraction():
     def broken(row):
         if row.key == "007":
-            raise DataError("007: damaged or truncated picture")
+            raise DataError("007: damaged or truncated image")
         return read(row)
 
     with pytest.raises(DataError, match="007: damaged"):
@@ -88,7 +88,7 @@ def test_features_do_not_depend_on_workers_or_batch_size():
         torch.testing.assert_close(x, expected)
 
 
-def test_flipping_averages_both_images_and_keeps_a_symmetric_picture():
+def test_flipping_averages_both_images_and_keeps_a_symmetric_image():
     rows = make_rows(3)
     plain, _ = extract(rows)
     mirrored, _ = extract(rows, read=lambda row: read(row).transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT))
@@ -217,7 +217,7 @@ def test_a_batch_that_does_not_fit_is_named():
 
 
 def test_the_last_batch_is_filled_up_with_repeats_that_do_not_count():
-    batch = Loaded(index=np.array([0, 1, 0, 1]), count=2, pictures=torch.zeros(4, 32, 16, 3, dtype=torch.uint8))
+    batch = Loaded(index=np.array([0, 1, 0, 1]), count=2, images=torch.zeros(4, 32, 16, 3, dtype=torch.uint8))
     x, dims = Forward(RandomBackbone(), Extraction(batch_size=4), flip=False, device="cpu")(batch, make_rows(2))
     assert x.shape == (2, 16)
     assert dims is None

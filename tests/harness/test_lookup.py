@@ -12,7 +12,7 @@ from crbench.records import Encoded, Samples
 from crbench.store.features import FeatureTable, row_ids
 
 ROWS = Samples(keys=["a", "b", "a"], pids=[1, 2, 1], rates=[1, 1, 2])
-IDS = row_ids(ROWS, np.array(["picture of a", "picture of b", "picture of a"]))
+IDS = row_ids(ROWS, np.array(["image of a", "image of b", "image of a"]))
 
 
 @attrs.frozen

@@ -136,13 +136,13 @@ def test_features_that_are_not_finite_are_refused_and_not_cached(spec, tmp_path)
     assert list(tmp_path.glob("cache/**/*.safetensors")) == []
 
 
-def test_a_picture_in_training_and_test_is_refused(spec, monkeypatch):
+def test_a_image_in_training_and_test_is_refused(spec, monkeypatch):
     monkeypatch.setattr(Hard, "digests", lambda self, keys, *, root: np.full(len(keys), "same"))
-    with pytest.raises(ComparisonError, match="test pictures are also training pictures"):
+    with pytest.raises(ComparisonError, match="test images are also training images"):
         run(spec())
 
 
-def test_a_bad_picture_stops_or_is_skipped(spec, monkeypatch):
+def test_a_bad_image_stops_or_is_skipped(spec, monkeypatch):
     plain = run(spec(trial=0))[0]
     query = Hard().split(Hard().protocols["mlr"], 0, root=None).query
     read = Hard.read
@@ -162,7 +162,7 @@ def test_a_bad_picture_stops_or_is_skipped(spec, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch, workers):
+def test_images_are_decoded_once_for_all_rates(spec, monkeypatch, workers):
     reads = []
     read = Hard.read
 
@@ -175,7 +175,7 @@ def test_pictures_are_decoded_once_for_all_rates(spec, monkeypatch, workers):
     assert len(reads) == len(set(reads)) < count
 
 
-def test_ten_splits_of_cuhk03_cost_one_pass_over_its_pictures(spec, tmp_path, monkeypatch):
+def test_ten_splits_of_cuhk03_cost_one_pass_over_its_images(spec, tmp_path, monkeypatch):
     builders.build_cuhk03_folders(tmp_path / "data")
     kind, reads = type(load_dataset("mlr-cuhk03")), []
     read = kind.read
@@ -299,9 +299,9 @@ def test_rates_can_be_estimated_from_heights_and_are_never_ranked_with_known_one
     sized = run(spec(trial=0, set={"protocol.rate_source": "size:48"}))[0]
     assert sized.rate_source == "size:48"
     assert sized.fingerprint != known.fingerprint
-    assert sized.trials == known.trials, "pictures of 48 pixels give their rates away"
+    assert sized.trials == known.trials, "images of 48 pixels give their rates away"
     other = run(spec(trial=0, set={"protocol.rate_source": "size:96"}))[0]
-    assert other.trials[0].cmc == known.trials[0].cmc, "the pictures are the same, only their rates are others"
+    assert other.trials[0].cmc == known.trials[0].cmc, "the images are the same, only their rates are others"
     assert set(other.trials[0].by_rate) == {"4"}, "24, 16 and 12 of 96 pixels: a quarter or less"
 
 
@@ -333,7 +333,7 @@ def test_training_on_all_rows_is_part_of_the_training_key(spec, fakes):
     run(spec(backbone="learner-all", trial=0, resume=False, set={"learner-all.scale": 3}))
     assert len(fakes.trainings) == 2, "training does not depend on this parameter"
     run(spec(backbone="learner-all", trial=0, set={"protocol.kernel": "bicubic"}))
-    assert len(fakes.trainings) == 3, "LR training pictures follow the protocol"
+    assert len(fakes.trainings) == 3, "LR training images follow the protocol"
 
 
 def test_an_aligner_runs_on_the_backbone_that_it_names(spec):

@@ -156,10 +156,10 @@ def test_what_given_weights_were_trained_on_is_not_forgotten(folder, spec, tmp_p
     with pytest.raises(ComparisonError, match="were trained on"):
         train(attrs.evolve(wish, weights=seen))
     facts = card(seen)
-    elsewhere = {**facts, "dataset": "elsewhere", "pids": [10**6], "pictures": ["another picture"]}
+    elsewhere = {**facts, "dataset": "elsewhere", "pids": [10**6], "pictures": ["another image"]}
     seen.with_suffix(".json").write_text(json.dumps(elsewhere))
     tuned = train(attrs.evolve(wish, weights=seen)).weights
-    assert "another picture" in card(tuned)["pictures"]
+    assert "another image" in card(tuned)["pictures"]
     assert 10**6 not in card(tuned)["pids"], "identities are those of one data set"
 
 

@@ -20,7 +20,7 @@ ROOT = Path("unused")
 
 @attrs.frozen
 class Snapshots:
-    """Six people in three cameras; sizes vary from picture to picture, the query camera may be natively LR."""
+    """Six people in three cameras; sizes vary from image to image, the query camera may be natively LR."""
 
     native: float = 1.0
     read_keys: list[str] = attrs.field(factory=list)
@@ -84,7 +84,7 @@ def test_rates_follow_the_protocol():
     assert (grid(pro)[0], grid(plain)[0]) == (9, 6)
 
 
-def test_native_lr_pictures_are_not_enlarged_to_lower_rates():
+def test_native_lr_images_are_not_enlarged_to_lower_rates():
     sheet = contact_sheet(Snapshots(native=2.0), EvalProtocol(), root=ROOT, people=1)
     assert grid(sheet)[0] == 5  # as stored (rate 2), rates 3 and 4, two other cameras
 

@@ -90,7 +90,7 @@ def test_distractors_and_multi_digit_cameras(root: Path, tmp_path: Path) -> None
     assert not any("x." in name for name in names)
 
 
-def test_native_lr_pictures_are_written_as_they_are(tmp_path: Path) -> None:
+def test_native_lr_images_are_written_as_they_are(tmp_path: Path) -> None:
     builders.build_caviar(tmp_path, paired=4, single=0)
     dataset = caviar.mlr()
     protocol = attrs.evolve(dataset.protocols["mlr"], identities="random:2/2")
@@ -118,8 +118,8 @@ def test_empty_folder_is_filled_others_are_refused(root: Path, tmp_path: Path) -
 
 
 def test_nothing_is_left_of_a_failed_export(root: Path, tmp_path: Path) -> None:
-    picture = next((root / "market1501").rglob("query/0002_c1*"))
-    picture.write_bytes(b"")
+    image = next((root / "market1501").rglob("query/0002_c1*"))
+    image.write_bytes(b"")
     dataset, parent = market1501.mlr(), tmp_path / "exports"
     parent.mkdir()
     with pytest.raises(DataError, match="empty file"):

@@ -42,7 +42,7 @@ def test_row_ids_depend_on_all_that_a_feature_depends_on():
     for change in ({"camids": [2]}, {"rates": [3]}, {"native_rates": [2]}, {"modality": "ir"}):
         assert row_ids(Samples(**{**base, **change}), digests)[0].tobytes() != plain
     assert row_ids(Samples(**base), np.array(["e"]))[0].tobytes() != plain
-    # The person and the file's name do not change the picture.
+    # The person and the file's name do not change the image.
     assert row_ids(Samples(**{**base, "pids": [7], "keys": ["b"]}), digests)[0].tobytes() == plain
 
 

@@ -33,12 +33,12 @@ def read(row: Row) -> Image.Image:
     """The person's 4x2 pattern, dimmed and noisy; the key seeds the noise."""
     pattern = np.random.default_rng(row.pid).uniform(0, 255, (4, 2, 3)).repeat(4, axis=0).repeat(4, axis=1)
     noise = np.random.default_rng(int(row.key))
-    picture = pattern * noise.uniform(0.3, 1.0) + noise.normal(0, 30, pattern.shape)
-    return Image.fromarray(picture.clip(0, 255).astype(np.uint8))
+    image = pattern * noise.uniform(0.3, 1.0) + noise.normal(0, 30, pattern.shape)
+    return Image.fromarray(image.clip(0, 255).astype(np.uint8))
 
 
-def make_rows(persons: int, pictures: int, first_key: int = 0) -> Samples:
-    pids = np.repeat(np.arange(1, persons + 1), pictures)
+def make_rows(persons: int, images: int, first_key: int = 0) -> Samples:
+    pids = np.repeat(np.arange(1, persons + 1), images)
     return Samples(keys=[str(first_key + i) for i in range(len(pids))], pids=pids, camids=1)
 
 

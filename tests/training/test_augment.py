@@ -1,4 +1,4 @@
-"""Changes of whole batches against what they mean for a single picture."""
+"""Changes of whole batches against what they mean for a single image."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def pictures(count: int = 32) -> torch.Tensor:
-    """No two pixels of a picture are equal and none is black."""
+def images(count: int = 32) -> torch.Tensor:
+    """No two pixels of a image are equal and none is black."""
     values = torch.arange(1, HEIGHT * WIDTH * 3 + 1).reshape(1, HEIGHT, WIDTH, 3)
     return values.to(torch.uint8).repeat(count, 1, 1, 1)
 
 
 @given(pad=st.integers(0, 4), flip=st.sampled_from([0.0, 0.5, 1.0]), seed=st.integers(0, 10**6))
-def test_each_picture_is_a_crop_of_its_padded_self_or_of_its_mirror_image(pad: int, flip: float, seed: int) -> None:
-    batch = pictures(8)
+def test_each_image_is_a_crop_of_its_padded_self_or_of_its_mirror_image(pad: int, flip: float, seed: int) -> None:
+    batch = images(8)
     padded = np.pad(batch[0].numpy(), ((pad, pad), (pad, pad), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (HEIGHT, WIDTH), axis=(0, 1)).reshape(
         -1, 3, HEIGHT, WIDTH
@@ -40,8 +40,8 @@ def test_each_picture_is_a_crop_of_its_padded_self_or_of_its_mirror_image(pad: i
     } <= allowed
 
 
-def test_half_of_the_pictures_are_mirrored() -> None:
-    batch = pictures(1000)
+def test_half_of_the_images_are_mirrored() -> None:
+    batch = images(1000)
     moved = crop_and_flip(batch, pad=0, flip=0.5, generator=generator())
     share = (moved != batch).flatten(1).any(dim=1).float().mean().item()
     assert share == pytest.approx(0.5, abs=0.06)
@@ -62,11 +62,11 @@ def test_an_erased_rectangle_has_the_published_size() -> None:
         assert 0.2 < tall / wide < 4.5
 
 
-def test_without_random_changes_the_input_is_the_normalised_picture() -> None:
+def test_without_random_changes_the_input_is_the_normalised_image() -> None:
     recipe = Recipe(flip=0, pad=0, erase=0)
     preprocess = Preprocess(size=(HEIGHT, WIDTH), mean=(0.4, 0.5, 0.6), std=(0.1, 0.2, 0.3))
-    inputs = augment(pictures(2), recipe, preprocess, generator())
-    expected = (pictures(2).permute(0, 3, 1, 2) / 255 - torch.tensor(preprocess.mean)[:, None, None]) / torch.tensor(
+    inputs = augment(images(2), recipe, preprocess, generator())
+    expected = (images(2).permute(0, 3, 1, 2) / 255 - torch.tensor(preprocess.mean)[:, None, None]) / torch.tensor(
         preprocess.std
     )[:, None, None]
     torch.testing.assert_close(inputs, expected, rtol=1e-5, atol=1e-5)
@@ -75,7 +75,7 @@ def test_without_random_changes_the_input_is_the_normalised_picture() -> None:
 
 def test_equal_generators_give_equal_batches() -> None:
     recipe, preprocess = Recipe(), Preprocess(size=(HEIGHT, WIDTH))
-    first, again, other = (augment(pictures(), recipe, preprocess, generator(seed)) for seed in (1, 1, 2))
+    first, again, other = (augment(images(), recipe, preprocess, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

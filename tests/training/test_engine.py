@@ -25,17 +25,17 @@ def trained(problem: Any, model: Embedder, seed: int = 0, **changes: Any) -> His
 
 
 def rank1(model: Embedder, problem: Any) -> float:
-    """Share of new pictures whose nearest other new picture shows the same person."""
+    """Share of new images whose nearest other new image shows the same person."""
     rows = attrs.evolve(problem.rows, keys=[str(10_000 + i) for i in range(len(problem.rows))])
-    pictures = np.stack([np.asarray(problem.read(rows.row(i))) for i in range(len(rows))])
-    inputs = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = np.stack([np.asarray(problem.read(rows.row(i))) for i in range(len(rows))])
+    inputs = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.inference_mode():
         features = torch.nn.functional.normalize(model.eval()(inputs)[1])
     similarity = (features @ features.T).fill_diagonal_(-2)
     return float((rows.pids[similarity.argmax(dim=1).numpy()] == rows.pids).mean())
 
 
-def test_the_loss_falls_and_new_pictures_are_found(problem: Any, make_model: MakeModel) -> None:
+def test_the_loss_falls_and_new_images_are_found(problem: Any, make_model: MakeModel) -> None:
     untrained, model = make_model(), make_model()
     history = trained(problem, model, epochs=10)
     assert len(history) == 10
@@ -92,7 +92,7 @@ def test_one_person_is_an_error(problem: Any, make_model: MakeModel) -> None:
         trained(alone, make_model())
 
 
-def test_progress_counts_every_picture_with_the_loss(problem: Any, make_model: MakeModel) -> None:
+def test_progress_counts_every_image_with_the_loss(problem: Any, make_model: MakeModel) -> None:
     seen: dict[str, Any] = {}
 
     class Tracker:

@@ -82,7 +82,7 @@ def plain_loop(problem: Any, model: Embedder, seed: int) -> None:
     """The usual objective, written down in the plainest way."""
     recipe = problem.recipe
     persons, labels = np.unique(problem.rows.pids, return_inverse=True)
-    pictures = torch.stack(
+    images = torch.stack(
         [torch.from_numpy(np.array(problem.read(problem.rows.row(i)))) for i in range(len(problem.rows))]
     )
     generator = torch.Generator().manual_seed(seed)
@@ -96,7 +96,7 @@ def plain_loop(problem: Any, model: Embedder, seed: int) -> None:
             for step, indices in enumerate(order):
                 optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch + step / len(order))
                 targets = torch.from_numpy(labels[indices])
-                before, after = model(augment(pictures[indices], recipe, problem.preprocess, generator))
+                before, after = model(augment(images[indices], recipe, problem.preprocess, generator))
                 smoothing = recipe.label_smoothing
                 loss = functional.cross_entropy(classifier(after), targets, label_smoothing=smoothing)
                 loss = loss + recipe.triplet_weight * batch_hard_triplet(before, targets)

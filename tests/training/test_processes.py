@@ -50,7 +50,7 @@ def test_a_stopped_training_continues_with_the_same_result(tmp_path: Path, caplo
     assert caplog.text.count("said once") == 1
     assert caplog.text.count("epoch 2 of 4") == 1
     assert {path.name for path in whole.iterdir()} == {"0.pt", "1.pt", "checkpoint", "scored-0"}
-    with pytest.raises(DataError, match=r"^the second process found a bad picture$"):
+    with pytest.raises(DataError, match=r"^the second process found a bad image$"):
         launch(2, "cpu", shared_trainings.train_with_chance, stopped, 2, logger=LOGGER)
     assert {path.name for path in stopped.iterdir()} == {"checkpoint", "scored-0"}
     caplog.clear()

@@ -24,7 +24,7 @@ class Killed(BaseException):
 
 
 class Dies:
-    """A progress bar that ends the process when so many pictures are done."""
+    """A progress bar that ends the process when so many images are done."""
 
     def __init__(self, after: int) -> None:
         self._left = after
@@ -190,7 +190,7 @@ def test_half_precision_stays_near_single_and_resumes(
 
 
 class Hungry(IdTriplet):
-    """Runs out of memory with more than `room` pictures."""
+    """Runs out of memory with more than `room` images."""
 
     room = 12
 
@@ -211,7 +211,7 @@ def test_lack_of_memory_says_which_batch_fits(
     problem: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch, room: int, advice: str
 ) -> None:
     monkeypatch.setattr(Hungry, "room", room if room == 12 else 7)
-    with pytest.raises(CrbenchError, match=rf"^train m: a batch of 24 pictures does not fit .* of cpu; {advice}"):
+    with pytest.raises(CrbenchError, match=rf"^train m: a batch of 24 images does not fit .* of cpu; {advice}"):
         train_objective(
             lambda persons: Hungry(make_model(), persons, problem.recipe),
             problem.rows,
@@ -233,7 +233,7 @@ def test_lack_of_memory_in_one_of_several_processes_is_said_without_trying(
     problem: Any, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "current", Shared)
-    with pytest.raises(CrbenchError, match=r"a batch of 24 pictures in each process does not .*; halve identities and"):
+    with pytest.raises(CrbenchError, match=r"a batch of 24 images in each process does not .*; halve identities and"):
         train_objective(
             lambda persons: Hungry(make_model(), persons, problem.recipe),
             problem.rows,

@@ -18,7 +18,7 @@ def labels_of(counts: list[int]) -> np.ndarray:
 
 
 @given(counts=counts_lists, identities=small, images=small, seed=st.integers(0, 2**32 - 1))
-def test_each_batch_holds_p_persons_and_k_pictures_of_each(
+def test_each_batch_holds_p_persons_and_k_images_of_each(
     counts: list[int], identities: int, images: int, seed: int
 ) -> None:
     labels = labels_of(counts)
@@ -41,7 +41,7 @@ def test_each_epoch_holds_every_person(counts: list[int], identities: int, image
     assert set(labels[np.concatenate(batches)]) == set(range(len(counts)))
 
 
-def test_an_epoch_of_equal_persons_holds_every_picture_once() -> None:
+def test_an_epoch_of_equal_persons_holds_every_image_once() -> None:
     labels = np.repeat(np.arange(12), 8)
     drawn = np.concatenate(PKSampler(labels, identities=4, images=4, seed=0).epoch(5))
     assert sorted(drawn) == list(range(len(labels)))

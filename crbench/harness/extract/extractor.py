@@ -1,6 +1,6 @@
 """Step 4: rows to features, in batches of one shape, through the feature cache.
 
-What a feature depends on, and what therefore is in its cache key: the picture's content, rates, camera and modality
+What a feature depends on, and what therefore is in its cache key: the image's content, rates, camera and modality
 (`crbench.store.features.row_ids`); the encoder with its parameters, package version and weights; preprocessing, LR
 rules and flipping; and, since they may change its last bits or more, kind of device, batch size, autocast and
 compilation (`crbench.harness.run`). Not in the key are the threads that decode, the copies and the order of rows: they
@@ -56,7 +56,7 @@ def auto_batch_size(device: str) -> int:
 
 @attrs.frozen(eq=False)
 class Extractor:
-    """A backbone with all that decides how pictures reach it.
+    """A backbone with all that decides how images reach it.
 
     Attributes:
         extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows (the last is
@@ -76,14 +76,14 @@ class Extractor:
 
         Raises:
             ConfigError: the backbone cannot be compiled.
-            DataError: a picture cannot be read.
+            DataError: a image cannot be read.
             EvaluationError: the backbone gave a wrong shape or values that are not finite.
             BatchTooLargeError: the batch size is too large for the device.
         """
         missing = table.missing(ids)
         if len(missing) == 0:
             return 0
-        # Neighbours share a picture, so that it is decoded once for all its rates.
+        # Neighbours share a image, so that it is decoded once for all its rates.
         order = missing[np.lexsort((rows.rates[missing], rows.keys[missing]))]
         try:
             self._extract(table, rows.take(order), ids[order], run)

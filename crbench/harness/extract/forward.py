@@ -1,4 +1,4 @@
-"""Step 4, second part: a batch of pictures on the device to features."""
+"""Step 4, second part: a batch of images on the device to features."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Forward:
             EvaluationError: the backbone gave another shape.
         """
         inputs = Batch(
-            inputs=self._normalise(batch.pictures),
+            inputs=self._normalise(batch.images),
             rates=rows.rates[batch.index],
             camids=rows.camids[batch.index],
             modality=rows.modality,

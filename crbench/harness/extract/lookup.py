@@ -1,4 +1,4 @@
-"""Step 4 for features that are there already: looked up by row instead of extracted from pictures."""
+"""Step 4 for features that are there already: looked up by row instead of extracted from images."""
 
 from __future__ import annotations
 

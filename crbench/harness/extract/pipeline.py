@@ -1,7 +1,7 @@
-"""Step 4, first part: pictures on their way to the network, decoded and resized by threads, ahead of its work.
+"""Step 4, first part: images on their way to the network, decoded and resized by threads, ahead of its work.
 
 Threads, not processes: Pillow lets go of the interpreter while it decodes and resizes. Measured on two cores of an
-AMD EPYC, JPEG files of 64x128 to 256x128: two threads 0.25 ms for a picture, two processes that send pixels through a
+AMD EPYC, JPEG files of 64x128 to 256x128: two threads 0.25 ms for a image, two processes that send pixels through a
 pipe 0.34 ms, one thread 0.39 ms. What holds the interpreter, mostly the parsing of a JPEG's header, takes 0.06 ms.
 Beside the forward pass of ResNet-50 at 256x128 all of it, normalising included, is 2 % of the processor time.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crbench.api.interfaces import Reader
-from crbench.data.preprocess import Preprocess, picture_array
+from crbench.data.preprocess import Preprocess, image_array
 from crbench.records import Samples
 from crbench.transfer import Transfer
 
@@ -46,21 +46,21 @@ class Loaded:
     Attributes:
         index: i64[batch_size], the rows that it shows; the last batch of all is filled up with repeats.
         count: how many of them count, from the front.
-        pictures: u8[batch_size, height, width, 3].
+        images: u8[batch_size, height, width, 3].
     """
 
     index: NDArray[np.intp]
     count: int
-    pictures: Tensor
+    images: Tensor
 
 
 class Pipeline:
     """From rows to batches of one shape on the device.
 
     Args:
-        read: gives the picture of a row; called by several threads at once.
+        read: gives the image of a row; called by several threads at once.
         preprocess: of the network.
-        batch_size: pictures per batch.
+        batch_size: images per batch.
         device: torch device name.
         workers: threads that decode and resize.
     """
@@ -76,7 +76,7 @@ class Pipeline:
         """All rows in their order; close the iterator to stop the threads early.
 
         Raises:
-            DataError: a picture cannot be read.
+            DataError: a image cannot be read.
         """
         starts = range(0, len(rows), self._batch_size)
         with ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as pool:
@@ -104,10 +104,10 @@ class Pipeline:
                 future.result()
             filled = np.resize(np.arange(len(index)), self._batch_size)
             target[len(index) :] = target[filled[len(index) :]]
-            return Loaded(index=index[filled], count=len(index), pictures=self._transfer.upload(buffer))
+            return Loaded(index=index[filled], count=len(index), images=self._transfer.upload(buffer))
 
         return finish
 
     def _decode(self, rows: Samples, index: NDArray[np.intp], target: NDArray[np.uint8]) -> None:
         for place, number in enumerate(index):
-            target[place] = picture_array(self._read(rows.row(int(number))), self._preprocess)
+            target[place] = image_array(self._read(rows.row(int(number))), self._preprocess)

@@ -1,4 +1,4 @@
-"""Pictures in memory and read ahead are the same; readers' errors come through."""
+"""Images in memory and read ahead are the same; readers' errors come through."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from PIL import Image
 from crbench.api.context import Run
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
-from crbench.training.pictures import Pictures
+from crbench.training.images import Images
 
 
 def batches(problem: Any, budget: int) -> list[torch.Tensor]:
-    source = Pictures(problem.rows, problem.read, Preprocess(size=(20, 10)), run=Run(), budget=budget)
+    source = Images(problem.rows, problem.read, Preprocess(size=(20, 10)), run=Run(), budget=budget)
     order = [np.array([5, 0, 5]), np.array([1, 2, 3]), *([np.array([7, 8, 9])] * 8)]
     return list(source.batches(order))
 
@@ -27,7 +27,7 @@ def test_read_ahead_gives_what_memory_gives(problem: Any) -> None:
     assert all(torch.equal(one, other) for one, other in zip(kept, streamed, strict=True))
 
 
-def test_pictures_have_the_input_size_and_the_order_asked_for(problem: Any) -> None:
+def test_images_have_the_input_size_and_the_order_asked_for(problem: Any) -> None:
     first = batches(problem, 1 << 30)[0]
     resized = problem.read(problem.rows.row(5)).resize((10, 20), Image.Resampling.BILINEAR)
     assert first.shape == (3, 20, 10, 3)
@@ -35,25 +35,25 @@ def test_pictures_have_the_input_size_and_the_order_asked_for(problem: Any) -> N
     assert torch.equal(first[0], first[2])
 
 
-def test_within_the_budget_each_picture_is_read_once(problem: Any) -> None:
+def test_within_the_budget_each_image_is_read_once(problem: Any) -> None:
     reads: list[str] = []
 
     def read(row: Any) -> Image.Image:
         reads.append(row.key)
         return problem.read(row)
 
-    source = Pictures(problem.rows, read, problem.preprocess, run=Run())
+    source = Images(problem.rows, read, problem.preprocess, run=Run())
     for _ in range(2):
         list(source.batches([np.arange(4), np.arange(4)]))
     assert sorted(reads) == sorted(problem.rows.keys)
 
 
 @pytest.mark.parametrize("budget", [0, 1 << 30])
-def test_an_unreadable_picture_stops_with_its_own_error(problem: Any, budget: int) -> None:
+def test_an_unreadable_image_stops_with_its_own_error(problem: Any, budget: int) -> None:
     def read(row: Any) -> Image.Image:
         if row.key == "3":
             raise DataError("3.png is truncated")
         return problem.read(row)
 
     with pytest.raises(DataError, match=r"3\.png is truncated"):
-        list(Pictures(problem.rows, read, problem.preprocess, run=Run(), budget=budget).batches([np.arange(8)]))
+        list(Images(problem.rows, read, problem.preprocess, run=Run(), budget=budget).batches([np.arange(8)]))

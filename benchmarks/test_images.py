@@ -1,4 +1,4 @@
-"""What happens to a picture before the network: drawn, shrunk, brought to the input size."""
+"""What happens to a image before the network: drawn, shrunk, brought to the input size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from crbench import EvalProtocol, load_dataset
 from crbench.data.degrade import degrade
-from crbench.data.preprocess import Preprocess, picture_array
+from crbench.data.preprocess import Preprocess, image_array
 
 
 def test_draw(benchmark):
@@ -21,6 +21,6 @@ def test_draw(benchmark):
 
 @pytest.mark.parametrize("rate", [1, 2, 4])
 def test_shrink_and_resize(benchmark, rate):
-    picture, protocol, preprocess = PIL.Image.effect_noise((64, 128), 50).convert("RGB"), EvalProtocol(), Preprocess()
-    array = benchmark(lambda: picture_array(degrade(picture, rate, protocol), preprocess))
+    image, protocol, preprocess = PIL.Image.effect_noise((64, 128), 50).convert("RGB"), EvalProtocol(), Preprocess()
+    array = benchmark(lambda: image_array(degrade(image, rate, protocol), preprocess))
     assert array.shape == (256, 128, 3)

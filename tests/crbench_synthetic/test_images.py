@@ -15,8 +15,8 @@ from crbench_synthetic.chance import Chance
 from crbench_synthetic.dataset import SyntheticPedestrians
 from crbench_synthetic.fabrics import PATTERNS, emblem, weave
 from crbench_synthetic.figure import draw
+from crbench_synthetic.image import HEIGHT, WIDTH, take
 from crbench_synthetic.people import Material, meet
-from crbench_synthetic.picture import HEIGHT, WIDTH, take
 from crbench_synthetic.pose import HEADINGS, Pose, Sketch, View
 
 ROOT = Path("unused")
@@ -31,7 +31,7 @@ GOLDEN = {
     "test/0000222_c2_03": "a85fbfb8db8fc980f22167775cc7430151f03ea953b03c7f87a24ecc6cc9b2d8",
     "test/0000300_c4_02": "922436fefe438e95dad2bb5182c0bd39bc4939ea10054890cbfb9b798a21946e",
 }
-"""SHA-256 of the pixels of some pictures of the default data set; they change with GENERATOR_VERSION only."""
+"""SHA-256 of the pixels of some images of the default data set; they change with GENERATOR_VERSION only."""
 
 
 def pixels(data: SyntheticPedestrians, key: str) -> np.ndarray:
@@ -81,9 +81,9 @@ def test_another_seed_draws_other_people():
 
 
 @pytest.mark.parametrize("pid", [1, 2, 3])
-def test_a_person_looks_different_in_every_picture(pid):
-    pictures = {take("test", pid, camid, shot).tobytes() for camid in (1, 2, 3, 4) for shot in (1, 2)}
-    assert len(pictures) == 8
+def test_a_person_looks_different_in_every_image(pid):
+    images = {take("test", pid, camid, shot).tobytes() for camid in (1, 2, 3, 4) for shot in (1, 2)}
+    assert len(images) == 8
 
 
 def test_a_person_stays_the_same():
@@ -109,7 +109,7 @@ def test_clothes_colour_carries_identity_across_cameras():
 
 
 def test_shrinking_removes_fine_detail():
-    """Energy between neighbouring rows of the clothes falls when a picture is shrunk by 4 and enlarged again."""
+    """Energy between neighbouring rows of the clothes falls when a image is shrunk by 4 and enlarged again."""
     data = SyntheticPedestrians()
     fine, coarse = 0.0, 0.0
     for pid in range(1, 11):

@@ -1,4 +1,4 @@
-"""Decoded training pictures at the network's input size: in memory if they fit, else read ahead by threads."""
+"""Decoded training images at the network's input size: in memory if they fit, else read ahead by threads."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor
 
 from crbench.api.context import Run
 from crbench.api.interfaces import Reader
-from crbench.data.preprocess import Preprocess, picture_array
+from crbench.data.preprocess import Preprocess, image_array
 from crbench.records import Row, Samples
 
 MEMORY_BUDGET = 2 << 30
-"""Bytes of decoded pictures that are kept in memory (13,000 pictures of 256x128 take 1.3 GB)."""
+"""Bytes of decoded images that are kept in memory (13,000 images of 256x128 take 1.3 GB)."""
 
 READ_AHEAD = 4
-"""Batches that are read ahead where pictures are not kept."""
+"""Batches that are read ahead where images are not kept."""
 
 
-class Pictures:
-    """The pictures of `rows`, u8[height, width, 3] each, in batches.
+class Images:
+    """The images of `rows`, u8[height, width, 3] each, in batches.
 
     Args:
         read: thread-safe; decoding runs in threads, as Pillow releases the interpreter lock while it works.
-        budget: bytes; the pictures are read once and kept if they need no more, otherwise anew in each epoch. Either
+        budget: bytes; the images are read once and kept if they need no more, otherwise anew in each epoch. Either
             way the batches are the same, bit for bit.
     """
 
@@ -43,7 +43,7 @@ class Pictures:
         self._kept = self._read_all(run) if len(rows) * math.prod((*preprocess.size, 3)) <= budget else None
 
     def batches(self, order: Iterable[NDArray[np.intp]]) -> Iterator[Tensor]:
-        """For each index array of b rows their pictures, u8[b, height, width, 3]."""
+        """For each index array of b rows their images, u8[b, height, width, 3]."""
         if self._kept is not None:
             for indices in order:
                 yield self._kept[torch.from_numpy(indices)]
@@ -67,15 +67,15 @@ class Pictures:
         with run.progress(len(self._rows), title, "image") as progress, ThreadPoolExecutor(_threads()) as pool:
             try:
                 rows = (self._rows.row(index) for index in range(len(self._rows)))
-                for index, picture in enumerate(pool.map(self._decode, rows)):
-                    target[index] = picture
+                for index, image in enumerate(pool.map(self._decode, rows)):
+                    target[index] = image
                     progress.advance()
             finally:
                 pool.shutdown(cancel_futures=True)
         return kept
 
     def _decode(self, row: Row) -> NDArray[np.uint8]:
-        return picture_array(self._read(row), self._preprocess)
+        return image_array(self._read(row), self._preprocess)
 
 
 def _stack(futures: list[Future[NDArray[np.uint8]]]) -> Tensor:

@@ -1,4 +1,4 @@
-"""One picture of one person: pose, view, surroundings and camera put together."""
+"""One image of one person: pose, view, surroundings and camera put together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from crbench_synthetic.cameras import CAMERAS, Camera, Picture, heading, record, scene, soft
+from crbench_synthetic.cameras import CAMERAS, Camera, Pixels, heading, record, scene, soft
 from crbench_synthetic.canvas import Canvas, Plane
 from crbench_synthetic.chance import Chance
 from crbench_synthetic.figure import draw
@@ -14,14 +14,14 @@ from crbench_synthetic.people import Person, meet
 from crbench_synthetic.pose import Pose, Sketch, View
 
 HEIGHT, WIDTH = 128, 64
-"""Size of a finished picture; everything is drawn at twice that."""
+"""Size of a finished image; everything is drawn at twice that."""
 
 _TALL, _WIDE = 2 * HEIGHT, 2 * WIDTH
 _SCENE_WIDTH = 1536
 
 
-def take(stream: str, pid: int, camid: int, shot: int) -> Picture:
-    """The picture u8[128, 64, 3] that camera `camid` (1 to 4) takes of person `pid`."""
+def take(stream: str, pid: int, camid: int, shot: int) -> Pixels:
+    """The image u8[128, 64, 3] that camera `camid` (1 to 4) takes of person `pid`."""
     camera = CAMERAS[camid - 1]
     chance = Chance(f"{stream}|camera {camid}|shot {shot}", pid)
     light = _surroundings(stream, camid, chance).copy()
@@ -62,7 +62,7 @@ def _place(stream: str, camid: int) -> Plane:
 
 
 def _surroundings(stream: str, camid: int, chance: Chance) -> Plane:
-    """The part of the camera's scene that this picture shows, f32[256, 128, 3]."""
+    """The part of the camera's scene that this image shows, f32[256, 128, 3]."""
     left, top = chance.below(_SCENE_WIDTH - _WIDE), chance.below(32)
     return _place(stream, camid)[top : top + _TALL, left : left + _WIDE]
 
@@ -81,7 +81,7 @@ def _add(light: Plane, person: Person, view: View, chance: Chance) -> None:
 
 
 def _folds(chance: Chance) -> Plane:
-    """Creases of cloth: soft brightness changes around 1, new in every picture."""
+    """Creases of cloth: soft brightness changes around 1, new in every image."""
     return 0.87 + 0.26 * soft(chance, _TALL, _WIDE, 16)
 
 
