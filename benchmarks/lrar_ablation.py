@@ -17,7 +17,7 @@ import click
 from tabulate import tabulate
 
 import crbench
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -51,7 +51,7 @@ def scores(variant: str, seed: int, distance: str, epochs: int, output: Path) ->
         output=output,
         set={"dataset.seed": seed, **changes, **DISTANCES[distance]},
     )
-    (result,) = crbench.run(spec, context=Run())
+    (result,) = crbench.run(spec, context=RunContext())
     if result.status != "ok":
         raise click.ClickException(f"{variant}, seed {seed}: {result.error}")
     trials = result.trials

@@ -27,7 +27,7 @@ import torch
 import workload
 
 from crbench import EvalProtocol, evaluate, load_aligner
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.bench.ceilings import numpy_product
 from crbench.bench.fit import fit_pace
 from crbench.bench.repeat import repeat
@@ -45,7 +45,7 @@ HERE = Path(__file__).parent
 
 
 @attrs.frozen
-class Wish:
+class Request:
     """How large, and where the other tools are."""
 
     scale: float
@@ -56,19 +56,19 @@ class Wish:
         return max(20, int(count * self.scale))
 
 
-def market(wish: Wish, dim: int) -> dict:
+def market(request: Request, dim: int) -> dict:
     """3,368 x 15,913: ours, its ranking part, the product alone, and the peers' functions in turn."""
-    query, gallery = workload.people(wish.rows(3368), wish.rows(15913), dim)
+    query, gallery = workload.people(request.rows(3368), request.rows(15913), dim)
     times, answers = workload.seconds(_ours(query, gallery) | {"crbench, ranking part": ranking(query, gallery)[0]})
-    others = {peer.name: peer for peer in peers.found(wish.peers)}
+    others = {peer.name: peer for peer in peers.found(request.peers)}
     slow, theirs = workload.seconds({name: partial(p.score, query, gallery) for name, p in others.items()}, repeats=2)
     agreement = {name: peer.gap(theirs[name], query, gallery) for name, peer in others.items()}
     return {**_about(query, gallery, answers), "seconds": times | slow, "agreement": agreement}
 
 
-def hard(wish: Wish) -> dict:
+def hard(request: Request) -> dict:
     """3,368 x 15,913 x 2,048 that score next to nothing, beside those of people."""
-    query, gallery = workload.people(wish.rows(3368), wish.rows(15913), 2048)
+    query, gallery = workload.people(request.rows(3368), request.rows(15913), 2048)
     works: dict[str, Callable[[], object]] = {
         "product alone": partial(workload.product, query, gallery),
         "product alone, NumPy": partial(workload.product, query, gallery, numpy_product),
@@ -81,14 +81,14 @@ def hard(wish: Wish) -> dict:
     return {**_about(query, gallery, answers), "seconds": times, "agreement": {}}
 
 
-def large(wish: Wish) -> dict:
+def large(request: Request) -> dict:
     """10,000 x 100,000 x 512: ours beside the product alone; the peers with a part of the queries, times so many."""
-    query, gallery = workload.people(wish.rows(10_000), wish.rows(100_000), 512)
+    query, gallery = workload.people(request.rows(10_000), request.rows(100_000), 512)
     times, answers = workload.seconds(_ours(query, gallery), repeats=3)
     part = query.take(np.arange(max(1, len(query) // 20)))
     others = {
         f"{peer.name}, {len(part)} queries extrapolated": partial(peer.score, part, gallery)
-        for peer in peers.found(wish.peers)
+        for peer in peers.found(request.peers)
     }
     slow, _ = workload.seconds(others, repeats=1)
     whole = {
@@ -116,9 +116,9 @@ def _about(query: Features, gallery: Features, answers: Mapping[str, Any]) -> di
     return {"query": len(query), "gallery": len(gallery), "dim": query.x.shape[1], "scores": found}
 
 
-def single_shot(wish: Wish) -> dict:
+def single_shot(request: Request) -> dict:
     """Ten single-shot trials over a pool of 500 images of 100 people, 3,840 columns, and the exact expectation."""
-    dim = max(8, int(3840 * wish.scale))
+    dim = max(8, int(3840 * request.scale))
     query, gallery = workload.people(500, 500, dim, per_person=5)
     works: dict[str, Callable[[], object]] = {
         "product alone": partial(workload.product, query, gallery),
@@ -135,47 +135,50 @@ GALLERIES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 OTHER_SIZES = ((3368, 15_913, 3840), (10_000, 100_000, 512))
 
 
-def memory(wish: Wish) -> dict:
+def memory(request: Request) -> dict:
     """Peak memory of an evaluation beside its features, each gallery in a process of its own."""
     growing = [(1000, count, 64) for count in GALLERIES]
-    return {"growing": [_peak(wish, *size) for size in growing], "others": [_peak(wish, *size) for size in OTHER_SIZES]}
+    return {
+        "growing": [_peak(request, *size) for size in growing],
+        "others": [_peak(request, *size) for size in OTHER_SIZES],
+    }
 
 
-def _peak(wish: Wish, query: int, gallery: int, dim: int) -> dict:
-    sizes = {"query": wish.rows(query), "gallery": wish.rows(gallery), "dim": dim}
+def _peak(request: Request, query: int, gallery: int, dim: int) -> dict:
+    sizes = {"query": request.rows(query), "gallery": request.rows(gallery), "dim": dim}
     script = [sys.executable, str(HERE / "peak.py"), *map(str, sizes.values())]
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     return {**sizes, **json.loads(done.stdout)}
 
 
-def vpfa(wish: Wish) -> dict:
+def vpfa(request: Request) -> dict:
     """VPFA at 3,840 columns: transform of 1,024 features in both precisions, and a training step of batch 32."""
-    dim = max(16, int(3840 * wish.scale))
-    hidden = max(16, int(2048 * wish.scale))
+    dim = max(16, int(3840 * request.scale))
+    hidden = max(16, int(2048 * request.scale))
     short = load_aligner("vpfa", epochs=1, draws=32, hidden=hidden)
-    transform = short.fit(training(dim, device="cpu", persons=32), run=Run())
+    transform = short.fit(training(dim, device="cpu", persons=32), run=RunContext())
     feats = clustered(1024, 10, dim, device="cpu", seed=4, rate=4)
     moved = {}
     for precision in ("float32", "bf16"):
         way = partial(attrs.evolve(transform, precision=precision), feats)
-        took, _ = repeat(way, "cpu", spread=0.02, budget_s=10 * wish.scale)
+        took, _ = repeat(way, "cpu", spread=0.02, budget_s=10 * request.scale)
         moved[precision] = {**attrs.asdict(took), "samples_per_s": len(feats) / took.median}
     step, _, unit = fit_pace(
         load_aligner("vpfa", hidden=hidden),
         training(dim, device="cpu"),
         device="cpu",
         spread=0.05,
-        budget_s=20 * wish.scale,
+        budget_s=20 * request.scale,
     )
     return {"dim": dim, "transform": moved, "fit": {**attrs.asdict(step), "unit": unit, "batch": 32}}
 
 
-def extraction(wish: Wish) -> dict:
+def extraction(request: Request) -> dict:
     """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
     size = 16
-    rows, read = noise_images(size * max(2, int(8 * wish.scale)))
+    rows, read = noise_images(size * max(2, int(8 * request.scale)))
     found = {}
-    for name in ("resnet-tiny", "resnet50") if wish.scale == 1 else ("resnet-tiny",):
+    for name in ("resnet-tiny", "resnet50") if request.scale == 1 else ("resnet-tiny",):
         backbone = load_backbone(name, pretrained="none")
         extractor = Extractor(backbone, read, Extraction(batch_size=size), flip=False, workers=2)
         stages = measure_stages(extractor, rows, device="cpu", repeats=3)
@@ -183,9 +186,9 @@ def extraction(wish: Wish) -> dict:
     return {"batch": size, "images": len(rows), "seconds_per_image": found}
 
 
-PARTS: dict[str, Callable[[Wish], dict]] = {
-    "market-2048": lambda wish: market(wish, 2048),
-    "market-3840": lambda wish: market(wish, 3840),
+PARTS: dict[str, Callable[[Request], dict]] = {
+    "market-2048": lambda request: market(request, 2048),
+    "market-3840": lambda request: market(request, 3840),
     "hard-2048": hard,
     "large": large,
     "single-shot": single_shot,
@@ -209,7 +212,7 @@ def main() -> None:
     given.results.mkdir(parents=True, exist_ok=True)
     for name in given.parts or PARTS:
         begin = time.perf_counter()
-        found = PARTS[name](Wish(given.scale, given.peers))
+        found = PARTS[name](Request(given.scale, given.peers))
         record = {
             "part": name,
             "scale": given.scale,

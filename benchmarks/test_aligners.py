@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crbench import load_aligner
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.testing import train_features
 
 CLOSED = ("none", "mean-shift", "diagonal", "ridge", "procrustes", "coral")
@@ -18,12 +18,12 @@ def train():
 
 @pytest.mark.parametrize("name", CLOSED)
 def test_fit(benchmark, train, name):
-    benchmark(load_aligner(name).fit, train, run=Run())
+    benchmark(load_aligner(name).fit, train, run=RunContext())
 
 
 @pytest.mark.parametrize("name", [*CLOSED, "vpfa/light"])
 def test_transform(benchmark, train, name):
     settings = {"epochs": 1, "draws": 64} if name.startswith("vpfa") else {}
-    transform = load_aligner(name, **settings).fit(train, run=Run())
+    transform = load_aligner(name, **settings).fit(train, run=RunContext())
     result = benchmark(transform, train.source)
     assert len(result) == len(train.source)

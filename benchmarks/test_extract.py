@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.bench.synthetic import noise_images
 from crbench.harness.extract.extractor import Extractor
 from crbench.registry.resolve import load_backbone
@@ -20,5 +20,5 @@ def test_extract(benchmark, batch_size):
     rows, read = noise_images(COUNT)
     extractor = Extractor(load_backbone("resnet-tiny"), read, Extraction(batch_size=batch_size), flip=False, workers=2)
     ids = np.arange(2 * COUNT, dtype=np.uint64).view("V16")
-    count = benchmark.pedantic(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, Run()), rounds=3)
+    count = benchmark.pedantic(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, RunContext()), rounds=3)
     assert count == COUNT

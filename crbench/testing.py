@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Backbone, Dataset, Metric, Restorable, Trainable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.data.info import DatasetInfo
@@ -251,7 +251,7 @@ def _global_seed(seed: int) -> Iterator[None]:
 
 def _fit(aligner: Aligner, train: TrainFeatures, *, global_seed: int) -> Transform:
     with _global_seed(global_seed):
-        return aligner.fit(train, run=Run(seed=0))
+        return aligner.fit(train, run=RunContext(seed=0))
 
 
 def _check_transform(transform: Transform, feats: Features, case: str) -> Features:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from crbench.api.context import Run, Session
+from crbench.api.context import RunContext, TrainingSession
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
 from crbench.records import Samples
@@ -52,7 +52,7 @@ def read(row) -> Image.Image:
     return Image.fromarray(generator.integers(0, 256, (8, 4, 3), dtype=np.uint8))
 
 
-def tiny_training(run: Run, *, recipe: Recipe = RECIPE, dropout: float = 0, norm: bool = False):
+def tiny_training(run: RunContext, *, recipe: Recipe = RECIPE, dropout: float = 0, norm: bool = False):
     """Two phases; the objective and its history."""
     pids = np.repeat(np.arange(1, 7), 8)
     rows = Samples(keys=[str(i) for i in range(len(pids))], pids=pids, camids=1)
@@ -75,7 +75,7 @@ def _freeze(objective: TinyObjective) -> None:
 
 def train_and_keep(device: str, folder: Path) -> None:
     """Train without chance; every process keeps what it has."""
-    objective, history = tiny_training(Run(device=device))
+    objective, history = tiny_training(RunContext(device=device))
     keep(folder, objective, history)
 
 
@@ -93,8 +93,8 @@ def train_with_chance(device: str, folder: Path, stop_after: int | None) -> None
         (folder / f"scored-{torch.distributed.get_rank()}").touch()
         return {"R-1": number / 10}
 
-    session = Session(checkpoint=folder / "checkpoint", score=score, on_epoch=seen.append)
-    run = processes.role(Run(seed=3, device=device, session=session))
+    session = TrainingSession(checkpoint=folder / "checkpoint", score=score, on_epoch=seen.append)
+    run = processes.role(RunContext(seed=3, device=device, session=session))
     run.logger.info("said once")
     if not processes.first and stop_after is not None:
         run = attrs.evolve(run, progress=FailsAfter(stop_after * 48))

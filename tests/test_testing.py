@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench.records import Batch, Encoded, Features, Samples, Split
 from crbench.testing import (
@@ -35,7 +35,7 @@ class Fixed:
 
     transform: Any
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> Any:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> Any:
         return self.transform
 
 
@@ -92,17 +92,17 @@ def test_a_transform_that_keeps_the_contract_passes() -> None:
     check_aligner(lambda: Fixed(lambda feats: feats))
 
 
-def fit_with_global_noise(train: TrainFeatures, run: Run) -> Map:
+def fit_with_global_noise(train: TrainFeatures, run: RunContext) -> Map:
     offset = torch.randn(1)
     return changed(lambda x: x + offset)
 
 
-def fit_in_place(train: TrainFeatures, run: Run) -> Map:
+def fit_in_place(train: TrainFeatures, run: RunContext) -> Map:
     train.source.x.mul_(2)
     return lambda feats: feats
 
 
-def fit_for_trained_rates(train: TrainFeatures, run: Run) -> Map:
+def fit_for_trained_rates(train: TrainFeatures, run: RunContext) -> Map:
     known = {domain for domain, _ in train.source.rows.domains()}
 
     def transform(feats: Features) -> Features:
@@ -115,9 +115,9 @@ def fit_for_trained_rates(train: TrainFeatures, run: Run) -> Map:
 
 @attrs.frozen
 class Fitting:
-    function: Callable[[TrainFeatures, Run], Map]
+    function: Callable[[TrainFeatures, RunContext], Map]
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> Map:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> Map:
         return self.function(train, run)
 
 

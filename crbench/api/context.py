@@ -63,7 +63,7 @@ Progress = Callable[[int, str, str], AbstractContextManager[Tracker]]
 
 
 @attrs.frozen
-class Session:
+class TrainingSession:
     """What a run offers to a training, for the engine of `crbench.training` to use.
 
     Attributes:
@@ -84,7 +84,7 @@ class Session:
 
 
 @attrs.frozen
-class Run:
+class RunContext:
     """What a plugin may know of the run that calls it; an argument, never a global.
 
     Attributes:
@@ -95,7 +95,7 @@ class Run:
         session: for trainings: where to keep checkpoints, how to evaluate on the way.
 
     Example:
-        >>> bool(Run(seed=1).generator().integers(10) == Run(seed=1).generator().integers(10))
+        >>> bool(RunContext(seed=1).generator().integers(10) == RunContext(seed=1).generator().integers(10))
         True
     """
 
@@ -103,7 +103,7 @@ class Run:
     device: str = "cpu"
     logger: logging.Logger = attrs.field(factory=lambda: logging.getLogger("crbench"), eq=False, repr=False)
     progress: Progress = attrs.field(default=no_progress, eq=False, repr=False)
-    session: Session = attrs.field(factory=Session, eq=False, repr=False)
+    session: TrainingSession = attrs.field(factory=TrainingSession, eq=False, repr=False)
 
     def generator(self) -> np.random.Generator:
         """A fresh NumPy generator that starts from `seed`."""

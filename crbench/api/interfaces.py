@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.arrays import Array
 from crbench.data.preprocess import Preprocess
 from crbench.records import Batch, Encoded, Features, Row, Samples, Split
@@ -71,7 +71,7 @@ class Trainable(Protocol):
     that the file's content counts.
     """
 
-    def train(self, rows: Samples, read: Reader, *, run: Run) -> Backbone:
+    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> Backbone:
         """A new, trained backbone; `rows` are HR training rows, or all of them where its entry asks so."""
 
     def state(self) -> Mapping[str, Array]:
@@ -98,7 +98,7 @@ class Transform(Protocol):
 class Aligner(Protocol):
     """Feature to feature, learned from training features only; the constructor takes hyper-parameters only."""
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> Transform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> Transform:
         """Learn from training features.
 
         Raises:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import attrs
 
-from crbench.api.context import Run, Tracker
+from crbench.api.context import RunContext, Tracker
 from crbench.api.interfaces import Aligner
 from crbench.api.pairing import TrainFeatures
 from crbench.bench.repeat import LEAST, Quantiles, call_seconds, repeat
@@ -65,10 +65,12 @@ def fit_pace(
         yield pace
 
     try:
-        whole = call_seconds(lambda: aligner.fit(train, run=Run(device=device, progress=progress)), device)
+        whole = call_seconds(lambda: aligner.fit(train, run=RunContext(device=device, progress=progress)), device)
     except _EnoughError:
         return Quantiles.of(pace.seconds), pace.first_s, "steps"
     if pace.seconds:
         return Quantiles.of(pace.seconds), pace.first_s, "steps"
-    quantiles, _ = repeat(lambda: aligner.fit(train, run=Run(device=device)), device, spread=spread, budget_s=budget_s)
+    quantiles, _ = repeat(
+        lambda: aligner.fit(train, run=RunContext(device=device)), device, spread=spread, budget_s=budget_s
+    )
     return quantiles, whole, "fits"

@@ -12,7 +12,7 @@ from attrs import validators as v
 from crbench.api.entry import Kind
 from crbench.config.run_spec import AMP, RunSpec, build_spec
 from crbench.errors import ConfigError
-from crbench.registry.request import Wish
+from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve
 
 if TYPE_CHECKING:
@@ -135,14 +135,14 @@ class BenchSpec:
 
     def _alone(self) -> tuple[Resolved | None, Resolved | None]:
         """Backbone and aligner by themselves; a setting names its part, or the method."""
-        wishes: dict[Kind, str | None] = {"backbone": self.backbone, "aligner": self.aligner}
-        found: dict[Kind, Resolved | None] = dict.fromkeys(wishes)
+        requests: dict[Kind, str | None] = {"backbone": self.backbone, "aligner": self.aligner}
+        found: dict[Kind, Resolved | None] = dict.fromkeys(requests)
         known: set[str] = set()
-        for kind, wish in wishes.items():
-            if wish is not None:
-                parts = (kind, Wish.parse(wish).name)
+        for kind, request in requests.items():
+            if request is not None:
+                parts = (kind, Request.parse(request).name)
                 known.update(parts)
-                found[kind] = resolve(kind, wish, {name: v for part in parts for name, v in self._changes(part)})
+                found[kind] = resolve(kind, request, {name: v for part in parts for name, v in self._changes(part)})
         for key in self.settings:
             if key.partition(".")[0] not in known:
                 raise ConfigError(

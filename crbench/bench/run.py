@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import attrs
 
-from crbench.api.context import Progress, Run
+from crbench.api.context import Progress, RunContext
 from crbench.api.interfaces import Precomputed
 from crbench.bench.ceilings import Ceilings, measure_ceilings, tf32
 from crbench.bench.fit import fit_pace
@@ -49,7 +49,7 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
     stages = Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
     before = device_state(device)
     measured: list[Measured] = []
-    with (progress or Run().progress)(len(wanted) + 1, "bench", "stage") as bar, tf32(spec.tf32):
+    with (progress or RunContext().progress)(len(wanted) + 1, "bench", "stage") as bar, tf32(spec.tf32):
         ceilings = measure_ceilings(device, spread=spec.spread, budget_s=spec.budget_s)
         bar.advance()
         for stage in wanted:

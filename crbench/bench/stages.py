@@ -13,7 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from crbench import linear
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Backbone, Reader
 from crbench.api.pairing import TrainFeatures
 from crbench.bench import synthetic
@@ -56,7 +56,7 @@ class Work:
 
 
 @attrs.frozen(eq=False)
-class Given:
+class PrecomputedDistances:
     """A metric that looks its distances f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
 
     distances: torch.Tensor
@@ -70,7 +70,9 @@ class Given:
 
 def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], int]:
     """The evaluation from distances that are there already, and the bytes of them; no feature is read again."""
-    given = Given(-(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())})
+    given = PrecomputedDistances(
+        -(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())}
+    )
     return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, metric=given), given.distances.nbytes
 
 
@@ -165,7 +167,7 @@ class Stages:
         short = {name: min(value, _SHORT[name]) for name, value in self.aligner.values.items() if name in _SHORT}
         aligner = attrs.evolve(self.aligner, values={**self.aligner.values, **short}).build()
         transform = aligner.fit(
-            synthetic.training(self.dim, device=self.device, persons=32), run=Run(device=self.device)
+            synthetic.training(self.dim, device=self.device, persons=32), run=RunContext(device=self.device)
         )
         parameters = parameter_count(transform)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):

@@ -14,11 +14,11 @@ from crbench.harness.run import run
 
 def whole_run(spec: BenchSpec, device: str) -> Callable[[], object]:
     """A call that runs the first trial of the data set; a backbone without weights is trained in the first call."""
-    wish = spec.run_spec(device)
+    request = spec.run_spec(device)
 
     def call() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            for result in run(attrs.evolve(wish, output=folder)):
+            for result in run(attrs.evolve(request, output=folder)):
                 if result.status != "ok":
                     raise EvaluationError(f"the run failed: {(result.error or '').strip().splitlines()[-1]}")
 

@@ -182,10 +182,10 @@ def _parsed(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def _choose_protocol(dataset: Dataset, wish: str | None, settings: tuple[str, ...]) -> EvalProtocol:
+def _choose_protocol(dataset: Dataset, request: str | None, settings: tuple[str, ...]) -> EvalProtocol:
     from crbench.harness.plan import choose_protocol
 
-    return choose_protocol(dataset, wish, _parsed(settings).get("protocol", {}))
+    return choose_protocol(dataset, request, _parsed(settings).get("protocol", {}))
 
 
 def _describe(info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:

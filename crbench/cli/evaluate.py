@@ -101,11 +101,11 @@ def evaluate(
     click.echo(show(found, protocol, form, group_by, masks, accepted))
 
 
-def _device(wish: str, engine: str, precision: str) -> str:
+def _device(request: str, engine: str, precision: str) -> str:
     """The device; by itself none that the engine or the precision does not work on."""
     from crbench.harness.environment import pick_device
 
-    return "cpu" if wish == "auto" and (engine in CPU_ENGINES or precision == "int8") else pick_device(wish)
+    return "cpu" if request == "auto" and (engine in CPU_ENGINES or precision == "int8") else pick_device(request)
 
 
 def _shard(text: str | None, output: Path | None, others: dict[str, Any]) -> Shard | None:

@@ -87,7 +87,7 @@ def run(
     """
     import logging
 
-    from crbench.api.context import Run
+    from crbench.api.context import RunContext
     from crbench.cli.progress import configure_logging, progress
     from crbench.harness.plan import make_plan
     from crbench.harness.run import run as run_cells
@@ -100,7 +100,7 @@ def run(
         return 0
     for spec in specs[1:]:
         make_plan(spec)  # all runs are checked before the first begins
-    context = Run(logger=logging.getLogger("crbench"), progress=progress)
+    context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
     results = [result for spec in specs for result in run_cells(spec, context=context, on_result=_report)]
     done = [result for result in results if result.status == "ok"]
     if done:

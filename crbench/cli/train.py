@@ -73,7 +73,7 @@ def train(
     """
     import logging
 
-    from crbench.api.context import Run
+    from crbench.api.context import RunContext
     from crbench.cli.progress import configure_logging, progress
     from crbench.harness.train import train as train_backbone
 
@@ -83,7 +83,7 @@ def train(
     if dry_run:
         _print_plan(spec)
         return
-    context = Run(logger=logging.getLogger("crbench"), progress=progress)
+    context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
     done = train_backbone(
         spec, eval_every=eval_every, checkpoint_every=checkpoint_every, processes=processes, context=context
     )

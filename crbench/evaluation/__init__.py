@@ -2,7 +2,7 @@
 
 `task` says what an engine is asked; `checks`, `places` and `shots` prepare the question, `rank` and `scores` make use
 of the answer. `distance` and `reference` are the definition. The fast engines are `tiled`: `blocks` cuts the work,
-`shelves` bring rows to the device, `norms` make `points` of them, `products` (with `integers`) multiplies these in a
+`streams` bring rows to the device, `norms` make `operands` of them, `products` (with `integers`) multiplies these in a
 `precision`, `rows` bounds what a product may be wrong by; `positives` are what is asked of a block; `counters` say what
 `operations`, `compiled` (its loops are `loops`) and `kernels` count; `workers` are the threads.
 """
@@ -28,7 +28,7 @@ from crbench.evaluation.placement import default_budget
 from crbench.evaluation.shards import Part, Shard, content, merge
 from crbench.metrics import rank
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import PRECISIONS, Counts, Engine, Inputs, Settings, Task
+from crbench.ranking.interface import PRECISIONS, Engine, RankCounts, RankInputs, RankTask, Settings
 from crbench.records import Features
 
 if TYPE_CHECKING:
@@ -191,7 +191,13 @@ class _Answer:
 
 
 def _answered(
-    inputs: Inputs, protocol: EvalProtocol, name: str, settings: Settings, stream: str, progress: Progress, rows: range
+    inputs: RankInputs,
+    protocol: EvalProtocol,
+    name: str,
+    settings: Settings,
+    stream: str,
+    progress: Progress,
+    rows: range,
 ) -> _Answer:
     """What the engine of that name says of the queries in these rows."""
     task = masks.matches(inputs.query.rows, inputs.gallery.rows, protocol)
@@ -201,9 +207,9 @@ def _answered(
 
         name, engine = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates, progress)
     parts, ambiguous = [], 0
-    for queries, items in masks.meetings(inputs.query.rows, inputs.gallery.rows, protocol):
+    for queries, items in masks.query_gallery_masks(inputs.query.rows, inputs.gallery.rows, protocol):
         mine = masks.restricted(task, queries[np.isin(queries, rows)], items)
-        part, unsure = _outcomes(_Shown(engine, progress), mine, inputs, protocol, stream)
+        part, unsure = _outcomes(_WithProgress(engine, progress), mine, inputs, protocol, stream)
         parts.append(part)
         ambiguous += unsure
     outcomes = attrs.evolve(Outcomes.joined(parts), unmatched_count=protocol.unmatched == "zero")
@@ -211,13 +217,13 @@ def _answered(
 
 
 @attrs.frozen(eq=False)
-class _Shown:
+class _WithProgress:
     """An engine whose progress is shown."""
 
     engine: Engine
     progress: Progress
 
-    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         total = sum(int(np.count_nonzero(task.sizes)) for task in tasks)
         with self.progress(total, "evaluate", "queries") as bar:
             for counts in self.engine.count(tasks):
@@ -235,7 +241,7 @@ def prepare(engine: str, device: str) -> None:
         import_module("crbench.ranking.backends.numba")
 
 
-def _chosen(engine: str, precision: str, inputs: Inputs) -> str:
+def _chosen(engine: str, precision: str, inputs: RankInputs) -> str:
     """The name of the engine for these features.
 
     Raises:
@@ -266,19 +272,19 @@ def _check_settings(precision: str, memory: int | None) -> None:
         raise EvaluationError(f"a memory budget of {memory} bytes is too small; expected {LEAST_BUDGET} or more")
 
 
-def _settings(precision: str, memory: int | None, inputs: Inputs) -> Settings:
+def _settings(precision: str, memory: int | None, inputs: RankInputs) -> Settings:
     return Settings(precision=precision, memory=default_budget(inputs.device) if memory is None else memory)
 
 
 class _Part(Protocol):
     """What is made of the answers to one task."""
 
-    task: Task
+    task: RankTask
 
-    def add(self, counts: Counts) -> None: ...
+    def add(self, counts: RankCounts) -> None: ...
 
 
-def _ask(engine: _Shown, parts: Sequence[_Part]) -> int:
+def _ask(engine: _WithProgress, parts: Sequence[_Part]) -> int:
     """Hand each answer to its part; how many comparisons were ambiguous."""
     ambiguous = 0
     for counts in engine.count([part.task for part in parts]):
@@ -287,7 +293,9 @@ def _ask(engine: _Shown, parts: Sequence[_Part]) -> int:
     return ambiguous
 
 
-def _outcomes(engine: _Shown, task: Task, inputs: Inputs, protocol: EvalProtocol, stream: str) -> tuple[Outcomes, int]:
+def _outcomes(
+    engine: _WithProgress, task: RankTask, inputs: RankInputs, protocol: EvalProtocol, stream: str
+) -> tuple[Outcomes, int]:
     """The outcomes, and how many comparisons were ambiguous."""
     ranks = max(protocol.ranks)
     full = rank.MultiShot(task, ranks, ap=protocol.ap)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from crbench.arrays import to_torch
 from crbench.errors import EvaluationError
-from crbench.ranking.interface import Inputs
+from crbench.ranking.interface import RankInputs
 from crbench.ranking.threads import Workers
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
-def blocks(inputs: Inputs, metric: Metric, workers: Workers) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
+def blocks(inputs: RankInputs, metric: Metric, workers: Workers) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
     Args:

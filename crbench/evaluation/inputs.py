@@ -1,4 +1,4 @@
-"""From what a user gives to `Inputs`: convert once, refuse with one clear line."""
+"""From what a user gives to `RankInputs`: convert once, refuse with one clear line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation.placement import placed
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
-from crbench.ranking.interface import Inputs
+from crbench.ranking.interface import RankInputs
 from crbench.records import Features
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _MAX_COLUMNS = 1 << 20
 
 def checked(
     query: Features, gallery: Features, protocol: EvalProtocol, metric: Metric | None, device: str | None = None
-) -> Inputs:
+) -> RankInputs:
     """The inputs of an evaluation on a device; None = on the CUDA device of either side, else on the CPU.
 
     Raises:
@@ -54,7 +54,7 @@ def checked(
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
     _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if directed else None)
     _check_values(gallery, gallery_norms, gallery_dims, "gallery", int(query_dims.min()) if directed else None)
-    return Inputs(
+    return RankInputs(
         query=query,
         gallery=gallery,
         device=where,

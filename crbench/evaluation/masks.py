@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from crbench.data.draws import hashes, repeated
 from crbench.errors import EvaluationError
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import Task
+from crbench.ranking.interface import RankTask
 from crbench.records import Samples
 
 UNKNOWN_CAMERA = -1
@@ -33,7 +33,7 @@ class Identities:
     labels: NDArray[np.intp]
 
 
-def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> Task:
+def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTask:
     """The multi-shot task: all positives of each query, everything but junk as candidates.
 
     Raises:
@@ -54,7 +54,7 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> Task:
     if not kept.any():
         raise EvaluationError(_why_no_match(query, gallery, len(owners), protocol))
     candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.junk == "keep"))
-    return Task(
+    return RankTask(
         positives=positives[kept],
         starts=np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(query)))]),
         candidates=candidates,
@@ -62,7 +62,7 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> Task:
     )
 
 
-def meetings(
+def query_gallery_masks(
     query: Samples, gallery: Samples, protocol: EvalProtocol
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
     """Queries that meet the same gallery cameras, intp[b], each with bool[g]: which gallery images these are."""
@@ -75,7 +75,7 @@ def meetings(
     return [(queries, items) for queries, items in found if len(queries)]
 
 
-def restricted(task: Task, queries: NDArray[np.intp], items: NDArray[np.bool_] | None = None) -> Task:
+def restricted(task: RankTask, queries: NDArray[np.intp], items: NDArray[np.bool_] | None = None) -> RankTask:
     """The task of some queries only, whose gallery is some of the items, bool[g]; None = all.
 
     All positives of these queries must be among the items.
@@ -93,7 +93,7 @@ def restricted(task: Task, queries: NDArray[np.intp], items: NDArray[np.bool_] |
     )
 
 
-def identities(task: Task, query: Samples, gallery: Samples) -> Identities:
+def identities(task: RankTask, query: Samples, gallery: Samples) -> Identities:
     """Who the candidates are."""
     pids = gallery.pids[task.candidates]
     unknown = (pids < 0) | ((pids == 0) & ~np.any(query.pids == 0))
@@ -106,7 +106,7 @@ def identities(task: Task, query: Samples, gallery: Samples) -> Identities:
     return Identities(columns=column_of[labels], sizes=sizes, labels=labels)
 
 
-def by_identity(task: Task, who: Identities) -> Task:
+def by_identity(task: RankTask, who: Identities) -> RankTask:
     """The task of the exact single-shot expectation: everything counted per identity."""
     return attrs.evolve(task, columns=who.columns, width=len(who.sizes))
 
@@ -118,7 +118,7 @@ class Drawing:
     image of the highest priority, the query's own person by the highest among the query's positives.
     """
 
-    def __init__(self, task: Task, who: Identities, gallery: Samples, stream: str) -> None:
+    def __init__(self, task: RankTask, who: Identities, gallery: Samples, stream: str) -> None:
         """Args: the task of all images, who they are, and the name of the draws."""
         self._task = task
         self._seeds = hashes(stream, gallery.keys)
@@ -129,11 +129,11 @@ class Drawing:
         self._first_positives = task.starts[:-1][answered]
         self._starts = np.concatenate([[0], np.cumsum(answered)])
 
-    def task(self, number: int) -> Task:
+    def task(self, number: int) -> RankTask:
         """The task of one draw."""
         priorities = repeated(self._seeds, number)
         candidates = np.sort(_highest(self._items, self._first_items, priorities))
-        return Task(
+        return RankTask(
             positives=_highest(self._task.positives, self._first_positives, priorities),
             starts=self._starts,
             candidates=candidates,

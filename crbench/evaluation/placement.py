@@ -18,20 +18,20 @@ _HELD = 0.5
 
 
 def placed(
-    query: Features, gallery: Features, wish: str | None, *, stay: bool
+    query: Features, gallery: Features, request: str | None, *, stay: bool
 ) -> tuple[Features, Features, torch.device]:
     """Both sides in one place, and the device to compare them on.
 
     Args:
         query, gallery: x is a torch tensor.
-        wish: name of the device; None = the CUDA device of either side, else the CPU.
+        request: name of the device; None = the CUDA device of either side, else the CPU.
         stay: features may stay in the host's memory where the device's does not hold them.
 
     Raises:
         EvaluationError: there is no such device, or crbench does not compare on it.
     """
     sides = query.x, gallery.x
-    device = _device(wish, [x.device for x in sides])
+    device = _device(request, [x.device for x in sides])
     size = sum(x.numel() * x.element_size() for x in sides if x.device != device)
     home = "cpu" if stay and size > _HELD * _free(device) else device
     query, gallery = (attrs.evolve(feats, x=feats.x.to(home)) for feats in (query, gallery))
@@ -47,18 +47,18 @@ def default_budget(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).total_memory // CUDA_SHARE
 
 
-def _device(wish: str | None, devices: list[torch.device]) -> torch.device:
+def _device(request: str | None, devices: list[torch.device]) -> torch.device:
     import torch
 
-    if wish is None:
+    if request is None:
         return next((device for device in devices if device.type == "cuda"), torch.device("cpu"))
     try:
-        device = torch.empty(0, device=wish).device  # with its number
+        device = torch.empty(0, device=request).device  # with its number
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise EvaluationError(f"device {wish!r} cannot be used ({reason}); expected cpu, cuda or cuda:N") from error
+        raise EvaluationError(f"device {request!r} cannot be used ({reason}); expected cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):  # others lack float64
-        raise EvaluationError(f"features cannot be compared on device {wish!r}; expected cpu, cuda or cuda:N")
+        raise EvaluationError(f"features cannot be compared on device {request!r}; expected cpu, cuda or cuda:N")
     return device
 
 

@@ -20,7 +20,7 @@ from crbench._version import __version__
 from crbench.errors import ComparisonError, ConfigError
 from crbench.evaluation.outcomes import Evaluation, Outcomes
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import Inputs
+from crbench.ranking.interface import RankInputs
 from crbench.records import Features, Samples
 
 _CHUNK = 1 << 22
@@ -144,7 +144,7 @@ def complete(parts: Sequence[Part]) -> list[Part]:
     return [first, *others]
 
 
-def content(inputs: Inputs) -> str:
+def content(inputs: RankInputs) -> str:
     """64 hex digits of SHA-256 over features and labels of both sides."""
     total = hashlib.sha256()
     sides = (inputs.query, inputs.query_dims), (inputs.gallery, inputs.gallery_dims)

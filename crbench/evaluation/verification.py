@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
 from crbench.evaluation.inputs import checked
-from crbench.evaluation.masks import matches, meetings
+from crbench.evaluation.masks import matches, query_gallery_masks
 from crbench.protocol import EvalProtocol
-from crbench.ranking.exact import Side, exact_distances, squared_distances
-from crbench.ranking.interface import Inputs, Task
+from crbench.ranking.exact import ExactRows, exact_distances, squared_distances
+from crbench.ranking.interface import RankInputs, RankTask
 from crbench.records import Features
 
 _QUERIES = 1024
@@ -74,15 +74,15 @@ def verification(
 class _Pairs:
     """Both sides of an evaluation, how they are compared, and query rows with the gallery rows that they meet."""
 
-    inputs: Inputs
-    query: Side
-    gallery: Side
+    inputs: RankInputs
+    query: ExactRows
+    gallery: ExactRows
     met: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
     @classmethod
-    def of(cls, inputs: Inputs, task: Task, protocol: EvalProtocol) -> _Pairs:
-        sides = Side(inputs.query, unit=inputs.unit), Side(inputs.gallery, unit=inputs.unit)
-        groups = meetings(inputs.query.rows, inputs.gallery.rows, protocol)
+    def of(cls, inputs: RankInputs, task: RankTask, protocol: EvalProtocol) -> _Pairs:
+        sides = ExactRows(inputs.query, unit=inputs.unit), ExactRows(inputs.gallery, unit=inputs.unit)
+        groups = query_gallery_masks(inputs.query.rows, inputs.gallery.rows, protocol)
         return cls(inputs, *sides, [(queries, task.candidates[items[task.candidates]]) for queries, items in groups])
 
     def false_pairs(self) -> int:
@@ -94,38 +94,38 @@ class _Pairs:
             total += sum(len(items) - same.get(pid, 0) for pid in self.inputs.query.rows.pids[queries].tolist())
         return total
 
-    def falsely_accepted(self, task: Task, *, limit: int) -> NDArray[np.int64]:
+    def falsely_accepted(self, task: RankTask, *, limit: int) -> NDArray[np.int64]:
         """i64[P], rising: false pairs at most as far as each true pair; no longer exact beyond `limit`."""
         owners = np.repeat(np.arange(len(task.sizes)), task.sizes)
         thresholds = self._exact(owners, task.positives).sort().values
         # the false pairs that each threshold accepts beyond those of the one before; the last slot: none accepts
         found = torch.zeros(len(thresholds) + 1, dtype=torch.int64, device=thresholds.device)
-        for rows, items, cut in self._tiles():
+        for rows, items, prefix in self._tiles():
             total = found[:-1].cumsum(dim=0)
             # thresholds past the limit are lost whatever else is counted
             useful = int(torch.searchsorted(total, torch.tensor(limit, device=total.device), right=True))
             if useful == 0:
                 break
-            slots = self._slots(thresholds[:useful], rows, items, cut)
+            slots = self._slots(thresholds[:useful], rows, items, prefix)
             found[:useful] += torch.bincount(slots, minlength=useful + 1)[:useful]
         accepted: NDArray[np.int64] = found[:-1].cumsum(dim=0).cpu().numpy()
         return accepted
 
     def _slots(
-        self, thresholds: torch.Tensor, rows: NDArray[np.intp], items: NDArray[np.intp], cut: int
+        self, thresholds: torch.Tensor, rows: NDArray[np.intp], items: NDArray[np.intp], prefix: int
     ) -> torch.Tensor:
         """i64[m], the first threshold that accepts each false pair of a tile; `len(thresholds)` where none does."""
         index, columns = self._on_device(rows), self._on_device(items)
-        sides = self.query.exact(index, cut), self.gallery.exact(columns, cut)
-        distances, band = squared_distances(*sides, dot=self.inputs.dot)
+        sides = self.query.exact(index, prefix), self.gallery.exact(columns, prefix)
+        distances, error_bound = squared_distances(*sides, dot=self.inputs.dot)
         others = self._pids(self.inputs.query, rows)[:, None] != self._pids(self.inputs.gallery, items)[None]
-        near = (others & (distances - band <= thresholds[-1])).nonzero()
+        near = (others & (distances - error_bound <= thresholds[-1])).nonzero()
         pairs = distances[near[:, 0], near[:, 1]]
-        slots = torch.searchsorted(thresholds, pairs - band)
-        doubtful = (slots != torch.searchsorted(thresholds, pairs + band)).nonzero()[:, 0]
+        slots = torch.searchsorted(thresholds, pairs - error_bound)
+        doubtful = (slots != torch.searchsorted(thresholds, pairs + error_bound)).nonzero()[:, 0]
         if len(doubtful):
             chosen = index[near[doubtful, 0]], columns[near[doubtful, 1]]
-            exact = exact_distances(self.query, self.gallery, *chosen, cut=cut, dot=self.inputs.dot)
+            exact = exact_distances(self.query, self.gallery, *chosen, prefix=prefix, dot=self.inputs.dot)
             slots[doubtful] = torch.searchsorted(thresholds, exact)
         return slots
 
@@ -141,13 +141,13 @@ class _Pairs:
 
     def _exact(self, rows: NDArray[np.intp], items: NDArray[np.intp]) -> torch.Tensor:
         """f64[P], distances of pairs by the definition."""
-        cuts = np.minimum(self.inputs.query_dims[rows], self.inputs.gallery_dims[items])
+        prefixes = np.minimum(self.inputs.query_dims[rows], self.inputs.gallery_dims[items])
         found = torch.empty(len(rows), dtype=torch.float64, device=self.query.x.device)
-        for cut in np.unique(cuts).tolist():
-            same = np.flatnonzero(cuts == cut)
+        for prefix in np.unique(prefixes).tolist():
+            same = np.flatnonzero(prefixes == prefix)
             pair = self._on_device(rows[same]), self._on_device(items[same])
             found[self._on_device(same)] = exact_distances(
-                self.query, self.gallery, *pair, cut=cut, dot=self.inputs.dot
+                self.query, self.gallery, *pair, prefix=prefix, dot=self.inputs.dot
             )
         return found
 

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader, Trainable
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, DataError, MissingWeightsError
@@ -41,7 +41,7 @@ class Encoder:
     warnings: tuple[str, ...] = ()
 
 
-def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run) -> Path | None:
+def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: RunContext) -> Path | None:
     """The one weights file for all trials of a job, None = each trial has weights that are trained on its rows.
 
     Weights that were trained here for any of the trials go before the released ones of the weights folder, unless a
@@ -59,20 +59,22 @@ def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: Run) 
     return found
 
 
-def _is_trained(job: Job, trial: TrialData, run: Run) -> bool:
+def _is_trained(job: Job, trial: TrialData, run: RunContext) -> bool:
     try:
         return trained_path(job, trial, run).exists()
     except MissingWeightsError:
         return False  # without the file that its training starts from, nothing says which weights would be its own
 
 
-def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: Run) -> str:
+def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: RunContext) -> str:
     """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
     weights = weights or job.backbone.file
     return str(weights) if weights is not None else training_key(job, trial, run)
 
 
-def provide_encoder(job: Job, trials: Sequence[TrialData], weights: Path | None, *, read: Reader, run: Run) -> Encoder:
+def provide_encoder(
+    job: Job, trials: Sequence[TrialData], weights: Path | None, *, read: Reader, run: RunContext
+) -> Encoder:
     """The backbone for trials of one `encoder_key`.
 
     Raises:
@@ -120,7 +122,7 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
     return ()
 
 
-def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: Run) -> Encoder:
+def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: RunContext) -> Encoder:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
     seconds = train_once(path, make, device=run.device)
     return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)

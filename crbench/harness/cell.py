@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
@@ -64,7 +64,7 @@ class CellRunner:
     origin: Mapping[str, Any]
     cache: Path | None
     spec: RunSpec
-    run: Run
+    run: RunContext
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
     def trial(self, trial: TrialData) -> tuple[TrialScores, Fitted, float]:

@@ -11,7 +11,7 @@ from crbench.errors import ConfigError
 from crbench.results import Environment
 
 
-def pick_device(wish: str) -> str:
+def pick_device(request: str) -> str:
     """The torch device for ``auto`` or a device name.
 
     Raises:
@@ -19,14 +19,14 @@ def pick_device(wish: str) -> str:
     """
     import torch
 
-    if wish == "auto":
+    if request == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=wish)
+        torch.empty(0, device=request)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {wish!r} cannot be used ({reason}); choose auto, cpu or cuda:N") from error
-    return wish
+        raise ConfigError(f"device {request!r} cannot be used ({reason}); choose auto, cpu or cuda:N") from error
+    return request
 
 
 def describe_environment(device: str) -> Environment:

@@ -8,7 +8,7 @@ from crbench.api.entry import Entry
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError
 from crbench.registry.discovery import installed
-from crbench.registry.request import Wish
+from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved
 from crbench.registry.targets import load_target
 from crbench.results import BASELINE
@@ -33,7 +33,7 @@ class Chosen:
         Raises:
             ConfigError: no such aligner.
         """
-        name, preset = Wish.parse(text).name, Wish.parse(text).preset
+        name, preset = Request.parse(text).name, Request.parse(text).preset
         entry = installed().get("aligner", name).entry
         partner = entry.defaults.get("backbone")
         if partner and preset and preset not in entry.presets:
@@ -50,18 +50,18 @@ def pair(spec: RunSpec, dataset: Entry, notes: list[str]) -> dict[str, list[str]
     Raises:
         ConfigError: a backbone is given, but no aligner that could run on it, or no backbone is known.
     """
-    wishes = list(dict.fromkeys(Chosen.of(text) for text in spec.aligner))
-    free = [wish.aligner for wish in wishes if wish.partner is None]
+    requests = list(dict.fromkeys(Chosen.of(text) for text in spec.aligner))
+    free = [request.aligner for request in requests if request.partner is None]
     if spec.baseline and free and BASELINE not in free:
         notes.append(f"aligner {BASELINE} (baseline, so that gains are seen)")
         free.insert(0, BASELINE)
     backbones = list(spec.backbone) or ([_default(dataset, notes)] if free else [])
     jobs: dict[str, list[str]] = {backbone: list(free) for backbone in backbones}
-    for wish in wishes:
-        if wish.partner is None:
+    for request in requests:
+        if request.partner is None:
             continue
-        for backbone in _partners(wish, spec.backbone, bool(free), notes):
-            jobs.setdefault(backbone, []).append(wish.aligner)
+        for backbone in _partners(request, spec.backbone, bool(free), notes):
+            jobs.setdefault(backbone, []).append(request.aligner)
     return {_preset(backbone, dataset, "backbone", notes): aligners for backbone, aligners in jobs.items() if aligners}
 
 
@@ -87,17 +87,17 @@ def check_lengths(backbone: Resolved, aligner: Resolved) -> None:
     )
 
 
-def _partners(wish: Chosen, given: tuple[str, ...], others: bool, notes: list[str]) -> list[str]:
+def _partners(request: Chosen, given: tuple[str, ...], others: bool, notes: list[str]) -> list[str]:
     """The backbones of an aligner that names one; `others`: the given ones also serve other aligners."""
-    partner = str(wish.partner)
-    name, preset = Wish.parse(partner).name, Wish.parse(partner).preset
-    fitting = [other for other in given if Wish.parse(other).name == name and (not preset or other == partner)]
+    partner = str(request.partner)
+    name, preset = Request.parse(partner).name, Request.parse(partner).preset
+    fitting = [other for other in given if Request.parse(other).name == name and (not preset or other == partner)]
     if not fitting and (others or not given):
-        notes.append(f"backbone {partner} (of aligner {wish.aligner})")
+        notes.append(f"backbone {partner} (of aligner {request.aligner})")
         return [partner]
     if not fitting:
         raise ConfigError(
-            f"aligner {wish.aligner} is one method with its backbone {partner} and does not run on "
+            f"aligner {request.aligner} is one method with its backbone {partner} and does not run on "
             f"{', '.join(given)}; leave --backbone out or add {partner}"
         )
     return fitting
@@ -112,9 +112,9 @@ def _default(dataset: Entry, notes: list[str]) -> str:
     return backbone
 
 
-def _preset(wish: str, dataset: Entry, kind: str, notes: list[str]) -> str:
-    preset = dataset.defaults.get(f"{kind}:{wish}")
+def _preset(request: str, dataset: Entry, kind: str, notes: list[str]) -> str:
+    preset = dataset.defaults.get(f"{kind}:{request}")
     if preset is None:
-        return wish
-    notes.append(f"{kind} {wish}/{preset} (default preset on {dataset.name})")
-    return f"{wish}/{preset}"
+        return request
+    notes.append(f"{kind} {request}/{preset} (default preset on {dataset.name})")
+    return f"{request}/{preset}"

@@ -17,7 +17,7 @@ from crbench.evaluation import ENGINES, PRECISIONS
 from crbench.harness.match import check_lengths, pair, with_preset
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
-from crbench.registry.request import Wish
+from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve
 from crbench.registry.targets import load_target
 from crbench.results import BASELINE
@@ -75,8 +75,8 @@ def make_plan(spec: RunSpec) -> Plan:
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
-        for wish, aligners in pair(spec, dataset.registered.entry, notes).items():
-            backbone = resolve("backbone", wish, _changes(spec, "backbone", wish))
+        for request, aligners in pair(spec, dataset.registered.entry, notes).items():
+            backbone = resolve("backbone", request, _changes(spec, "backbone", request))
             load_target(backbone.registered)
             job = Job(
                 dataset=dataset,
@@ -93,13 +93,13 @@ def make_plan(spec: RunSpec) -> Plan:
     return Plan(jobs=tuple(jobs), notes=tuple(dict.fromkeys(notes)))
 
 
-def choose_protocol(source: Dataset, wish: str | None, changes: Mapping[str, Any]) -> EvalProtocol:
+def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, Any]) -> EvalProtocol:
     """A protocol of a data set (its first by default) with fields changed.
 
     Raises:
         ConfigError: no such protocol or field, or a value that is out of range or of the wrong type.
     """
-    name = wish or next(iter(source.protocols))
+    name = request or next(iter(source.protocols))
     if name not in source.protocols:
         known = ", ".join(source.protocols)
         raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}; known: {known}")
@@ -115,15 +115,15 @@ def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[in
     return spec.trial
 
 
-def _aligner(spec: RunSpec, dataset: Resolved, wish: str, notes: list[str]) -> Resolved:
-    changes = {} if wish == BASELINE else _changes(spec, "aligner", wish)
-    resolved = resolve("aligner", with_preset(wish, dataset.registered.entry, notes), changes)
+def _aligner(spec: RunSpec, dataset: Resolved, request: str, notes: list[str]) -> Resolved:
+    changes = {} if request == BASELINE else _changes(spec, "aligner", request)
+    resolved = resolve("aligner", with_preset(request, dataset.registered.entry, notes), changes)
     resolved.build()
     return resolved
 
 
-def _changes(spec: RunSpec, kind: Kind, wish: str) -> dict[str, Any]:
-    return {**_part(spec, kind), **_part(spec, Wish.parse(wish).name)}
+def _changes(spec: RunSpec, kind: Kind, request: str) -> dict[str, Any]:
+    return {**_part(spec, kind), **_part(spec, Request.parse(request).name)}
 
 
 def _part(spec: RunSpec, part: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
 from crbench.harness.backbone import Encoder
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
@@ -24,7 +24,7 @@ from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFa
 
 
 @attrs.define(eq=False)
-class Tally:
+class Accumulator:
     """What one aligner gathers over the trials of a job."""
 
     aligner: Resolved
@@ -80,7 +80,7 @@ class RunFacts:
     job: Job
     trials: Sequence[TrialData]
     spec: RunSpec
-    run: Run
+    run: RunContext
     extraction: Extraction
     weights: Path | None
     checksum: str
@@ -92,7 +92,7 @@ class RunFacts:
         job: Job,
         trials: Sequence[TrialData],
         spec: RunSpec,
-        run: Run,
+        run: RunContext,
         extraction: Extraction,
         weights: Path | None,
     ) -> RunFacts:
@@ -118,19 +118,19 @@ def cell_id(facts: RunFacts, aligner: Resolved) -> str:
     )
 
 
-def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
+def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Result:
     """The result of one cell, ok or failed."""
     job, spec = facts.job, facts.spec
-    warnings = list(tally.warnings)
+    warnings = list(accumulator.warnings)
     skipped = sum(trial.skipped for trial in facts.trials)
     if skipped:
         warnings.append(f"{skipped} unreadable test images were skipped")
     if spec.limit is not None:
         warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(
-        cell_id=cell_id(facts, tally.aligner),
-        status="ok" if tally.error is None else "failed",
-        error=tally.error,
+        cell_id=cell_id(facts, accumulator.aligner),
+        status="ok" if accumulator.error is None else "failed",
+        error=accumulator.error,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=job.dataset.name,
         data=DataFacts(
@@ -147,16 +147,16 @@ def make_result(facts: RunFacts, tally: Tally, seconds: float) -> Result:
         method=Method(
             backbone=component(
                 job.backbone,
-                weights_sha256=next(iter(tally.weights)) if len(tally.weights) == 1 else None,
-                trained=tally.trained,
+                weights_sha256=next(iter(accumulator.weights)) if len(accumulator.weights) == 1 else None,
+                trained=accumulator.trained,
             ),
-            aligner=component(tally.aligner, parameter_count=tally.parameters),
+            aligner=component(accumulator.aligner, parameter_count=accumulator.parameters),
         ),
         extraction=facts.extraction,
-        trials=tuple(tally.scores) if tally.error is None else (),
-        timings=tally.timings,
+        trials=tuple(accumulator.scores) if accumulator.error is None else (),
+        timings=accumulator.timings,
         environment=describe_environment(facts.run.device),
-        command=command_line(facts, tally.aligner),
+        command=command_line(facts, accumulator.aligner),
         warnings=tuple(dict.fromkeys(warnings)),
         duration_s=seconds,
     )

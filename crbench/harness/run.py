@@ -12,7 +12,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.paths import cache_root, data_root
 from crbench.config.run_spec import RunSpec
@@ -24,7 +24,7 @@ from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.galleries import blocks_of
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.record import RunFacts, Tally, cell_id, make_result
+from crbench.harness.record import Accumulator, RunFacts, cell_id, make_result
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, load_trials, make_reader
 from crbench.harness.weights import degrade_rules
@@ -40,7 +40,7 @@ OnResult = Callable[[Result, bool], None]
 """Called with each result as soon as it is there, and whether it was taken from an earlier run."""
 
 
-def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None = None) -> list[Result]:
+def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult | None = None) -> list[Result]:
     """Run every cell of `spec`, writing each result to ``spec.output`` as soon as it is there.
 
     Args:
@@ -65,7 +65,7 @@ def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None
     plan = make_plan(spec)
     if spec.weights is not None:
         find_weights(spec.weights, spec.weights_sha256)  # before the data are read, which may take long
-    context = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
+    context = attrs.evolve(context or RunContext(), seed=spec.seed, device=pick_device(spec.device))
     for note in plan.notes:
         context.logger.info("%s", note)
     results = []
@@ -77,7 +77,7 @@ def run(spec: RunSpec, *, context: Run | None = None, on_result: OnResult | None
     return results
 
 
-def _run_job(job: Job, spec: RunSpec, context: Run) -> Iterator[tuple[Result, bool]]:
+def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Result, bool]]:
     """The cells of one job: results, and whether each comes from an earlier run."""
     started = time.perf_counter()
     skip_bad = spec.on_bad_image == "skip"
@@ -115,16 +115,16 @@ def _run_aligners(
     for aligner in aligners:
         earlier = find_result(facts.spec.output, cell_id(facts, aligner)) if facts.spec.resume else None
         if earlier is None:
-            todo.append(Tally(aligner))
+            todo.append(Accumulator(aligner))
         else:
             yield aligner, earlier, True
-    for tally in _run_trials(facts, todo) if todo else ():
-        result = make_result(facts, tally, time.perf_counter() - started)
+    for accumulator in _run_trials(facts, todo) if todo else ():
+        result = make_result(facts, accumulator, time.perf_counter() - started)
         write_text(result_path(facts.spec.output, result), to_json(result))
-        yield tally.aligner, result, False
+        yield accumulator.aligner, result, False
 
 
-def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
+def _run_trials(facts: RunFacts, accumulators: list[Accumulator]) -> Iterator[Accumulator]:
     """Steps 4 to 8, one encoder after the other; gives each cell as soon as its last trial is done."""
     job, spec, context = facts.job, facts.spec, facts.run
     read = make_reader(job, data_root(spec.data_root))
@@ -139,12 +139,12 @@ def _run_trials(facts: RunFacts, tallies: list[Tally]) -> Iterator[Tally]:
         with Clock(context.device) as clock:
             count = _fill(facts, encoder, table, read, group)
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
-        for tally in tallies:
-            tally.use(encoder, extraction)
-            runner = CellRunner(job, encoder.backbone, tally.aligner, table, origin, cache, spec, context)
-            _run_cell(runner, group, tally)
+        for accumulator in accumulators:
+            accumulator.use(encoder, extraction)
+            runner = CellRunner(job, encoder.backbone, accumulator.aligner, table, origin, cache, spec, context)
+            _run_cell(runner, group, accumulator)
             if group is groups[-1]:
-                yield tally
+                yield accumulator
 
 
 def _fill(facts: RunFacts, encoder: Encoder, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
@@ -157,14 +157,14 @@ def _fill(facts: RunFacts, encoder: Encoder, table: FeatureTable, read: Reader, 
     return extractor.fill(table, rows, ids, facts.run)
 
 
-def _run_cell(runner: CellRunner, trials: list[TrialData], tally: Tally) -> None:
-    if tally.error is not None:
+def _run_cell(runner: CellRunner, trials: list[TrialData], accumulator: Accumulator) -> None:
+    if accumulator.error is not None:
         return
     try:
         for trial in trials:
-            tally.add(*runner.trial(trial))
+            accumulator.add(*runner.trial(trial))
     except Exception:  # noqa: BLE001  one failing cell must not stop the others
-        tally.error = traceback.format_exc()
+        accumulator.error = traceback.format_exc()
 
 
 def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.data.preprocess import image_array
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.extract.forward import Forward
@@ -83,5 +83,7 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
         copy=seconds(lambda: transfer.upload(host), size),
         forward=seconds(lambda: forward(batch, rows), size),
         load=seconds(lambda: deque(pipeline.batches(rows), maxlen=0), len(rows)),
-        whole=seconds(lambda: extractor.fill(FeatureTable(folder=None), rows, ids, Run(device=device)), len(rows)),
+        whole=seconds(
+            lambda: extractor.fill(FeatureTable(folder=None), rows, ids, RunContext(device=device)), len(rows)
+        ),
     )

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from crbench.api.context import Progress, Run, Session
+from crbench.api.context import Progress, RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, Reader, Trainable
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
@@ -61,7 +61,7 @@ def train(
     eval_every: int = 0,
     checkpoint_every: int = 1,
     processes: int = 1,
-    context: Run | None = None,
+    context: RunContext | None = None,
 ) -> Training:
     """Train the backbone of `spec` on the HR training rows of its one trial, and evaluate it.
 
@@ -93,7 +93,7 @@ def train(
     """
     job, notes = plan_training(spec)
     start = starting_weights(spec)
-    run = attrs.evolve(context or Run(), seed=spec.seed, device=pick_device(spec.device))
+    run = attrs.evolve(context or RunContext(), seed=spec.seed, device=pick_device(spec.device))
     for note in notes:
         run.logger.info("%s", note)
     check_processes(processes, run.device)
@@ -163,20 +163,20 @@ class _Every:
 
 
 def _make(backbone: Trainable, evaluation: _Evaluation, path: Path, every: _Every, start: Path | None) -> None:
-    session = Session(every=every.checkpoint, score=evaluation.every(every.evaluation))
+    session = TrainingSession(every=every.checkpoint, score=evaluation.every(every.evaluation))
     run = attrs.evolve(evaluation.run, session=session)
     make_weights(evaluation.job, backbone, evaluation.trial, path, read=evaluation.read, run=run, start=start)
 
 
 def _take_part(device: str, spec: RunSpec, path: Path, every: _Every, progress: Progress) -> None:
     """What each of several processes does: the training of `train`, from its own copy of all that is needed."""
-    run = current().role(Run(seed=spec.seed, device=device, progress=progress))
+    run = current().role(RunContext(seed=spec.seed, device=device, progress=progress))
     job, _ = plan_training(spec)
     start = starting_weights(spec)
     _make(trainable(job, device, start), _evaluation(job, spec, run), path, every, start)
 
 
-def _evaluation(job: Job, spec: RunSpec, run: Run) -> _Evaluation:
+def _evaluation(job: Job, spec: RunSpec, run: RunContext) -> _Evaluation:
     root, workers, skip_bad = data_root(spec.data_root), worker_count(spec.num_workers), spec.on_bad_image == "skip"
     (trial,) = load_trials(job, root=root, limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers)
     return _Evaluation(job, trial, spec, make_reader(job, root), run)
@@ -190,7 +190,7 @@ class _Evaluation:
     trial: TrialData
     spec: RunSpec
     read: Reader
-    run: Run
+    run: RunContext
 
     def __call__(self, backbone: Backbone) -> dict[str, float]:
         size = auto_batch_size(self.run.device) if self.spec.batch_size == "auto" else self.spec.batch_size
@@ -211,7 +211,7 @@ class _Evaluation:
         return found | {name: value for name, value in means.items() if value is not None}
 
     def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:
-        """For `Session.score`: evaluate after each `epochs` epochs; None for 0."""
+        """For `TrainingSession.score`: evaluate after each `epochs` epochs; None for 0."""
         if epochs == 0:
             return None
 
@@ -226,7 +226,9 @@ class _Evaluation:
         return score
 
 
-def _reported(spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: Run) -> Training:
+def _reported(
+    spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: RunContext
+) -> Training:
     """Write log and image."""
     name = f"{card['backbone'].replace('/', '-')}-{card['dataset']}-{weights.stem[-12:]}"
     log = {key: value for key, value in card.items() if key not in ("pids", "pictures")}

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.data.degrade import degrade
 from crbench.data.rates import from_heights
@@ -54,7 +54,9 @@ class TrialData:
         return np.array([self.digest_of[key] for key in rows.keys.tolist()])
 
 
-def load_trials(job: Job, *, root: Path, limit: int | None, skip_bad: bool, run: Run, workers: int) -> list[TrialData]:
+def load_trials(
+    job: Job, *, root: Path, limit: int | None, skip_bad: bool, run: RunContext, workers: int
+) -> list[TrialData]:
     """The splits of all trials of a job, checked.
 
     Raises:
@@ -102,7 +104,7 @@ def make_reader(job: Job, root: Path) -> Reader:
     return read
 
 
-def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: Run) -> Split:
+def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: RunContext) -> Split:
     """Query and gallery at the rates that their heights suggest, with the same images."""
     full_height = float(protocol.rate_source.partition(":")[2] or 256)
 
@@ -167,7 +169,7 @@ def _without(split: Split, bad: frozenset[str]) -> Split:
     return attrs.evolve(split, train=train, query=query, gallery=gallery)
 
 
-def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: Run, workers: int) -> frozenset[str]:
+def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext, workers: int) -> frozenset[str]:
     """Keys of images that cannot be read; each is named in the log."""
 
     def check(key: str) -> str | None:
@@ -188,7 +190,7 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: Run, workers:
     return frozenset(bad)
 
 
-def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: Run) -> dict[str, str]:
+def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> dict[str, str]:
     """Content hash by key; reading every file of a large data set takes a while."""
     digests: dict[str, str] = {}
     with run.progress(len(keys), "hash images", "image") as bar:

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from filelock import FileLock
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader, Trainable
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError
@@ -39,7 +39,7 @@ def training_rows(job: Job, trial: TrialData) -> Samples:
     return trial.split.train.take(trial.split.train.rates == 1)
 
 
-def training_key(job: Job, trial: TrialData, run: Run, start: Path | None = None) -> str:
+def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> str:
     """Digest of all that trained weights depend on: backbone, its start, rows, images, seed and kind of device.
 
     Where LR images are trained on, so do the rules that make them.
@@ -86,7 +86,7 @@ def degrade_rules(protocol: EvalProtocol) -> dict[str, Any]:
     return {rule: getattr(protocol, rule) for rule in ("kernel", "antialias", "rounding", "encoder", "encode_hr")}
 
 
-def trained_path(job: Job, trial: TrialData, run: Run, start: Path | None = None) -> Path:
+def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:
     """Where the weights that are trained for this trial are kept; see `training_key`."""
     name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run, start)}.safetensors"
     return weights_root() / "trained" / name
@@ -133,7 +133,7 @@ def make_weights(
     path: Path,
     *,
     read: Reader,
-    run: Run,
+    run: RunContext,
     start: Path | None = None,
 ) -> None:
     """Train `backbone`, and keep its weights with their card; of several processes, the first keeps them.
@@ -197,7 +197,7 @@ def write_card(weights: Path, card: Mapping[str, Any]) -> None:
     write_text(card_path(weights), json.dumps(card, sort_keys=True) + "\n")
 
 
-def _card(job: Job, trial: TrialData, rows: Samples, run: Run) -> dict[str, Any]:
+def _card(job: Job, trial: TrialData, rows: Samples, run: RunContext) -> dict[str, Any]:
     return {
         "dataset": job.source.info.name,
         "protocol": job.protocol.name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 import numpy as np
 
-from crbench.api.context import Progress, Run
+from crbench.api.context import Progress, RunContext
 from crbench.api.interfaces import Dataset
 from crbench.data.degrade import degrade
 from crbench.errors import ConfigError
@@ -65,7 +65,7 @@ def export(
     partial = output.absolute().with_name(f".{output.absolute().name}.{os.getpid()}.partial")
     try:
         _make_folders(partial, {str(Path(item.path).parent) for item in items})
-        _write_images(dataset, protocol, items, root, partial, track or Run().progress)
+        _write_images(dataset, protocol, items, root, partial, track or RunContext().progress)
         (partial / MANIFEST).write_text(_manifest(items), encoding="utf-8")
         (partial / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
         if output.exists():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.evaluation.outcomes import Outcomes
-from crbench.ranking.interface import Counts, Task
+from crbench.ranking.interface import RankCounts, RankTask
 
 
 class MultiShot:
@@ -22,7 +22,7 @@ class MultiShot:
     ``P / rank_P`` (Ye et al., TPAMI 2021); for AP see `average_precision`.
     """
 
-    def __init__(self, task: Task, ranks: int, *, ap: str) -> None:
+    def __init__(self, task: RankTask, ranks: int, *, ap: str) -> None:
         """Args: the task, the length of the CMC curve, and the AP rule."""
         self.task = task
         self._ap = ap
@@ -30,7 +30,7 @@ class MultiShot:
         self._cmc = np.full((count, ranks), np.nan)
         self._precision, self._penalty = np.full(count, np.nan), np.full(count, np.nan)
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counts: RankCounts) -> None:
         """Take the answer for some queries."""
         sizes = self.task.sizes[counts.queries]
         ends = np.cumsum(sizes)
@@ -87,7 +87,7 @@ class SingleShot:
     outcome is the mean over its positives, each of which is drawn with equal probability.
     """
 
-    def __init__(self, task: Task, ranks: int, *, sizes: NDArray[np.intp]) -> None:
+    def __init__(self, task: RankTask, ranks: int, *, sizes: NDArray[np.intp]) -> None:
         """Args: the task, the length of the CMC curve, and intp[width], images per identity; column 0 holds all
         identities of one image.
         """
@@ -95,7 +95,7 @@ class SingleShot:
         self._sizes = sizes
         self._cmc = np.full((len(task.sizes), ranks), np.nan)
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counts: RankCounts) -> None:
         """Take the answer for some queries."""
         from crbench.metrics.single_shot import placed_within
 
@@ -113,11 +113,11 @@ class SingleShot:
 class Draws:
     """Collects the CMC of one single-shot draw: the one positive of a query is in place 1 + negatives ahead of it."""
 
-    def __init__(self, task: Task, places: NDArray[np.int64]) -> None:
+    def __init__(self, task: RankTask, places: NDArray[np.int64]) -> None:
         """Args: the task, and i64[q, ranks], to which it is added how often a query is placed within each rank."""
         self.task = task
         self._within = places
 
-    def add(self, counts: Counts) -> None:
+    def add(self, counts: RankCounts) -> None:
         """Take the answer for some queries."""
         self._within[counts.queries] += counts.ahead <= np.arange(self._within.shape[1])

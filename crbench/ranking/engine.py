@@ -20,14 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.evaluation import custom_distance
-from crbench.ranking.backends.interface import Counter, Doubts, Tile
-from crbench.ranking.backends.torch import TorchCounter, add
-from crbench.ranking.exact import Side
-from crbench.ranking.filter import FeatureRows, Geometry, MetricRows
+from crbench.ranking.backends.interface import CountingBackend, Tile, UncertainPairs
+from crbench.ranking.backends.torch import TorchBackend, add
+from crbench.ranking.exact import ExactRows
+from crbench.ranking.filter import DistanceRows, FeatureRows, Geometry
 from crbench.ranking.gemm.precision import finer, for_cpu, usable
-from crbench.ranking.gemm.products import SPANS, matmul_precision
-from crbench.ranking.interface import Counts, Inputs, Settings, Task
-from crbench.ranking.operands import Points
+from crbench.ranking.gemm.products import K_BLOCKED, matmul_precision
+from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
+from crbench.ranking.operands import NormalisedRows
 from crbench.ranking.positives import Asked, ask, on_device, slice_or_rows
 from crbench.ranking.threads import Workers
 from crbench.ranking.tiles import TileItems, announced, tiles
@@ -56,19 +56,21 @@ class _Counted:
 
     part: TileItems
     arithmetic: str
-    cut: int
+    prefix: int
     pairs: int
-    doubts: Iterator[Doubts]
+    uncertain: Iterator[UncertainPairs]
 
 
 class TiledEngine:
     """Gives the integers of `ReferenceEngine`, whatever the counter and the precision."""
 
-    def __init__(self, inputs: Inputs, settings: Settings, counter: Counter, precision: str, workers: Workers) -> None:
+    def __init__(
+        self, inputs: RankInputs, settings: Settings, backend: CountingBackend, precision: str, workers: Workers
+    ) -> None:
         self._asked_for = settings.precision != "auto"
         self._arithmetic = usable(settings.precision if self._asked_for else precision, inputs)
         self._inputs = inputs
-        self._counter = counter
+        self._backend = backend
         self._workers = workers
         self._device = inputs.device
         self._memory = settings.memory
@@ -79,9 +81,9 @@ class TiledEngine:
     @property
     def precision(self) -> str:
         """See `crbench.ranking.interface.Engine`."""
-        return "fp32" if self._arithmetic == SPANS else self._arithmetic
+        return "fp32" if self._arithmetic == K_BLOCKED else self._arithmetic
 
-    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
         sizes = self._sizes(tasks)
         with self._alone():
@@ -94,11 +96,11 @@ class TiledEngine:
 
     def _answers(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[RankTask],
         queries: NDArray[np.intp],
-        rows: FeatureRows | MetricRows,
+        rows: FeatureRows | DistanceRows,
         parts: Iterable[TileItems],
-    ) -> list[Counts]:
+    ) -> list[RankCounts]:
         """What the tasks ask of a block of queries."""
         asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
         ambiguous = np.zeros(len(tasks), dtype=np.int64)
@@ -107,7 +109,7 @@ class TiledEngine:
             ambiguous += self._decided(asked, rows, counted, len(tasks))
         if self._inputs.metric:  # which is compared as it is
             ambiguous[:] = 0
-        return list(asked.counts(tasks, queries, ambiguous.tolist(), self._counter))
+        return list(asked.counts(tasks, queries, ambiguous.tolist(), self._backend))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -115,7 +117,7 @@ class TiledEngine:
         with self._workers.alone(), matmul_precision("ieee"):
             yield
 
-    def _sizes(self, tasks: Sequence[Task]) -> Sizes:
+    def _sizes(self, tasks: Sequence[RankTask]) -> Sizes:
         """Sizes of blocks and tiles."""
         query = self._inputs.query
         queries, items = CUDA_SIDES if self._device.type == "cuda" else CPU_SIDES
@@ -128,7 +130,7 @@ class TiledEngine:
             max(self._memory - tables, self._memory // 2),
             rows=(4 * columns * copies, item),
             most=(min(queries, len(query)), items),
-            at_once=self._counter.at_once,
+            at_once=self._backend.at_once,
             counts=int(counts_needed(tasks).sum()),
         )
         # the distances of a metric are there at once, for a block
@@ -136,22 +138,24 @@ class TiledEngine:
 
     def _of_features(self) -> Geometry:
         inputs = self._inputs
-        counter = self._counter
+        backend = self._backend
         if inputs.device != inputs.query.x.device:
-            from crbench.ranking.backends.numba import CompiledCounter
+            from crbench.ranking.backends.numba import NumbaBackend
 
-            counter = CompiledCounter(Workers.on(inputs.query.x.device), inputs.query.x.shape[1])
-        query, gallery = Points.both(inputs, counter, self._workers)
+            backend = NumbaBackend(Workers.on(inputs.query.x.device), inputs.query.x.shape[1])
+        query, gallery = NormalisedRows.both(inputs, backend, self._workers)
         return Geometry(
-            query=Side(inputs.query, unit=inputs.unit),
-            gallery=Side(inputs.gallery, unit=inputs.unit),
-            query_points=query,
-            gallery_points=gallery,
+            query=ExactRows(inputs.query, unit=inputs.unit),
+            gallery=ExactRows(inputs.gallery, unit=inputs.unit),
+            query_operands=query,
+            gallery_operands=gallery,
             dot=inputs.dot,
-            counter=counter,
+            backend=backend,
         )
 
-    def _rows(self, tasks: Sequence[Task], sizes: Sizes) -> Iterator[tuple[NDArray[np.intp], FeatureRows | MetricRows]]:
+    def _rows(
+        self, tasks: Sequence[RankTask], sizes: Sizes
+    ) -> Iterator[tuple[NDArray[np.intp], FeatureRows | DistanceRows]]:
         """Blocks of queries that have positives, and what compares them."""
         if self._inputs.metric is not None:
             yield from self._metric_rows(tasks, self._inputs.metric)
@@ -159,7 +163,7 @@ class TiledEngine:
             yield from self._feature_rows(tasks, self._geometry, sizes)
 
     def _feature_rows(
-        self, tasks: Sequence[Task], geometry: Geometry, sizes: Sizes
+        self, tasks: Sequence[RankTask], geometry: Geometry, sizes: Sizes
     ) -> Iterator[tuple[NDArray[np.intp], FeatureRows]]:
         for queries in query_blocks(tasks, self._inputs.query_dims, sizes):
             dims = int(self._inputs.query_dims[queries[0]])
@@ -168,14 +172,16 @@ class TiledEngine:
                 FeatureRows(geometry, slice_or_rows(queries, self._device), on_device(queries, self._device), dims),
             )
 
-    def _metric_rows(self, tasks: Sequence[Task], metric: Metric) -> Iterator[tuple[NDArray[np.intp], MetricRows]]:
+    def _metric_rows(
+        self, tasks: Sequence[RankTask], metric: Metric
+    ) -> Iterator[tuple[NDArray[np.intp], DistanceRows]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
         for queries, distances in custom_distance.blocks(self._inputs, metric, self._workers):
             answered = np.flatnonzero(sizes[queries])
             if len(answered):
-                yield queries[answered], MetricRows(distances[slice_or_rows(answered, self._device)])
+                yield queries[answered], DistanceRows(distances[slice_or_rows(answered, self._device)])
 
-    def _try(self, tasks: Sequence[Task], sizes: Sizes, parts: Iterable[TileItems]) -> None:
+    def _try(self, tasks: Sequence[RankTask], sizes: Sizes, parts: Iterable[TileItems]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
         if self._geometry is None or len(self._inputs.query) < 32 * _TRIAL:
             return
@@ -184,12 +190,12 @@ class TiledEngine:
             asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
             while finer(self._arithmetic, 1.0, self._inputs):
                 counted = self._counted(asked, rows, part)
-                doubtful = sum(len(some.askers) for some in counted.doubts)
+                doubtful = sum(len(some.query_tasks) for some in counted.uncertain)
                 if not self._refined(counted, doubtful / len(tasks)):
                     break
             return
 
-    def _counted(self, asked: Asked, rows: FeatureRows | MetricRows, part: TileItems) -> _Counted:
+    def _counted(self, asked: Asked, rows: FeatureRows | DistanceRows, part: TileItems) -> _Counted:
         """Add what is sure of a tile to the counts."""
         scored = rows.score(part.items, self._arithmetic)
         tile = Tile(
@@ -200,45 +206,49 @@ class TiledEngine:
             pids=part.pids,
             by_pid=part.by_pid,
         )
-        doubts = self._counter.count(tile, asked.askers, asked.bounds(rows, scored), part.candidates)
-        return _Counted(part, self._arithmetic, scored.cut, scored.pairs, doubts)
+        uncertain = self._backend.count(tile, asked.query_tasks, asked.bounds(rows, scored), part.candidates)
+        return _Counted(part, self._arithmetic, scored.prefix, scored.pairs, uncertain)
 
     def _decided(
-        self, asked: Asked, rows: FeatureRows | MetricRows, counted: _Counted, tasks: int
+        self, asked: Asked, rows: FeatureRows | DistanceRows, counted: _Counted, tasks: int
     ) -> NDArray[np.int64]:
         """Add what is in doubt of a tile to the counts, and say how many pairs that was, per task."""
         found = np.zeros(tasks, dtype=np.int64)
-        for doubts in counted.doubts:
-            if len(doubts.askers):
-                found += asked.askers.tasks[doubts.askers].bincount(minlength=tasks).cpu().numpy()
-            for some in doubts.pieces():
+        for uncertain in counted.uncertain:
+            if len(uncertain.query_tasks):
+                found += asked.query_tasks.tasks[uncertain.query_tasks].bincount(minlength=tasks).cpu().numpy()
+            for some in uncertain.chunks():
                 self._decide(asked, rows, counted, some)
         self._refined(counted, found.sum() / tasks)
         return found
 
-    def _decide(self, asked: Asked, rows: FeatureRows | MetricRows, counted: _Counted, doubts: Doubts) -> None:
+    def _decide(
+        self, asked: Asked, rows: FeatureRows | DistanceRows, counted: _Counted, uncertain: UncertainPairs
+    ) -> None:
         """Compare each item in doubt with each positive in question, in float64."""
-        askers, part = asked.askers, counted.part
-        near = rows.near(askers.rows[doubts.askers], part.rows[doubts.items], counted.cut)
+        query_tasks, part = asked.query_tasks, counted.part
+        approximate = rows.approximate(
+            query_tasks.rows[uncertain.query_tasks], part.rows[uncertain.items], counted.prefix
+        )
         columns = part.candidates.columns
-        pairs, positives = self._counter.decide(askers, doubts, near, asked.near, columns)
+        pairs, positives = self._backend.decide(query_tasks, uncertain, approximate, asked.approximate, columns)
         if len(pairs):
-            ahead = self._by_definition(asked, rows, counted, doubts, pairs, positives)
-            add(askers, doubts, pairs[ahead], positives[ahead], columns)
+            ahead = self._by_definition(asked, rows, counted, uncertain, pairs, positives)
+            add(query_tasks, uncertain, pairs[ahead], positives[ahead], columns)
 
     def _by_definition(
         self,
         asked: Asked,
-        rows: FeatureRows | MetricRows,
+        rows: FeatureRows | DistanceRows,
         counted: _Counted,
-        doubts: Doubts,
+        uncertain: UncertainPairs,
         pair: torch.Tensor,
         positive: torch.Tensor,
     ) -> torch.Tensor:
         """bool[m], whether the item of each pair is ahead of the positive."""
         pairs, mine = torch.unique(pair, return_inverse=True)
-        queries, items = asked.askers.rows[doubts.askers[pairs]], counted.part.rows[doubts.items[pairs]]
-        distances = rows.exact(queries, items, counted.cut)[mine]
+        queries, items = asked.query_tasks.rows[uncertain.query_tasks[pairs]], counted.part.rows[uncertain.items[pairs]]
+        distances = rows.exact(queries, items, counted.prefix)[mine]
         positives, mine = torch.unique(positive, return_inverse=True)
         limits = rows.exact_positives(asked.owners[positives], asked.positives[positives])[mine]
         return distances <= limits if self._inputs.pessimistic else distances < limits
@@ -263,25 +273,25 @@ class TiledEngine:
 class TorchEngine(TiledEngine):
     """Counts with torch operations, on the CPU and on CUDA."""
 
-    def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        super().__init__(inputs, settings, TorchCounter(), "fp32", Workers(1))
+    def __init__(self, inputs: RankInputs, settings: Settings) -> None:
+        super().__init__(inputs, settings, TorchBackend(), "fp32", Workers(1))
 
 
 class NumbaEngine(TiledEngine):
     """Counts with loops compiled by numba, on the CPU."""
 
-    def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        from crbench.ranking.backends.numba import CompiledCounter
+    def __init__(self, inputs: RankInputs, settings: Settings) -> None:
+        from crbench.ranking.backends.numba import NumbaBackend
 
         workers = Workers.on(inputs.device)
-        super().__init__(inputs, settings, CompiledCounter(workers, inputs.query.x.shape[1]), for_cpu(inputs), workers)
+        super().__init__(inputs, settings, NumbaBackend(workers, inputs.query.x.shape[1]), for_cpu(inputs), workers)
 
 
 class CupyEngine(TiledEngine):
     """Counts with kernels launched by CuPy, on CUDA."""
 
-    def __init__(self, inputs: Inputs, settings: Settings) -> None:
-        from crbench.ranking.backends.cuda import KernelCounter, launch_by_cupy
+    def __init__(self, inputs: RankInputs, settings: Settings) -> None:
+        from crbench.ranking.backends.cuda import CudaBackend, launch_by_cupy
 
-        counter = KernelCounter(launch_by_cupy)
-        super().__init__(inputs, settings, counter, "fp32", Workers(1))
+        backend = CudaBackend(launch_by_cupy)
+        super().__init__(inputs, settings, backend, "fp32", Workers(1))

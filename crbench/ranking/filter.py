@@ -23,10 +23,10 @@ from __future__ import annotations
 import attrs
 import torch
 
-from crbench.ranking.backends.interface import Counter, Near, Products
-from crbench.ranking.exact import Side, exact_distances
+from crbench.ranking.backends.interface import ApproximateDistances, CountingBackend, Products
+from crbench.ranking.exact import ExactRows, exact_distances
 from crbench.ranking.gemm.products import ROUNDINGS, ROUNDOFF, Operand, accumulated, product, rounded
-from crbench.ranking.operands import Points
+from crbench.ranking.operands import NormalisedRows
 from crbench.ranking.streaming import dots
 
 _SLACK = 2.0**-40
@@ -45,16 +45,16 @@ class Scored:
     """Products of a tile with what makes scores of them (see `crbench.ranking.backends.interface.Tile`), and how wrong.
 
     Attributes:
-        cut: columns compared.
-        band: f64[b].
+        prefix: columns compared.
+        error_bound: f64[b].
     """
 
     products: Products
     rows: torch.Tensor
     factors: torch.Tensor
     terms: torch.Tensor
-    cut: int
-    band: torch.Tensor
+    prefix: int
+    error_bound: torch.Tensor
 
     @property
     def pairs(self) -> int:
@@ -76,45 +76,47 @@ class Geometry:
 
     Attributes:
         query, gallery: rows of the definition.
-        query_points, gallery_points: the same rows, as they are multiplied.
+        query_points, gallery_operands: the same rows, as they are multiplied.
         dot: see `crbench.ranking.distance.distances`.
-        counter: gives inner products of pairs where the rows lie.
+        backend: gives inner products of pairs where the rows lie.
     """
 
-    query: Side
-    gallery: Side
-    query_points: Points
-    gallery_points: Points
+    query: ExactRows
+    gallery: ExactRows
+    query_operands: NormalisedRows
+    gallery_operands: NormalisedRows
     dot: bool
-    counter: Counter
-    _middles: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
+    backend: CountingBackend
+    _centroids: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
 
-    def middle(self, cut: int) -> torch.Tensor | None:
+    def centroid(self, prefix: int) -> torch.Tensor | None:
         """f32[cut], by what the points of both sides are moved."""
-        if cut not in self._middles:
-            tame = self.query_points.tame(cut) and self.gallery_points.tame(cut)
-            self._middles[cut] = self.gallery_points.middle(cut) if tame else None
-        return self._middles[cut]
+        if prefix not in self._centroids:
+            in_safe_range = self.query_operands.in_safe_range(prefix) and self.gallery_operands.in_safe_range(prefix)
+            self._centroids[prefix] = self.gallery_operands.centroid(prefix) if in_safe_range else None
+        return self._centroids[prefix]
 
     def squared(self, distances: torch.Tensor) -> torch.Tensor:
         """Squared distances of points, from distances by the definition."""
-        if self.gallery_points.scale is not None:
-            return distances / self.gallery_points.scale**2
+        if self.gallery_operands.scale is not None:
+            return distances / self.gallery_operands.scale**2
         return 2 + 2 * distances if self.dot else distances
 
-    def near(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+    def approximate(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
         """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
-        a, b = self.query_points.norms(cut)[rows], self.gallery_points.norms(cut)[items]
-        products = dots(self.counter, self.query.x, self.gallery.x, rows, items, cut)
-        roundings = (cut + 32) * 2.0**-53
+        a, b = self.query_operands.norms(prefix)[rows], self.gallery_operands.norms(prefix)[items]
+        products = dots(self.backend, self.query.x, self.gallery.x, rows, items, prefix)
+        roundings = (prefix + 32) * 2.0**-53
         if self.query.unit:
             cosines = products / (a * b)
-            return Near(-cosines if self.dot else 2 - 2 * cosines, torch.full_like(cosines, 4 * roundings))
-        return Near(a * a + b * b - 2 * products, roundings * (a + b) ** 2)
+            return ApproximateDistances(
+                -cosines if self.dot else 2 - 2 * cosines, torch.full_like(cosines, 4 * roundings)
+            )
+        return ApproximateDistances(a * a + b * b - 2 * products, roundings * (a + b) ** 2)
 
-    def exact(self, rows: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+    def exact(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
         """f64[m], distances by the definition."""
-        return exact_distances(self.query, self.gallery, rows, items, cut=cut, dot=self.dot)
+        return exact_distances(self.query, self.gallery, rows, items, prefix=prefix, dot=self.dot)
 
 
 @attrs.frozen(eq=False)
@@ -133,93 +135,95 @@ class FeatureRows:
     dims: int
     _operands: dict[tuple[int, str], Operand] = attrs.field(factory=dict, init=False)
 
-    def near_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> Near:
+    def approximate_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> ApproximateDistances:
         """Distances of positives; owners i64[p] are places in the block."""
         rows = self.rows[owners]
-        found = Near(*(torch.empty(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2)))
-        for cut, same in self._by_cut(positives):
-            near = self.geometry.near(rows[same], positives[same], cut)
-            found.distances[same], found.errors[same] = near.distances, near.errors
+        found = ApproximateDistances(
+            *(torch.empty(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2))
+        )
+        for prefix, same in self._by_prefix(positives):
+            approximate = self.geometry.approximate(rows[same], positives[same], prefix)
+            found.distances[same], found.errors[same] = approximate.distances, approximate.errors
         return found
 
     def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
         """f64[p], distances of positives by the definition."""
         rows = self.rows[owners]
         found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
-        for cut, same in self._by_cut(positives):
-            found[same] = self.geometry.exact(rows[same], positives[same], cut)
+        for prefix, same in self._by_prefix(positives):
+            found[same] = self.geometry.exact(rows[same], positives[same], prefix)
         return found
 
-    def near(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+    def approximate(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
         """Distances of pairs of the block and the gallery at level 2."""
-        return self.geometry.near(self.rows[owners], items, cut)
+        return self.geometry.approximate(self.rows[owners], items, prefix)
 
-    def exact(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+    def exact(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
         """f64[m], distances of pairs of the block and the gallery by the definition."""
-        return self.geometry.exact(self.rows[owners], items, cut)
+        return self.geometry.exact(self.rows[owners], items, prefix)
 
-    def expect(self, items: Items) -> None:
-        """Get some gallery items ready, see `Shelf.expect`."""
-        self.geometry.gallery_points.shelf.expect(items.index, min(self.dims, items.dims))
+    def prefetch(self, items: Items) -> None:
+        """Get some gallery items ready, see `RowStream.prefetch`."""
+        self.geometry.gallery_operands.stream.prefetch(items.index, min(self.dims, items.dims))
 
     def score(self, items: Items, precision: str) -> Scored:
         """The tile against some gallery items."""
-        geometry, cut = self.geometry, min(self.dims, items.dims)
-        middle = geometry.middle(cut)
-        if (cut, precision) not in self._operands:
-            self._operands[cut, precision] = geometry.query_points.operand(self.index, cut, precision, middle)
-        a = self._operands[cut, precision]
-        b = geometry.gallery_points.operand(items.index, cut, precision, middle)
+        geometry, prefix = self.geometry, min(self.dims, items.dims)
+        centroid = geometry.centroid(prefix)
+        if (prefix, precision) not in self._operands:
+            self._operands[prefix, precision] = geometry.query_operands.operand(self.index, prefix, precision, centroid)
+        a = self._operands[prefix, precision]
+        b = geometry.gallery_operands.operand(items.index, prefix, precision, centroid)
         return Scored(
-            products=lambda rows, room: product(a, rows, b, precision, room),
+            products=lambda rows, scratch: product(a, rows, b, precision, scratch),
             rows=a.scale.float(),
             factors=b.scale.float(),
-            terms=(geometry.gallery_points.squares(items.index, cut, middle) / -2).float(),
-            cut=cut,
-            band=_band(a, b, precision),
+            terms=(geometry.gallery_operands.squares(items.index, prefix, centroid) / -2).float(),
+            prefix=prefix,
+            error_bound=_error_bound(a, b, precision),
         )
 
-    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
+    def targets(self, prefix: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
         """Scores of positives at these distances from their queries."""
-        squares = self.geometry.query_points.squares(self.rows[owners], cut, self.geometry.middle(cut))
+        squares = self.geometry.query_operands.squares(self.rows[owners], prefix, self.geometry.centroid(prefix))
         exact = (squares - self.geometry.squared(distances)) / 2
         # float32 twice rounds by half a unit, of scores and of bounds; as much again for the band, whose sum is rounded
         return Targets(exact.float(), slack=exact.abs().max() * 4 * ROUNDOFF)
 
     def bounds(self, scored: Scored, owners: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
         """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
-        band = ((scored.band + targets.slack) * (1 + 16 * ROUNDOFF)).float()[owners]
-        return targets.scores - band, targets.scores + band
+        error_bound = ((scored.error_bound + targets.slack) * (1 + 16 * ROUNDOFF)).float()[owners]
+        return targets.scores - error_bound, targets.scores + error_bound
 
-    def _by_cut(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        cuts = self.geometry.gallery_points.dims[positives].clamp(max=self.dims)
-        return [(cut, (cuts == cut).nonzero()[:, 0]) for cut in torch.unique(cuts).tolist()]
+    def _by_prefix(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
+        prefixes = self.geometry.gallery_operands.dims[positives].clamp(max=self.dims)
+        return [(prefix, (prefixes == prefix).nonzero()[:, 0]) for prefix in torch.unique(prefixes).tolist()]
 
 
 @attrs.frozen(eq=False)
-class MetricRows:
+class DistanceRows:
     """A block of query rows with their distances f32[b, n] by a metric, which are compared as they are."""
 
     distances: torch.Tensor
 
-    def near_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> Near:
+    def approximate_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> ApproximateDistances:
         """Distances of positives."""
-        return self.near(owners, positives, 0)
+        return self.approximate(owners, positives, 0)
 
     def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
         """f64[p], distances of positives."""
         return self.exact(owners, positives, 0)
 
-    def near(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> Near:
+    def approximate(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
         """Distances of pairs, without error."""
-        found = self.exact(owners, items, cut)
-        return Near(found, torch.zeros_like(found))
+        found = self.exact(owners, items, prefix)
+        return ApproximateDistances(found, torch.zeros_like(found))
 
-    def exact(self, owners: torch.Tensor, items: torch.Tensor, cut: int) -> torch.Tensor:
+    def exact(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
         """f64[m], distances of pairs."""
         return self.distances[owners, items].double()
 
-    def expect(self, items: Items) -> None:
+    def prefetch(self, items: Items) -> None:
         """Nothing is to be got ready."""
 
     def score(self, items: Items, precision: str) -> Scored:
@@ -233,11 +237,11 @@ class MetricRows:
             rows=rows,
             factors=factors,
             terms=torch.zeros_like(factors),
-            cut=0,
-            band=torch.zeros_like(rows),
+            prefix=0,
+            error_bound=torch.zeros_like(rows),
         )
 
-    def targets(self, cut: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
+    def targets(self, prefix: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
         """Scores of positives at these distances."""
         return Targets(-distances.float(), slack=torch.zeros((), device=distances.device))
 
@@ -246,17 +250,17 @@ class MetricRows:
         return targets.scores, targets.scores
 
 
-def _band(a: Operand, b: Operand, precision: str) -> torch.Tensor:
+def _error_bound(a: Operand, b: Operand, precision: str) -> torch.Tensor:
     """f64[b], by how much a score may differ from that of the true distance."""
-    cut = a.parts[0].shape[1]
+    prefix = a.parts[0].shape[1]
     longest, longest_rest, longest_low = (part.max() for part in (b.norms, b.rest, b.low))
     multiplied = (a.norms + a.rest + a.low) * (b.norms + b.rest + b.low).max()
     return (
-        accumulated(cut, precision) * multiplied
+        accumulated(prefix, precision) * multiplied
         + rounded(ROUNDINGS) * longest**2
         + a.rest * (longest + longest_rest)
         + a.norms * longest_rest
         + a.low * longest_low
         + _SLACK
-        + 16 * (cut + 32) * 2.0**-53
+        + 16 * (prefix + 32) * 2.0**-53
     )

@@ -27,7 +27,7 @@ PRECISIONS = ("fp32", "tf32", "bf16x3", "bf16", "int8")
 
 
 @attrs.frozen(eq=False)
-class Inputs:
+class RankInputs:
     """Checked features and how they are compared.
 
     Attributes:
@@ -56,7 +56,7 @@ class Inputs:
 
 
 @attrs.frozen(eq=False)
-class Task:
+class RankTask:
     """Which positives to rank, and which gallery items may be ahead of them.
 
     Attributes:
@@ -80,7 +80,7 @@ class Task:
 
 
 @attrs.frozen(eq=False)
-class Counts:
+class RankCounts:
     """An engine's answer for some queries.
 
     Attributes:
@@ -111,7 +111,7 @@ class Settings:
 
 
 class Engine(Protocol):
-    """Counts what is ahead of positives; built once per evaluation from `Inputs`.
+    """Counts what is ahead of positives; built once per evaluation from `RankInputs`.
 
     Attributes:
         precision: of the products; the one in use at the end, as an engine may turn to a finer one.
@@ -119,21 +119,21 @@ class Engine(Protocol):
 
     precision: str
 
-    def __init__(self, inputs: Inputs, settings: Settings) -> None: ...
+    def __init__(self, inputs: RankInputs, settings: Settings) -> None: ...
 
-    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """Answers that together cover, for each task, each query with positives exactly once, in any order.
 
         Distances are computed once for all tasks.
         """
 
 
-def slots(task: Task, queries: NDArray[np.intp]) -> NDArray[np.intp]:
+def slots(task: RankTask, queries: NDArray[np.intp]) -> NDArray[np.intp]:
     """Positions within ``task.positives`` of all positives of `queries`, query by query.
 
     Example:
         >>> starts = np.array([0, 2, 2, 5])
-        >>> task = Task(np.arange(5), starts, candidates=np.arange(9), columns=np.zeros(9, np.intp))
+        >>> task = RankTask(np.arange(5), starts, candidates=np.arange(9), columns=np.zeros(9, np.intp))
         >>> slots(task, np.array([2, 0])).tolist()
         [2, 3, 4, 0, 1]
     """

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.ranking.backends.interface import Askers, Bounds, Counter, Near
-from crbench.ranking.filter import FeatureRows, MetricRows, Scored, Targets
-from crbench.ranking.interface import Counts, Task, slots
+from crbench.ranking.backends.interface import ApproximateDistances, Bounds, CountingBackend, QueryTasks
+from crbench.ranking.filter import DistanceRows, FeatureRows, Scored, Targets
+from crbench.ranking.interface import RankCounts, RankTask, slots
 
 
 @attrs.frozen(eq=False)
@@ -19,48 +19,48 @@ class Asked:
     """What some tasks ask of a block of queries.
 
     Attributes:
-        askers: see `crbench.ranking.backends.interface.Askers`.
+        query_tasks: see `crbench.ranking.backends.interface.QueryTasks`.
         owners: i64[p], which of the block's queries each positive belongs to.
         positives: i64[p], gallery rows.
-        near: their distances.
+        approximate: their distances.
     """
 
-    askers: Askers
+    query_tasks: QueryTasks
     owners: torch.Tensor
     positives: torch.Tensor
-    near: Near
+    approximate: ApproximateDistances
     _targets: dict[int, Targets] = attrs.field(factory=dict, init=False)
 
-    def bounds(self, rows: FeatureRows | MetricRows, scored: Scored) -> Bounds:
+    def bounds(self, rows: FeatureRows | DistanceRows, scored: Scored) -> Bounds:
         """The bounds of the positives for a tile."""
-        if scored.cut not in self._targets:
-            self._targets[scored.cut] = rows.targets(scored.cut, self.owners, self.near.distances)
-        return Bounds(*rows.bounds(scored, self.owners, self._targets[scored.cut]))
+        if scored.prefix not in self._targets:
+            self._targets[scored.prefix] = rows.targets(scored.prefix, self.owners, self.approximate.distances)
+        return Bounds(*rows.bounds(scored, self.owners, self._targets[scored.prefix]))
 
     def counts(
-        self, tasks: Sequence[Task], queries: NDArray[np.intp], ambiguous: Sequence[int], counter: Counter
-    ) -> Iterator[Counts]:
+        self, tasks: Sequence[RankTask], queries: NDArray[np.intp], ambiguous: Sequence[int], backend: CountingBackend
+    ) -> Iterator[RankCounts]:
         """The answers; asked for once, as they are made in place.
 
         Args:
             queries: intp[b], of the block.
             ambiguous: pairs that were in doubt, per task.
         """
-        counter.add_up(self.askers)
-        leaps, place = self.askers.leaps.cpu().numpy(), 0
+        backend.add_up(self.query_tasks)
+        count_diffs, place = self.query_tasks.count_diffs.cpu().numpy(), 0
         for number, task in enumerate(tasks):
             mine = queries[task.sizes[queries] > 0]
             if len(mine):
                 end = place + int(task.sizes[mine].sum()) * task.width
-                ahead = leaps[place:end].reshape(-1, task.width)
-                yield Counts(task=number, queries=mine, ahead=ahead, ambiguous=ambiguous[number])
+                ahead = count_diffs[place:end].reshape(-1, task.width)
+                yield RankCounts(task=number, queries=mine, ahead=ahead, ambiguous=ambiguous[number])
                 place = end
 
 
 def ask(
-    tasks: Sequence[Task],
+    tasks: Sequence[RankTask],
     queries: NDArray[np.intp],
-    rows: FeatureRows | MetricRows,
+    rows: FeatureRows | DistanceRows,
     pids: NDArray[np.int64],
     device: torch.device,
 ) -> Asked:
@@ -76,49 +76,51 @@ def ask(
     widths = np.array([task.width for task in tasks])[numbers]
     items = np.concatenate([task.positives[slots(task, queries)] for task in tasks])
     owners = np.repeat(asking, counts)
-    near = _near(rows, owners, items, pids[queries], several=len(tasks) > 1, device=device)
-    order = _farthest_first(near.distances, on_device(np.repeat(np.arange(len(counts)), counts), device))
+    approximate = _approximate(rows, owners, items, pids[queries], several=len(tasks) > 1, device=device)
+    order = _farthest_first(approximate.distances, on_device(np.repeat(np.arange(len(counts)), counts), device))
     ends = np.cumsum(counts * widths)
     return Asked(
-        askers=Askers(
+        query_tasks=QueryTasks(
             tasks=on_device(numbers, device),
             rows=on_device(asking, device),
             pids=on_device(pids[queries[asking]], device),
             first=on_device(np.concatenate([[0], np.cumsum(counts)]), device),
             slots=on_device(ends - counts * widths, device),
             widths=on_device(widths, device),
-            leaps=torch.zeros(int(ends[-1]), dtype=torch.int32, device=device),
+            count_diffs=torch.zeros(int(ends[-1]), dtype=torch.int32, device=device),
         ),
-        owners=on_device(owners, device),  # an asker's positives are in its own places, in whatever order
+        owners=on_device(owners, device),  # an query_task's positives are in its own places, in whatever order
         positives=on_device(items, device)[order],
-        near=near.take(order),
+        approximate=approximate.take(order),
     )
 
 
-def _near(
-    rows: FeatureRows | MetricRows,
+def _approximate(
+    rows: FeatureRows | DistanceRows,
     owners: NDArray[np.intp],
     items: NDArray[np.intp],
     pids: NDArray[np.int64],
     *,
     several: bool,
     device: torch.device,
-) -> Near:
+) -> ApproximateDistances:
     """Distances of pairs of a query and a gallery row, person by person while features of one are in the cache.
 
     Args:
         owners: which of the block's queries, whose persons are `pids`.
         several: pairs may be there several times, and are compared once.
     """
-    if isinstance(rows, MetricRows):
-        return rows.near_positives(on_device(owners, device), on_device(items, device))
+    if isinstance(rows, DistanceRows):
+        return rows.approximate_positives(on_device(owners, device), on_device(items, device))
     pairs = owners.astype(np.int64) << 32 | items
     places = np.arange(len(pairs))
     if several:
         pairs, places = np.unique(pairs, return_inverse=True)
     order = np.argsort(pids[pairs >> 32], kind="stable")
-    near = rows.near_positives(on_device(pairs[order] >> 32, device), on_device(pairs[order] & 0xFFFFFFFF, device))
-    return near.take(on_device(np.argsort(order)[places], device))
+    approximate = rows.approximate_positives(
+        on_device(pairs[order] >> 32, device), on_device(pairs[order] & 0xFFFFFFFF, device)
+    )
+    return approximate.take(on_device(np.argsort(order)[places], device))
 
 
 def on_device(index: NDArray[np.integer], device: torch.device) -> torch.Tensor:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from crbench.evaluation import custom_distance
 from crbench.ranking.distance import distances, unit
-from crbench.ranking.interface import Counts, Inputs, Settings, Task
+from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
 from crbench.ranking.threads import Workers
 
 
@@ -18,19 +18,19 @@ class ReferenceEngine:
 
     precision = "float64"
 
-    def __init__(self, inputs: Inputs, settings: Settings) -> None:
+    def __init__(self, inputs: RankInputs, settings: Settings) -> None:
         self._inputs = inputs
         self._query = inputs.query.x.cpu().numpy().astype(np.float64)
         self._gallery = inputs.gallery.x.cpu().numpy().astype(np.float64)
 
-    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
         for query, row in self._rows():
             for number, task in enumerate(tasks):
                 positives = task.positives[task.starts[query] : task.starts[query + 1]]
                 if len(positives):
                     ahead = [self._ahead(task, query, row, positive) for positive in positives]
-                    yield Counts(task=number, queries=np.array([query]), ahead=np.array(ahead))
+                    yield RankCounts(task=number, queries=np.array([query]), ahead=np.array(ahead))
 
     def _rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Each query with its distances to the whole gallery."""
@@ -43,15 +43,15 @@ class ReferenceEngine:
 
     def _distances(self, query: int) -> NDArray[np.float64]:
         found = np.empty(len(self._gallery))
-        cuts = np.minimum(self._inputs.query_dims[query], self._inputs.gallery_dims)
-        for cut in np.unique(cuts):
-            q, g = self._query[query, :cut], self._gallery[cuts == cut, :cut]
+        prefixes = np.minimum(self._inputs.query_dims[query], self._inputs.gallery_dims)
+        for prefix in np.unique(prefixes):
+            q, g = self._query[query, :prefix], self._gallery[prefixes == prefix, :prefix]
             if self._inputs.unit:
                 q, g = unit(q), unit(g)
-            found[cuts == cut] = distances(q, g, dot=self._inputs.dot)
+            found[prefixes == prefix] = distances(q, g, dot=self._inputs.dot)
         return found
 
-    def _ahead(self, task: Task, query: int, row: NDArray[np.float64], positive: int) -> NDArray[np.int64]:
+    def _ahead(self, task: RankTask, query: int, row: NDArray[np.float64], positive: int) -> NDArray[np.int64]:
         """How many candidates of other persons are ahead of the positive, per column."""
         others = self._inputs.gallery.rows.pids[task.candidates] != self._inputs.query.rows.pids[query]
         nearer = row[task.candidates] < row[positive]

@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from crbench.ranking.backends.interface import Counter
+from crbench.ranking.backends.interface import CountingBackend
 from crbench.transfer import Transfer
 
-_EXPECTED = 2
+_PREFETCHED = 2
 """Portions of rows that are ready or in the making: the one that is taken next, and the one after it."""
 
 
-class Shelf:
+class RowStream:
     """The rows of one side.
 
     Attributes:
@@ -32,37 +32,37 @@ class Shelf:
         self.elsewhere = x.device != device
         self._transfer = Transfer(str(device))
         self._pool = ThreadPoolExecutor(1) if self.elsewhere else None
-        self._coming: deque[tuple[slice | torch.Tensor, int, Future[torch.Tensor]]] = deque(maxlen=_EXPECTED)
+        self._coming: deque[tuple[slice | torch.Tensor, int, Future[torch.Tensor]]] = deque(maxlen=_PREFETCHED)
 
-    def expect(self, index: slice | torch.Tensor, cut: int) -> None:
+    def prefetch(self, index: slice | torch.Tensor, prefix: int) -> None:
         """Let a thread get rows ready that will be taken soon, by the very same index."""
         if self._pool is not None:
-            self._coming.append((index, cut, self._pool.submit(self._ready, index, cut)))
+            self._coming.append((index, prefix, self._pool.submit(self._ready, index, prefix)))
 
-    def take(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
+    def fetch(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
         """f32[m, cut], the first columns of some rows; on CUDA, copying them does not delay work that is under way."""
         if self._pool is None:
-            return self.x[:, :cut][index]
+            return self.x[:, :prefix][index]
         for place, (rows, columns, coming) in enumerate(self._coming):
-            if rows is index and columns == cut:
+            if rows is index and columns == prefix:
                 del self._coming[place]
                 return self._transfer.upload(coming.result())
-        return self._transfer.upload(self._ready(index, cut))
+        return self._transfer.upload(self._ready(index, prefix))
 
-    def _ready(self, index: slice | torch.Tensor, cut: int) -> torch.Tensor:
-        rows = self.x[:, :cut]
+    def _ready(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
+        rows = self.x[:, :prefix]
         if isinstance(index, slice):
             rows = rows[index]
             return self._transfer.buffer(tuple(rows.shape), rows.dtype).copy_(rows)
-        buffer = self._transfer.buffer((len(index), cut), rows.dtype)
+        buffer = self._transfer.buffer((len(index), prefix), rows.dtype)
         return torch.index_select(rows, 0, index.to(rows.device), out=buffer)
 
 
 def dots(
-    counter: Counter, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
+    backend: CountingBackend, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
 ) -> torch.Tensor:
-    """f64[m], see `crbench.ranking.backends.interface.Counter.dots`, computed where `a` lies; the rest is where
+    """f64[m], see `crbench.ranking.backends.interface.CountingBackend.dots`, computed where `a` lies; the rest is where
     `rows` are.
     """
     here = a.device
-    return counter.dots(a, b.to(here), rows.to(here), items.to(here), columns).to(rows.device)
+    return backend.dots(a, b.to(here), rows.to(here), items.to(here), columns).to(rows.device)

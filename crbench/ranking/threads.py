@@ -32,7 +32,7 @@ _ONE_AT_A_TIME = RLock()
 """How many threads NumPy's BLAS uses is a setting of the process."""
 
 
-class Room:
+class ScratchBuffer:
     """A work array that is kept, as fresh memory is slow: the system clears its pages as they are first written to."""
 
     def __init__(self) -> None:
@@ -73,18 +73,18 @@ class Workers:
         """
         return list(shares(count, max(1, min(self.threads, count * each // WORTH))))
 
-    def bands(self, count: int, each: int, most: int) -> list[slice]:
+    def panels(self, count: int, each: int, most: int) -> list[slice]:
         """As many pieces of rows for each thread, of nearly equal length and of at most so many rows."""
         threads = max(1, len(self.ranges(count, each)))
-        return pieces(count, -(-count // (threads * -(-count // (threads * most)))))
+        return even_slices(count, -(-count // (threads * -(-count // (threads * most)))))
 
-    def run(self, work: Callable[[*_A], _T], pieces: Sequence[tuple[*_A]]) -> list[_T]:
+    def run(self, work: Callable[[*_A], _T], even_slices: Sequence[tuple[*_A]]) -> list[_T]:
         """What `work` gives for each piece, in their order."""
-        if self._pool is None or len(pieces) < 2:
-            return [work(*piece) for piece in pieces]
-        jobs = [self._pool.submit(work, *piece) for piece in pieces[1:]]
+        if self._pool is None or len(even_slices) < 2:
+            return [work(*piece) for piece in even_slices]
+        jobs = [self._pool.submit(work, *piece) for piece in even_slices[1:]]
         try:
-            first = work(*pieces[0])
+            first = work(*even_slices[0])
         finally:
             wait(jobs)
         return [first, *(job.result() for job in jobs)]
@@ -120,13 +120,13 @@ def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
     return ((start, stop) for start, stop in pairwise(ends) if start < stop)
 
 
-def pieces(count: int, most: int) -> list[slice]:
+def even_slices(count: int, most: int) -> list[slice]:
     """As few slices as possible of at most so many rows, of nearly equal length.
 
     Their lengths are multiples of `ALIGNED` where that is possible.
 
     Example:
-        >>> pieces(200, 150), pieces(5, 2)
+        >>> even_slices(200, 150), even_slices(5, 2)
         ([slice(0, 128, None), slice(128, 200, None)], [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)])
     """
     even = -(-count // max(1, -(-count // most)))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from crbench.ranking.backends.interface import Candidates
-from crbench.ranking.filter import FeatureRows, Items, MetricRows
-from crbench.ranking.interface import Inputs, Task
+from crbench.ranking.filter import DistanceRows, FeatureRows, Items
+from crbench.ranking.interface import RankInputs, RankTask
 from crbench.ranking.positives import on_device, slice_or_rows
 from crbench.ranking.tiling import item_tiles
 
@@ -33,7 +33,7 @@ class TileItems:
     candidates: Candidates
 
 
-def tiles(tasks: Sequence[Task], inputs: Inputs, most: int) -> Iterator[TileItems]:
+def tiles(tasks: Sequence[RankTask], inputs: RankInputs, most: int) -> Iterator[TileItems]:
     """The gallery in tiles of at most so many items; see `crbench.ranking.tiling.item_tiles`."""
     columns = np.full((len(tasks), len(inputs.gallery)), -1, dtype=np.int32)
     for task, column in zip(tasks, columns, strict=True):
@@ -50,8 +50,8 @@ def tiles(tasks: Sequence[Task], inputs: Inputs, most: int) -> Iterator[TileItem
         )
 
 
-def announced(parts: Iterable[TileItems], rows: FeatureRows | MetricRows) -> Iterator[TileItems]:
+def announced(parts: Iterable[TileItems], rows: FeatureRows | DistanceRows) -> Iterator[TileItems]:
     """The tiles, each of which is got ready before it is given."""
     for part in parts:
-        rows.expect(part.items)
+        rows.prefetch(part.items)
         yield part

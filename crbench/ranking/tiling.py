@@ -10,8 +10,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.ranking.interface import Inputs, Task
-from crbench.ranking.threads import pieces
+from crbench.ranking.interface import RankInputs, RankTask
+from crbench.ranking.threads import even_slices
 
 _T = TypeVar("_T")
 
@@ -63,26 +63,26 @@ class Sizes:
             Sizes(queries=2995, items=1830, counts=1048576)
         """
         counts = max(1, min(counts, memory // 2 // _COUNT_BYTES))
-        room, (query, item) = memory - counts * _COUNT_BYTES, rows
-        queries = min(most[0], max(LEAST_QUERIES, int(_QUERIES * room) // query))
-        items = max(1, (room - queries * query) // (item + _SCORE_BYTES * min(queries, at_once)))
+        free, (query, item) = memory - counts * _COUNT_BYTES, rows
+        queries = min(most[0], max(LEAST_QUERIES, int(_QUERIES * free) // query))
+        items = max(1, (free - queries * query) // (item + _SCORE_BYTES * min(queries, at_once)))
         return cls(queries=queries, items=min(most[1], items), counts=counts)
 
 
-def counts_needed(tasks: Sequence[Task]) -> NDArray[np.intp]:
+def counts_needed(tasks: Sequence[RankTask]) -> NDArray[np.intp]:
     """intp[q], counts for each query."""
     found: NDArray[np.intp] = np.sum([task.sizes * (task.width + _POSITIVE) for task in tasks], axis=0)
     return found
 
 
-def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
+def query_blocks(tasks: Sequence[RankTask], dims: NDArray[np.int64], sizes: Sizes) -> Iterator[NDArray[np.intp]]:
     """Queries that have positives in any task, in blocks of equal dims and of a bounded number of counts."""
     counts = counts_needed(tasks)
     order = np.argsort(dims, kind="stable")
     order = order[counts[order] > 0]
     for same in np.split(order, np.flatnonzero(np.diff(dims[order])) + 1):
         upto = np.cumsum(counts[same])
-        most = max((part.stop - part.start for part in pieces(len(same), sizes.queries)), default=0)
+        most = max((part.stop - part.start for part in even_slices(len(same), sizes.queries)), default=0)
         start = 0
         while start < len(same):
             before = upto[start - 1] if start else 0
@@ -92,7 +92,7 @@ def query_blocks(tasks: Sequence[Task], dims: NDArray[np.int64], sizes: Sizes) -
             start = stop
 
 
-def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[NDArray[np.intp]]:
+def item_tiles(tasks: Sequence[RankTask], inputs: RankInputs, items: int) -> Iterator[NDArray[np.intp]]:
     """Gallery rows that are a candidate of any task, and perhaps a few between them, in tiles of equal dims."""
     wanted = np.zeros(len(inputs.gallery), dtype=np.bool_)
     for task in tasks:
@@ -107,7 +107,7 @@ def item_tiles(tasks: Sequence[Task], inputs: Inputs, items: int) -> Iterator[ND
         order = np.argsort(dims, kind="stable")
         rows, dims = rows[order], dims[order]
     for same in np.split(rows, np.flatnonzero(np.diff(dims)) + 1):
-        yield from (same[some] for some in pieces(len(same), items))
+        yield from (same[some] for some in even_slices(len(same), items))
 
 
 def ahead(items: Iterable[_T], lead: int) -> Iterator[_T]:

@@ -6,13 +6,13 @@ import attrs
 
 
 @attrs.frozen
-class Wish:
+class Request:
     """What a user asks for: ``name``, ``name/preset``, ``name:argument`` or ``name/preset:argument``.
 
     Example:
-        >>> Wish.parse("onnx:nets/a.onnx")
+        >>> Request.parse("onnx:nets/a.onnx")
         Wish(name='onnx', preset='', argument='nets/a.onnx')
-        >>> Wish.parse("vpfa/paper").preset
+        >>> Request.parse("vpfa/paper").preset
         'paper'
     """
 
@@ -21,7 +21,7 @@ class Wish:
     argument: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Wish:
+    def parse(cls, text: str) -> Request:
         """The parts of `text`; those that are not there are empty."""
         head, _, argument = text.partition(":")
         name, _, preset = head.partition("/")

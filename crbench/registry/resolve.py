@@ -20,7 +20,7 @@ from crbench.config.settings import parse_setting
 from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
 from crbench.protocol.hashing import content_hash
 from crbench.registry.discovery import PluginRecord, Registered, installed, plugin_stage
-from crbench.registry.request import Wish
+from crbench.registry.request import Request
 from crbench.registry.targets import load_target, parameter_fields
 from crbench.registry.weight_files import find_released, find_weights, released_hint
 
@@ -128,15 +128,15 @@ class Resolved:
             raise MissingWeightsError(message, error.otherwise) from error
 
 
-def resolve(kind: Kind, wish: str, changes: Mapping[str, Any] | None = None) -> Resolved:
-    """The entry, preset and parameters that `wish` (see `Wish`) and `changes` ask for.
+def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) -> Resolved:
+    """The entry, preset and parameters that `request` (see `Request`) and `changes` ask for.
 
     Raises:
         ConfigError: unknown name, preset or parameter, or a value of the wrong type.
         DataError: the argument names a file or folder that does not exist.
         PluginError: the plugin that offers it is broken.
     """
-    parts = Wish.parse(wish)
+    parts = Request.parse(request)
     name, preset = parts.name, parts.preset
     registered = installed().get(kind, name)
     entry = registered.entry
@@ -213,17 +213,17 @@ def load_backbone(
     return cast(Backbone, _checked(backbone, Backbone, "backbone", name))
 
 
-def choose_weights(backbone: Resolved, wish: str | Path | None, sha256: str | None = None) -> Path | None:
+def choose_weights(backbone: Resolved, request: str | Path | None, sha256: str | None = None) -> Path | None:
     """The weights file of a backbone: the given one, else the released one if it is there, else None.
 
     Raises:
         ConfigError: a SHA-256 without a file, or see `crbench.registry.weight_files.find_weights`.
         DataError: the file is missing or another, or several released ones are there.
     """
-    if wish is None and backbone.released is not None:
-        wish = find_released(backbone.released)
-    if wish is not None:
-        return find_weights(wish, sha256)
+    if request is None and backbone.released is not None:
+        request = find_released(backbone.released)
+    if request is not None:
+        return find_weights(request, sha256)
     if sha256 is not None:
         raise ConfigError(f"weights_sha256 {sha256}: backbone {backbone.name!r} uses no weights file; give --weights")
     return None
@@ -261,7 +261,7 @@ def list_plugins() -> tuple[PluginRecord, ...]:
 
 def _checked(built: object, interface: type, kind: Kind, name: str) -> object:
     if not isinstance(built, interface):
-        owner = installed().get(kind, Wish.parse(name).name).owner
+        owner = installed().get(kind, Request.parse(name).name).owner
         lacking = (
             sorted(member for member in typing.get_protocol_members(interface) if not hasattr(built, member))
             if hasattr(typing, "get_protocol_members")

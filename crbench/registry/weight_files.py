@@ -17,20 +17,20 @@ _HUB = re.compile(r"hf:(?P<repo>[^@:/]+/[^@:/]+)@(?P<revision>[^@:]+):(?P<file>[
 _SHA256 = re.compile(r"[0-9a-f]{8,64}")
 
 
-def find_weights(wish: str | Path, sha256: str | None = None) -> Path:
+def find_weights(request: str | Path, sha256: str | None = None) -> Path:
     """The file behind ``--weights``.
 
     Args:
-        wish: a path; else a name in the weights folder (``CRBENCH_WEIGHTS``); or ``hf:org/repo@revision:file``, which
-            is downloaded once into the Hugging Face cache.
+        request: a path; else a name in the weights folder (``CRBENCH_WEIGHTS``); or ``hf:org/repo@revision:file``,
+            which is downloaded once into the Hugging Face cache.
         sha256: SHA-256 that the file must have, or at least its first 8 hex digits; None = any file will do.
 
     Raises:
         ConfigError: a ``hf:`` address of another form, or no SHA-256.
         DataError: there is no such file, the hub did not give it, or its content is another.
     """
-    text = wish.as_posix() if isinstance(wish, Path) else wish
-    path = _from_hub(text) if text.startswith("hf:") else _from_disk(Path(wish))
+    text = request.as_posix() if isinstance(request, Path) else request
+    path = _from_hub(text) if text.startswith("hf:") else _from_disk(Path(request))
     if sha256 is not None:
         _check_sha256(path, sha256)
     return path
@@ -57,12 +57,12 @@ def released_hint(released: Released) -> str:
     return f"put the released {names} into {weights_root()} (from {released.page})"
 
 
-def _from_disk(wish: Path) -> Path:
-    for path in (wish.expanduser(), weights_root() / wish):
+def _from_disk(request: Path) -> Path:
+    for path in (request.expanduser(), weights_root() / request):
         if path.is_file():
             return path
     raise DataError(
-        f"weights file {wish} does not exist; give the path of a file, its name in {weights_root()}, or "
+        f"weights file {request} does not exist; give the path of a file, its name in {weights_root()}, or "
         "hf:org/repo@revision:file"
     )
 

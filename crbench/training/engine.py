@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
@@ -35,7 +35,7 @@ def train(
     *,
     recipe: Recipe,
     preprocess: Preprocess,
-    run: Run,
+    run: RunContext,
     name: str = "model",
     snapshot: Callable[[], Backbone] | None = None,
 ) -> History:
@@ -66,7 +66,7 @@ def train_objective(
     *,
     phases: Sequence[Phase],
     preprocess: Preprocess,
-    run: Run,
+    run: RunContext,
     name: str = "model",
     snapshot: Callable[[], Backbone] | None = None,
 ) -> History:
@@ -81,7 +81,7 @@ def train_objective(
             pids is class i.
         phases: at least one.
         name: names the model in progress and messages.
-        snapshot: gives the backbone as it is, for an evaluation on the way (see `crbench.api.context.Session`).
+        snapshot: gives the backbone as it is, for an evaluation on the way (see `crbench.api.context.TrainingSession`).
 
     Returns:
         One record per epoch, phase after phase.
@@ -116,7 +116,12 @@ def _with_sampler(phase: Phase, labels: NDArray[np.intp], seed: int) -> Phase:
 
 
 def _key(
-    objective: Objective, rows: Samples, phases: Sequence[Phase], preprocess: Preprocess, run: Run, processes: Processes
+    objective: Objective,
+    rows: Samples,
+    phases: Sequence[Phase],
+    preprocess: Preprocess,
+    run: RunContext,
+    processes: Processes,
 ) -> str:
     """Digest of what decides the course of a training: its start, data, batches and arithmetic."""
     if run.session.checkpoint is None:

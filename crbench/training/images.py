@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.data.preprocess import Preprocess, image_array
 from crbench.records import Row, Samples
@@ -35,7 +35,7 @@ class Images:
     """
 
     def __init__(
-        self, rows: Samples, read: Reader, preprocess: Preprocess, *, run: Run, budget: int = MEMORY_BUDGET
+        self, rows: Samples, read: Reader, preprocess: Preprocess, *, run: RunContext, budget: int = MEMORY_BUDGET
     ) -> None:
         self._rows = rows
         self._read = read
@@ -60,7 +60,7 @@ class Images:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _read_all(self, run: Run) -> Tensor:
+    def _read_all(self, run: RunContext) -> Tensor:
         kept = torch.empty((len(self._rows), *self._preprocess.size, 3), dtype=torch.uint8)
         target = kept.numpy()
         title = "read training images"

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 import attrs
 import torch
 
-from crbench.api.context import Epoch, Run, Tracker
+from crbench.api.context import Epoch, RunContext, Tracker
 from crbench.api.interfaces import Backbone
 from crbench.errors import CrbenchError
 from crbench.training.checkpoint import Checkpoint, Saved, State
@@ -42,7 +42,7 @@ class Loop:
         source: Source,
         phases: Sequence[Phase],
         checkpoint: Checkpoint,
-        run: Run,
+        run: RunContext,
         name: str,
         snapshot: Callable[[], Backbone] | None,
         processes: Processes,

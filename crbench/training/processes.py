@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
-from crbench.api.context import Run, no_progress
+from crbench.api.context import RunContext, no_progress
 from crbench.errors import ConfigError
 
 Indices = NDArray[np.intp]
@@ -70,7 +70,7 @@ class Processes:
         """What the first process gets when it asks; the others wait for it."""
         return ask()
 
-    def role(self, run: Run) -> Run:
+    def role(self, run: RunContext) -> RunContext:
         """`run` for this process; notes and progress are those of the first."""
         return run
 
@@ -144,7 +144,7 @@ class SeveralProcesses(Processes):
         told: Answer = answer[0]
         return told
 
-    def role(self, run: Run) -> Run:
+    def role(self, run: RunContext) -> RunContext:
         """Silent in all but the first."""
         if self.first:
             return run

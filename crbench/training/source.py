@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.data.preprocess import Preprocess
 from crbench.records import Samples
 from crbench.training.augment import augment
@@ -29,7 +29,7 @@ class Source:
     """
 
     def __init__(
-        self, images: Images, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: Run
+        self, images: Images, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: RunContext
     ) -> None:
         self._images = images
         self._facts = [torch.from_numpy(fact.copy()) for fact in (labels, rows.rates, rows.camids)]

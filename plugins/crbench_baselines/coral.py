@@ -9,7 +9,7 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures, check_alignable
 from crbench.errors import DataError
 from crbench.records import Domain
@@ -26,7 +26,7 @@ class Coral:
 
     shrink: float = attrs.field(default=1.0, converter=float, validator=v.gt(0))
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> AffineTransform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> AffineTransform:
         """Fit in float64; the fitted maps are float32.
 
         Raises:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import attrs
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench_baselines.affine import AffineTransform, from_state
 
@@ -19,7 +19,7 @@ class Identity:
 
     any_length: ClassVar[bool] = True
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> AffineTransform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> AffineTransform:
         """A transform without any map."""
         return AffineTransform({})
 

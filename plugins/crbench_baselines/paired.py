@@ -12,7 +12,7 @@ import numpy as np
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import Pairs, Scope, TrainFeatures, by_scope, check_alignable
 from crbench_baselines.affine import Affine, AffineTransform, from_state
 
@@ -36,7 +36,7 @@ class PairedAligner(ABC):
     def solve(self, source: Tensor, target: Tensor) -> Affine:
         """The map from source to target, f64[n, D] each, row i with row i."""
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> AffineTransform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> AffineTransform:
         """Fit in float64; the fitted maps are float32.
 
         Raises:

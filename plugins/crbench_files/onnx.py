@@ -140,24 +140,24 @@ def _input(session: Any, file: Path) -> tuple[str, list[Any]]:
     return name, shape
 
 
-def _output(session: Any, wish: str, file: Path) -> str:
+def _output(session: Any, request: str, file: Path) -> str:
     names = [item.name for item in session.get_outputs()]
-    if wish and wish not in names:
-        raise ConfigError(f"{file}: no output {wish!r}; known: {', '.join(names)}")
-    if not wish and len(names) != 1:
+    if request and request not in names:
+        raise ConfigError(f"{file}: no output {request!r}; known: {', '.join(names)}")
+    if not request and len(names) != 1:
         raise ConfigError(f"{file}: outputs {', '.join(names)}; say which holds features with --set onnx.output=NAME")
-    return wish or str(names[0])
+    return request or str(names[0])
 
 
-def _size(wish: tuple[int, ...], shape: list[Any], file: Path) -> tuple[int, int]:
-    if len(wish) not in (0, 2):
-        raise ValueError(f"size: {wish} is not (height, width)")
+def _size(request: tuple[int, ...], shape: list[Any], file: Path) -> tuple[int, int]:
+    if len(request) not in (0, 2):
+        raise ValueError(f"size: {request} is not (height, width)")
     chosen = [
         given if given is not None else found if isinstance(found, int) else fallback
-        for given, found, fallback in zip(wish or (None, None), shape[2:], _FALLBACK_SIZE, strict=True)
+        for given, found, fallback in zip(request or (None, None), shape[2:], _FALLBACK_SIZE, strict=True)
     ]
     if any(isinstance(found, int) and found != side for found, side in zip(shape[2:], chosen, strict=True)):
-        raise ConfigError(f"{file}: takes images of {shape[2]}x{shape[3]} only; leave out size {wish}")
+        raise ConfigError(f"{file}: takes images of {shape[2]}x{shape[3]} only; leave out size {request}")
     return chosen[0], chosen[1]
 
 

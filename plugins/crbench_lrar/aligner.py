@@ -9,7 +9,7 @@ import attrs
 import torch
 from attrs import validators as v
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.records import Features
@@ -30,7 +30,7 @@ class LRAR:
 
     query_length: float = attrs.field(default=0.0, validator=[v.ge(0), v.le(1)])
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> Transform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> Transform:
         """Nothing is learned here."""
         return self._cut
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.api.weights import load_weights, read_tensors
 from crbench.data.rates import ASSIGNMENTS, Assign, quantise
@@ -186,7 +186,7 @@ class LrarBackbone:
         dims = None if self._shape.length == "full" else codes.float().sum(dim=1).long().clone()
         return Encoded(x=features.float().clone(), dims=dims)
 
-    def train(self, rows: Samples, read: Reader, *, run: Run) -> LrarBackbone:
+    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> LrarBackbone:
         """A new backbone with a level for each rate that occurs; `self` is unchanged.
 
         It starts from this backbone's weights if they came from a file, otherwise from random ones of ``run.seed``.
@@ -225,7 +225,7 @@ class LrarBackbone:
             for name, tensor in self.model.state_dict().items()
         }
 
-    def _fit(self, network: LrarNetwork, rows: Samples, read: Reader, run: Run) -> None:
+    def _fit(self, network: LrarNetwork, rows: Samples, read: Reader, run: RunContext) -> None:
         """Train one network of this backbone in place."""
         recipe, sampler = self.recipe, None
         if len(np.unique(rows.rates)) > 1:

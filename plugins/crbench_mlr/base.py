@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Progress, Run
+from crbench.api.context import Progress, RunContext
 from crbench.data.info import DatasetInfo, Verification
 from crbench.data.splits import Index, draw_split, with_drawn_rates
 from crbench.errors import DataError
@@ -112,7 +112,7 @@ class ImageDataset:
         folder, inventory = self.locate(root), self.inventory(root)
         keys = inventory.index.rows.keys.tolist()
         unreadable, by_digest = [], defaultdict(list)
-        progress = track or Run().progress
+        progress = track or RunContext().progress
         with (
             progress(len(keys), f"verify {self.info.name}", "image") as tracker,
             _threaded(lambda key: _inspect(inventory, key), keys) as found,

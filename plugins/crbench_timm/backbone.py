@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.api.weights import find_imagenet, load_weights
 from crbench.records import Batch, Encoded, Samples
@@ -125,7 +125,7 @@ class TimmBackbone:
         # an ordinary tensor, so that an aligner may use it in a computation with gradients
         return Encoded(x=(after if self._feature == "after" else before).clone())
 
-    def train(self, rows: Samples, read: Reader, *, run: Run) -> TimmBackbone:
+    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> TimmBackbone:
         """A new backbone, trained by `recipe` on HR rows; `self` is unchanged.
 
         It starts from this backbone's weights if they came from a file, otherwise from random ones of ``run.seed``.

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError, MissingWeightsError
@@ -223,7 +223,7 @@ class TransReIDBackbone:
         # an ordinary tensor, so that an aligner may use it in a computation with gradients
         return Encoded(x=(after if self._feature == "after" else before).clone())
 
-    def train(self, rows: Samples, read: Reader, *, run: Run) -> TransReIDBackbone:
+    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> TransReIDBackbone:
         """A new backbone, trained by `recipe` on HR rows with a classifier per BN neck; `self` is unchanged.
 
         It starts from this backbone's weights if they came from a file, otherwise as `pretrained` says.

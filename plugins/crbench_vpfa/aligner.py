@@ -10,7 +10,7 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import Scope, TrainFeatures, by_scope, check_alignable
 from crbench.errors import DataError
 from crbench_vpfa import weights as weight_files
@@ -68,7 +68,7 @@ class VPFA:
     precision: Precision = attrs.field(default="float32", validator=v.in_(("float32", "bf16")))
     compile: bool = attrs.field(default=False, validator=v.instance_of(bool))
 
-    def fit(self, train: TrainFeatures, *, run: Run) -> PanningTransform:
+    def fit(self, train: TrainFeatures, *, run: RunContext) -> PanningTransform:
         """Train on pairs of LR and HR features, or load `weights`.
 
         Raises:

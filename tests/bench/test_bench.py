@@ -210,8 +210,8 @@ def test_presets_and_settings_are_those_of_a_run(runs, tmp_path, stage):
         "settings": {"vpfa.hidden": 8, "aligner.blocks": 1, "aligner.hidden": 16, "resnet-tiny.epochs": 3},
     }
     record = bench(BenchSpec(stages=[stage], **spec, **{**SMALL, "dim": None}))
-    wish = {name: spec[name] for name in ("dataset", "backbone", "aligner")}
-    (job,) = make_plan(RunSpec(**wish, set=spec["settings"])).jobs
+    request = {name: spec[name] for name in ("dataset", "backbone", "aligner")}
+    (job,) = make_plan(RunSpec(**request, set=spec["settings"])).jobs
     backbone, aligner = component(job.backbone), component(job.aligners[-1])
     assert (record.backbone, record.aligner) == (backbone, aligner)
     assert (aligner.preset, aligner.parameters["hidden"], backbone.parameters["epochs"]) == ("light", 8, 3)

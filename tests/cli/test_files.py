@@ -31,7 +31,7 @@ def one(backbone):
 
 def features_by_another_program():
     """What a user does with ``crbench data export``: read its images in any way, write one feature per line."""
-    assert invoke(["data", "export", "mlr-synthetic", "-o", "pictures", *DATA]) == 0
+    assert invoke(["data", "export", "mlr-synthetic", "-o", "images", *DATA]) == 0
     with open("images/manifest.tsv", encoding="utf-8") as file:  # noqa: PTH123
         paths = [row["path"] for row in csv.DictReader(file, delimiter="\t")]
     images = [image_array(PIL.Image.open(f"images/{path}"), PREPROCESS) for path in paths]

@@ -18,7 +18,7 @@ from crbench_baselines.none import Identity
 from crbench_baselines.procrustes import Procrustes
 from crbench_baselines.ridge import Ridge
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench.errors import DataError
 from crbench.records import Domain, Features, Samples
@@ -26,7 +26,7 @@ from crbench.testing import check_aligner, random_features, train_features
 
 PAIRED = [MeanShift, Diagonal, Ridge, Procrustes]
 FITTED = [*PAIRED, Coral]
-RUN = Run()
+RUN = RunContext()
 
 
 def paired_features(source: torch.Tensor, target: torch.Tensor) -> TrainFeatures:

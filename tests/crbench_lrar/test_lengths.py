@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench.evaluation import evaluate
 from crbench.protocol import EvalProtocol
@@ -93,8 +93,8 @@ def test_the_query_length_of_table_ii_replaces_that_of_the_level() -> None:
     rates = np.array([1, 2, 4, 4], dtype=np.float32)
     feats = features(4, torch.tensor([12, 6, 3, 3]), seed=1, rates=rates)
     train = TrainFeatures(source=feats, target=feats)
-    assert LRAR().fit(train, run=Run())(feats) is feats
-    cut = LRAR(query_length=1 / 3).fit(train, run=Run())(feats)
+    assert LRAR().fit(train, run=RunContext())(feats) is feats
+    cut = LRAR(query_length=1 / 3).fit(train, run=RunContext())(feats)
     assert cut.dims.tolist() == [12, 4, 4, 4]
-    whole = LRAR(query_length=1).fit(train, run=Run())(Features(x=feats.x, rows=feats.rows))
+    whole = LRAR(query_length=1).fit(train, run=RunContext())(Features(x=feats.x, rows=feats.rows))
     assert whole.dims.tolist() == [12] * 4

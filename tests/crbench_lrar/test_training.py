@@ -20,7 +20,7 @@ from crbench_lrar.presets import PRESETS
 from crbench_lrar.sampler import MixedLevelSampler
 from PIL import Image
 
-from crbench.api.context import Run, Session
+from crbench.api.context import RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, GalleryByRate, Trainable
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
@@ -191,7 +191,7 @@ def test_every_variant_trains_and_its_state_gives_it_again(preset: str, tmp_path
     tiny = {**PRESETS[preset], **SHORT, "architecture": "resnet-thin", "pretrained": "none"}
     untrained = LrarBackbone(**tiny)
     before = untrained.state()
-    trained = untrained.train(ROWS, read, run=Run(seed=1))
+    trained = untrained.train(ROWS, read, run=RunContext(seed=1))
     assert all(torch.equal(tensor, before[name]) for name, tensor in untrained.state().items())
     safetensors.torch.save_file(dict(trained.state()), tmp_path / "w.safetensors")
     loaded = LrarBackbone(weights=tmp_path / "w.safetensors", **tiny)
@@ -206,7 +206,7 @@ def test_every_variant_trains_and_its_state_gives_it_again(preset: str, tmp_path
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_stopped_progressive_training_continues_bit_for_bit(epoch: int, tmp_path: Path) -> None:
-    whole = LrarBackbone(**SHORT).train(ROWS, read, run=Run(seed=1)).state()
+    whole = LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
 
     class StopError(Exception):
         pass
@@ -218,17 +218,17 @@ def test_a_stopped_progressive_training_continues_bit_for_bit(epoch: int, tmp_pa
         if len(seen) == epoch:
             raise StopError
 
-    session = Session(checkpoint=tmp_path / "c", on_epoch=stop)
+    session = TrainingSession(checkpoint=tmp_path / "c", on_epoch=stop)
     with pytest.raises(StopError):
-        LrarBackbone(**SHORT).train(ROWS, read, run=Run(seed=1, session=session))
-    rest = Run(seed=1, session=Session(checkpoint=tmp_path / "c"))
+        LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1, session=session))
+    rest = RunContext(seed=1, session=TrainingSession(checkpoint=tmp_path / "c"))
     continued = LrarBackbone(**SHORT).train(ROWS, read, run=rest).state()
     assert all(torch.equal(tensor, whole[name]) for name, tensor in continued.items())
 
 
 def test_it_trains_in_half_precision_and_with_accumulated_gradients() -> None:
-    whole = LrarBackbone(**SHORT).train(ROWS, read, run=Run(seed=1)).state()
-    half = LrarBackbone(**SHORT, amp="bf16", accumulate=2).train(ROWS, read, run=Run(seed=1)).state()
+    whole = LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
+    half = LrarBackbone(**SHORT, amp="bf16", accumulate=2).train(ROWS, read, run=RunContext(seed=1)).state()
     assert all(tensor.dtype == whole[name].dtype for name, tensor in half.items())
     assert all(torch.isfinite(tensor).all() for tensor in half.values())
 
@@ -254,7 +254,7 @@ def test_lengths_are_exact_under_autocast() -> None:
 
 def test_levels_are_those_of_the_training_rates(tmp_path: Path) -> None:
     rows = Samples.concat([HR, *(HR.at_rate(rate) for rate in (2, 4, 8))])
-    trained = LrarBackbone(**SHORT).train(rows, read, run=Run())
+    trained = LrarBackbone(**SHORT).train(rows, read, run=RunContext())
     assert trained.model.rates.tolist() == [8, 4, 2, 1]
     safetensors.torch.save_file(dict(trained.state()), tmp_path / "w.safetensors")
     given = Batch(torch.randn(2, 3, 32, 16), np.array([3, 6], dtype=np.float32), np.ones(2, dtype=np.int64))
@@ -264,7 +264,7 @@ def test_levels_are_those_of_the_training_rates(tmp_path: Path) -> None:
     }
     assert dims == {"nearest": [32, 16], "finer": [64, 32], "coarser": [32, 16]}
     with pytest.raises(DataError, match="have levels for the rates"):
-        LrarBackbone(weights=tmp_path / "w.safetensors", **SHORT).train(ROWS, read, run=Run())
+        LrarBackbone(weights=tmp_path / "w.safetensors", **SHORT).train(ROWS, read, run=RunContext())
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:

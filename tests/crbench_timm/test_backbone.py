@@ -14,7 +14,7 @@ import torch
 from crbench_timm.backbone import TimmBackbone
 from PIL import Image
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Trainable
 from crbench.errors import DataError
 from crbench.records import Batch, Row, Samples
@@ -39,7 +39,7 @@ def batch(count: int, backbone: TimmBackbone, seed: int = 0) -> Batch:
 
 @pytest.fixture(scope="module")
 def trained() -> TimmBackbone:
-    return TimmBackbone(**SHORT).train(ROWS, read, run=Run(seed=1))
+    return TimmBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1))
 
 
 def test_it_is_a_trainable_backbone() -> None:
@@ -52,7 +52,7 @@ def test_training_is_repeatable_and_leaves_the_original_and_the_global_generator
     generator = torch.random.get_rng_state()
     untrained = TimmBackbone(**SHORT)
     before = untrained.state()
-    again = untrained.train(ROWS, read, run=Run(seed=1))
+    again = untrained.train(ROWS, read, run=RunContext(seed=1))
     assert all(torch.equal(tensor, trained.state()[name]) for name, tensor in again.state().items())
     assert all(torch.equal(tensor, before[name]) for name, tensor in untrained.state().items())
     assert torch.equal(torch.random.get_rng_state(), generator)
@@ -60,7 +60,9 @@ def test_training_is_repeatable_and_leaves_the_original_and_the_global_generator
 
 def test_the_seed_decides_the_initial_weights() -> None:
     frozen = TimmBackbone(**SHORT, lr=1e-30, weight_decay=0.0)
-    first, second = (frozen.train(ROWS, read, run=Run(seed=seed)).state()["body.conv1.0.weight"] for seed in (1, 2))
+    first, second = (
+        frozen.train(ROWS, read, run=RunContext(seed=seed)).state()["body.conv1.0.weight"] for seed in (1, 2)
+    )
     assert not torch.allclose(first, second)
 
 
@@ -77,7 +79,7 @@ def test_state_gives_the_same_backbone_again(trained: TimmBackbone, suffix: str,
 def test_training_goes_on_from_given_weights(trained: TimmBackbone, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     safetensors.torch.save_file(dict(trained.state()), path)
-    tuned = TimmBackbone(weights=path, **SHORT, lr=1e-30, weight_decay=0.0).train(ROWS, read, run=Run(seed=7))
+    tuned = TimmBackbone(weights=path, **SHORT, lr=1e-30, weight_decay=0.0).train(ROWS, read, run=RunContext(seed=7))
     for name, parameter in tuned.model.named_parameters():
         torch.testing.assert_close(parameter, dict(trained.model.named_parameters())[name])
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transreid_weights import TINY, images
 
-from crbench.api.context import Run, Session
+from crbench.api.context import RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, Trainable
 from crbench.errors import DataError
 from crbench.records import Batch, Row, Samples
@@ -93,10 +93,10 @@ def test_training_changes_a_copy_and_its_state_loads_by_the_official_keys(
     assert isinstance(untrained, Backbone)
     assert isinstance(untrained, Trainable)
     before, generator = untrained.state(), torch.random.get_rng_state()
-    trained = untrained.train(ROWS, read, run=Run(seed=1))
+    trained = untrained.train(ROWS, read, run=RunContext(seed=1))
     assert torch.equal(torch.random.get_rng_state(), generator)
     assert all(torch.equal(tensor, before[name]) for name, tensor in untrained.state().items())
-    again = untrained.train(ROWS, read, run=Run(seed=1)).state()
+    again = untrained.train(ROWS, read, run=RunContext(seed=1)).state()
     assert all(torch.equal(tensor, again[name]) for name, tensor in trained.state().items())
     assert not trained.model.training
     save_file(dict(trained.state()), tmp_path / "weights.safetensors")
@@ -110,7 +110,7 @@ def test_training_changes_a_copy_and_its_state_loads_by_the_official_keys(
 @pytest.mark.usefixtures("tiny")
 def test_training_goes_on_from_given_weights_with_new_classifiers(write: Callable[..., Path]) -> None:
     given = TransReIDBackbone(weights=write(side=3, classes=7), sie="camera", **{**OPTIONS, "lr": 1e-30})
-    trained = given.train(ROWS, read, run=Run(seed=1)).state()
+    trained = given.train(ROWS, read, run=RunContext(seed=1)).state()
     assert torch.equal(trained["base.pos_embed"], given.state()["base.pos_embed"])
     assert len(trained["classifier.weight"]) == 4
 
@@ -118,15 +118,15 @@ def test_training_goes_on_from_given_weights_with_new_classifiers(write: Callabl
 @pytest.mark.usefixtures("tiny")
 def test_what_cannot_be_trained_is_said(write: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match=r"sie=both needs view labels to train, .* choose sie=camera or sie=none"):
-        TransReIDBackbone(sie="both", view_count=2, **OPTIONS).train(ROWS, read, run=Run())
+        TransReIDBackbone(sie="both", view_count=2, **OPTIONS).train(ROWS, read, run=RunContext())
     unknown = Samples(keys=ROWS.keys, pids=ROWS.pids)
     with pytest.raises(
         DataError, match=r"some training rows have no camera number; train with --set backbone.sie=none"
     ):
-        TransReIDBackbone(sie="camera", **OPTIONS).train(unknown, read, run=Run())
+        TransReIDBackbone(sie="camera", **OPTIONS).train(unknown, read, run=RunContext())
     given = TransReIDBackbone(weights=write(side=2), sie="camera", **OPTIONS)
     with pytest.raises(DataError, match="the training rows have cameras up to 3, the weights know 2"):
-        given.train(ROWS, read, run=Run())
+        given.train(ROWS, read, run=RunContext())
 
 
 @pytest.mark.usefixtures("tiny")
@@ -137,7 +137,7 @@ def test_scores_on_the_way_see_the_network_as_it_is() -> None:
         seen.append(snapshot().extract(batch([1, 2])).x)
         return {}
 
-    run = Run(seed=1, session=Session(score=score))
+    run = RunContext(seed=1, session=TrainingSession(score=score))
     trained = TransReIDBackbone(sie="camera", **OPTIONS).train(ROWS, read, run=run)
     assert len(seen) == 2
     assert not torch.equal(seen[0], seen[1])
@@ -173,13 +173,13 @@ class DiesInTheSecondEpoch:
 @pytest.mark.usefixtures("tiny")
 def test_a_killed_training_continues_with_the_same_result(tmp_path: Path) -> None:
     backbone = TransReIDBackbone(sie="camera", jpm=True, drop_path=0.5, **OPTIONS)
-    expected = backbone.train(ROWS, read, run=Run(seed=1)).state()
-    session = Session(checkpoint=tmp_path / "checkpoint")
+    expected = backbone.train(ROWS, read, run=RunContext(seed=1)).state()
+    session = TrainingSession(checkpoint=tmp_path / "checkpoint")
     with pytest.raises(Killed):
-        backbone.train(ROWS, read, run=Run(seed=1, session=session, progress=DiesInTheSecondEpoch()))
+        backbone.train(ROWS, read, run=RunContext(seed=1, session=session, progress=DiesInTheSecondEpoch()))
     assert any(tmp_path.rglob("*"))
     seen: list[str] = []
-    session = Session(checkpoint=tmp_path / "checkpoint", on_epoch=lambda epoch: seen.append(epoch.phase))
-    again = backbone.train(ROWS, read, run=Run(seed=1, session=session)).state()
+    session = TrainingSession(checkpoint=tmp_path / "checkpoint", on_epoch=lambda epoch: seen.append(epoch.phase))
+    again = backbone.train(ROWS, read, run=RunContext(seed=1, session=session)).state()
     assert len(seen) == 2
     assert all(torch.equal(tensor, again[name]) for name, tensor in expected.items())

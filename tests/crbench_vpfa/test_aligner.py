@@ -10,7 +10,7 @@ import torch
 from crbench_vpfa import crbench_aligners
 from crbench_vpfa.aligner import VPFA
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench.errors import DataError
 from crbench.records import Domain, Features
@@ -67,14 +67,14 @@ def test_a_shift_is_learned_and_carries_over_to_other_people(preset: str) -> Non
     held_out = np.flatnonzero(test.source.rows.pids > 60)
     source, target = test.source.take(held_out), test.pairs("image").target.take(held_out)
     options = {**presets()[preset], "hidden": 64, "draws": 240, "epochs": 30, "batch_size": 48, "lr": 1e-3}
-    mapped = VPFA(**options).fit(train, run=Run())(source)
+    mapped = VPFA(**options).fit(train, run=RunContext())(source)
     assert cosine(source.x, target.x) < 0.85
     assert cosine(mapped.x, target.x) > 0.93
 
 
 def test_hr_rows_are_returned_bit_for_bit() -> None:
     train = train_features()
-    transform = VPFA(**SMALL).fit(train, run=Run())
+    transform = VPFA(**SMALL).fit(train, run=RunContext())
     both = Features(
         x=torch.cat([train.target.x, train.source.x]),
         rows=type(train.source.rows).concat([train.target.rows, train.source.rows]),
@@ -87,7 +87,7 @@ def test_hr_rows_are_returned_bit_for_bit() -> None:
 
 def test_one_module_per_rate_serves_its_rate_and_the_nearest_ones() -> None:
     train = train_features(shift=2.0)
-    transform = VPFA(**SMALL, scope="per_rate").fit(train, run=Run())
+    transform = VPFA(**SMALL, scope="per_rate").fit(train, run=RunContext())
     assert list(transform.modules) == [(Domain(rate=2.0),), (Domain(rate=3.0),), (Domain(rate=4.0),)]
     feats = Features(x=train.target.x, rows=train.target.rows)
 
@@ -101,7 +101,7 @@ def test_one_module_per_rate_serves_its_rate_and_the_nearest_ones() -> None:
 
 def test_a_shared_module_serves_all_rates_alike() -> None:
     train = train_features()
-    transform = VPFA(**SMALL).fit(train, run=Run())
+    transform = VPFA(**SMALL).fit(train, run=RunContext())
     results = [transform(Features(x=train.target.x, rows=train.target.rows.at_rate(rate))).x for rate in (2, 3, 9)]
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
@@ -109,8 +109,8 @@ def test_a_shared_module_serves_all_rates_alike() -> None:
 
 def test_parameter_count_adds_up_all_modules() -> None:
     train = train_features()
-    shared = VPFA(**SMALL).fit(train, run=Run())
-    apart = VPFA(**SMALL, scope="per_rate").fit(train, run=Run())
+    shared = VPFA(**SMALL).fit(train, run=RunContext())
+    apart = VPFA(**SMALL, scope="per_rate").fit(train, run=RunContext())
     assert apart.parameter_count == 3 * shared.parameter_count == sum(x.numel() for x in apart.state().values())
 
 
@@ -118,7 +118,7 @@ def test_parameter_count_adds_up_all_modules() -> None:
 def test_state_passes_through_safetensors(scope: str) -> None:
     train = train_features()
     aligner = VPFA(**SMALL, scope=scope, residual=False)  # type: ignore[arg-type]
-    transform = aligner.fit(train, run=Run())
+    transform = aligner.fit(train, run=RunContext())
     state = safetensors.torch.load(safetensors.torch.save(transform.state()))
     assert torch.equal(aligner.restore(state)(train.source).x, transform(train.source).x)
 
@@ -149,14 +149,15 @@ def test_every_option_has_an_effect(options: dict[str, Any]) -> None:
     person_1_once = np.arange(2, len(train.target))
     train = TrainFeatures(source=train.source, target=train.target.take(person_1_once))
     base, changed = (
-        VPFA(**{**SMALL, "min_count": 1, **change}).fit(train, run=Run())(train.source).x for change in ({}, options)
+        VPFA(**{**SMALL, "min_count": 1, **change}).fit(train, run=RunContext())(train.source).x
+        for change in ({}, options)
     )
     assert not torch.equal(changed, base)
 
 
 def test_other_seeds_give_other_weights() -> None:
     train = train_features()
-    first, second = (VPFA(**SMALL).fit(train, run=Run(seed=seed)).state() for seed in (0, 1))
+    first, second = (VPFA(**SMALL).fit(train, run=RunContext(seed=seed)).state() for seed in (0, 1))
     assert not torch.equal(next(iter(first.values())), next(iter(second.values())))
 
 
@@ -165,18 +166,18 @@ def test_features_that_are_not_finite_are_refused_before_training(bad: float) ->
     train = train_features()
     train.source.x[5, 3] = bad
     with pytest.raises(DataError, match="source features of 1 of 72 training rows hold NaN or infinite values"):
-        VPFA().fit(train, run=Run())
+        VPFA().fit(train, run=RunContext())
 
 
 def test_features_of_unequal_length_are_refused() -> None:
     train = train_features(dim=16)
     wider = TrainFeatures(source=train.source, target=train_features(dim=20).target)
     with pytest.raises(DataError, match="source features have 16 columns and target features 20"):
-        VPFA().fit(wider, run=Run())
+        VPFA().fit(wider, run=RunContext())
 
 
 def test_a_transform_refuses_features_of_another_length() -> None:
-    transform = VPFA(**SMALL).fit(train_features(dim=16), run=Run())
+    transform = VPFA(**SMALL).fit(train_features(dim=16), run=RunContext())
     with pytest.raises(DataError, match="features have 20 columns, but it was fitted on 16"):
         transform(train_features(dim=20).source)
 

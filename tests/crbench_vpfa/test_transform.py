@@ -10,7 +10,7 @@ from crbench_vpfa.aligner import VPFA
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.transform import PanningTransform
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.errors import ConfigError
 from crbench.records import Domain
 from crbench.testing import train_features
@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"hidden": 32, "epochs": 2, "draws": 64, "lr": 1e-2}
 
 
 def fitted(**options: Any) -> PanningTransform:
-    return VPFA(**{**OPTIONS, **options}).fit(train_features(), run=Run())
+    return VPFA(**{**OPTIONS, **options}).fit(train_features(), run=RunContext())
 
 
 @pytest.mark.parametrize("residual", [True, False])

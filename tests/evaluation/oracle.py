@@ -16,8 +16,8 @@ def distance_matrix(query, gallery, protocol: EvalProtocol):
     g_dims = [gallery.x.shape[1]] * len(gallery) if gallery.dims is None else gallery.dims
     found = np.empty((len(query), len(gallery)))
     for i, j in itertools.product(range(len(query)), range(len(gallery))):
-        cut = min(q_dims[i], g_dims[j])
-        a, b = query.x[i, :cut].double().numpy(), gallery.x[j, :cut].double().numpy()
+        prefix = min(q_dims[i], g_dims[j])
+        a, b = query.x[i, :prefix].double().numpy(), gallery.x[j, :prefix].double().numpy()
         if protocol.distance == "cosine":
             found[i, j] = 1 - a @ b / np.sqrt((a @ a) * (b @ b))
         else:

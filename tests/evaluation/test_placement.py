@@ -19,7 +19,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation import evaluate_part, placement
 from crbench.evaluation.placement import default_budget, placed
 from crbench.evaluation.shards import Shard, merge
-from crbench.ranking.streaming import Shelf
+from crbench.ranking.streaming import RowStream
 
 CPU, OTHER, CUDA = torch.device("cpu"), torch.device("cpu:0"), torch.device("cuda:1")
 
@@ -33,7 +33,7 @@ def features():
 def on_a_small_device(case, **options):
     """The result of an evaluation on a device that holds no features."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placement, "_device", lambda wish, devices: OTHER)
+        patch.setattr(placement, "_device", lambda request, devices: OTHER)
         patch.setattr(placement, "_free", lambda device: 0)
         return run(case, **options)
 
@@ -52,41 +52,41 @@ def test_a_tile_is_got_ready_while_the_one_before_it_is_counted(monkeypatch):
     log = []
 
     def logged(name):
-        original = getattr(Shelf, name)
+        original = getattr(RowStream, name)
 
-        def method(self, index, cut):
+        def method(self, index, prefix):
             log.append((name, index, threading.current_thread() is threading.main_thread()))
-            return original(self, index, cut)
+            return original(self, index, prefix)
 
-        monkeypatch.setattr(Shelf, name, method)
+        monkeypatch.setattr(RowStream, name, method)
 
-    for name in ("expect", "take", "_ready"):
+    for name in ("prefetch", "fetch", "_ready"):
         logged(name)
     assert_same(on_a_small_device(case, precision="fp32"), whole)
-    tiles = [index for name, index, _ in log if name == "expect"]
+    tiles = [index for name, index, _ in log if name == "prefetch"]
     order = [name for name, index, _ in log if name != "_ready" and any(index is tile for tile in tiles)]
-    assert order == ["expect", "expect", "take", "expect", "take", "take"]
+    assert order == ["prefetch", "prefetch", "fetch", "prefetch", "fetch", "fetch"]
     assert [main for name, index, main in log if name == "_ready" and any(index is tile for tile in tiles)] == [
         False
     ] * 3
 
 
 @pytest.mark.parametrize("index", [slice(1, 4), torch.tensor([3, 0])])
-@pytest.mark.parametrize("cut", [1, 2])
+@pytest.mark.parametrize("prefix", [1, 2])
 @pytest.mark.parametrize("where", [CPU, OTHER])
-def test_a_shelf_gives_the_rows_that_are_asked_for(features, index, cut, where):
-    shelf = Shelf(features.x, where)
-    wanted = features.x[index][:, :cut]
-    assert torch.equal(shelf.take(index, cut), wanted)
-    shelf.expect(torch.tensor([5, 4]), cut)
-    shelf.expect(index, cut)
-    assert torch.equal(shelf.take(slice(0, 1), cut), features.x[:1, :cut])  # others were expected
-    assert torch.equal(shelf.take(index, cut), wanted)
-    assert torch.equal(shelf.take(index, cut), wanted)
+def test_a_stream_gives_the_rows_that_are_asked_for(features, index, prefix, where):
+    stream = RowStream(features.x, where)
+    wanted = features.x[index][:, :prefix]
+    assert torch.equal(stream.fetch(index, prefix), wanted)
+    stream.prefetch(torch.tensor([5, 4]), prefix)
+    stream.prefetch(index, prefix)
+    assert torch.equal(stream.fetch(slice(0, 1), prefix), features.x[:1, :prefix])  # others were expected
+    assert torch.equal(stream.fetch(index, prefix), wanted)
+    assert torch.equal(stream.fetch(index, prefix), wanted)
 
 
 def test_features_stay_where_they_are_only_where_a_device_does_not_hold_them(features, monkeypatch):
-    monkeypatch.setattr(placement, "_device", lambda wish, devices: CUDA)
+    monkeypatch.setattr(placement, "_device", lambda request, devices: CUDA)
     monkeypatch.setattr(placement, "_free", lambda device: 191)  # both sides take 96 bytes
     query, gallery, device = placed(features, features, "cuda:1", stay=True)
     assert (query.x.device, gallery.x.device, device) == (CPU, CPU, CUDA)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from builders import image
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.data.preprocess import Preprocess, image_array
 from crbench.errors import ConfigError, DataError, EvaluationError
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
@@ -39,7 +39,7 @@ def extract(rows, backbone=None, table=None, **settings):
     options = {"flip": False, "workers": 2, "read": read, **{k: v for k, v in settings.items() if k != "extraction"}}
     extraction = settings.get("extraction", Extraction(batch_size=4))
     ids = row_ids(rows, rows.keys)
-    Extractor(backbone or RandomBackbone(), extraction=extraction, **options).fill(table, rows, ids, Run())
+    Extractor(backbone or RandomBackbone(), extraction=extraction, **options).fill(table, rows, ids, RunContext())
     return table.gather(ids, "cpu")
 
 

@@ -185,8 +185,8 @@ def test_ten_splits_of_cuhk03_cost_one_pass_over_its_images(spec, tmp_path, monk
         return read(self, key, root=root)
 
     monkeypatch.setattr(kind, "read", counted)
-    wish = {"dataset": "mlr-cuhk03", "backbone": "random", "data_root": tmp_path / "data", "num_workers": 3}
-    result = run(spec(**wish, set={"protocol.identities": "random:4/3"}))[0]
+    request = {"dataset": "mlr-cuhk03", "backbone": "random", "data_root": tmp_path / "data", "num_workers": 3}
+    result = run(spec(**request, set={"protocol.identities": "random:4/3"}))[0]
     assert len(result.trials) == 10
     assert len(reads) == len(set(reads)) < result.timings["extract"].count
 

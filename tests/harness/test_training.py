@@ -39,22 +39,22 @@ def starts(tmp_path, monkeypatch, fakes):
 
 def test_the_content_of_the_file_that_training_starts_from_decides_the_weights(starts, spec):
     starts.write_bytes(b"one")
-    wish = spec(backbone="starts", trial=0)
-    run(wish)
-    run(attrs.evolve(wish, resume=False))
+    request = spec(backbone="starts", trial=0)
+    run(request)
+    run(attrs.evolve(request, resume=False))
     assert len(Learner.trainings) == 1
     starts.write_bytes(b"two!")
-    run(attrs.evolve(wish, resume=False))
+    run(attrs.evolve(request, resume=False))
     assert len(Learner.trainings) == 2
     starts.unlink()
     with pytest.raises(DataError, match=r"imagenet\.pth is missing"):
-        run(attrs.evolve(wish, resume=False))
+        run(attrs.evolve(request, resume=False))
 
 
 def test_a_run_finds_what_train_made(spec, tmp_path):
-    wish = spec(backbone="learner", trial=0)
-    made = train(attrs.evolve(wish, output=tmp_path / "log"))
-    (result,) = run(wish)
+    request = spec(backbone="learner", trial=0)
+    made = train(attrs.evolve(request, output=tmp_path / "log"))
+    (result,) = run(request)
     assert len(Learner.trainings) == 1
     assert result.trials[0].cmc[0] == made.scores["R-1"]
 

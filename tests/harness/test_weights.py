@@ -14,7 +14,7 @@ from fakes import Learner, learner
 from safetensors.torch import save_file
 
 import crbench
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.entry import Entry, Released
 from crbench.errors import ComparisonError, ConfigError, DataError, MissingWeightsError
 from crbench.harness.run import run
@@ -23,7 +23,7 @@ from crbench.protocol.hashing import sha256_file
 from crbench.registry import discovery
 from crbench.registry.discovery import Owner, Registered, Registry
 
-LOGGED = Run(logger=logging.getLogger("run"))
+LOGGED = RunContext(logger=logging.getLogger("run"))
 
 
 class NeedsWeights:
@@ -139,36 +139,36 @@ def card(path):
 
 
 def test_a_training_from_given_weights_has_its_own_name_and_a_card_of_both(folder, spec, tmp_path):
-    wish = spec(backbone="learner", trial=0, output=tmp_path / "log")
-    plain = train(wish).weights
-    tuned = train(attrs.evolve(wish, weights=plain)).weights
+    request = spec(backbone="learner", trial=0, output=tmp_path / "log")
+    plain = train(request).weights
+    tuned = train(attrs.evolve(request, weights=plain)).weights
     assert tuned != plain
     assert len(Learner.trainings) == 2
     assert card(tuned)["start"] == {"file": plain.name, "sha256": sha256_file(plain)}
     assert card(tuned)["pids"] == card(plain)["pids"]
-    assert train(attrs.evolve(wish, weights=plain)).seconds is None, "found again"
+    assert train(attrs.evolve(request, weights=plain)).seconds is None, "found again"
     assert run(spec(backbone="learner", trial=0, weights=tuned))[0].warnings == ()
 
 
 def test_what_given_weights_were_trained_on_is_not_forgotten(folder, spec, tmp_path):
-    wish = spec(backbone="learner", trial=0, output=tmp_path / "log")
-    seen = train(attrs.evolve(wish, trial=1)).weights
+    request = spec(backbone="learner", trial=0, output=tmp_path / "log")
+    seen = train(attrs.evolve(request, trial=1)).weights
     with pytest.raises(ComparisonError, match="were trained on"):
-        train(attrs.evolve(wish, weights=seen))
+        train(attrs.evolve(request, weights=seen))
     facts = card(seen)
     elsewhere = {**facts, "dataset": "elsewhere", "pids": [10**6], "pictures": ["another image"]}
     seen.with_suffix(".json").write_text(json.dumps(elsewhere))
-    tuned = train(attrs.evolve(wish, weights=seen)).weights
+    tuned = train(attrs.evolve(request, weights=seen)).weights
     assert "another image" in card(tuned)["pictures"]
     assert 10**6 not in card(tuned)["pids"], "identities are those of one data set"
 
 
 def test_a_start_of_unknown_origin_is_said_then_and_later(folder, spec, tmp_path, caplog):
     start = save(folder / "w.safetensors")
-    wish = spec(backbone="learner", trial=0, weights=start, output=tmp_path / "log")
-    tuned = train(wish, context=LOGGED).weights
+    request = spec(backbone="learner", trial=0, weights=start, output=tmp_path / "log")
+    tuned = train(request, context=LOGGED).weights
     assert "the training data of w.safetensors are not known, so leakage cannot be ruled out" in caplog.messages
-    twice = train(attrs.evolve(wish, weights=tuned), context=LOGGED).weights
+    twice = train(attrs.evolve(request, weights=tuned), context=LOGGED).weights
     for weights in (tuned, twice):
         (result,) = run(spec(backbone="learner", trial=0, weights=weights, resume=False))
         assert result.warnings == (

@@ -79,19 +79,21 @@ def host_engine(launch):
 
     class HostEngine(engine.TiledEngine):
         def __init__(self, inputs, settings):
-            super().__init__(inputs, settings, cuda.KernelCounter(launch), "fp32", Workers(1))
+            super().__init__(inputs, settings, cuda.CudaBackend(launch), "fp32", Workers(1))
             self._lead = 1
 
     return HostEngine
 
 
 @settings(max_examples=150)
-@given(case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), room=st.sampled_from([32, 1 << 40]))
-def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, room):
+@given(
+    case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), scratch=st.sampled_from([32, 1 << 40])
+)
+def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, scratch):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
-        patch.setattr(cuda, "_DOUBTFUL", room)
+        patch.setattr(cuda, "_UNCERTAIN_SHARE", scratch)
         patch.setattr(engine.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
 
@@ -105,7 +107,7 @@ def test_doubts_that_have_no_room_are_listed_in_parts_and_counted_once(launch, m
     launched = []
 
     def watched(name, blocks, arguments):
-        launched.append((name, arguments[:2], arguments[-4]))  # the askers, and whether they are only listed
+        launched.append((name, arguments[:2], arguments[-4]))  # the query_tasks, and whether they are only listed
         launch(name, blocks, arguments)
 
     assert_same(evaluated(watched, case), expected)
@@ -120,7 +122,7 @@ def evaluated(launch, case):
         return run(case, precision="fp32")
 
 
-class Operations(TorchDispatchMode):
+class TorchOperations(TorchDispatchMode):
     """Names of the torch operations in its scope."""
 
     def __init__(self):
@@ -142,7 +144,7 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
 
     class Watched(host_engine(launch)):
         def _counted(self, *arguments):
-            with Operations() as operations:
+            with TorchOperations() as operations:
                 found = super()._counted(*arguments)
             seen.append(WAITING & set(operations.names))
             return found
@@ -172,7 +174,7 @@ def test_kernels_compile_for_cuda():
 
 
 def test_kernels_refuse_what_they_cannot_read(launch):
-    counter = cuda.KernelCounter(launch)
+    counter = cuda.CudaBackend(launch)
     rows = torch.zeros(1, dtype=torch.int64)
     with pytest.raises(TypeError, match=r"expected contiguous torch\.float32"):
         counter.dots(torch.ones(2, 3).T, torch.ones(3, 2), rows, rows, 2)

@@ -241,13 +241,19 @@ def test_torch_operations_multiply_before_doubts_are_asked_for():
         pids=one.expand(4),
         by_pid=torch.arange(4),
     )
-    askers = interface.Askers(
-        tasks=0 * one, rows=0 * one, pids=one, first=torch.tensor([0, 1]), slots=0 * one, widths=one, leaps=one.int()
+    query_tasks = interface.QueryTasks(
+        tasks=0 * one,
+        rows=0 * one,
+        pids=one,
+        first=torch.tensor([0, 1]),
+        slots=0 * one,
+        widths=one,
+        count_diffs=one.int(),
     )
     candidates = interface.Candidates(masks=0 * ones, columns=torch.zeros(1, 4, dtype=torch.int64))
-    counted = operations.TorchCounter().count(tile, askers, interface.Bounds(ones[0, :1], ones[0, :1]), candidates)
+    counted = operations.TorchBackend().count(tile, query_tasks, interface.Bounds(ones[0, :1], ones[0, :1]), candidates)
     assert asked == [slice(0, 1)], "or a device would have nothing to do meanwhile"
-    assert sum(len(doubts.askers) for doubts in counted) == 0
+    assert sum(len(uncertain.query_tasks) for uncertain in counted) == 0
 
 
 def test_fast_precisions_of_the_process_do_not_reach_the_scores():
@@ -301,12 +307,12 @@ def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64
 @pytest.mark.parametrize("asked", ["auto", "fp32"])
 def test_float_products_are_made_in_spans_where_too_much_is_in_doubt(asked, monkeypatch, caplog):
     for module in (products, precision_module):
-        monkeypatch.setattr(module, "SPAN", 4)
+        monkeypatch.setattr(module, "K_BLOCK", 4)
     monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: False)
     monkeypatch.setattr(engine_module, "_TRIAL", 8)
-    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_SPANS", -1.0)
+    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_K_BLOCKS", -1.0)
     spans = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
-    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_SPANS", 1.0)
+    monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_K_BLOCKS", 1.0)
     whole = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
     assert_same(spans, whole)
     assert (spans.precision, whole.precision) == ("fp32", "fp32")

@@ -6,10 +6,10 @@ import torch
 
 from crbench import EvalProtocol, evaluate, features_from_arrays, linear
 from crbench.ranking.gemm import products
-from crbench.ranking.threads import Room, Workers
+from crbench.ranking.threads import ScratchBuffer, Workers
 
 
-@pytest.mark.parametrize("precision", ["fp32", products.SPANS, "int8"])
+@pytest.mark.parametrize("precision", ["fp32", products.K_BLOCKED, "int8"])
 @pytest.mark.parametrize("columns", [1, 37, 512, 513, 1500])
 @pytest.mark.parametrize("cancelling", [False, True])
 @pytest.mark.parametrize("threads", [1, 6])
@@ -28,7 +28,7 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
     one, other = (
         products.operand(side, norm, precision, None, workers) for side, norm in zip((x, y), norms, strict=True)
     )
-    bands = [products.product(one, rows, other, precision, Room()) for rows in (slice(0, 3), slice(3, 5))]
+    bands = [products.product(one, rows, other, precision, ScratchBuffer()) for rows in (slice(0, 3), slice(3, 5))]
     found = torch.cat([products.floats(band) for band in bands]).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
     allowed = products.accumulated(x.shape[1], precision) * norms[0][:, None] * norms[1]
@@ -38,7 +38,7 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
 
 
 def test_long_rows_in_spans_are_wrong_by_little_more_than_short_ones():
-    short, long = (products.accumulated(columns, products.SPANS) for columns in (512, 4096))
+    short, long = (products.accumulated(columns, products.K_BLOCKED) for columns in (512, 4096))
     assert short < long < 1.02 * short
 
 

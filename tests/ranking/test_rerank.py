@@ -119,14 +119,14 @@ def test_lambda_1_is_the_original_order(case):
 @given(cases(shots=("multi",)), st.integers(1, 40))
 def test_neighbours_are_those_of_a_full_sort(case, count):
     assume(case.query.dims is None)
-    points = neighbours.Points(checked(case.query, case.gallery, case.protocol, None), np.arange(len(case.gallery)))
-    everything = torch.arange(len(points))
-    table = points.distances(everything.repeat_interleave(len(points)), everything.repeat(len(points)))
-    table = table.view(len(points), len(points)).numpy()
+    pool = neighbours.PooledRows(checked(case.query, case.gallery, case.protocol, None), np.arange(len(case.gallery)))
+    everything = torch.arange(len(pool))
+    table = pool.distances(everything.repeat_interleave(len(pool)), everything.repeat(len(pool)))
+    table = table.view(len(pool), len(pool)).numpy()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_SPARE", 1)
         patch.setattr(neighbours, "_FARTHEST", 1)
-        found = neighbours.neighbours(points, count, lambda count: None)
+        found = neighbours.neighbours(pool, count, lambda count: None)
     order = np.argsort(table, axis=1, kind="stable")[:, :count]
     np.testing.assert_array_equal(found.index, order)
     np.testing.assert_array_equal(found.distances, np.take_along_axis(table, order, axis=1))

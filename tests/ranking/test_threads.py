@@ -20,7 +20,7 @@ from crbench.errors import EvaluationError
 from crbench.ranking import threads as workers_module
 from crbench.ranking.backends import numba
 from crbench.ranking.interface import PRECISIONS
-from crbench.ranking.threads import WORTH, Room, Workers
+from crbench.ranking.threads import WORTH, ScratchBuffer, Workers
 
 
 @given(threads=st.integers(1, 12), count=st.integers(0, 40), each=st.sampled_from([1, WORTH // 3, WORTH]))
@@ -40,20 +40,20 @@ def test_ranges_cover_rows_once(threads, count, each):
     each=st.sampled_from([1, WORTH // 3, WORTH]),
     most=st.integers(1, 700),
 )
-def test_bands_cover_rows_once(threads, count, each, most):
-    bands = Workers(threads).bands(count, each, most)
+def test_panels_cover_rows_once(threads, count, each, most):
+    bands = Workers(threads).panels(count, each, most)
     assert np.concatenate([np.arange(count)[band] for band in bands]).tolist() == list(range(count))
     assert max(band.stop - band.start for band in bands) <= most
 
 
-def test_each_thread_has_as_many_bands():
-    sizes = [band.stop - band.start for band in Workers(3).bands(1000, WORTH, 200)]
+def test_each_thread_has_as_many_panels():
+    sizes = [band.stop - band.start for band in Workers(3).panels(1000, WORTH, 200)]
     assert sizes == [167, 167, 167, 167, 167, 165]
 
 
 def test_what_pieces_give_comes_in_their_order_from_several_threads():
-    pieces = [(number, number) for number in range(7)]
-    found = Workers(3).run(lambda one, _: (one, get_ident()), pieces)
+    even_slices = [(number, number) for number in range(7)]
+    found = Workers(3).run(lambda one, _: (one, get_ident()), even_slices)
     assert [one for one, _ in found] == list(range(7))
     assert len({thread for _, thread in found}) > 1
 
@@ -97,15 +97,15 @@ def test_libraries_are_limited_inside_and_free_again_outside(fails):
     precision=st.sampled_from(PRECISIONS),
     threads=st.integers(1, 5),
     at_once=st.integers(1, 3),
-    doubts=st.sampled_from([1, 1 << 15]),
+    uncertain=st.sampled_from([1, 1 << 15]),
 )
-def test_several_threads_with_little_room_give_the_reference(case, precision, threads, at_once, doubts):
+def test_several_threads_with_little_room_give_the_reference(case, precision, threads, at_once, uncertain):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
         patch.setattr(workers_module, "WORTH", 1)
         patch.setattr(numba, "_AT_ONCE", (at_once, at_once))
-        patch.setattr(numba, "_DOUBTS", doubts)
+        patch.setattr(numba, "_UNCERTAIN", uncertain)
         assert_same(run(case, engine="numba", precision=precision), expected)
 
 
@@ -115,28 +115,28 @@ def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(th
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
     expected, handed = run(case, engine="reference"), []
-    decide = numba.CompiledCounter.decide
+    decide = numba.NumbaBackend.decide
 
-    def watched(self, askers, doubts, *others):
-        handed.append(len(doubts.askers))
-        return decide(self, askers, doubts, *others)
+    def watched(self, query_tasks, uncertain, *others):
+        handed.append(len(uncertain.query_tasks))
+        return decide(self, query_tasks, uncertain, *others)
 
     monkeypatch.setattr(Workers, "on", lambda device: Workers(threads))
-    monkeypatch.setattr(numba.CompiledCounter, "decide", watched)
+    monkeypatch.setattr(numba.NumbaBackend, "decide", watched)
     monkeypatch.setattr(workers_module, "WORTH", 1)
     monkeypatch.setattr(numba, "_AT_ONCE", (2, 2))
-    monkeypatch.setattr(numba, "_DOUBTS", 1)
+    monkeypatch.setattr(numba, "_UNCERTAIN", 1)
     assert_same(run(case, engine="numba", precision="fp32"), expected)
     assert sum(handed) == 20 * (120 - 4)  # a query's own person is none of them
     assert max(handed) <= threads * 120, "each thread has room for the items of one query"
 
 
 def test_a_room_is_kept_and_grows():
-    room = Room()
-    first = room.take(8)
+    scratch = ScratchBuffer()
+    first = scratch.take(8)
     assert len(first) == 8
-    assert room.take(5).data_ptr() == first.data_ptr()
-    assert len(room.take(9)) == 9
+    assert scratch.take(5).data_ptr() == first.data_ptr()
+    assert len(scratch.take(9)) == 9
 
 
 def test_products_last_until_their_doubts_were_gone_through_whichever_thread_goes_on(monkeypatch):
@@ -148,16 +148,16 @@ def test_products_last_until_their_doubts_were_gone_through_whichever_thread_goe
     shuffled = Workers(4)
     run_all = shuffled.run
 
-    def another_thread_each_time(work, pieces):
-        order = rng.permutation(len(pieces))
-        found = run_all(work, [pieces[place] for place in order])
+    def another_thread_each_time(work, even_slices):
+        order = rng.permutation(len(even_slices))
+        found = run_all(work, [even_slices[place] for place in order])
         return [found[place] for place in np.argsort(order)]
 
     monkeypatch.setattr(shuffled, "run", another_thread_each_time)
     monkeypatch.setattr(Workers, "on", lambda device: shuffled)
     monkeypatch.setattr(workers_module, "WORTH", 1)
     monkeypatch.setattr(numba, "_AT_ONCE", (5, 5))
-    monkeypatch.setattr(numba, "_DOUBTS", 1)
+    monkeypatch.setattr(numba, "_UNCERTAIN", 1)
     assert_same(run(case, engine="numba", precision="int8"), expected)
 
 

@@ -76,7 +76,7 @@ class TestResolve:
         assert resolve_module.resolve("aligner", "tunable").name == "tunable/wide"
 
     @pytest.mark.parametrize(
-        ("wish", "changes", "message"),
+        ("asked", "changes", "message"),
         [
             ("tunable/huge", {}, "unknown preset 'huge' of aligner 'tunable'; known: wide, narrow"),
             ("tunable", {"widht": 3}, "has no parameter 'widht'; did you mean 'width'"),
@@ -84,9 +84,9 @@ class TestResolve:
             ("tunable", {"rates": [2.5]}, "rates = .* is not of type tuple"),
         ],
     )
-    def test_bad_wishes(self, wish, changes, message):
+    def test_bad_requests(self, asked, changes, message):
         with pytest.raises(ConfigError, match=message):
-            resolve_module.resolve("aligner", wish, changes)
+            resolve_module.resolve("aligner", asked, changes)
 
     def test_a_parameter_without_default_must_be_given(self):
         with pytest.raises(ConfigError, match=r"needs a value for size; give --set backbone\.size="):
@@ -171,7 +171,7 @@ class TestArgument:
         assert (method.label, method.file, method.file_sha256) == ("tunable", None, None)
 
     @pytest.mark.parametrize(
-        ("kind", "wish", "changes", "error", "message"),
+        ("kind", "asked", "changes", "error", "message"),
         [
             ("aligner", "tunable:3", {}, ConfigError, "takes nothing after a colon, given '3'; write tunable"),
             ("backbone", "filed", {}, ConfigError, "needs a value for file; give filed:FILE"),
@@ -182,6 +182,6 @@ class TestArgument:
             ("backbone", "fild:x", {}, ConfigError, "did you mean 'filed'"),
         ],
     )
-    def test_bad_wishes(self, kind, wish, changes, error, message):
+    def test_bad_requests(self, kind, asked, changes, error, message):
         with pytest.raises(error, match=message):
-            resolve_module.resolve(kind, wish, changes)
+            resolve_module.resolve(kind, asked, changes)

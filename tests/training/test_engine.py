@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.errors import CrbenchError, DataError
 from crbench.records import Samples
 from crbench.training import Embedder, History, train
@@ -21,7 +21,9 @@ MakeModel = Callable[..., Embedder]
 
 def trained(problem: Any, model: Embedder, seed: int = 0, **changes: Any) -> History:
     recipe = attrs.evolve(problem.recipe, **changes)
-    return train(model, problem.rows, problem.read, recipe=recipe, preprocess=problem.preprocess, run=Run(seed=seed))
+    return train(
+        model, problem.rows, problem.read, recipe=recipe, preprocess=problem.preprocess, run=RunContext(seed=seed)
+    )
 
 
 def rank1(model: Embedder, problem: Any) -> float:
@@ -115,7 +117,7 @@ def test_progress_counts_every_image_with_the_loss(problem: Any, make_model: Mak
         problem.read,
         recipe=recipe,
         preprocess=problem.preprocess,
-        run=Run(progress=progress),
+        run=RunContext(progress=progress),
         name="resnet-tiny",
     )
     assert seen["read training images"]["done"] == seen["read training images"]["total"] == len(problem.rows)

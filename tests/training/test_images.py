@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
 from crbench.training.images import Images
 
 
 def batches(problem: Any, budget: int) -> list[torch.Tensor]:
-    source = Images(problem.rows, problem.read, Preprocess(size=(20, 10)), run=Run(), budget=budget)
+    source = Images(problem.rows, problem.read, Preprocess(size=(20, 10)), run=RunContext(), budget=budget)
     order = [np.array([5, 0, 5]), np.array([1, 2, 3]), *([np.array([7, 8, 9])] * 8)]
     return list(source.batches(order))
 
@@ -42,7 +42,7 @@ def test_within_the_budget_each_image_is_read_once(problem: Any) -> None:
         reads.append(row.key)
         return problem.read(row)
 
-    source = Images(problem.rows, read, problem.preprocess, run=Run())
+    source = Images(problem.rows, read, problem.preprocess, run=RunContext())
     for _ in range(2):
         list(source.batches([np.arange(4), np.arange(4)]))
     assert sorted(reads) == sorted(problem.rows.keys)
@@ -56,4 +56,4 @@ def test_an_unreadable_image_stops_with_its_own_error(problem: Any, budget: int)
         return problem.read(row)
 
     with pytest.raises(DataError, match=r"3\.png is truncated"):
-        list(Images(problem.rows, read, problem.preprocess, run=Run(), budget=budget).batches([np.arange(8)]))
+        list(Images(problem.rows, read, problem.preprocess, run=RunContext(), budget=budget).batches([np.arange(8)]))

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.records import Samples
 from crbench.training import (
     Embedder,
@@ -108,7 +108,14 @@ def plain_loop(problem: Any, model: Embedder, seed: int) -> None:
 def test_the_engine_gives_the_weights_of_a_plain_loop_bit_for_bit(problem: Any, make_model: MakeModel) -> None:
     engines, plain = make_model(), make_model()
     plain_loop(problem, plain, seed=3)
-    train(engines, problem.rows, problem.read, recipe=problem.recipe, preprocess=problem.preprocess, run=Run(seed=3))
+    train(
+        engines,
+        problem.rows,
+        problem.read,
+        recipe=problem.recipe,
+        preprocess=problem.preprocess,
+        run=RunContext(seed=3),
+    )
     expected = plain.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in engines.state_dict().items())
 
@@ -144,7 +151,7 @@ def test_batches_carry_rates_and_cameras_and_phases_freeze_what_they_will(proble
         problem.read,
         phases=[Phase("all", recipe, sampler=sampler), Phase("one", recipe, begin=freeze, sampler=sampler)],
         preprocess=problem.preprocess,
-        run=Run(),
+        run=RunContext(),
     )
     objective = kept["objective"]
     assert [epoch.phase for epoch in history] == ["all", "all", "one", "one"]

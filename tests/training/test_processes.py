@@ -11,7 +11,7 @@ import pytest
 import shared_trainings
 import torch
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.errors import ConfigError, CrbenchError, DataError
 from crbench.training import launch as launching
 from crbench.training.launch import check_processes, launch
@@ -27,8 +27,8 @@ def kept(folder: Path, rank: int) -> tuple[dict[str, torch.Tensor], list[dict[st
 def test_two_processes_with_half_batches_are_one_with_whole_batches(tmp_path: Path) -> None:
     """Up to the order of float32 sums: 2**-24 each, some dozens of them in a row."""
     tolerance = 1e-6
-    start, _ = shared_trainings.tiny_training(Run(), recipe=attrs.evolve(shared_trainings.RECIPE, lr=1e-12))
-    objective, history = shared_trainings.tiny_training(Run())
+    start, _ = shared_trainings.tiny_training(RunContext(), recipe=attrs.evolve(shared_trainings.RECIPE, lr=1e-12))
+    objective, history = shared_trainings.tiny_training(RunContext())
     launch(2, "cpu", shared_trainings.train_and_keep, tmp_path, logger=LOGGER)
     for rank in (0, 1):
         state, epochs = kept(tmp_path, rank)

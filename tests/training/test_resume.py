@@ -11,7 +11,7 @@ import attrs
 import pytest
 import torch
 
-from crbench.api.context import Run, Session
+from crbench.api.context import RunContext, TrainingSession
 from crbench.errors import CrbenchError, DataError
 from crbench.training import Embedder, Epoch, IdTriplet, Objective, Phase, engine, train_objective
 from crbench.training.processes import Processes, SeveralProcesses
@@ -50,7 +50,7 @@ def freeze(objective: Any) -> None:
     torch.nn.init.normal_(objective.model.body[5].weight)  # draws from the global generator
 
 
-def training(problem: Any, model: Embedder, run: Run, phases: int = 2, **changes: Any) -> tuple[Epoch, ...]:
+def training(problem: Any, model: Embedder, run: RunContext, phases: int = 2, **changes: Any) -> tuple[Epoch, ...]:
     recipe = attrs.evolve(problem.recipe, epochs=3, **changes)
     parts = [Phase("first", recipe), Phase("second", attrs.evolve(recipe, epochs=2), begin=freeze)][:phases]
 
@@ -75,35 +75,35 @@ def test_it_continues_from_any_place_as_if_never_stopped(
 ) -> None:
     changes = {"optimizer": optimizer, "center_weight": 5e-4}
     whole, model = make_model(), make_model()
-    history = training(problem, whole, Run(seed=2), **changes)
-    session = Session(checkpoint=tmp_path / "c")
+    history = training(problem, whole, RunContext(seed=2), **changes)
+    session = TrainingSession(checkpoint=tmp_path / "c")
     with pytest.raises(Killed):
-        training(problem, model, Run(seed=2, session=session, progress=Dies(images)), **changes)
+        training(problem, model, RunContext(seed=2, session=session, progress=Dies(images)), **changes)
     again, seen = make_model(), list[Epoch]()
     session = attrs.evolve(session, on_epoch=seen.append)
-    assert training(problem, again, Run(seed=2, session=session), **changes) == history == tuple(seen)
+    assert training(problem, again, RunContext(seed=2, session=session), **changes) == history == tuple(seen)
     assert equal(again, whole)
     # and a training that is done gives its weights at once
     done = make_model()
-    run = Run(seed=2, session=session, progress=Dies(1))
+    run = RunContext(seed=2, session=session, progress=Dies(1))
     assert training(problem, done, run, **changes) == history
     assert equal(done, whole)
 
 
 def test_a_finished_phase_is_not_repeated(problem: Any, make_model: MakeModel, tmp_path: Path) -> None:
     whole, model = make_model(), make_model()
-    history = training(problem, whole, Run(seed=2))
+    history = training(problem, whole, RunContext(seed=2))
 
     def stop(epoch: Epoch) -> None:
         if epoch == history[2]:
             raise Killed
 
-    session = Session(checkpoint=tmp_path / "c", on_epoch=stop)
+    session = TrainingSession(checkpoint=tmp_path / "c", on_epoch=stop)
     with pytest.raises(Killed):
-        training(problem, model, Run(seed=2, session=session))
+        training(problem, model, RunContext(seed=2, session=session))
     again = make_model()
     session = attrs.evolve(session, on_epoch=None)
-    assert training(problem, again, Run(seed=2, session=session)) == history
+    assert training(problem, again, RunContext(seed=2, session=session)) == history
     assert equal(again, whole)
 
 
@@ -111,28 +111,28 @@ def test_a_finished_phase_is_not_repeated(problem: Any, make_model: MakeModel, t
 def test_the_state_of_another_training_is_not_used(
     problem: Any, make_model: MakeModel, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    session = Session(checkpoint=tmp_path / "c")
-    training(problem, make_model(), Run(seed=2, session=session), phases=1)
+    session = TrainingSession(checkpoint=tmp_path / "c")
+    training(problem, make_model(), RunContext(seed=2, session=session), phases=1)
     seed = change.pop("seed", 2)
     fresh, beside = make_model(), make_model()
-    training(problem, fresh, Run(seed=seed), phases=1, **change)
-    training(problem, beside, Run(seed=seed, session=session), phases=1, **change)
+    training(problem, fresh, RunContext(seed=seed), phases=1, **change)
+    training(problem, beside, RunContext(seed=seed, session=session), phases=1, **change)
     assert equal(beside, fresh)
 
 
 def test_other_initial_weights_are_another_training(problem: Any, make_model: MakeModel, tmp_path: Path) -> None:
-    session = Session(checkpoint=tmp_path / "c")
+    session = TrainingSession(checkpoint=tmp_path / "c")
     fresh, other = make_model(seed=1), make_model(seed=1)
-    training(problem, make_model(seed=0), Run(session=session), phases=1)
-    training(problem, other, Run(session=session), phases=1)
-    training(problem, fresh, Run(), phases=1)
+    training(problem, make_model(seed=0), RunContext(session=session), phases=1)
+    training(problem, other, RunContext(session=session), phases=1)
+    training(problem, fresh, RunContext(), phases=1)
     assert equal(other, fresh)
 
 
 def test_a_damaged_checkpoint_is_an_error(problem: Any, make_model: MakeModel, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"cut")
     with pytest.raises(DataError, match=r"checkpoint .*c is damaged .*; delete it"):
-        training(problem, make_model(), Run(session=Session(checkpoint=tmp_path / "c")))
+        training(problem, make_model(), RunContext(session=TrainingSession(checkpoint=tmp_path / "c")))
 
 
 def test_scores_on_the_way_are_kept_and_change_nothing(problem: Any, make_model: MakeModel, tmp_path: Path) -> None:
@@ -146,30 +146,30 @@ def test_scores_on_the_way_are_kept_and_change_nothing(problem: Any, make_model:
         asked.append(number)
         return {"R-1": number / 10}
 
-    def go(model: Embedder, session: Session) -> tuple[Epoch, ...]:
+    def go(model: Embedder, session: TrainingSession) -> tuple[Epoch, ...]:
         return train_objective(
             lambda persons: IdTriplet(model, persons, recipe),
             problem.rows,
             problem.read,
             phases=[Phase("train", recipe)],
             preprocess=problem.preprocess,
-            run=Run(session=session),
+            run=RunContext(session=session),
             snapshot=lambda: model,
         )
 
-    go(plain, Session())
-    assert [epoch.scores for epoch in go(scored, Session(score=score))] == [{"R-1": 0.1}, {"R-1": 0.2}]
+    go(plain, TrainingSession())
+    assert [epoch.scores for epoch in go(scored, TrainingSession(score=score))] == [{"R-1": 0.1}, {"R-1": 0.2}]
     assert asked == [1, 2]
     assert equal(plain, scored)
 
 
 def test_accumulated_batches_give_the_update_of_their_mean(problem: Any, make_model: MakeModel) -> None:
     still = {"optimizer": "sgd", "lr": 1e-30, "weight_decay": 0.0}
-    single = training(problem, make_model(), Run(), phases=1, **still)
-    double = training(problem, make_model(), Run(), phases=1, accumulate=3, **still)
+    single = training(problem, make_model(), RunContext(), phases=1, **still)
+    double = training(problem, make_model(), RunContext(), phases=1, accumulate=3, **still)
     assert [epoch.loss for epoch in double] == pytest.approx([epoch.loss for epoch in single], rel=1e-5)
     model = make_model()
-    training(problem, model, Run(), phases=1, accumulate=3)
+    training(problem, model, RunContext(), phases=1, accumulate=3)
     assert torch.isfinite(model.neck.weight).all()
 
 
@@ -177,15 +177,15 @@ def test_accumulated_batches_give_the_update_of_their_mean(problem: Any, make_mo
 def test_half_precision_stays_near_single_and_resumes(
     problem: Any, make_model: MakeModel, tmp_path: Path, amp: str
 ) -> None:
-    single = training(problem, make_model(), Run(), phases=1)
+    single = training(problem, make_model(), RunContext(), phases=1)
     whole, again = make_model(), make_model()
-    half = training(problem, whole, Run(), phases=1, amp=amp)
+    half = training(problem, whole, RunContext(), phases=1, amp=amp)
     assert half[-1].loss == pytest.approx(single[-1].loss, rel=0.1)
     assert half[-1].loss != single[-1].loss
-    session = Session(checkpoint=tmp_path / "c")
+    session = TrainingSession(checkpoint=tmp_path / "c")
     with pytest.raises(Killed):
-        training(problem, make_model(), Run(session=session, progress=Dies(2 * EPOCH + 1)), phases=1, amp=amp)
-    assert training(problem, again, Run(session=session), phases=1, amp=amp) == half
+        training(problem, make_model(), RunContext(session=session, progress=Dies(2 * EPOCH + 1)), phases=1, amp=amp)
+    assert training(problem, again, RunContext(session=session), phases=1, amp=amp) == half
     assert equal(again, whole)
 
 
@@ -218,7 +218,7 @@ def test_lack_of_memory_says_which_batch_fits(
             problem.read,
             phases=[Phase("train", problem.recipe)],
             preprocess=problem.preprocess,
-            run=Run(),
+            run=RunContext(),
             name="m",
         )
 
@@ -240,13 +240,13 @@ def test_lack_of_memory_in_one_of_several_processes_is_said_without_trying(
             problem.read,
             phases=[Phase("train", problem.recipe)],
             preprocess=problem.preprocess,
-            run=Run(),
+            run=RunContext(),
         )
 
 
 def test_each_epoch_says_its_pace(problem: Any, make_model: MakeModel, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="crbench"):
-        (epoch, *_) = training(problem, make_model(), Run(), phases=1)
+        (epoch, *_) = training(problem, make_model(), RunContext(), phases=1)
     assert epoch.images == EPOCH
     assert "epoch 1 of 3: loss" in caplog.text
     assert "images/s" in caplog.text
@@ -255,6 +255,6 @@ def test_each_epoch_says_its_pace(problem: Any, make_model: MakeModel, caplog: p
 def test_a_method_that_cannot_be_evaluated_on_the_way_says_so(
     problem: Any, make_model: MakeModel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = Session(score=lambda number, snapshot: {})
-    training(problem, make_model(), Run(session=session), phases=1)
+    session = TrainingSession(score=lambda number, snapshot: {})
+    training(problem, make_model(), RunContext(session=session), phases=1)
     assert "cannot be evaluated on the way" in caplog.text

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.api.context import Run
+from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader
 from crbench.errors import EvaluationError
 from crbench.harness.extract.forward import Forward
@@ -71,7 +71,7 @@ class Extractor:
     flip: bool
     workers: int
 
-    def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: Run) -> int:
+    def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> int:
         """Extract the rows that `table` lacks; returns how many there were.
 
         Raises:
@@ -94,7 +94,7 @@ class Extractor:
             ) from error
         return len(order)
 
-    def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: Run) -> None:
+    def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> None:
         size = self.extraction.batch_size
         forward = Forward(self.backbone, self.extraction, flip=self.flip, device=run.device)
         pipeline = Pipeline(

@@ -31,10 +31,10 @@ MOST_WORKERS = 16
 """Threads that are taken unasked; beyond them the interpreter, not the processors, sets the pace."""
 
 
-def worker_count(wish: int) -> int:
-    """Threads to decode with: `wish`, or for 0 one per processor that this process may use, at most `MOST_WORKERS`."""
-    if wish:
-        return wish
+def worker_count(request: int) -> int:
+    """Threads to decode with: `request`, or for 0 one per processor of this process, at most `MOST_WORKERS`."""
+    if request:
+        return request
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(usable, MOST_WORKERS)
 

@@ -11,25 +11,25 @@ from typing import Any, Protocol
 
 import torch
 
-from crbench.ranking.backends.interface import Askers, Bounds, Candidates, Doubts, Tile
-from crbench.ranking.backends.torch import Operations
+from crbench.ranking.backends.interface import Bounds, Candidates, QueryTasks, Tile, UncertainPairs
+from crbench.ranking.backends.torch import TorchOperations
 from crbench.ranking.gemm.products import floats
-from crbench.ranking.threads import Room
+from crbench.ranking.threads import ScratchBuffer
 
 THREADS = 256
 """Per block; a power of two."""
 
-_ASKERS = 4
-"""Askers per block, for which factors and terms come from the cache."""
+_QUERY_TASKS = 4
+"""QueryTasks per block, for which factors and terms come from the cache."""
 
-_TALLY = 512
-"""Counts per asker that are kept beside a block's threads until it is done."""
+_SHARED_COUNTS = 512
+"""Counts per query_task that are kept beside a block's threads until it is done."""
 
-_DOUBTFUL = 32
+_UNCERTAIN_SHARE = 32
 """One in so many pairs may be in doubt before they are listed in parts; more make the engine turn to finer products."""
 
 SOURCE = (
-    f"enum {{ ASKERS = {_ASKERS}, TALLY = {_TALLY} }};"
+    f"enum {{ QUERY_TASKS = {_QUERY_TASKS}, SHARED_COUNTS = {_SHARED_COUNTS} }};"
     + r"""
 typedef long long i64;
 
@@ -46,65 +46,65 @@ __device__ i64 passed(float score, const float *bounds, i64 first, i64 last, boo
     return first;
 }
 
-/* A few askers per block; its threads take the items in turns. doubts: i64[4, capacity], filled: i64[1], how many
-   there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
+/* A few query-task pairs per block; its threads take the items in turns. uncertain: i64[4, capacity], filled: i64[1],
+   how many there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
 extern "C" __global__ void count(
     i64 start, i64 stop, i64 items, const float *products, const float *row_factors, const float *factors,
     const float *terms, const i64 *item_pids, const i64 *tasks, const i64 *rows, const i64 *pids,
-    const i64 *first, const i64 *slots, const i64 *widths, int *leaps, const float *low, const float *high,
-    const i64 *columns, i64 only_list, i64 capacity, i64 *doubts, unsigned long long *filled)
+    const i64 *first, const i64 *slots, const i64 *widths, int *count_diffs, const float *lower, const float *upper,
+    const i64 *columns, i64 only_list, i64 capacity, i64 *uncertain, unsigned long long *filled)
 {
-    __shared__ int tally[ASKERS][TALLY];
-    const i64 from = start + ASKERS * (i64)blockIdx.x;
-    const int askers = stop - from < ASKERS ? (int)(stop - from) : ASKERS;
-    const float *scores[ASKERS], *own_terms[ASKERS];
-    float scale[ASKERS], farthest[ASKERS];
+    __shared__ int shared_counts[QUERY_TASKS][SHARED_COUNTS];
+    const i64 from = start + QUERY_TASKS * (i64)blockIdx.x;
+    const int query_tasks = stop - from < QUERY_TASKS ? (int)(stop - from) : QUERY_TASKS;
+    const float *scores[QUERY_TASKS], *own_terms[QUERY_TASKS];
+    float scale[QUERY_TASKS], farthest[QUERY_TASKS];
     #pragma unroll
-    for (int mine = 0; mine < ASKERS; mine++) {
-        const i64 asker = mine < askers ? from + mine : from;
-        scores[mine] = products + rows[asker] * items;
-        own_terms[mine] = terms + tasks[asker] * items;
-        scale[mine] = row_factors[rows[asker]];
-        farthest[mine] = low[first[asker]];
-        for (int place = threadIdx.x; place < TALLY; place += blockDim.x)
-            tally[mine][place] = 0;
+    for (int mine = 0; mine < QUERY_TASKS; mine++) {
+        const i64 query_task = mine < query_tasks ? from + mine : from;
+        scores[mine] = products + rows[query_task] * items;
+        own_terms[mine] = terms + tasks[query_task] * items;
+        scale[mine] = row_factors[rows[query_task]];
+        farthest[mine] = lower[first[query_task]];
+        for (int place = threadIdx.x; place < SHARED_COUNTS; place += blockDim.x)
+            shared_counts[mine][place] = 0;
     }
     __syncthreads();
     for (i64 item = threadIdx.x; item < items; item += blockDim.x) {
         #pragma unroll
-        for (int mine = 0; mine < ASKERS; mine++) {
+        for (int mine = 0; mine < QUERY_TASKS; mine++) {
             const float score = scores[mine][item] * (scale[mine] * factors[item]) + own_terms[mine][item];
-            if (!(score >= farthest[mine]) || mine >= askers)
+            if (!(score >= farthest[mine]) || mine >= query_tasks)
                 continue;
-            const i64 asker = from + mine, begin = first[asker], end = first[asker + 1];
-            if (item_pids[item] == pids[asker])
+            const i64 query_task = from + mine, begin = first[query_task], end = first[query_task + 1];
+            if (item_pids[item] == pids[query_task])
                 continue;
-            const i64 surely = passed(score, high, begin, end, false);
-            const i64 possibly = passed(score, low, surely, end, true);
+            const i64 surely = passed(score, upper, begin, end, false);
+            const i64 possibly = passed(score, lower, surely, end, true);
             if (surely > begin && !only_list) {
-                const i64 place = (surely - 1 - begin) * widths[asker] + columns[tasks[asker] * items + item];
-                if (place < TALLY)
-                    atomicAdd(&tally[mine][place], 1);
+                const i64 place = (surely - 1 - begin) * widths[query_task] + columns[tasks[query_task] * items + item];
+                if (place < SHARED_COUNTS)
+                    atomicAdd(&shared_counts[mine][place], 1);
                 else
-                    atomicAdd(leaps + slots[asker] + place, 1);
+                    atomicAdd(count_diffs + slots[query_task] + place, 1);
             }
             if (possibly > surely) {
                 const i64 place = (i64)atomicAdd(filled, 1ULL);
                 if (place < capacity) {
-                    doubts[place] = asker;
-                    doubts[capacity + place] = item;
-                    doubts[2 * capacity + place] = surely;
-                    doubts[3 * capacity + place] = possibly;
+                    uncertain[place] = query_task;
+                    uncertain[capacity + place] = item;
+                    uncertain[2 * capacity + place] = surely;
+                    uncertain[3 * capacity + place] = possibly;
                 }
             }
         }
     }
     __syncthreads();
-    for (int mine = 0; mine < askers; mine++) {
-        const i64 asker = from + mine, counts = (first[asker + 1] - first[asker]) * widths[asker];
-        for (int place = threadIdx.x; place < TALLY && place < counts; place += blockDim.x)
-            if (tally[mine][place])
-                leaps[slots[asker] + place] += tally[mine][place];
+    for (int mine = 0; mine < query_tasks; mine++) {
+        const i64 query_task = from + mine, counts = (first[query_task + 1] - first[query_task]) * widths[query_task];
+        for (int place = threadIdx.x; place < SHARED_COUNTS && place < counts; place += blockDim.x)
+            if (shared_counts[mine][place])
+                count_diffs[slots[query_task] + place] += shared_counts[mine][place];
     }
 }
 
@@ -141,52 +141,67 @@ class Launch(Protocol):
     def __call__(self, name: str, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None: ...
 
 
-class KernelCounter(Operations):
+class CudaBackend(TorchOperations):
     """Counts with the kernels of `SOURCE`.
 
-    Memory beside the tile: 32 bytes for one in `_DOUBTFUL` of its pairs, to list what is in doubt.
+    Memory beside the tile: 32 bytes for one in `_UNCERTAIN_SHARE` of its pairs, to list what is in doubt.
     """
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
 
-    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """See `crbench.ranking.backends.interface.Counter`; launches at once, and waits when doubts are asked for."""
-        products = floats(tile.products(slice(0, len(tile.rows)), Room()))
-        values = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.low, bounds.high]
-        *before, low, high = _checked(values, torch.float32)
-        integers = [tile.pids, askers.tasks, askers.rows, askers.pids, askers.first, askers.slots, askers.widths]
+    def count(
+        self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
+    ) -> Iterator[UncertainPairs]:
+        """See `crbench.ranking.backends.interface.CountingBackend`; launches at once, waits for uncertain pairs."""
+        products = floats(tile.products(slice(0, len(tile.rows)), ScratchBuffer()))
+        values = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.lower, bounds.upper]
+        *before, lower, upper = _checked(values, torch.float32)
+        integers = [
+            tile.pids,
+            query_tasks.tasks,
+            query_tasks.rows,
+            query_tasks.pids,
+            query_tasks.first,
+            query_tasks.slots,
+            query_tasks.widths,
+        ]
         *labels, columns = _checked([*integers, candidates.columns], torch.int64)
-        _checked([askers.leaps], torch.int32)
-        count, items = len(askers.rows), len(tile.terms)
-        arguments: list[torch.Tensor | int] = [items, *before, *labels, askers.leaps, low, high, columns]
-        capacity = max(items, products.numel() // _DOUBTFUL)
+        _checked([query_tasks.count_diffs], torch.int32)
+        count, items = len(query_tasks.rows), len(tile.terms)
+        arguments: list[torch.Tensor | int] = [items, *before, *labels, query_tasks.count_diffs, lower, upper, columns]
+        capacity = max(items, products.numel() // _UNCERTAIN_SHARE)
         listed = torch.empty(4, capacity, dtype=torch.int64, device=tile.terms.device)
 
         def launch(start: int, stop: int, *, only_list: bool) -> torch.Tensor:
             filled = torch.zeros(1, dtype=torch.int64, device=listed.device)
-            blocks = -(-(stop - start) // _ASKERS)
+            blocks = -(-(stop - start) // _QUERY_TASKS)
             self._launch("count", blocks, [start, stop, *arguments, int(only_list), capacity, listed, filled])
             return filled
 
         return self._listed(launch(0, count, only_list=False), launch, listed, count, capacity // items)
 
     def _listed(
-        self, filled: torch.Tensor, launch: Callable[..., torch.Tensor], listed: torch.Tensor, askers: int, step: int
-    ) -> Iterator[Doubts]:
-        """What is in doubt; listed again, in parts of a few askers, where there is no room for all."""
+        self,
+        filled: torch.Tensor,
+        launch: Callable[..., torch.Tensor],
+        listed: torch.Tensor,
+        query_tasks: int,
+        step: int,
+    ) -> Iterator[UncertainPairs]:
+        """What is in doubt; listed again, in parts of a few query_tasks, where there is no room for all."""
         found = int(filled)
         if found <= listed.shape[1]:
-            yield Doubts(*listed[:, :found])
+            yield UncertainPairs(*listed[:, :found])
             return
-        for start in range(0, askers, step):
-            found = int(launch(start, min(start + step, askers), only_list=True))
-            yield Doubts(*listed[:, :found])
+        for start in range(0, query_tasks, step):
+            found = int(launch(start, min(start + step, query_tasks), only_list=True))
+            yield UncertainPairs(*listed[:, :found])
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """See `crbench.ranking.backends.interface.Counter`; one block per pair."""
+        """See `crbench.ranking.backends.interface.CountingBackend`; one block per pair."""
         _checked([a, b], torch.float32)
         _checked([rows, items], torch.int64)
         found = torch.empty(len(rows), dtype=torch.float64, device=a.device)

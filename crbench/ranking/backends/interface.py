@@ -11,13 +11,13 @@ from typing import Protocol
 import attrs
 import torch
 
-from crbench.ranking.threads import Room
+from crbench.ranking.threads import ScratchBuffer
 
 WORK = 1 << 20
 """Scores looked at, and pairs compared, in one go."""
 
 
-Products = Callable[[slice, Room], torch.Tensor]
+Products = Callable[[slice, ScratchBuffer], torch.Tensor]
 
 
 @attrs.frozen(eq=False)
@@ -42,10 +42,10 @@ class Tile:
 
 
 @attrs.frozen(eq=False)
-class Askers:
+class QueryTasks:
     """Queries of a block with their positives, once for each task that asks for them; task by task.
 
-    The counts of positive p of asker i are ``leaps[place : place + widths[i]]``, where ``place = slots[i] +
+    The counts of positive p of query_task i are ``count_diffs[place : place + widths[i]]``, where ``place = slots[i] +
     (p - first[i]) * widths[i]``.
 
     Attributes:
@@ -54,7 +54,7 @@ class Askers:
             nearest.
         slots: i64[a], where the counts of each begin.
         widths: i64[a], counts per positive, one per column.
-        leaps: i32[...], to be added to: how many items are ahead of this positive and of no nearer one.
+        count_diffs: i32[...], to be added to: how many items are ahead of this positive and of no nearer one.
     """
 
     tasks: torch.Tensor
@@ -63,7 +63,7 @@ class Askers:
     first: torch.Tensor
     slots: torch.Tensor
     widths: torch.Tensor
-    leaps: torch.Tensor
+    count_diffs: torch.Tensor
 
 
 @attrs.frozen(eq=False)
@@ -71,12 +71,12 @@ class Bounds:
     """Scores between which nothing is sure of a positive.
 
     Attributes:
-        low, high: f32[p], below and above which a score is surely behind and surely ahead of a positive; rising within
-            an asker.
+        low, upper: f32[p], below and above which a score is surely behind and surely ahead of a positive; rising within
+            an query_task.
     """
 
-    low: torch.Tensor
-    high: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
 
 
 @attrs.frozen(eq=False)
@@ -88,22 +88,22 @@ class Candidates:
 
 
 @attrs.frozen(eq=False)
-class Doubts:
+class UncertainPairs:
     """Items that are neither surely ahead of a positive nor surely behind it: i64[m] each.
 
     Attributes:
-        askers, items: who asks, and places within the tile.
+        query_tasks, items: who asks, and places within the tile.
         first, last: the positives in question.
     """
 
-    askers: torch.Tensor
+    query_tasks: torch.Tensor
     items: torch.Tensor
     first: torch.Tensor
     last: torch.Tensor
 
-    def pieces(self) -> Iterator[Doubts]:
+    def chunks(self) -> Iterator[UncertainPairs]:
         """In pieces of about `WORK` comparisons."""
-        if len(self.askers) == 0:
+        if len(self.query_tasks) == 0:
             return
         upto = (self.last - self.first).cumsum(0)
         marks = torch.arange(1, int(upto[-1]) // WORK + 1, device=upto.device) * WORK
@@ -111,22 +111,22 @@ class Doubts:
         for start, stop in zip([0, *ends], [*ends, len(upto)], strict=True):
             if start < stop:
                 some = slice(start, stop)
-                yield Doubts(self.askers[some], self.items[some], self.first[some], self.last[some])
+                yield UncertainPairs(self.query_tasks[some], self.items[some], self.first[some], self.last[some])
 
 
 @attrs.frozen(eq=False)
-class Near:
+class ApproximateDistances:
     """Distances f64[m] that differ from the definition's by at most errors f64[m]."""
 
     distances: torch.Tensor
     errors: torch.Tensor
 
-    def take(self, index: torch.Tensor) -> Near:
+    def take(self, index: torch.Tensor) -> ApproximateDistances:
         """Some of them."""
-        return Near(self.distances[index], self.errors[index])
+        return ApproximateDistances(self.distances[index], self.errors[index])
 
 
-class Counter(Protocol):
+class CountingBackend(Protocol):
     """Compares tiles of scores with bounds, and distances of pairs.
 
     Attributes:
@@ -135,10 +135,12 @@ class Counter(Protocol):
 
     at_once: int
 
-    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """Add to ``askers.leaps`` what is surely ahead; items of the query's own person never are, nor in doubt.
+    def count(
+        self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
+    ) -> Iterator[UncertainPairs]:
+        """Add to ``query_tasks.count_diffs`` the items that are certainly ahead, and give the uncertain pairs.
 
-        All is added once the doubts were gone through.
+        Items of the query's own person are neither. All counts are there once the uncertain pairs were gone through.
         """
 
     def dots(
@@ -152,17 +154,22 @@ class Counter(Protocol):
         """
 
     def decide(
-        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+        self,
+        query_tasks: QueryTasks,
+        uncertain: UncertainPairs,
+        approximate: ApproximateDistances,
+        limits: ApproximateDistances,
+        columns: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add to ``askers.leaps`` what is nearer than the positives in question, as far as distances tell.
+        """Add to ``query_tasks.count_diffs`` what is nearer than the positives in question, as far as distances tell.
 
         Args:
-            near, limits: of each doubt and of each positive.
+            approximate, limits: of each doubt and of each positive.
             columns: i64[t, g], see `Candidates`.
 
         Returns:
-            Doubts and positives, i64[m] each, of the pairs that are left.
+            UncertainPairs and positives, i64[m] each, of the pairs that are left.
         """
 
-    def add_up(self, askers: Askers) -> None:
-        """Make of ``askers.leaps`` how many items are ahead of each positive: add those of all nearer ones."""
+    def add_up(self, query_tasks: QueryTasks) -> None:
+        """Turn the difference array into counts: how many items are ahead of each positive, in place."""

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 
 import torch
 
-from crbench.ranking.backends.interface import WORK, Askers, Bounds, Candidates, Doubts, Near, Tile
+from crbench.ranking.backends.interface import (
+    WORK,
+    ApproximateDistances,
+    Bounds,
+    Candidates,
+    QueryTasks,
+    Tile,
+    UncertainPairs,
+)
 from crbench.ranking.gemm.products import floats
-from crbench.ranking.threads import Room
+from crbench.ranking.threads import ScratchBuffer
 
 _CHUNK = 1 << 20
 """Elements per float64 work array."""
@@ -20,76 +28,88 @@ _ON_CUDA = 4
 _LAST = torch.iinfo(torch.int64).max
 
 
-class Operations:
+class TorchOperations:
     """What counters do with torch operations that have no loops of their own for it."""
 
     at_once = sys.maxsize
 
     def decide(
-        self, askers: Askers, doubts: Doubts, near: Near, limits: Near, columns: torch.Tensor
+        self,
+        query_tasks: QueryTasks,
+        uncertain: UncertainPairs,
+        approximate: ApproximateDistances,
+        limits: ApproximateDistances,
+        columns: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `crbench.ranking.backends.interface.Counter`."""
-        counts = doubts.last - doubts.first
+        """See `crbench.ranking.backends.interface.CountingBackend`."""
+        counts = uncertain.last - uncertain.first
         upto = counts.cumsum(0)
         place = torch.arange(int(upto[-1]), device=upto.device)
         pair = torch.searchsorted(upto, place, right=True)  # much faster than repeat_interleave
-        positive = place + (doubts.first - upto + counts)[pair]
-        distance, limit = near.distances[pair], limits.distances[positive]
-        error = near.errors[pair] + limits.errors[positive]
+        positive = place + (uncertain.first - upto + counts)[pair]
+        distance, limit = approximate.distances[pair], limits.distances[positive]
+        error = approximate.errors[pair] + limits.errors[positive]
         nearer = distance < limit - error
         left = (~nearer & ~(distance > limit + error)).nonzero()[:, 0]
-        add(askers, doubts, pair[nearer], positive[nearer], columns)
+        add(query_tasks, uncertain, pair[nearer], positive[nearer], columns)
         return pair[left], positive[left]
 
-    def add_up(self, askers: Askers) -> None:
-        """See `crbench.ranking.backends.interface.Counter`.
+    def add_up(self, query_tasks: QueryTasks) -> None:
+        """See `crbench.ranking.backends.interface.CountingBackend`.
 
         Example:
-            >>> leaps = torch.tensor([5, 2, 1], dtype=torch.int32)
+            >>> count_diffs = torch.tensor([5, 2, 1], dtype=torch.int32)
             >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
-            >>> askers = Askers(tasks=one, rows=one, pids=one, first=first, slots=first[:-1], widths=one, leaps=leaps)
-            >>> Operations().add_up(askers)
-            >>> leaps.tolist()
+            >>> labels = {"tasks": one, "rows": one, "pids": one, "widths": one}
+            >>> query_tasks = QueryTasks(**labels, first=first, slots=first[:-1], count_diffs=count_diffs)
+            >>> TorchOperations().add_up(query_tasks)
+            >>> count_diffs.tolist()
             [7, 2, 1]
         """
-        widths, counts = (part.tolist() for part in torch.unique_consecutive(askers.widths, return_counts=True))
+        widths, counts = (part.tolist() for part in torch.unique_consecutive(query_tasks.widths, return_counts=True))
         start = 0
         for width, count in zip(widths, counts, strict=True):
-            first = askers.first[start : start + count + 1] - askers.first[start]
-            place = int(askers.slots[start])
-            leaps = askers.leaps[place : place + int(first[-1]) * width].view(-1, width)
-            upto = leaps.cumsum(dim=0, dtype=torch.int32)  # may wrap around; the differences are right all the same
-            leaps -= upto
-            leaps += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
+            first = query_tasks.first[start : start + count + 1] - query_tasks.first[start]
+            place = int(query_tasks.slots[start])
+            count_diffs = query_tasks.count_diffs[place : place + int(first[-1]) * width].view(-1, width)
+            upto = count_diffs.cumsum(
+                dim=0, dtype=torch.int32
+            )  # may wrap around; the differences are right all the same
+            count_diffs -= upto
+            count_diffs += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
             start += count
 
 
-class TorchCounter(Operations):
+class TorchBackend(TorchOperations):
     """Counts with torch operations."""
 
-    def count(self, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates) -> Iterator[Doubts]:
-        """See `crbench.ranking.backends.interface.Counter`."""
-        products = floats(tile.products(slice(0, len(tile.rows)), Room()))  # now, as a device is to have work in store
-        return self._compared(products, tile, askers, bounds, candidates)
+    def count(
+        self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
+    ) -> Iterator[UncertainPairs]:
+        """See `crbench.ranking.backends.interface.CountingBackend`."""
+        products = floats(
+            tile.products(slice(0, len(tile.rows)), ScratchBuffer())
+        )  # now, as a device is to have work in store
+        return self._compared(products, tile, query_tasks, bounds, candidates)
 
     def _compared(
-        self, products: torch.Tensor, tile: Tile, askers: Askers, bounds: Bounds, candidates: Candidates
-    ) -> Iterator[Doubts]:
+        self, products: torch.Tensor, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
+    ) -> Iterator[UncertainPairs]:
         terms = tile.terms + candidates.masks
-        farthest = bounds.low[askers.first[:-1]]
+        farthest = bounds.lower[query_tasks.first[:-1]]
         step = max(1, (WORK * _ON_CUDA if terms.is_cuda else WORK) // len(tile.terms))
         for start in range(0, len(farthest), step):
             some = slice(start, start + step)
-            rows = askers.rows[some]
-            scores = products[rows] * (tile.rows[rows, None] * tile.factors) + terms[askers.tasks[some]]
-            scores.masked_fill_(askers.pids[some, None] == tile.pids, torch.nan)
+            rows = query_tasks.rows[some]
+            scores = products[rows] * (tile.rows[rows, None] * tile.factors) + terms[query_tasks.tasks[some]]
+            scores.masked_fill_(query_tasks.pids[some, None] == tile.pids, torch.nan)
             mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
-            yield _found(mine + start, items, scores[mine, items], askers, bounds, candidates.columns)
+            yield _found(mine + start, items, scores[mine, items], query_tasks, bounds, candidates.columns)
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """See `crbench.ranking.backends.interface.Counter`."""
+        """See `crbench.ranking.backends.interface.CountingBackend`."""
         found = torch.empty(len(rows), dtype=torch.float64, device=a.device)
         step = max(1, _CHUNK // columns)
         for start in range(0, len(rows), step):
@@ -98,45 +118,55 @@ class TorchCounter(Operations):
         return found
 
 
-def add(askers: Askers, doubts: Doubts, pairs: torch.Tensor, positives: torch.Tensor, columns: torch.Tensor) -> None:
-    """Add to ``askers.leaps`` items that are nearer than positives; i64[m] each.
+def add(
+    query_tasks: QueryTasks,
+    uncertain: UncertainPairs,
+    pairs: torch.Tensor,
+    positives: torch.Tensor,
+    columns: torch.Tensor,
+) -> None:
+    """Add to ``query_tasks.count_diffs`` items that are nearer than positives; i64[m] each.
 
     Args:
-        pairs: which doubts.
+        pairs: which uncertain.
         columns: i64[t, g], see `Candidates`.
     """
-    asker, item = doubts.askers[pairs], doubts.items[pairs]
-    before, width = positives - askers.first[asker], askers.widths[asker]
-    slots = askers.slots[asker] + before * width + columns[askers.tasks[asker], item]
+    query_task, item = uncertain.query_tasks[pairs], uncertain.items[pairs]
+    before, width = positives - query_tasks.first[query_task], query_tasks.widths[query_task]
+    slots = query_tasks.slots[query_task] + before * width + columns[query_tasks.tasks[query_task], item]
     ones = torch.ones_like(slots, dtype=torch.int32)
-    askers.leaps.index_add_(0, slots, ones)
+    query_tasks.count_diffs.index_add_(0, slots, ones)
     # what is ahead of a positive counts for the farther ones too, which are decided one by one
     farther = before > 0
-    askers.leaps.index_add_(0, (slots - width)[farther], -ones[farther])
+    query_tasks.count_diffs.index_add_(0, (slots - width)[farther], -ones[farther])
 
 
 def _found(
     mine: torch.Tensor,
     items: torch.Tensor,
     scores: torch.Tensor,
-    askers: Askers,
+    query_tasks: QueryTasks,
     bounds: Bounds,
     columns: torch.Tensor,
-) -> Doubts:
+) -> UncertainPairs:
     """Count some items, and say which of them are in doubt."""
-    owners = torch.repeat_interleave(askers.first.diff())
+    owners = torch.repeat_interleave(query_tasks.first.diff())
     keys = _keys(mine, scores)
-    surely = torch.searchsorted(_keys(owners, bounds.high), keys)
-    ahead = surely - askers.first[mine]
+    surely = torch.searchsorted(_keys(owners, bounds.upper), keys)
+    ahead = surely - query_tasks.first[mine]
     counted = ahead > 0
     who = mine[counted]
-    leaps = askers.slots[who] + (ahead[counted] - 1) * askers.widths[who] + columns[askers.tasks[who], items[counted]]
-    askers.leaps.index_add_(0, leaps, torch.ones_like(leaps, dtype=torch.int32))
-    low = _keys(owners, bounds.low)
-    low = torch.cat([low, low.new_full((1,), _LAST)])
-    doubtful = (low[surely] <= keys).nonzero()[:, 0]
-    last = torch.searchsorted(low, keys[doubtful], right=True)
-    return Doubts(askers=mine[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
+    count_diffs = (
+        query_tasks.slots[who]
+        + (ahead[counted] - 1) * query_tasks.widths[who]
+        + columns[query_tasks.tasks[who], items[counted]]
+    )
+    query_tasks.count_diffs.index_add_(0, count_diffs, torch.ones_like(count_diffs, dtype=torch.int32))
+    lower = _keys(owners, bounds.lower)
+    lower = torch.cat([lower, lower.new_full((1,), _LAST)])
+    doubtful = (lower[surely] <= keys).nonzero()[:, 0]
+    last = torch.searchsorted(lower, keys[doubtful], right=True)
+    return UncertainPairs(query_tasks=mine[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
 
 
 def _keys(rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from crbench.ranking.gemm.products import BASE
 from crbench.ranking.jit import compiled
-from crbench.ranking.threads import Room, Workers
+from crbench.ranking.threads import ScratchBuffer, Workers
 
 _SLACK = 2.0**-6 + 2.0**-7
 """In units of the second digit: what rounding the scaled row to float32, and measuring what is left, may hide."""
@@ -26,7 +26,7 @@ _TINY = int(np.float32(_TINY_ROWS).view(np.int32))
 
 
 @attrs.frozen(eq=False)
-class Digits:
+class Int8Split:
     """Rows as two digits.
 
     Attributes:
@@ -43,7 +43,7 @@ class Digits:
 
 
 @compiled("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
-def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
+def _split_int8(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
     magic, base = np.float32(1.5 * 2**23), np.float32(BASE)  # adding and subtracting the former rounds to an integer
     slack, steps = _SLACK * np.sqrt(columns), np.float32(_STEPS)
     for row in range(start, stop):
@@ -71,23 +71,23 @@ def _digits(start, stop, columns, x, bits, high, low, last, rest, low_norms):  #
         low_norms[row] = last[row] * np.sqrt(squares) / BASE
 
 
-def digits(x: torch.Tensor, workers: Workers) -> Digits:
+def split_int8(x: torch.Tensor, workers: Workers) -> Int8Split:
     """Two digits for each element of f32[n, D], relative to the largest of its row."""
     x = x.contiguous()
     high, low = torch.empty(2, *x.shape, dtype=torch.int8)
     last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
     arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
-    workers.share(lambda start, stop: _digits(start, stop, x.shape[1], *arrays), len(x), x.shape[1])
-    return Digits(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
+    workers.share(lambda start, stop: _split_int8(start, stop, x.shape[1], *arrays), len(x), x.shape[1])
+    return Int8Split(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
 
 
-def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], room: Room) -> torch.Tensor:
+def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], scratch: ScratchBuffer) -> torch.Tensor:
     """i32[3, n, m] in a room: products of three pairs of i8[n, D] and i8[m, D], in the order of `products.floats`.
 
     All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
     """
     rows, items = len(pairs[0][0]), len(pairs[0][1])
-    sums = room.take(3 * rows * items).view(3, rows, items)
+    sums = scratch.take(3 * rows * items).view(3, rows, items)
     for (one, other), found in zip(pairs, sums, strict=True):
         torch._int_mm(one, other.T, out=found)
     return sums

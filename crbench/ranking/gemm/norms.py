@@ -20,11 +20,11 @@ def row_norms(x: torch.Tensor) -> torch.Tensor:
         tensor([5.0000e+00, 1.4013e-45,        nan], dtype=torch.float64)
     """
     if x.device.type == "cpu":
-        from crbench.ranking.backends.numba import CompiledCounter
+        from crbench.ranking.backends.numba import NumbaBackend
 
         workers, rows = Workers.on(x.device), torch.arange(len(x))
         with workers.alone():
-            return CompiledCounter(workers, x.shape[1]).dots(x, x, rows, rows, x.shape[1]).sqrt()
+            return NumbaBackend(workers, x.shape[1]).dots(x, x, rows, rows, x.shape[1]).sqrt()
     found = torch.empty(len(x), dtype=torch.float64, device=x.device)
     step = max(1, _CHUNK // x.shape[1])
     for start in range(0, len(x), step):

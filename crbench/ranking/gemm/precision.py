@@ -7,15 +7,15 @@ from functools import cache
 import numpy as np
 import torch
 
-from crbench.ranking.gemm.products import INT8_COLUMNS, SPAN, SPANS
-from crbench.ranking.interface import Inputs
+from crbench.ranking.gemm.products import INT8_COLUMNS, K_BLOCK, K_BLOCKED
+from crbench.ranking.interface import RankInputs
 
 _FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
 
 _TOO_MANY = 1 / 32
 """Share of pairs; with more of them in doubt, a finer product is cheaper than float64."""
 
-_TOO_MANY_FOR_SPANS = 1 / 128
+_TOO_MANY_FOR_K_BLOCKS = 1 / 128
 """The same for products in spans, which cost a sixth more and leave a quarter in doubt."""
 
 _FEW = 256
@@ -25,7 +25,7 @@ _SHORT = 256
 """Columns up to which three int8 products, and putting them together, take as long as a float32 one."""
 
 
-def for_cpu(inputs: Inputs) -> str:
+def for_cpu(inputs: RankInputs) -> str:
     """The precision where none is asked for: int8 where the processor is fast at it, for enough long rows."""
     if inputs.query.x.shape[1] <= _SHORT:
         return "fp32"
@@ -34,14 +34,14 @@ def for_cpu(inputs: Inputs) -> str:
     return "int8" if least >= _FEW and _has_fast_int8() else "fp32"
 
 
-def finer(precision: str, share: float, inputs: Inputs) -> str | None:
+def finer(precision: str, share: float, inputs: RankInputs) -> str | None:
     """What to turn to where such a share of pairs is in doubt; None = go on as before."""
-    if precision == "fp32" and inputs.device.type == "cpu" and inputs.query.x.shape[1] > SPAN:
-        return SPANS if share > _TOO_MANY_FOR_SPANS else None
+    if precision == "fp32" and inputs.device.type == "cpu" and inputs.query.x.shape[1] > K_BLOCK:
+        return K_BLOCKED if share > _TOO_MANY_FOR_K_BLOCKS else None
     return _FINER.get(precision) if share > _TOO_MANY else None
 
 
-def usable(precision: str, inputs: Inputs) -> str:
+def usable(precision: str, inputs: RankInputs) -> str:
     """The precision, or the one to use for features that are too long for it."""
     return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
 

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 
 from crbench import linear
-from crbench.ranking.threads import Room, Workers, pieces
+from crbench.ranking.threads import ScratchBuffer, Workers, even_slices
 
 ROUNDOFF = 2.0**-24
 ROUNDINGS = 6
@@ -51,16 +51,16 @@ INT8_COLUMNS = 1 << 16
 BASE = 254.0
 """Of the two digits for int8."""
 
-SPANS = "fp32 in spans"
+K_BLOCKED = "fp32 in K-blocks"
 """Products of float32 on the CPU that are made of some columns at a time: slower, and wrong by less."""
 
-SPAN = 512
+K_BLOCK = 512
 """Columns at a time."""
 
 _SUMS_AS_FLOAT32 = hasattr(torch.ops.aten.mm, "dtype")  # torch 2.8
 
-_TAME = 2.0**40
-_LEFT_OUT = {"fp32": 0.0, SPANS: 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
+_SAFE_RANGE = 2.0**40
+_LEFT_OUT = {"fp32": 0.0, K_BLOCKED: 0.0, "tf32": 2.0**-10, "bf16": 2.0**-8, "bf16x3": 2.0**-16}
 _BF16_LOW = 2.0**-8 * (1 + 2.0**-8)
 
 
@@ -91,20 +91,20 @@ def operand(
     """Rows f32[n, D] of given norms f64[n] for a product.
 
     Args:
-        scales: f64[n], powers of two by which rows must be divided, if they must; see `tame`.
+        scales: f64[n], powers of two by which rows must be divided, if they must; see `in_safe_range`.
     """
     zero = torch.zeros_like(norms)
     if precision == "int8":
-        from crbench.ranking.gemm.int8 import digits
+        from crbench.ranking.gemm.int8 import split_int8
 
-        found = digits(x, workers)
+        found = split_int8(x, workers)
         return Operand((found.high, found.low), found.last, norms, rest=found.rest, low=found.low_norms)
     if scales is None:
         scales = torch.ones_like(norms)
     else:
         x = (x.double() / scales[:, None]).float()
     rest = norms * _LEFT_OUT[precision]
-    if precision in ("fp32", SPANS, "tf32"):
+    if precision in ("fp32", K_BLOCKED, "tf32"):
         return Operand((x,), scales, norms, rest=rest, low=zero)
     hi = x.bfloat16().float()
     if precision == "bf16":
@@ -112,7 +112,7 @@ def operand(
     return Operand((hi, (x - hi).bfloat16().float()), scales, norms, rest=rest, low=norms * _BF16_LOW)
 
 
-def product(a: Operand, rows: slice, b: Operand, precision: str, room: Room) -> torch.Tensor:
+def product(a: Operand, rows: slice, b: Operand, precision: str, scratch: ScratchBuffer) -> torch.Tensor:
     """Inner products of some rows of `a` and all of `b`, over both scales and as the precision gives them.
 
     On the CPU, ``matmul_precision("ieee")`` is to be in force: it is the process's, not a thread's.
@@ -128,9 +128,9 @@ def product(a: Operand, rows: slice, b: Operand, precision: str, room: Room) -> 
     if precision == "int8":
         from crbench.ranking.gemm.int8 import multiplied
 
-        return multiplied(pairs, room)
+        return multiplied(pairs, scratch)
     columns = pairs[0][0].shape[1]
-    spans = pieces(columns, SPAN if precision == SPANS else columns)
+    spans = even_slices(columns, K_BLOCK if precision == K_BLOCKED else columns)
     return _summed(
         _multiplied(one[:, span], other[:, span].contiguous()) for (one, other), span in itertools.product(pairs, spans)
     )
@@ -151,8 +151,8 @@ def floats(products: torch.Tensor) -> torch.Tensor:
 
 def accumulated(columns: int, precision: str) -> float:
     """The share of ``|a| |b|`` by which summation may be wrong, with the roundings that make a score of a product."""
-    spans = min(columns, SPAN) + -(-columns // SPAN)
-    terms = {"int8": 4, "fp32": columns, SPANS: spans, "bf16x3": 12 * columns}.get(precision, 4 * columns)
+    spans = min(columns, K_BLOCK) + -(-columns // K_BLOCK)
+    terms = {"int8": 4, "fp32": columns, K_BLOCKED: spans, "bf16x3": 12 * columns}.get(precision, 4 * columns)
     return rounded(terms + ROUNDINGS)
 
 
@@ -161,9 +161,9 @@ def rounded(count: int) -> float:
     return count * ROUNDOFF / (1 - count * ROUNDOFF)
 
 
-def tame(norms: torch.Tensor) -> bool:
+def in_safe_range(norms: torch.Tensor) -> bool:
     """Whether products of rows of such norms, f64[n], neither overflow nor underflow."""
-    return bool(((norms > 1 / _TAME) & (norms < _TAME)).all())
+    return bool(((norms > 1 / _SAFE_RANGE) & (norms < _SAFE_RANGE)).all())
 
 
 def powers(norms: torch.Tensor) -> torch.Tensor:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from crbench.api.context import Progress, no_progress
 from crbench.errors import EvaluationError
 from crbench.protocol import Reranking
-from crbench.ranking.interface import Counts, Inputs, Settings, Task
+from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
 from crbench.ranking.rerank.k_reciprocal import Encoding, encoded
-from crbench.ranking.rerank.neighbours import Points
+from crbench.ranking.rerank.neighbours import PooledRows
 
 _SLACK = 2.0**-48
 """More than the roundings of the final formula, whose values are at most 1."""
@@ -47,7 +47,7 @@ class RerankedEngine:
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: RankInputs,
         settings: Settings,
         how: Reranking,
         gallery: NDArray[np.intp],
@@ -58,37 +58,37 @@ class RerankedEngine:
         self._settings = settings
         self._how = how
         self._progress = progress
-        self._points = Points(inputs, gallery)
+        self._pool = PooledRows(inputs, gallery)
         self._place = np.full(len(inputs.gallery), -1)
         self._place[gallery] = np.arange(len(gallery))
         if inputs.metric is not None:
             raise EvaluationError("re-ranking needs features, and a metric gives distances only; use rerank=none")
         lengths = np.unique(np.concatenate([inputs.query_dims, inputs.gallery_dims]))
-        if len(lengths) > 1 or lengths[0] != self._points.columns:
+        if len(lengths) > 1 or lengths[0] != self._pool.columns:
             raise EvaluationError("re-ranking needs rows of one length, but dims say that they differ; use rerank=none")
 
-    def count(self, tasks: Sequence[Task]) -> Iterator[Counts]:
+    def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
-        with self._progress(len(self._points), "neighbours", "rows") as bar:
-            encoding = encoded(self._points, self._how, bar.advance)
+        with self._progress(len(self._pool), "neighbours", "rows") as bar:
+            encoding = encoded(self._pool, self._how, bar.advance)
         asked = np.flatnonzero(np.any([task.sizes > 0 for task in tasks], axis=0))
         for row in self._rows(asked, encoding):
             for number, task in enumerate(tasks):
                 if task.sizes[row.query]:
                     ahead, exact = self._ahead(task, row, encoding)
-                    yield Counts(task=number, queries=np.array([row.query]), ahead=ahead, ambiguous=exact)
+                    yield RankCounts(task=number, queries=np.array([row.query]), ahead=ahead, ambiguous=exact)
 
     def _rows(self, queries: NDArray[np.intp], encoding: Encoding) -> Iterator[_Row]:
-        first, last = self._points.queries, len(self._points)
+        first, last = self._pool.queries, len(self._pool)
         size = max(1, self._settings.memory // (16 * (last - first)))  # of two such blocks in float64
         for start in range(0, len(queries), size):
             block = queries[start : start + size]
-            rows, error = torch.from_numpy(block).to(self._points.device), 0.0
+            rows, error = torch.from_numpy(block).to(self._pool.device), 0.0
             found = np.empty((len(block), last - first))
-            for items in self._points.tiles(first, last):
-                tile, band = self._points.products(rows, items)
+            for items in self._pool.tiles(first, last):
+                tile, error_bound = self._pool.products(rows, items)
                 found[:, items[0].item() - first : items[-1].item() - first + 1] = tile.cpu().numpy()
-                error = max(error, band)
+                error = max(error, error_bound)
             for query, distances in zip(block.tolist(), found, strict=True):
                 jaccard = encoding.jaccard(query)
                 near = self._final(jaccard, distances, encoding.largest[query])
@@ -101,11 +101,11 @@ class RerankedEngine:
 
     def _exact(self, row: _Row, encoding: Encoding, places: NDArray[np.intp]) -> NDArray[np.float64]:
         """f64[m], final distances to some points of the gallery, by the definition."""
-        items = torch.from_numpy(places + self._points.queries).to(self._points.device)
-        distances = self._points.distances(torch.full_like(items, row.query), items).cpu().numpy()
+        items = torch.from_numpy(places + self._pool.queries).to(self._pool.device)
+        distances = self._pool.distances(torch.full_like(items, row.query), items).cpu().numpy()
         return self._final(row.jaccard[places], distances, encoding.largest[row.query])
 
-    def _ahead(self, task: Task, row: _Row, encoding: Encoding) -> tuple[NDArray[np.int64], int]:
+    def _ahead(self, task: RankTask, row: _Row, encoding: Encoding) -> tuple[NDArray[np.int64], int]:
         """i64[p, width], candidates ahead of each positive; and how many the definition decided."""
         positives = self._place[task.positives[task.starts[row.query] : task.starts[row.query + 1]]]
         limits = self._exact(row, encoding, positives)
@@ -120,7 +120,7 @@ class RerankedEngine:
         slots = np.searchsorted(limits, row.near[places] - row.error, side=side)
         doubtful = np.flatnonzero(slots != np.searchsorted(limits, row.near[places] + row.error, side=side))
         slots[doubtful] = np.searchsorted(limits, self._exact(row, encoding, places[doubtful]), side=side)
-        leaps = np.bincount(slots * task.width + columns, minlength=(len(limits) + 1) * task.width)
+        count_diffs = np.bincount(slots * task.width + columns, minlength=(len(limits) + 1) * task.width)
         ahead = np.empty((len(limits), task.width), dtype=np.int64)
-        ahead[order] = np.cumsum(leaps.reshape(-1, task.width), axis=0)[:-1]
+        ahead[order] = np.cumsum(count_diffs.reshape(-1, task.width), axis=0)[:-1]
         return ahead, len(doubtful)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from crbench.protocol import Reranking
-from crbench.ranking.rerank.neighbours import Neighbours, Points, neighbours
+from crbench.ranking.rerank.neighbours import Neighbours, PooledRows, neighbours
 
 _ROWS = 4096
 """Rows whose neighbours' neighbours are looked at in one go."""
@@ -65,7 +65,7 @@ class Encoding:
         return 1 - total / (2 - total)
 
 
-def encoded(points: Points, how: Reranking, advance: Callable[[int], object]) -> Encoding:
+def encoded(pool: PooledRows, how: Reranking, advance: Callable[[int], object]) -> Encoding:
     """The k-reciprocal encodings of all rows.
 
     Memory: about k2 times the (at most ``(k1 + 1) (k1 / 2 + 1)``, usually one or two dozen) rows of an expanded
@@ -74,16 +74,16 @@ def encoded(points: Points, how: Reranking, advance: Callable[[int], object]) ->
     Args:
         advance: told how many rows were searched.
     """
-    near = neighbours(points, max(how.k1 + 1, how.k2), advance)
+    near = neighbours(pool, max(how.k1 + 1, how.k2), advance)
     largest = np.where(near.farthest > 0, near.farthest, 1.0)
-    weights = _weights(points, near, _expanded(near, how.k1), largest)
+    weights = _weights(pool, near, _expanded(near, how.k1), largest)
     if how.k2 > 1:
         lists = near.index[:, : how.k2]
         weights = _membership(lists) @ weights
         weights.data /= lists.shape[1]
     weights.sort_indices()
     return Encoding(
-        queries=weights[: points.queries], gallery=weights[points.queries :].tocsc(), largest=largest[: points.queries]
+        queries=weights[: pool.queries], gallery=weights[pool.queries :].tocsc(), largest=largest[: pool.queries]
     )
 
 
@@ -118,28 +118,28 @@ def _membership(lists: NDArray[np.intp]) -> sparse.csr_matrix:
 
 
 def _weights(
-    points: Points, near: Neighbours, members: sparse.csr_matrix, largest: NDArray[np.float64]
+    pool: PooledRows, near: Neighbours, members: sparse.csr_matrix, largest: NDArray[np.float64]
 ) -> sparse.csr_matrix:
     """f64[n, n], the encodings: weights of the members, which sum to 1 per row."""
-    rows = np.repeat(np.arange(len(points)), np.diff(members.indptr))
-    weights = _exponential(-_distances(points, near, rows, members.indices) / largest[rows])
-    weights /= np.bincount(rows, weights=weights, minlength=len(points))[rows]
+    rows = np.repeat(np.arange(len(pool)), np.diff(members.indptr))
+    weights = _exponential(-_distances(pool, near, rows, members.indices) / largest[rows])
+    weights /= np.bincount(rows, weights=weights, minlength=len(pool))[rows]
     return sparse.csr_matrix((weights, members.indices, members.indptr), shape=members.shape)
 
 
 def _distances(
-    points: Points, near: Neighbours, rows: NDArray[np.intp], others: NDArray[np.integer]
+    pool: PooledRows, near: Neighbours, rows: NDArray[np.intp], others: NDArray[np.integer]
 ) -> NDArray[np.float64]:
     """f64[m], distances of pairs; most are known from the lists."""
-    count = len(points)
+    count = len(pool)
     known = (np.arange(count)[:, None] * count + near.index).reshape(-1)
     order = np.argsort(known)
     wanted = rows * count + others
     place = order[np.searchsorted(known, wanted, sorter=order).clip(max=len(known) - 1)]
     found: NDArray[np.float64] = near.distances.reshape(-1)[place]
     missing = np.flatnonzero(known[place] != wanted)
-    pair = (torch.from_numpy(side[missing].astype(np.int64)).to(points.device) for side in (rows, others))
-    found[missing] = points.distances(*pair).cpu().numpy()
+    pair = (torch.from_numpy(side[missing].astype(np.int64)).to(pool.device) for side in (rows, others))
+    found[missing] = pool.distances(*pair).cpu().numpy()
     return found
 
 

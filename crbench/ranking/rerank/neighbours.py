@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from crbench.ranking.distance import distances
-from crbench.ranking.exact import Side, parts, squared_distances
-from crbench.ranking.interface import Inputs
+from crbench.ranking.exact import ExactRows, chunks, squared_distances
+from crbench.ranking.interface import RankInputs
 
 _SPARE = 8
 """Rows chosen beyond those that are wanted."""
@@ -32,16 +32,16 @@ _TILE = 1 << 22
 """Elements of a tile, and of the rows that it is made of."""
 
 
-class Points:
+class PooledRows:
     """Query rows and some gallery rows as one list, the queries first.
 
     Args:
         gallery: intp[g], rows of the gallery that take part.
     """
 
-    def __init__(self, inputs: Inputs, gallery: NDArray[np.intp]) -> None:
-        self._query = Side(inputs.query, unit=inputs.unit)
-        self._gallery = Side(inputs.gallery, unit=inputs.unit)
+    def __init__(self, inputs: RankInputs, gallery: NDArray[np.intp]) -> None:
+        self._query = ExactRows(inputs.query, unit=inputs.unit)
+        self._gallery = ExactRows(inputs.gallery, unit=inputs.unit)
         self._rows = torch.from_numpy(gallery.astype(np.int64)).to(inputs.query.x.device)
         self.queries = len(inputs.query)
         self.columns: int = inputs.query.x.shape[1]
@@ -61,7 +61,7 @@ class Points:
     def distances(self, rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """f64[m], the definition for each pair of rows, i64[m] each."""
         found = torch.empty(len(rows), dtype=torch.float64, device=self.device)
-        for part in parts(len(rows), self.columns):
+        for part in chunks(len(rows), self.columns):
             found[part] = distances(self.exact(rows[part]), self.exact(others[part]), dot=False)
         return found
 
@@ -91,22 +91,22 @@ class Neighbours:
     farthest: NDArray[np.float64]
 
 
-def neighbours(points: Points, count: int, advance: Callable[[int], object]) -> Neighbours:
+def neighbours(pool: PooledRows, count: int, advance: Callable[[int], object]) -> Neighbours:
     """The `count` nearest rows of each row, or all rows where there are fewer.
 
     Args:
         advance: told how many rows were done.
     """
-    total = len(points)
+    total = len(pool)
     count = min(count, total)
     index = np.empty((total, count), dtype=np.intp)
     near = np.empty((total, count))
     far = np.empty(total)
     for start in range(0, total, _ROWS):
-        rows = torch.arange(start, min(start + _ROWS, total), device=points.device)
-        chosen, distance, farthest, sure = _searched(points, rows, count)
+        rows = torch.arange(start, min(start + _ROWS, total), device=pool.device)
+        chosen, distance, farthest, sure = _searched(pool, rows, count)
         for place in (~sure).nonzero()[:, 0].tolist():
-            chosen[place], distance[place], farthest[place] = _by_definition(points, rows[place], count)
+            chosen[place], distance[place], farthest[place] = _by_definition(pool, rows[place], count)
         some = slice(start, start + len(rows))
         index[some], near[some], far[some] = (part.cpu().numpy() for part in (chosen, distance, farthest))
         advance(len(rows))
@@ -114,22 +114,22 @@ def neighbours(points: Points, count: int, advance: Callable[[int], object]) -> 
 
 
 def _searched(
-    points: Points, rows: torch.Tensor, count: int
+    pool: PooledRows, rows: torch.Tensor, count: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Neighbours i64[r, k], their distances f64[r, k], the farthest distance f64[r], and bool[r]: surely right."""
-    near, far, band = _Best(count + _SPARE, largest=False), _Best(_FARTHEST, largest=True), 0.0
-    for others in points.tiles(0, len(points)):
-        tile, error = points.products(rows, others)
+    near, far, error_bound = _Best(count + _SPARE, largest=False), _Best(_FARTHEST, largest=True), 0.0
+    for others in pool.tiles(0, len(pool)):
+        tile, error = pool.products(rows, others)
         near.add(tile, others)
         far.add(tile, others)
-        band = max(band, error)
-    index, distance = _in_order(points, rows, near.index)
-    farthest = _pairwise(points, rows, far.index).max(dim=1).values
-    sure = torch.ones(len(rows), dtype=torch.bool, device=points.device)
-    if near.index.shape[1] < len(points):
-        sure &= distance[:, count - 1] < near.scores[:, -1] - band
-    if far.index.shape[1] < len(points):
-        sure &= farthest >= far.scores[:, -1] + band
+        error_bound = max(error_bound, error)
+    index, distance = _in_order(pool, rows, near.index)
+    farthest = _pairwise(pool, rows, far.index).max(dim=1).values
+    sure = torch.ones(len(rows), dtype=torch.bool, device=pool.device)
+    if near.index.shape[1] < len(pool):
+        sure &= distance[:, count - 1] < near.scores[:, -1] - error_bound
+    if far.index.shape[1] < len(pool):
+        sure &= farthest >= far.scores[:, -1] + error_bound
     return index[:, :count], distance[:, :count], farthest, sure
 
 
@@ -153,24 +153,24 @@ class _Best:
         self.scores, self.index = scores, index
 
 
-def _in_order(points: Points, rows: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _in_order(pool: PooledRows, rows: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Candidates i64[r, c] by distance, then by row; and their distances f64[r, c]."""
     index = index.sort(dim=1).values
-    found, order = _pairwise(points, rows, index).sort(dim=1, stable=True)
+    found, order = _pairwise(pool, rows, index).sort(dim=1, stable=True)
     return index.gather(1, order), found
 
 
-def _pairwise(points: Points, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+def _pairwise(pool: PooledRows, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """f64[r, c], distances of each row to its own candidates i64[r, c], by the definition."""
-    found = torch.empty(index.shape, dtype=torch.float64, device=points.device)
-    for part in parts(len(rows), index.shape[1] * points.columns):
-        candidates = points.exact(index[part].reshape(-1)).view(-1, index.shape[1], points.columns)
-        found[part] = distances(points.exact(rows[part])[:, None], candidates, dot=False)
+    found = torch.empty(index.shape, dtype=torch.float64, device=pool.device)
+    for part in chunks(len(rows), index.shape[1] * pool.columns):
+        candidates = pool.exact(index[part].reshape(-1)).view(-1, index.shape[1], pool.columns)
+        found[part] = distances(pool.exact(rows[part])[:, None], candidates, dot=False)
     return found
 
 
-def _by_definition(points: Points, row: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _by_definition(pool: PooledRows, row: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Neighbours i64[k], their distances f64[k] and the farthest distance of one row, every pair by the definition."""
-    others = torch.arange(len(points), device=points.device)
-    found, order = points.distances(row.expand(len(points)), others).sort(stable=True)
+    others = torch.arange(len(pool), device=pool.device)
+    found, order = pool.distances(row.expand(len(pool)), others).sort(stable=True)
     return order[:count], found[:count], found[-1]
