@@ -29,7 +29,7 @@ from crbench.evaluation.shards import Part, Shard, content, merge
 from crbench.metrics import rank
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import PRECISIONS, Engine, RankCounts, RankInputs, RankTask, Settings
-from crbench.records import Features
+from crbench.records import Features, Samples
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Metric
@@ -123,9 +123,8 @@ def evaluate(
     _check_settings(precision, memory_budget)
     inputs = checked(query, gallery, protocol, metric, device)
     settings = _settings(precision, memory_budget, inputs)
-    answer = _answered(
-        inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, range(len(query))
-    )
+    sides, rows = (query.rows, gallery.rows), range(len(query))
+    answer = _answered(inputs, sides, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
     return Evaluation.of(query.rows, **attrs.asdict(answer, recurse=False))
 
 
@@ -166,12 +165,13 @@ def evaluate_part(
     _check_settings(precision, memory_budget)
     inputs, rows = checked(query, gallery, protocol, metric, device), shard.rows(len(query))
     settings = _settings(precision, memory_budget, inputs)
-    answer = _answered(inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
+    sides = query.rows, gallery.rows
+    answer = _answered(inputs, sides, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
     return Part(
         shard=shard,
         queries=query.rows.take(np.array(rows, dtype=np.intp)),
         outcomes=answer.outcomes.take(np.array(rows, dtype=np.intp)),
-        features=content(inputs),
+        features=content(query.rows, inputs.query, gallery.rows, inputs.gallery),
         protocol=protocol,
         stream=stream,
         engine=answer.engine,
@@ -192,6 +192,7 @@ class _Answer:
 
 def _answered(
     inputs: RankInputs,
+    sides: tuple[Samples, Samples],
     protocol: EvalProtocol,
     name: str,
     settings: Settings,
@@ -200,16 +201,20 @@ def _answered(
     rows: range,
 ) -> _Answer:
     """What the engine of that name says of the queries in these rows."""
-    task = masks.matches(inputs.query.rows, inputs.gallery.rows, protocol)
+    task = masks.matches(*sides, protocol)
     engine: Engine = _load(name)(inputs, settings)
-    if protocol.reranking is not None:
+    if (how := protocol.reranking) is not None:
         from crbench.ranking.rerank.engine import RerankedEngine
+        from crbench.ranking.rerank.k_reciprocal import KReciprocal
 
-        name, engine = "reranked", RerankedEngine(inputs, settings, protocol.reranking, task.candidates, progress)
+        name, engine = (
+            "reranked",
+            RerankedEngine(inputs, settings, KReciprocal(how.k1, how.k2, how.weight), task.candidates, progress),
+        )
     parts, ambiguous = [], 0
-    for queries, items in masks.query_gallery_masks(inputs.query.rows, inputs.gallery.rows, protocol):
+    for queries, items in masks.query_gallery_masks(*sides, protocol):
         mine = masks.restricted(task, queries[np.isin(queries, rows)], items)
-        part, unsure = _outcomes(_WithProgress(engine, progress), mine, inputs, protocol, stream)
+        part, unsure = _outcomes(_WithProgress(engine, progress), mine, sides, protocol, stream)
         parts.append(part)
         ambiguous += unsure
     outcomes = attrs.evolve(Outcomes.joined(parts), unmatched_count=protocol.unmatched == "zero")
@@ -294,7 +299,7 @@ def _ask(engine: _WithProgress, parts: Sequence[_Part]) -> int:
 
 
 def _outcomes(
-    engine: _WithProgress, task: RankTask, inputs: RankInputs, protocol: EvalProtocol, stream: str
+    engine: _WithProgress, task: RankTask, sides: tuple[Samples, Samples], protocol: EvalProtocol, stream: str
 ) -> tuple[Outcomes, int]:
     """The outcomes, and how many comparisons were ambiguous."""
     ranks = max(protocol.ranks)
@@ -303,14 +308,14 @@ def _outcomes(
         ambiguous = _ask(engine, [full])
         return full.outcomes(), ambiguous
     extra = [] if protocol.ap_gallery == "drawn" else [full]
-    who = masks.identities(task, inputs.query.rows, inputs.gallery.rows)
+    who = masks.identities(task, *sides)
     if protocol.shot == "single:exact":
         exact = rank.SingleShot(masks.by_identity(task, who), ranks, sizes=who.sizes)
         ambiguous = _ask(engine, [exact, *extra])
         outcomes = exact.outcomes()
     else:
         draws = int(protocol.shot.removeprefix("single:mc:"))
-        drawing = masks.Drawing(task, who, inputs.gallery.rows, stream)
+        drawing = masks.Drawing(task, who, sides[1], stream)
         within = np.zeros((len(task.sizes), ranks), dtype=np.int64)
         drawn = [rank.Draws(drawing.task(number), within) for number in range(draws)]
         ambiguous = _ask(engine, [*drawn, *extra])

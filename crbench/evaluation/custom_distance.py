@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from crbench.arrays import to_torch
 from crbench.errors import EvaluationError
-from crbench.ranking.interface import RankInputs
 from crbench.ranking.threads import Workers
+from crbench.records import Features
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Metric
@@ -21,7 +21,9 @@ _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
-def blocks(inputs: RankInputs, metric: Metric, workers: Workers) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
+def blocks(
+    query: Features, gallery: Features, metric: Metric, workers: Workers
+) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
     Args:
@@ -30,11 +32,11 @@ def blocks(inputs: RankInputs, metric: Metric, workers: Workers) -> Iterator[tup
     Raises:
         EvaluationError: the metric gives another shape or NaN.
     """
-    count, width = len(inputs.query), len(inputs.gallery)
+    count, width = len(query), len(gallery)
     size = max(1, _BLOCK // width)
     for start in range(0, count, size):
         queries = np.arange(start, min(start + size, count))
-        found = to_torch(metric(inputs.query.take(queries), inputs.gallery), inputs.query.x.device)
+        found = to_torch(metric(query.take(queries), gallery), query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
                 f"the metric gives distances of shape {tuple(found.shape)}; expected {(len(queries), width)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,7 +14,7 @@ from crbench.errors import EvaluationError
 from crbench.evaluation.placement import placed
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
-from crbench.ranking.interface import RankInputs
+from crbench.ranking.interface import RankInputs, RankRows
 from crbench.records import Features
 
 if TYPE_CHECKING:
@@ -49,23 +50,20 @@ def checked(
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
     directed = metric is None and unit
+    from crbench.evaluation.custom_distance import blocks
     from crbench.ranking.gemm.norms import row_norms  # with torch, which takes seconds to import
 
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
     _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if directed else None)
     _check_values(gallery, gallery_norms, gallery_dims, "gallery", int(query_dims.min()) if directed else None)
     return RankInputs(
-        query=query,
-        gallery=gallery,
+        query=RankRows(query.x, query.rows.pids, query_dims, query_norms),
+        gallery=RankRows(gallery.x, gallery.rows.pids, gallery_dims, gallery_norms),
         device=where,
-        query_dims=query_dims,
-        gallery_dims=gallery_dims,
-        query_norms=query_norms,
-        gallery_norms=gallery_norms,
         unit=unit,
         dot=protocol.distance == "cosine",
         pessimistic=protocol.ties == "pessimistic",
-        metric=metric,
+        distances=None if metric is None else functools.partial(blocks, query, gallery, metric),
     )
 
 

@@ -20,8 +20,8 @@ from crbench._version import __version__
 from crbench.errors import ComparisonError, ConfigError
 from crbench.evaluation.outcomes import Evaluation, Outcomes
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import RankInputs
-from crbench.records import Features, Samples
+from crbench.ranking.interface import RankRows
+from crbench.records import Samples
 
 _CHUNK = 1 << 22
 """Elements hashed in one go."""
@@ -144,20 +144,18 @@ def complete(parts: Sequence[Part]) -> list[Part]:
     return [first, *others]
 
 
-def content(inputs: RankInputs) -> str:
+def content(query: Samples, query_rows: RankRows, gallery: Samples, gallery_rows: RankRows) -> str:
     """64 hex digits of SHA-256 over features and labels of both sides."""
     total = hashlib.sha256()
-    sides = (inputs.query, inputs.query_dims), (inputs.gallery, inputs.gallery_dims)
-    for feats, dims in sides:
-        rows = feats.rows
-        columns = dims, rows.pids, rows.camids, rows.rates, np.char.encode(rows.keys, "utf-8")
+    for rows, feats in ((query, query_rows), (gallery, gallery_rows)):
+        columns = feats.dims, rows.pids, rows.camids, rows.rates, np.char.encode(rows.keys, "utf-8")
         total.update(str((tuple(feats.x.shape), *(column.dtype.str for column in columns))).encode())
         for block in (*columns, *_blocks(feats)):
             total.update(np.ascontiguousarray(block).tobytes())
     return total.hexdigest()
 
 
-def _blocks(feats: Features) -> Iterator[NDArray[np.float32]]:
+def _blocks(feats: RankRows) -> Iterator[NDArray[np.float32]]:
     step = max(1, _CHUNK // feats.x.shape[1])
     return (feats.x[start : start + step].cpu().numpy() for start in range(0, len(feats), step))
 

@@ -1,10 +1,13 @@
-"""The tiled engines: tiles of scores, and for each item the number of positives it is ahead of.
+"""The tiled engine: approximate scores in tiles, certain ones counted at once, uncertain ones decided exactly.
 
-Nothing is kept of a tile and the gallery is not sorted. Within a query, the positives are sorted instead: an item is
-ahead of the n farthest of them for some n, so it is enough to find n, and most items of a good ranking are behind all.
-Who compares scores with bounds is a matter of the counter (`crbench.ranking.backends.interface`); what is in
-doubt is decided here, in float64 (`crbench.ranking.filter`). Memory beside the features is bounded: one tile, a copy
-of its rows at most, and the counts of one block of queries.
+Nothing is kept of a tile, and the gallery is not sorted. Instead, the positives of each query are sorted, from the
+farthest to the nearest. An item that is ahead of a positive is ahead of all farther ones, so one number tells for which
+positives it counts. A difference array takes these numbers and is summed up once, at the end of a block. Most items of
+a good ranking are behind the farthest positive, and one comparison shows that.
+
+A counting backend (`crbench.ranking.backends`) compares the scores of a tile with the bounds of the positives. What
+stays uncertain is decided here, in float64 (`crbench.ranking.filter`). Memory beside the features is bounded: one tile,
+a copy of its rows at most, and the counts of one block of queries.
 """
 
 from __future__ import annotations
@@ -12,38 +15,41 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.evaluation import custom_distance
 from crbench.ranking.backends.interface import CountingBackend, Tile, UncertainPairs
 from crbench.ranking.backends.torch import TorchBackend, add
-from crbench.ranking.exact import ExactRows
-from crbench.ranking.filter import DistanceRows, FeatureRows, Geometry
+from crbench.ranking.block import DistanceBlock, FeatureBlock, QueryBlock
+from crbench.ranking.filter import Comparison
 from crbench.ranking.gemm.precision import finer, for_cpu, usable
 from crbench.ranking.gemm.products import K_BLOCKED, matmul_precision
-from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
-from crbench.ranking.operands import NormalisedRows
-from crbench.ranking.positives import Asked, ask, on_device, slice_or_rows
+from crbench.ranking.interface import DistanceBlocks, RankCounts, RankInputs, RankTask, Settings
+from crbench.ranking.positives import BlockPositives, block_positives, on_device, slice_or_rows
 from crbench.ranking.threads import Workers
-from crbench.ranking.tiles import TileItems, announced, tiles
-from crbench.ranking.tiling import CPU_SIDES, CUDA_SIDES, Sizes, ahead, counts_needed, query_blocks
-
-if TYPE_CHECKING:
-    from crbench.api.interfaces import Metric
+from crbench.ranking.tiling import (
+    CPU_SIDES,
+    CUDA_SIDES,
+    Sizes,
+    TileItems,
+    ahead,
+    counts_needed,
+    prefetched,
+    query_blocks,
+    tiles,
+)
 
 _ROW_BYTES = 48
-"""What is known of a row, its norm and its labels: on an average, at the peak."""
+"""What is known of a row, its norm and its labels: on average, at the peak."""
 
 _KEPT = 1 << 17
 """Gallery rows up to which what is known of them is kept from block to block: 32 bytes per row, 12 more per task."""
 
 _TRIAL = 32
-"""Queries that show, before all others, whether a precision leaves too much in doubt; one in 32 of them at most."""
+"""Queries that show, before all others, whether a precision leaves too much uncertain; one in 32 of them at most."""
 
 _CPU = torch.device("cpu")
 
@@ -51,69 +57,69 @@ _log = logging.getLogger(__name__)
 
 
 @attrs.frozen(eq=False)
-class _Counted:
-    """A tile of so many pairs, of which no more is there than what its products left in doubt."""
+class _CountedTile:
+    """A tile whose certain items were counted, with the pairs that its approximate product could not decide."""
 
     part: TileItems
-    arithmetic: str
+    precision: str
     prefix: int
     pairs: int
     uncertain: Iterator[UncertainPairs]
 
 
 class TiledEngine:
-    """Gives the integers of `ReferenceEngine`, whatever the counter and the precision."""
+    """Gives the integers of `crbench.ranking.reference.ReferenceEngine`, whatever the backend and the precision."""
 
     def __init__(
         self, inputs: RankInputs, settings: Settings, backend: CountingBackend, precision: str, workers: Workers
     ) -> None:
+        """Args: what to rank and how, who counts, the precision where none is asked for, and the threads."""
         self._asked_for = settings.precision != "auto"
-        self._arithmetic = usable(settings.precision if self._asked_for else precision, inputs)
+        self._precision = usable(settings.precision if self._asked_for else precision, inputs)
         self._inputs = inputs
         self._backend = backend
         self._workers = workers
         self._device = inputs.device
         self._memory = settings.memory
-        # work that a CUDA device has in store, and that a host gets ready for another device
+        # Tiles that are in the making: work that waits for a CUDA device, or rows that a host copies for it.
         self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1
-        self._geometry = None if inputs.metric else self._of_features()
+        self._comparison = None if inputs.distances else Comparison.of(inputs, backend, workers)
 
     @property
     def precision(self) -> str:
         """See `crbench.ranking.interface.Engine`."""
-        return "fp32" if self._arithmetic == K_BLOCKED else self._arithmetic
+        return "fp32" if self._precision == K_BLOCKED else self._precision
 
     def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
         sizes = self._sizes(tasks)
         with self._alone():
             kept = list(tiles(tasks, self._inputs, sizes.items)) if len(self._inputs.gallery) <= _KEPT else None
-            self._try(tasks, sizes, kept or tiles(tasks, self._inputs, sizes.items))
-        for queries, rows in self._rows(tasks, sizes):
+            self._try_precision(tasks, sizes, kept or tiles(tasks, self._inputs, sizes.items))
+        for queries, block in self._blocks(tasks, sizes):
             with self._alone():
-                answers = self._answers(tasks, queries, rows, kept or tiles(tasks, self._inputs, sizes.items))
+                answers = self._answers(tasks, queries, block, kept or tiles(tasks, self._inputs, sizes.items))
             yield from answers
 
     def _answers(
-        self,
-        tasks: Sequence[RankTask],
-        queries: NDArray[np.intp],
-        rows: FeatureRows | DistanceRows,
-        parts: Iterable[TileItems],
+        self, tasks: Sequence[RankTask], queries: NDArray[np.intp], block: QueryBlock, parts: Iterable[TileItems]
     ) -> list[RankCounts]:
-        """What the tasks ask of a block of queries."""
-        asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
+        """The answers to all tasks for one block of queries."""
+        positives = self._positives(tasks, queries, block)
         ambiguous = np.zeros(len(tasks), dtype=np.int64)
-        ready = ahead(announced(parts, rows), self._lead)
-        for counted in ahead((self._counted(asked, rows, part) for part in ready), self._lead):
-            ambiguous += self._decided(asked, rows, counted, len(tasks))
-        if self._inputs.metric:  # which is compared as it is
+        ready = ahead(prefetched(parts, block), self._lead)
+        for tile in ahead((self._counted(positives, block, part) for part in ready), self._lead):
+            ambiguous += self._decided(positives, block, tile, len(tasks))
+        if self._inputs.distances:  # Given distances are exact, so equal ones are no ambiguity.
             ambiguous[:] = 0
-        return list(asked.counts(tasks, queries, ambiguous.tolist(), self._backend))
+        return list(positives.counts(tasks, queries, ambiguous.tolist(), self._backend))
+
+    def _positives(self, tasks: Sequence[RankTask], queries: NDArray[np.intp], block: QueryBlock) -> BlockPositives:
+        return block_positives(tasks, queries, block, self._inputs.query.labels, self._device)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Libraries leave the threads to the workers, and multiply float32 as it is."""
+        """Inside, libraries use one thread in each of the workers, and float32 products are not shortened."""
         with self._workers.alone(), matmul_precision("ieee"):
             yield
 
@@ -123,8 +129,8 @@ class TiledEngine:
         queries, items = CUDA_SIDES if self._device.type == "cuda" else CPU_SIDES
         tables = _ROW_BYTES * (len(query) + len(self._inputs.gallery))
         columns = query.x.shape[1]
-        copies = 1 if self._device == query.x.device else 2  # a tile's rows are there, and the next one's
-        packed = self._workers.threads  # each thread's product packs a tile's items anew
+        copies = 1 if self._device == query.x.device else 2  # The rows of this tile, and those of the next one.
+        packed = self._workers.threads  # Each thread's product packs the items of a tile anew.
         item = columns * (2 + packed) if self.precision == "int8" else 4 * columns * (copies + packed)
         sizes = Sizes.within(
             max(self._memory - tables, self._memory // 2),
@@ -133,133 +139,113 @@ class TiledEngine:
             at_once=self._backend.at_once,
             counts=int(counts_needed(tasks).sum()),
         )
-        # the distances of a metric are there at once, for a block
-        return attrs.evolve(sizes, items=len(self._inputs.gallery)) if self._inputs.metric else sizes
+        # Given distances come with the whole gallery, for one block after the other.
+        return attrs.evolve(sizes, items=len(self._inputs.gallery)) if self._inputs.distances else sizes
 
-    def _of_features(self) -> Geometry:
-        inputs = self._inputs
-        backend = self._backend
-        if inputs.device != inputs.query.x.device:
-            from crbench.ranking.backends.numba import NumbaBackend
+    def _blocks(self, tasks: Sequence[RankTask], sizes: Sizes) -> Iterator[tuple[NDArray[np.intp], QueryBlock]]:
+        """Queries that have positives, block by block, and how they are compared."""
+        if self._inputs.distances is not None:
+            yield from self._distance_blocks(tasks, self._inputs.distances)
+        elif self._comparison is not None:
+            yield from self._feature_blocks(tasks, self._comparison, sizes)
 
-            backend = NumbaBackend(Workers.on(inputs.query.x.device), inputs.query.x.shape[1])
-        query, gallery = NormalisedRows.both(inputs, backend, self._workers)
-        return Geometry(
-            query=ExactRows(inputs.query, unit=inputs.unit),
-            gallery=ExactRows(inputs.gallery, unit=inputs.unit),
-            query_operands=query,
-            gallery_operands=gallery,
-            dot=inputs.dot,
-            backend=backend,
-        )
+    def _feature_blocks(
+        self, tasks: Sequence[RankTask], comparison: Comparison, sizes: Sizes
+    ) -> Iterator[tuple[NDArray[np.intp], QueryBlock]]:
+        for queries in query_blocks(tasks, self._inputs.query.dims, sizes):
+            index, rows = slice_or_rows(queries, self._device), on_device(queries, self._device)
+            yield queries, FeatureBlock(comparison, index, rows, int(self._inputs.query.dims[queries[0]]))
 
-    def _rows(
-        self, tasks: Sequence[RankTask], sizes: Sizes
-    ) -> Iterator[tuple[NDArray[np.intp], FeatureRows | DistanceRows]]:
-        """Blocks of queries that have positives, and what compares them."""
-        if self._inputs.metric is not None:
-            yield from self._metric_rows(tasks, self._inputs.metric)
-        elif self._geometry is not None:
-            yield from self._feature_rows(tasks, self._geometry, sizes)
-
-    def _feature_rows(
-        self, tasks: Sequence[RankTask], geometry: Geometry, sizes: Sizes
-    ) -> Iterator[tuple[NDArray[np.intp], FeatureRows]]:
-        for queries in query_blocks(tasks, self._inputs.query_dims, sizes):
-            dims = int(self._inputs.query_dims[queries[0]])
-            yield (
-                queries,
-                FeatureRows(geometry, slice_or_rows(queries, self._device), on_device(queries, self._device), dims),
-            )
-
-    def _metric_rows(
-        self, tasks: Sequence[RankTask], metric: Metric
-    ) -> Iterator[tuple[NDArray[np.intp], DistanceRows]]:
+    def _distance_blocks(
+        self, tasks: Sequence[RankTask], blocks: DistanceBlocks
+    ) -> Iterator[tuple[NDArray[np.intp], QueryBlock]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
-        for queries, distances in custom_distance.blocks(self._inputs, metric, self._workers):
+        for queries, distances in blocks(self._workers):
             answered = np.flatnonzero(sizes[queries])
             if len(answered):
-                yield queries[answered], DistanceRows(distances[slice_or_rows(answered, self._device)])
+                yield queries[answered], DistanceBlock(distances[slice_or_rows(answered, self._device)])
 
-    def _try(self, tasks: Sequence[RankTask], sizes: Sizes, parts: Iterable[TileItems]) -> None:
+    def _try_precision(self, tasks: Sequence[RankTask], sizes: Sizes, parts: Iterable[TileItems]) -> None:
         """Let a few queries against one tile settle the precision, before anything is decided in float64."""
-        if self._geometry is None or len(self._inputs.query) < 32 * _TRIAL:
+        if self._comparison is None or len(self._inputs.query) < 32 * _TRIAL:
             return
         sizes = attrs.evolve(sizes, queries=min(_TRIAL, sizes.queries))
-        for (queries, rows), part in zip(self._feature_rows(tasks, self._geometry, sizes), parts, strict=False):
-            asked = ask(tasks, queries, rows, self._inputs.query.rows.pids, self._device)
-            while finer(self._arithmetic, 1.0, self._inputs):
-                counted = self._counted(asked, rows, part)
-                doubtful = sum(len(some.query_tasks) for some in counted.uncertain)
-                if not self._refined(counted, doubtful / len(tasks)):
+        for (queries, block), part in zip(self._feature_blocks(tasks, self._comparison, sizes), parts, strict=False):
+            positives = self._positives(tasks, queries, block)
+            while finer(self._precision, 1.0, self._inputs):
+                tile = self._counted(positives, block, part)
+                uncertain = sum(len(some.query_tasks) for some in tile.uncertain)
+                if not self._refined(tile, uncertain / len(tasks)):
                     break
             return
 
-    def _counted(self, asked: Asked, rows: FeatureRows | DistanceRows, part: TileItems) -> _Counted:
-        """Add what is sure of a tile to the counts."""
-        scored = rows.score(part.items, self._arithmetic)
+    def _counted(self, positives: BlockPositives, block: QueryBlock, part: TileItems) -> _CountedTile:
+        """Count the certain items of a tile."""
+        scores = block.score(part.items, self._precision)
         tile = Tile(
-            products=scored.products,
-            rows=scored.rows,
-            factors=scored.factors,
-            terms=scored.terms,
-            pids=part.pids,
-            by_pid=part.by_pid,
+            products=scores.products,
+            rows=scores.rows,
+            factors=scores.factors,
+            terms=scores.terms,
+            labels=part.labels,
+            by_label=part.by_label,
         )
-        uncertain = self._backend.count(tile, asked.query_tasks, asked.bounds(rows, scored), part.candidates)
-        return _Counted(part, self._arithmetic, scored.prefix, scored.pairs, uncertain)
+        bounds = positives.bounds(block, scores)
+        uncertain = self._backend.count(tile, positives.query_tasks, bounds, part.candidates)
+        return _CountedTile(part, self._precision, scores.prefix, scores.pairs, uncertain)
 
     def _decided(
-        self, asked: Asked, rows: FeatureRows | DistanceRows, counted: _Counted, tasks: int
+        self, positives: BlockPositives, block: QueryBlock, tile: _CountedTile, tasks: int
     ) -> NDArray[np.int64]:
-        """Add what is in doubt of a tile to the counts, and say how many pairs that was, per task."""
+        """Decide the uncertain pairs of a tile; how many there were, per task."""
         found = np.zeros(tasks, dtype=np.int64)
-        for uncertain in counted.uncertain:
+        for uncertain in tile.uncertain:
             if len(uncertain.query_tasks):
-                found += asked.query_tasks.tasks[uncertain.query_tasks].bincount(minlength=tasks).cpu().numpy()
+                numbers = positives.query_tasks.tasks[uncertain.query_tasks]
+                found += numbers.bincount(minlength=tasks).cpu().numpy()
             for some in uncertain.chunks():
-                self._decide(asked, rows, counted, some)
-        self._refined(counted, found.sum() / tasks)
+                self._decide(positives, block, tile, some)
+        self._refined(tile, found.sum() / tasks)
         return found
 
     def _decide(
-        self, asked: Asked, rows: FeatureRows | DistanceRows, counted: _Counted, uncertain: UncertainPairs
+        self, positives: BlockPositives, block: QueryBlock, tile: _CountedTile, uncertain: UncertainPairs
     ) -> None:
-        """Compare each item in doubt with each positive in question, in float64."""
-        query_tasks, part = asked.query_tasks, counted.part
-        approximate = rows.approximate(
-            query_tasks.rows[uncertain.query_tasks], part.rows[uncertain.items], counted.prefix
+        """Compare each item with each positive in question, by pairs in float64, then by the definition."""
+        query_tasks, part = positives.query_tasks, tile.part
+        approximate = block.approximate(
+            query_tasks.rows[uncertain.query_tasks], part.rows[uncertain.items], tile.prefix
         )
         columns = part.candidates.columns
-        pairs, positives = self._backend.decide(query_tasks, uncertain, approximate, asked.approximate, columns)
+        pairs, limits = self._backend.decide(query_tasks, uncertain, approximate, positives.approximate, columns)
         if len(pairs):
-            ahead = self._by_definition(asked, rows, counted, uncertain, pairs, positives)
-            add(query_tasks, uncertain, pairs[ahead], positives[ahead], columns)
+            nearer = self._by_definition(positives, block, tile, uncertain, pairs, limits)
+            add(query_tasks, uncertain, pairs[nearer], limits[nearer], columns)
 
     def _by_definition(
         self,
-        asked: Asked,
-        rows: FeatureRows | DistanceRows,
-        counted: _Counted,
+        positives: BlockPositives,
+        block: QueryBlock,
+        tile: _CountedTile,
         uncertain: UncertainPairs,
         pair: torch.Tensor,
         positive: torch.Tensor,
     ) -> torch.Tensor:
         """bool[m], whether the item of each pair is ahead of the positive."""
         pairs, mine = torch.unique(pair, return_inverse=True)
-        queries, items = asked.query_tasks.rows[uncertain.query_tasks[pairs]], counted.part.rows[uncertain.items[pairs]]
-        distances = rows.exact(queries, items, counted.prefix)[mine]
-        positives, mine = torch.unique(positive, return_inverse=True)
-        limits = rows.exact_positives(asked.owners[positives], asked.positives[positives])[mine]
+        queries = positives.query_tasks.rows[uncertain.query_tasks[pairs]]
+        distances = block.exact(queries, tile.part.rows[uncertain.items[pairs]], tile.prefix)[mine]
+        chosen, mine = torch.unique(positive, return_inverse=True)
+        limits = block.exact_positives(positives.owners[chosen], positives.positives[chosen])[mine]
         return distances <= limits if self._inputs.pessimistic else distances < limits
 
-    def _refined(self, counted: _Counted, doubtful: float) -> bool:
-        """Turn to finer products, if there are any, where so many of a tile's pairs are too many; whether it did."""
-        share, before = doubtful / counted.pairs, self.precision
-        wanted = finer(counted.arithmetic, share, self._inputs)
-        if wanted is None or self._geometry is None or counted.arithmetic != self._arithmetic:
+    def _refined(self, tile: _CountedTile, uncertain: float) -> bool:
+        """Turn to finer products where so many uncertain pairs of a tile are too many; whether that was done."""
+        share, before = uncertain / tile.pairs, self.precision
+        wanted = finer(tile.precision, share, self._inputs)
+        if wanted is None or self._comparison is None or tile.precision != self._precision:
             return False
-        self._arithmetic = wanted
+        self._precision = wanted
         _log.log(
             logging.WARNING if self._asked_for and self.precision != before else logging.DEBUG,
             "evaluation: %.0f %% of a tile's comparisons are too close for %s products; going on with %s",
@@ -293,5 +279,4 @@ class CupyEngine(TiledEngine):
     def __init__(self, inputs: RankInputs, settings: Settings) -> None:
         from crbench.ranking.backends.cuda import CudaBackend, launch_by_cupy
 
-        backend = CudaBackend(launch_by_cupy)
-        super().__init__(inputs, settings, backend, "fp32", Workers(1))
+        super().__init__(inputs, settings, CudaBackend(launch_by_cupy), "fp32", Workers(1))

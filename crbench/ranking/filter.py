@@ -1,257 +1,63 @@
-"""A block of queries: distances of its positives, tiles of scores, and bounds that hold.
+"""Approximate, bound, decide exactly: how a fast product gives exact comparisons. Derived here once, used everywhere.
 
-Distances are known at three levels, and only what one level leaves in doubt goes on to the next:
+A distance is known at three levels. A comparison that one level leaves uncertain goes on to the next.
 
-1. Tiles: a fast product (`crbench.ranking.gemm.products`) of points (`crbench.ranking.operands`), which are
-   rows divided by their norms, or by a power of two that brings all norms below 1, and perhaps moved by
-   one vector. The score of an item is ``z = a.b - |b|**2 / 2``; the squared distance of the points is ``|a|**2 - 2 z``.
-2. Pairs: inner products in float64 in any order, each wrong by at most ``n 2**-53 |a| |b|``. Where rows are normalised,
-   minus the cosine (or 2 minus twice the cosine) differs from the definition by less than ``4 (n + 32) 2**-53``.
-   Otherwise ``|a|**2 + |b|**2 - 2 a.b`` does by less than ``(n + 32) 2**-53 (|a| + |b|)**2``. The definition's own
-   roundings, at most 20 levels of a tree sum, are within the 32.
-3. The definition, `crbench.ranking.distance`.
+1. **Tiles.** A fast product (`crbench.ranking.gemm`) of operands a and b (`crbench.ranking.operands`) gives the score
+   ``z = a.b - |b|**2 / 2`` of a pair. The squared distance of the operands is ``|a|**2 - 2 z``.
+2. **Pairs.** Inner products in float64, summed in any order, are wrong by at most ``n 2**-53 |a| |b|`` for n columns.
+   Where rows are normalised, minus the cosine (and 2 minus twice the cosine) differs from the definition by less than
+   ``4 (n + 32) 2**-53``. Otherwise ``|a|**2 + |b|**2 - 2 a.b`` does by less than ``(n + 32) 2**-53 (|a| + |b|)**2``.
+   The definition's own roundings, at most 20 levels of a tree sum, are within the 32.
+3. **The definition**, `crbench.ranking.distance`: float64 in a fixed order.
 
-A score differs from that of the true distance by at most the band: with M the largest length of a tile's items and g as
-in `products`, that is ``g |a| M`` for the product, where lengths are those of the parts that are multiplied,
-``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and the sum, the rests' share, and 2**-40 plus four times the
-error of level 2 for all that happens in float64. So an item whose score is above ``T + band`` is surely nearer than a
-positive of score T, and one below ``T - band`` surely farther; the band is widened for bounds in float32.
+The error bound of a score (`error_bound`) is the sum of these. M is the largest length of a tile's items, and g(k) the
+share by which k float32 roundings may change a value (`crbench.ranking.gemm.products.rounded`).
+
+- ``g |a| M`` for the product, where lengths are those of the parts that are multiplied;
+- ``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and for adding it;
+- what the product leaves out (`crbench.ranking.gemm.products.Operand.rest` and ``lo . lo``);
+- ``2**-40`` and four times the error of level 2 for all that happens in float64.
+
+An item whose score is above ``T + bound`` is certainly nearer than a positive of score T, one below ``T - bound``
+certainly farther. The ranking engine compares scores in this way. Where distances themselves are wanted
+(re-ranking, verification), `Comparison.tile` turns scores into distances with bounds, and `place_among` runs values
+through the levels until each is certain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 import attrs
 import torch
 
-from crbench.ranking.backends.interface import ApproximateDistances, CountingBackend, Products
-from crbench.ranking.exact import ExactRows, exact_distances
-from crbench.ranking.gemm.products import ROUNDINGS, ROUNDOFF, Operand, accumulated, product, rounded
+from crbench.ranking.backends.interface import ApproximateDistances, CountingBackend
+from crbench.ranking.distance import distances
+from crbench.ranking.gemm.products import (
+    ROUNDINGS,
+    Operand,
+    accumulated,
+    floats,
+    matmul_precision,
+    product,
+    rounded,
+)
+from crbench.ranking.interface import RankInputs
 from crbench.ranking.operands import NormalisedRows
 from crbench.ranking.streaming import dots
+from crbench.ranking.threads import ScratchBuffer, Workers
 
 _SLACK = 2.0**-40
 
+_CHUNK = 1 << 20
+"""Elements per float64 work array."""
 
-@attrs.frozen(eq=False)
-class Items:
-    """Gallery items of one tile: a slice or rows i64[g], of which `dims` columns count."""
-
-    index: slice | torch.Tensor
-    dims: int
+_DISTANCE_ROUNDINGS = 12
+"""Float32 roundings, at the size of the largest term, that make a distance of a product; four are made."""
 
 
-@attrs.frozen(eq=False)
-class Scored:
-    """Products of a tile with what makes scores of them (see `crbench.ranking.backends.interface.Tile`), and how wrong.
-
-    Attributes:
-        prefix: columns compared.
-        error_bound: f64[b].
-    """
-
-    products: Products
-    rows: torch.Tensor
-    factors: torch.Tensor
-    terms: torch.Tensor
-    prefix: int
-    error_bound: torch.Tensor
-
-    @property
-    def pairs(self) -> int:
-        """Rows times items."""
-        return len(self.rows) * len(self.factors)
-
-
-@attrs.frozen(eq=False)
-class Targets:
-    """Scores of positives, f32[p], and f64[], by how much a bound made of them may be wrong."""
-
-    scores: torch.Tensor
-    slack: torch.Tensor
-
-
-@attrs.frozen(eq=False)
-class Geometry:
-    """Both sides of an evaluation, and how they are compared.
-
-    Attributes:
-        query, gallery: rows of the definition.
-        query_points, gallery_operands: the same rows, as they are multiplied.
-        dot: see `crbench.ranking.distance.distances`.
-        backend: gives inner products of pairs where the rows lie.
-    """
-
-    query: ExactRows
-    gallery: ExactRows
-    query_operands: NormalisedRows
-    gallery_operands: NormalisedRows
-    dot: bool
-    backend: CountingBackend
-    _centroids: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
-
-    def centroid(self, prefix: int) -> torch.Tensor | None:
-        """f32[cut], by what the points of both sides are moved."""
-        if prefix not in self._centroids:
-            in_safe_range = self.query_operands.in_safe_range(prefix) and self.gallery_operands.in_safe_range(prefix)
-            self._centroids[prefix] = self.gallery_operands.centroid(prefix) if in_safe_range else None
-        return self._centroids[prefix]
-
-    def squared(self, distances: torch.Tensor) -> torch.Tensor:
-        """Squared distances of points, from distances by the definition."""
-        if self.gallery_operands.scale is not None:
-            return distances / self.gallery_operands.scale**2
-        return 2 + 2 * distances if self.dot else distances
-
-    def approximate(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
-        """Distances of pairs of a query row and a gallery row, i64[m] each, at level 2."""
-        a, b = self.query_operands.norms(prefix)[rows], self.gallery_operands.norms(prefix)[items]
-        products = dots(self.backend, self.query.x, self.gallery.x, rows, items, prefix)
-        roundings = (prefix + 32) * 2.0**-53
-        if self.query.unit:
-            cosines = products / (a * b)
-            return ApproximateDistances(
-                -cosines if self.dot else 2 - 2 * cosines, torch.full_like(cosines, 4 * roundings)
-            )
-        return ApproximateDistances(a * a + b * b - 2 * products, roundings * (a + b) ** 2)
-
-    def exact(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
-        """f64[m], distances by the definition."""
-        return exact_distances(self.query, self.gallery, rows, items, prefix=prefix, dot=self.dot)
-
-
-@attrs.frozen(eq=False)
-class FeatureRows:
-    """A block of query rows, compared by their features.
-
-    Attributes:
-        index: a slice or rows i64[b].
-        rows: i64[b], the same.
-        dims: how many of their columns count.
-    """
-
-    geometry: Geometry
-    index: slice | torch.Tensor
-    rows: torch.Tensor
-    dims: int
-    _operands: dict[tuple[int, str], Operand] = attrs.field(factory=dict, init=False)
-
-    def approximate_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> ApproximateDistances:
-        """Distances of positives; owners i64[p] are places in the block."""
-        rows = self.rows[owners]
-        found = ApproximateDistances(
-            *(torch.empty(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2))
-        )
-        for prefix, same in self._by_prefix(positives):
-            approximate = self.geometry.approximate(rows[same], positives[same], prefix)
-            found.distances[same], found.errors[same] = approximate.distances, approximate.errors
-        return found
-
-    def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
-        """f64[p], distances of positives by the definition."""
-        rows = self.rows[owners]
-        found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
-        for prefix, same in self._by_prefix(positives):
-            found[same] = self.geometry.exact(rows[same], positives[same], prefix)
-        return found
-
-    def approximate(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
-        """Distances of pairs of the block and the gallery at level 2."""
-        return self.geometry.approximate(self.rows[owners], items, prefix)
-
-    def exact(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
-        """f64[m], distances of pairs of the block and the gallery by the definition."""
-        return self.geometry.exact(self.rows[owners], items, prefix)
-
-    def prefetch(self, items: Items) -> None:
-        """Get some gallery items ready, see `RowStream.prefetch`."""
-        self.geometry.gallery_operands.stream.prefetch(items.index, min(self.dims, items.dims))
-
-    def score(self, items: Items, precision: str) -> Scored:
-        """The tile against some gallery items."""
-        geometry, prefix = self.geometry, min(self.dims, items.dims)
-        centroid = geometry.centroid(prefix)
-        if (prefix, precision) not in self._operands:
-            self._operands[prefix, precision] = geometry.query_operands.operand(self.index, prefix, precision, centroid)
-        a = self._operands[prefix, precision]
-        b = geometry.gallery_operands.operand(items.index, prefix, precision, centroid)
-        return Scored(
-            products=lambda rows, scratch: product(a, rows, b, precision, scratch),
-            rows=a.scale.float(),
-            factors=b.scale.float(),
-            terms=(geometry.gallery_operands.squares(items.index, prefix, centroid) / -2).float(),
-            prefix=prefix,
-            error_bound=_error_bound(a, b, precision),
-        )
-
-    def targets(self, prefix: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
-        """Scores of positives at these distances from their queries."""
-        squares = self.geometry.query_operands.squares(self.rows[owners], prefix, self.geometry.centroid(prefix))
-        exact = (squares - self.geometry.squared(distances)) / 2
-        # float32 twice rounds by half a unit, of scores and of bounds; as much again for the band, whose sum is rounded
-        return Targets(exact.float(), slack=exact.abs().max() * 4 * ROUNDOFF)
-
-    def bounds(self, scored: Scored, owners: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
-        """f32[p] each: scores below and above which an item is surely behind and ahead of a positive."""
-        error_bound = ((scored.error_bound + targets.slack) * (1 + 16 * ROUNDOFF)).float()[owners]
-        return targets.scores - error_bound, targets.scores + error_bound
-
-    def _by_prefix(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        prefixes = self.geometry.gallery_operands.dims[positives].clamp(max=self.dims)
-        return [(prefix, (prefixes == prefix).nonzero()[:, 0]) for prefix in torch.unique(prefixes).tolist()]
-
-
-@attrs.frozen(eq=False)
-class DistanceRows:
-    """A block of query rows with their distances f32[b, n] by a metric, which are compared as they are."""
-
-    distances: torch.Tensor
-
-    def approximate_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> ApproximateDistances:
-        """Distances of positives."""
-        return self.approximate(owners, positives, 0)
-
-    def exact_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> torch.Tensor:
-        """f64[p], distances of positives."""
-        return self.exact(owners, positives, 0)
-
-    def approximate(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
-        """Distances of pairs, without error."""
-        found = self.exact(owners, items, prefix)
-        return ApproximateDistances(found, torch.zeros_like(found))
-
-    def exact(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
-        """f64[m], distances of pairs."""
-        return self.distances[owners, items].double()
-
-    def prefetch(self, items: Items) -> None:
-        """Nothing is to be got ready."""
-
-    def score(self, items: Items, precision: str) -> Scored:
-        """The tile against some gallery items; only equal distances are in doubt."""
-        products = self.distances[:, items.index].contiguous()
-        rows, factors = (
-            products.new_full((count,), value) for count, value in zip(products.shape, (-1, 1), strict=True)
-        )
-        return Scored(
-            products=lambda some, _room: products[some],
-            rows=rows,
-            factors=factors,
-            terms=torch.zeros_like(factors),
-            prefix=0,
-            error_bound=torch.zeros_like(rows),
-        )
-
-    def targets(self, prefix: int, owners: torch.Tensor, distances: torch.Tensor) -> Targets:
-        """Scores of positives at these distances."""
-        return Targets(-distances.float(), slack=torch.zeros((), device=distances.device))
-
-    def bounds(self, scored: Scored, owners: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
-        """f32[p] each, the scores themselves."""
-        return targets.scores, targets.scores
-
-
-def _error_bound(a: Operand, b: Operand, precision: str) -> torch.Tensor:
-    """f64[b], by how much a score may differ from that of the true distance."""
+def error_bound(a: Operand, b: Operand, precision: str) -> torch.Tensor:
+    """f64[b], by how much the score of any item of `b` may differ from that of the true distance, per row of `a`."""
     prefix = a.parts[0].shape[1]
     longest, longest_rest, longest_low = (part.max() for part in (b.norms, b.rest, b.low))
     multiplied = (a.norms + a.rest + a.low) * (b.norms + b.rest + b.low).max()
@@ -264,3 +70,168 @@ def _error_bound(a: Operand, b: Operand, precision: str) -> torch.Tensor:
         + _SLACK
         + 16 * (prefix + 32) * 2.0**-53
     )
+
+
+@attrs.frozen(eq=False)
+class Centroids:
+    """What is subtracted from the operands of two sides: the gallery's centroid, where that is safe and worth it."""
+
+    query: NormalisedRows
+    gallery: NormalisedRows
+    _known: dict[int, torch.Tensor | None] = attrs.field(factory=dict, init=False)
+
+    def of(self, prefix: int) -> torch.Tensor | None:
+        """f32[prefix], or None = nothing."""
+        if prefix not in self._known:
+            safe = self.query.in_safe_range(prefix) and self.gallery.in_safe_range(prefix)
+            self._known[prefix] = self.gallery.centroid(prefix) if safe else None
+        return self._known[prefix]
+
+
+@attrs.frozen(eq=False)
+class Comparison:
+    """Two sides and how their rows are compared, at each of the three levels.
+
+    Attributes:
+        query, gallery: the rows.
+        centroids: of both sides; rows that are compared with several sides have the same one for all.
+        dot: see `crbench.ranking.distance.distances`.
+        backend: gives inner products of pairs where the rows lie.
+    """
+
+    query: NormalisedRows
+    gallery: NormalisedRows
+    centroids: Centroids
+    dot: bool
+    backend: CountingBackend
+
+    @classmethod
+    def of(
+        cls, inputs: RankInputs, backend: CountingBackend | None = None, workers: Workers | None = None
+    ) -> Comparison:
+        """The comparison of an evaluation.
+
+        Args:
+            backend: for rows that lie on ``inputs.device``; None = by that device.
+            workers: share out what is computed on the CPU; None = by that device.
+        """
+        home = inputs.query.x.device
+        if backend is None or home != inputs.device:
+            backend = _backend_where_rows_lie(home, inputs.query.x.shape[1])
+        query, gallery = NormalisedRows.both(inputs, backend, workers or Workers.on(inputs.device))
+        return cls(query, gallery, Centroids(query, gallery), dot=inputs.dot, backend=backend)
+
+    def squared(self, distances: torch.Tensor) -> torch.Tensor:
+        """Squared distances of the operands f64[m], from distances by the definition."""
+        factor, offset = self._from_squared()
+        return (distances - offset) / factor
+
+    def of_squared(self, found: ApproximateDistances) -> ApproximateDistances:
+        """Distances by the definition f64[m], from squared distances of the operands; the inverse of `squared`."""
+        factor, offset = self._from_squared()
+        return ApproximateDistances(factor * found.distances.double() + offset, factor * found.errors)
+
+    def tile(
+        self, rows: slice | torch.Tensor, items: slice | torch.Tensor, prefix: int, precision: str
+    ) -> ApproximateDistances:
+        """Level 1: squared distances f32[r, g] of the operands, with one error per row f64[r, 1].
+
+        They stay in this unit because float32 might not hold the distances of large rows; see `of_squared`.
+
+        Args:
+            precision: of the product; see `crbench.ranking.gemm.precision.for_tiles`.
+        """
+        centroid = self.centroids.of(prefix)
+        a = self.query.operand(rows, prefix, precision, centroid)
+        b = self.gallery.operand(items, prefix, precision, centroid)
+        with matmul_precision("ieee"):
+            found = floats(product(a, slice(None), b, precision, ScratchBuffer()))
+        found.mul_((-2 * a.scale).float()[:, None]).mul_(b.scale.float())
+        found.add_(self.query.squares(rows, prefix, centroid).float()[:, None])
+        found.add_(self.gallery.squares(items, prefix, centroid).float())
+        largest = (a.norms + a.rest + b.norms.max() + b.rest.max()) ** 2
+        errors = 2 * error_bound(a, b, precision) + rounded(_DISTANCE_ROUNDINGS) * largest
+        return ApproximateDistances(found, errors[:, None])
+
+    def approximate(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
+        """Level 2: distances f64[m] of pairs of a query row and a gallery row, i64[m] each, with their errors."""
+        a, b = self.query.norms(prefix)[rows], self.gallery.norms(prefix)[items]
+        products = dots(self.backend, self.query.stream.x, self.gallery.stream.x, rows, items, prefix)
+        roundings = (prefix + 32) * 2.0**-53
+        if self.query.unit:
+            cosines = products / (a * b)
+            errors = torch.full_like(cosines, 4 * roundings)
+            return ApproximateDistances(-cosines if self.dot else 2 - 2 * cosines, errors)
+        return ApproximateDistances(a * a + b * b - 2 * products, roundings * (a + b) ** 2)
+
+    def exact(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> torch.Tensor:
+        """Level 3: f64[m], the definition for each pair."""
+        found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+        for chunk in chunks(len(rows), prefix):
+            # A row often meets many items in turn.
+            mine, place = torch.unique_consecutive(rows[chunk], return_inverse=True)
+            queries = self.query.exact(mine, prefix)[place.to(self.query.stream.x.device)]
+            found[chunk] = distances(queries, self.gallery.exact(items[chunk], prefix), dot=self.dot)
+        return found
+
+    def _from_squared(self) -> tuple[float, float]:
+        """Factor and offset that turn squared distances of operands into distances by the definition."""
+        if self.gallery.scale is not None:
+            return self.gallery.scale**2, 0.0
+        return (0.5, -1.0) if self.dot else (1.0, 0.0)
+
+
+Level = Callable[[torch.Tensor], ApproximateDistances]
+"""Gives the values f64[m] of some of the items, i64[m], and by how much each may be wrong; the last level by 0."""
+
+
+def place_among(limits: torch.Tensor, levels: Sequence[Level], count: int, *, right: bool) -> tuple[torch.Tensor, int]:
+    """Place values among sorted limits exactly, although most are known approximately only.
+
+    Args:
+        limits: f64[k], rising.
+        levels: from the cheapest to the exact one; each is asked for what the one before it left uncertain.
+        count: number of values.
+        right: as in `torch.searchsorted`: a value equal to a limit comes after it.
+
+    Returns:
+        i64[count], how many limits come before each value; and how many values the first level left uncertain.
+
+    Example:
+        >>> near = ApproximateDistances(torch.tensor([0.9, 2.5]), torch.tensor([0.2, 0.2]))
+        >>> exact = ApproximateDistances(torch.tensor([1.0, 2.5]), torch.zeros(2))
+        >>> levels = [lambda index: near.take(index), lambda index: exact.take(index)]
+        >>> place_among(torch.tensor([1.0, 2.0]), levels, 2, right=False)
+        (tensor([0, 2]), 1)
+    """
+    slots = torch.empty(count, dtype=torch.int64, device=limits.device)
+    left, uncertain = torch.arange(count, device=limits.device), 0
+    for number, level in enumerate(levels):
+        if len(left) == 0:
+            break
+        found = level(left)
+        lower, upper = (
+            torch.searchsorted(limits, values.contiguous(), right=right)
+            for values in (found.distances - found.errors, found.distances + found.errors)
+        )
+        slots[left] = lower
+        left = left[lower != upper]
+        if number == 0:
+            uncertain = len(left)
+    return slots, uncertain
+
+
+def chunks(count: int, columns: int) -> Iterator[slice]:
+    """Row ranges small enough for float64 work arrays."""
+    size = max(1, _CHUNK // max(1, columns))
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def _backend_where_rows_lie(device: torch.device, columns: int) -> CountingBackend:
+    if device.type == "cpu":
+        from crbench.ranking.backends.numba import NumbaBackend
+
+        return NumbaBackend(Workers.on(device), columns)
+    from crbench.ranking.backends.torch import TorchBackend
+
+    return TorchBackend()

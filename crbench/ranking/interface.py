@@ -1,58 +1,75 @@
-"""What an engine is asked, and what it answers.
+"""What a ranking engine is given, what it is asked, and what it answers.
 
 Every score follows from integers: for each positive of each query, how many gallery items are ahead of it. An engine
-finds these integers and knows nothing else; `crbench.metrics.rank` turns them into CMC, AP and INP. Counts over
-parts of the gallery add up.
+finds these integers and knows nothing else; `crbench.metrics` turns them into scores. Counts over parts of the gallery
+add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.records import Features
-
 if TYPE_CHECKING:
     import torch
 
-    from crbench.api.interfaces import Metric
+    from crbench.ranking.threads import Workers
 
 
 PRECISIONS = ("fp32", "tf32", "bf16x3", "bf16", "int8")
-"""Arithmetic of the products; all give the same scores."""
+"""Arithmetic of the approximate products; all give the same counts."""
+
+
+@attrs.frozen(eq=False)
+class RankRows:
+    """The rows of one side, query or gallery.
+
+    Attributes:
+        x: f32[n, D], a torch tensor, finite where it counts.
+        labels: i64[n]; a gallery item never counts as ahead where it has the label of the query.
+        dims: i64[n], how many leading columns of a row count.
+        norms: f64[n], Euclidean norms of whole rows, where `x` lies.
+    """
+
+    x: torch.Tensor
+    labels: NDArray[np.int64]
+    dims: NDArray[np.int64]
+    norms: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+DistanceBlocks: TypeAlias = "Callable[[Workers], Iterator[tuple[NDArray[np.intp], torch.Tensor]]]"
+"""Gives query rows intp[b] with their distances f32[b, g] to the whole gallery, block after block, all queries once."""
 
 
 @attrs.frozen(eq=False)
 class RankInputs:
-    """Checked features and how they are compared.
+    """Checked rows and how they are compared.
+
+    Query i and gallery item j are compared on their first ``min(dims_i, dims_j)`` columns.
 
     Attributes:
-        query, gallery: x is a float32 torch tensor, both in one place, finite where it counts.
-        device: where they are compared; where they are, or a CUDA device whose memory does not hold them.
-        query_dims, gallery_dims: i64[n], how many leading columns count; query i and gallery item j are compared on the
-            first ``min(query_dims[i], gallery_dims[j])`` columns.
-        query_norms, gallery_norms: f64[n], of whole rows, where the features are.
-        unit: rows are divided by their norm after that cut.
-        dot: rank by the inner product, otherwise by the squared Euclidean distance.
+        query, gallery: both in one place.
+        device: where they are compared; where they lie, or a CUDA device whose memory does not hold them.
+        unit: rows are divided by their norm, after they were cut to the columns that are compared.
+        dot: rank by the inner product, otherwise by the squared Euclidean distance. Needs `unit`.
         pessimistic: a negative at exactly the distance of a positive is ahead of it.
-        metric: replaces all of the above but `pessimistic`, if given.
+        distances: replaces the distances of the rows, if given; compared as they are.
     """
 
-    query: Features
-    gallery: Features
+    query: RankRows
+    gallery: RankRows
     device: torch.device
-    query_dims: NDArray[np.int64]
-    gallery_dims: NDArray[np.int64]
-    query_norms: torch.Tensor
-    gallery_norms: torch.Tensor
     unit: bool
     dot: bool
     pessimistic: bool
-    metric: Metric | None = None
+    distances: DistanceBlocks | None = None
 
 
 @attrs.frozen(eq=False)
@@ -62,7 +79,7 @@ class RankTask:
     Attributes:
         positives: intp[P], gallery rows, query by query.
         starts: intp[q + 1]; the positives of query i are ``positives[starts[i]:starts[i + 1]]``.
-        candidates: intp[c], gallery rows that may be ahead; those of the query's own person never are.
+        candidates: intp[c], gallery rows that may be ahead.
         columns: intp[c], in which of `width` counts a candidate is counted.
         width: counts per positive.
     """
@@ -88,7 +105,7 @@ class RankCounts:
         queries: intp[b], query rows.
         ahead: integers [p, width] in NumPy, candidates ahead per column, for the positives of these queries: query by
             query, in any order within a query.
-        ambiguous: query-item pairs decided in float64 instead of by a faster product.
+        ambiguous: query-item pairs that the approximate product could not decide.
     """
 
     task: int
@@ -99,7 +116,7 @@ class RankCounts:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How an engine works; no score depends on it.
+    """How an engine works; no count depends on it.
 
     Attributes:
         precision: of the products, one of `PRECISIONS`; ``auto`` = the engine's choice.
@@ -128,13 +145,13 @@ class Engine(Protocol):
         """
 
 
-def slots(task: RankTask, queries: NDArray[np.intp]) -> NDArray[np.intp]:
+def positive_slots(task: RankTask, queries: NDArray[np.intp]) -> NDArray[np.intp]:
     """Positions within ``task.positives`` of all positives of `queries`, query by query.
 
     Example:
         >>> starts = np.array([0, 2, 2, 5])
         >>> task = RankTask(np.arange(5), starts, candidates=np.arange(9), columns=np.zeros(9, np.intp))
-        >>> slots(task, np.array([2, 0])).tolist()
+        >>> positive_slots(task, np.array([2, 0])).tolist()
         [2, 3, 4, 0, 1]
     """
     sizes = task.sizes[queries]

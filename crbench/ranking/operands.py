@@ -1,8 +1,9 @@
-"""Feature rows as points whose products are small: divided by their norms or by one scale, and moved to their middle.
+"""Feature rows ready to be compared: exactly, in float64, and as operands of a fast product.
 
-Distances between points do not change if all are moved by the same vector, but what a product may be wrong by shrinks
-with the lengths of what is multiplied. Features after a ReLU, or of a network that was not trained, lie close together
-and far from 0; moved by their mean, several times fewer of their comparisons are in doubt.
+The operands of a product are the rows divided by their norms, or by one power of two where the protocol does not
+normalise. Where the rows lie close together and far from the origin, as features after a ReLU do, their centroid is
+subtracted as well. That changes no distance, but what a product may be wrong by shrinks with the lengths of what is
+multiplied, so several times fewer comparisons stay uncertain.
 """
 
 from __future__ import annotations
@@ -13,77 +14,75 @@ import attrs
 import torch
 
 from crbench.ranking.backends.interface import CountingBackend
+from crbench.ranking.distance import norms as exact_norms
 from crbench.ranking.gemm.products import Operand, in_safe_range, operand, powers
-from crbench.ranking.interface import RankInputs
+from crbench.ranking.interface import RankInputs, RankRows
 from crbench.ranking.streaming import RowStream, dots
 from crbench.ranking.threads import Workers
 
 _SAMPLE = 128
-"""Rows of which the middle is taken."""
+"""Rows whose mean is the centroid."""
 
 _WORTH = 0.25
-"""Share of the mean squared length that the middle must have; with less, moving costs more than it saves."""
+"""Share of the mean squared length that the centroid must have; with less, centring costs more than it saves."""
 
 _CENTRING_ERROR = 2.0**-21
-"""By how much a point may be wrong after it was moved, in norm: eight roundings, where lengths are 1 at most."""
+"""By how much a centred row may be wrong, in norm: eight roundings, where lengths are 1 at most."""
 
 _ROUNDOFF = 2.0**-53
 
 
 class NormalisedRows:
-    """The rows of one side as points.
+    """The rows of one side.
 
     Attributes:
-        stream: the rows, f32[n, D].
-        dims: i64[n], how many columns count; nothing that is said of a row holds for a longer cut.
-        scale: a power of two by which all rows are divided; None = each row is divided by its own norm.
+        stream: brings rows f32[n, D] to the device.
+        dims: i64[n], how many columns count; what is said of a row holds for no longer prefix.
+        unit: the definition divides rows by their norms.
+        scale: a power of two by which all operands are divided; None = each by its own norm.
     """
 
     def __init__(
-        self, stream: RowStream, norms: torch.Tensor, dims: torch.Tensor, backend: CountingBackend, workers: Workers
+        self, rows: RankRows, device: torch.device, *, unit: bool, backend: CountingBackend, workers: Workers
     ) -> None:
-        """Points on the stream's device.
-
-        Args:
-            stream, dims: see above.
-            norms: f64[n], of whole rows.
-            backend: gives inner products where the rows lie.
-            workers: share out what is computed on the CPU.
-        """
-        self.stream = stream
-        self.dims = dims
+        """Args: the rows, where they are compared, the definition's rule, and who computes where they lie."""
+        self.stream = RowStream(rows.x, device)
+        self.dims = torch.from_numpy(rows.dims).to(device)
+        self.unit = unit
         self.scale: float | None = None
         self._backend = backend
         self._workers = workers
-        self._norms = {stream.x.shape[1]: norms}
+        self._norms = {rows.x.shape[1]: rows.norms.to(device)}
         self._in_safe_range: dict[int, bool] = {}
-        self._products: dict[int, torch.Tensor] = {}
+        self._along: dict[int, torch.Tensor] = {}
 
     @classmethod
     def both(
         cls, inputs: RankInputs, backend: CountingBackend, workers: Workers
     ) -> tuple[NormalisedRows, NormalisedRows]:
-        """The points of queries and gallery; where rows are not normalised, the scale brings all norms below 1."""
-        device = inputs.device
+        """Queries and gallery; where rows are not normalised, one scale brings all norms below 1."""
         query, gallery = (
-            cls(RowStream(x, device), norms.to(device), torch.from_numpy(dims).to(device), backend, workers)
-            for x, norms, dims in (
-                (inputs.query.x, inputs.query_norms, inputs.query_dims),
-                (inputs.gallery.x, inputs.gallery_norms, inputs.gallery_dims),
-            )
+            cls(rows, inputs.device, unit=inputs.unit, backend=backend, workers=workers)
+            for rows in (inputs.query, inputs.gallery)
         )
         if not inputs.unit:
             query.scale = gallery.scale = 2.0 ** math.frexp(max(query.longest(), gallery.longest()))[1]
         return query, gallery
 
+    def exact(self, index: torch.Tensor, prefix: int) -> torch.Tensor:
+        """f64[m, prefix], some rows as the definition compares them, where the features lie."""
+        x = self.stream.x
+        rows = x[:, :prefix][index.to(x.device)].double()
+        return rows / exact_norms(rows)[:, None] if self.unit else rows
+
     def longest(self) -> float:
         """The largest norm."""
-        return max(float(self.norms(prefix)[self.dims == prefix].max()) for prefix in torch.unique(self.dims).tolist())
+        return max(float(self.norms(end)[self.dims == end].max()) for end in torch.unique(self.dims).tolist())
 
     def in_safe_range(self, prefix: int) -> bool:
-        """Whether rows may be divided in float32."""
+        """Whether float32 products of these rows neither overflow nor underflow."""
         if prefix not in self._in_safe_range:
-            self._in_safe_range[prefix] = in_safe_range(self.units(self.dims >= prefix, prefix))
+            self._in_safe_range[prefix] = in_safe_range(self.divisors(self.dims >= prefix, prefix))
         return self._in_safe_range[prefix]
 
     def norms(self, prefix: int) -> torch.Tensor:
@@ -93,55 +92,55 @@ class NormalisedRows:
             self._norms[prefix] = dots(self._backend, self.stream.x, self.stream.x, rows, rows, prefix).sqrt()
         return self._norms[prefix]
 
-    def units(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
+    def divisors(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
         """f64[m], what some rows are divided by."""
         norms = self.norms(prefix)[index]
         return norms if self.scale is None else torch.full_like(norms, self.scale)
 
     def centroid(self, prefix: int) -> torch.Tensor | None:
-        """f32[cut], the mean of some points; None where moving by it is not worth it."""
+        """f32[prefix], the mean of some operands; None where subtracting it is not worth it."""
         some = (self.dims >= prefix).nonzero()[:, 0]
         some = some[:: -(-len(some) // _SAMPLE)]
-        units = self.units(some, prefix)
-        # one product, as any vector near the mean serves; quotients in float64 took as long as a small evaluation
-        mean = (1 / (len(some) * units)).float() @ self.stream.fetch(some, prefix)
-        worth = mean.square().sum() > _WORTH * (self.norms(prefix)[some] / units).square().mean()
+        divisors = self.divisors(some, prefix)
+        # Any vector near the mean serves, so one float32 product is enough.
+        mean = (1 / (len(some) * divisors)).float() @ self.stream.fetch(some, prefix)
+        worth = mean.square().sum() > _WORTH * (self.norms(prefix)[some] / divisors).square().mean()
         return mean if bool(worth) else None
 
     def squares(self, index: slice | torch.Tensor, prefix: int, centroid: torch.Tensor | None) -> torch.Tensor:
-        """f64[m], squared lengths of some points."""
-        units = self.units(index, prefix)
-        squares = (self.norms(prefix)[index] / units) ** 2
+        """f64[m], squared lengths of some operands."""
+        divisors = self.divisors(index, prefix)
+        squares = (self.norms(prefix)[index] / divisors) ** 2
         if centroid is not None:
-            squares += centroid.double().square().sum() - 2 * self._along(prefix, centroid)[index] / units
+            along = self._along_centroid(prefix, centroid)[index]
+            squares += centroid.double().square().sum() - 2 * along / divisors
         return squares
 
     def operand(
         self, index: slice | torch.Tensor, prefix: int, precision: str, centroid: torch.Tensor | None
     ) -> Operand:
-        """Some points, ready to be multiplied."""
-        x, units = self.stream.fetch(index, prefix), self.units(index, prefix)
+        """Some rows, ready to be multiplied."""
+        x, divisors = self.stream.fetch(index, prefix), self.divisors(index, prefix)
         if centroid is not None:
-            centred = (x * (1 / units).float()[:, None]).sub_(centroid)
+            centred = (x * (1 / divisors).float()[:, None]).sub_(centroid)
             norms = (self.squares(index, prefix, centroid).clamp(min=0) + 16 * (prefix + 32) * _ROUNDOFF).sqrt()
             found = operand(centred, norms, precision, None, self._workers)
             return attrs.evolve(found, rest=found.rest + _CENTRING_ERROR)
         norms = self.norms(prefix)[index]
-        scales = None if self.in_safe_range(prefix) else powers(norms) if self.scale is None else units
+        scales = None if self.in_safe_range(prefix) else powers(norms) if self.scale is None else divisors
         found = operand(x, norms, precision, scales, self._workers)
         return attrs.evolve(
             found,
-            scale=found.scale / units,
-            norms=found.norms / units,
-            rest=found.rest / units,
-            low=found.low / units,
+            scale=found.scale / divisors,
+            norms=found.norms / divisors,
+            rest=found.rest / divisors,
+            low=found.low / divisors,
         )
 
-    def _along(self, prefix: int, centroid: torch.Tensor) -> torch.Tensor:
-        """f64[n], inner products of the rows and the middle, of which there is one per cut."""
-        if prefix not in self._products:
+    def _along_centroid(self, prefix: int, centroid: torch.Tensor) -> torch.Tensor:
+        """f64[n], inner products of the rows and the centroid, of which there is one per prefix."""
+        if prefix not in self._along:
             rows = torch.arange(len(self.dims), device=self.dims.device)
-            self._products[prefix] = dots(
-                self._backend, self.stream.x, centroid[None], rows, torch.zeros_like(rows), prefix
-            )
-        return self._products[prefix]
+            found = dots(self._backend, self.stream.x, centroid[None], rows, torch.zeros_like(rows), prefix)
+            self._along[prefix] = found
+        return self._along[prefix]

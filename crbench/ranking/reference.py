@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.evaluation import custom_distance
 from crbench.ranking.distance import distances, unit
 from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
 from crbench.ranking.threads import Workers
@@ -34,16 +33,16 @@ class ReferenceEngine:
 
     def _rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Each query with its distances to the whole gallery."""
-        if self._inputs.metric is None:
+        if self._inputs.distances is None:
             for query in range(len(self._query)):
                 yield query, self._distances(query)
         else:
-            for queries, block in custom_distance.blocks(self._inputs, self._inputs.metric, Workers(1)):
+            for queries, block in self._inputs.distances(Workers(1)):
                 yield from zip(queries.tolist(), block.double().cpu().numpy(), strict=True)
 
     def _distances(self, query: int) -> NDArray[np.float64]:
         found = np.empty(len(self._gallery))
-        prefixes = np.minimum(self._inputs.query_dims[query], self._inputs.gallery_dims)
+        prefixes = np.minimum(self._inputs.query.dims[query], self._inputs.gallery.dims)
         for prefix in np.unique(prefixes):
             q, g = self._query[query, :prefix], self._gallery[prefixes == prefix, :prefix]
             if self._inputs.unit:
@@ -52,8 +51,8 @@ class ReferenceEngine:
         return found
 
     def _ahead(self, task: RankTask, query: int, row: NDArray[np.float64], positive: int) -> NDArray[np.int64]:
-        """How many candidates of other persons are ahead of the positive, per column."""
-        others = self._inputs.gallery.rows.pids[task.candidates] != self._inputs.query.rows.pids[query]
+        """How many candidates of other labels are ahead of the positive, per column."""
+        others = self._inputs.gallery.labels[task.candidates] != self._inputs.query.labels[query]
         nearer = row[task.candidates] < row[positive]
         if self._inputs.pessimistic:
             nearer |= row[task.candidates] == row[positive]

@@ -13,9 +13,9 @@ from crbench import features_from_arrays
 from crbench.config.protocol_changes import own_protocol
 from crbench.config.units import LEAST_BUDGET
 from crbench.errors import EvaluationError
-from crbench.evaluation import verification as scratch
 from crbench.evaluation.inputs import checked
 from crbench.evaluation.verification import verification
+from crbench.ranking import pooled
 from crbench.ranking.interface import Settings
 from crbench.ranking.reference import ReferenceEngine
 
@@ -48,8 +48,8 @@ def by_trying_all_thresholds(case, fpr):
 def test_equal_to_all_thresholds_of_all_pairs(case, fpr, tile):
     expected = by_trying_all_thresholds(case, fpr)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scratch, "_QUERIES", tile[0])
-        patch.setattr(scratch, "_ITEMS", tile[1])
+        patch.setattr(pooled, "QUERIES", tile[0])
+        patch.setattr(pooled, "ITEMS", tile[1])
         if expected is None:
             with pytest.raises(EvaluationError, match="no false pair"):
                 verification(case.query, case.gallery, case.protocol, [fpr])

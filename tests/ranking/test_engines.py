@@ -17,7 +17,8 @@ from crbench.errors import EvaluationError
 from crbench.evaluation import PRECISIONS, custom_distance, evaluate
 from crbench.protocol import EvalProtocol
 from crbench.ranking import engine as engine_module
-from crbench.ranking import exact, tiling
+from crbench.ranking import filter as filter_module
+from crbench.ranking import tiling
 from crbench.ranking.backends import interface
 from crbench.ranking.backends import torch as operations
 from crbench.ranking.gemm import precision as precision_module
@@ -62,7 +63,7 @@ def test_block_sizes_do_not_matter(case, way, queries, items, counts):
         mock.patch.object(operations, "WORK", queries),
         mock.patch.object(interface, "WORK", queries),
         mock.patch.object(operations, "_CHUNK", 3),
-        mock.patch.object(exact, "_CHUNK", 3),
+        mock.patch.object(filter_module, "_CHUNK", 3),
         mock.patch.object(custom_distance, "_BLOCK", 3),
     ):
         assert_same(run(case, **way), whole)
@@ -238,13 +239,13 @@ def test_torch_operations_multiply_before_doubts_are_asked_for():
         rows=ones[0, :1],
         factors=ones[0],
         terms=ones[0],
-        pids=one.expand(4),
-        by_pid=torch.arange(4),
+        labels=one.expand(4),
+        by_label=torch.arange(4),
     )
     query_tasks = interface.QueryTasks(
         tasks=0 * one,
         rows=0 * one,
-        pids=one,
+        labels=one,
         first=torch.tensor([0, 1]),
         slots=0 * one,
         widths=one,

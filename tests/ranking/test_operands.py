@@ -11,15 +11,16 @@ from crbench.evaluation import PRECISIONS
 from crbench.ranking import operands
 from crbench.ranking.backends.torch import TorchBackend
 from crbench.ranking.gemm.norms import row_norms
+from crbench.ranking.interface import RankRows
 from crbench.ranking.operands import NormalisedRows
-from crbench.ranking.streaming import RowStream
 from crbench.ranking.threads import Workers
 
 
 def of(x, dims=None, scale=None):
     x = torch.from_numpy(np.asarray(x, dtype=np.float32))
-    dims = torch.full((len(x),), x.shape[1]) if dims is None else torch.tensor(dims)
-    found = NormalisedRows(RowStream(x, x.device), row_norms(x), dims, TorchBackend(), Workers(1))
+    dims = np.full(len(x), x.shape[1]) if dims is None else np.array(dims)
+    rows = RankRows(x, np.zeros(len(x), dtype=np.int64), dims, row_norms(x))
+    found = NormalisedRows(rows, x.device, unit=scale is None, backend=TorchBackend(), workers=Workers(1))
     found.scale = scale
     return found
 

@@ -50,7 +50,7 @@ __device__ i64 passed(float score, const float *bounds, i64 first, i64 last, boo
    how many there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
 extern "C" __global__ void count(
     i64 start, i64 stop, i64 items, const float *products, const float *row_factors, const float *factors,
-    const float *terms, const i64 *item_pids, const i64 *tasks, const i64 *rows, const i64 *pids,
+    const float *terms, const i64 *item_labels, const i64 *tasks, const i64 *rows, const i64 *labels,
     const i64 *first, const i64 *slots, const i64 *widths, int *count_diffs, const float *lower, const float *upper,
     const i64 *columns, i64 only_list, i64 capacity, i64 *uncertain, unsigned long long *filled)
 {
@@ -77,7 +77,7 @@ extern "C" __global__ void count(
             if (!(score >= farthest[mine]) || mine >= query_tasks)
                 continue;
             const i64 query_task = from + mine, begin = first[query_task], end = first[query_task + 1];
-            if (item_pids[item] == pids[query_task])
+            if (item_labels[item] == labels[query_task])
                 continue;
             const i64 surely = passed(score, upper, begin, end, false);
             const i64 possibly = passed(score, lower, surely, end, true);
@@ -158,10 +158,10 @@ class CudaBackend(TorchOperations):
         values = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.lower, bounds.upper]
         *before, lower, upper = _checked(values, torch.float32)
         integers = [
-            tile.pids,
+            tile.labels,
             query_tasks.tasks,
             query_tasks.rows,
-            query_tasks.pids,
+            query_tasks.labels,
             query_tasks.first,
             query_tasks.slots,
             query_tasks.widths,

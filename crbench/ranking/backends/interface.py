@@ -29,16 +29,16 @@ class Tile:
             multiplied; see `crbench.ranking.gemm.products.product`.
         rows: f32[b].
         factors, terms: f32[g].
-        pids: i64[g].
-        by_pid: i64[g], the items in the order of their pids.
+        labels: i64[g].
+        by_label: i64[g], the items in the order of their pids.
     """
 
     products: Products
     rows: torch.Tensor
     factors: torch.Tensor
     terms: torch.Tensor
-    pids: torch.Tensor
-    by_pid: torch.Tensor
+    labels: torch.Tensor
+    by_label: torch.Tensor
 
 
 @attrs.frozen(eq=False)
@@ -49,7 +49,7 @@ class QueryTasks:
     (p - first[i]) * widths[i]``.
 
     Attributes:
-        tasks, rows, pids: i64[a], which task, which query of the block, and its person.
+        tasks, rows, labels: i64[a], which task, which query of the block, and its person.
         first: i64[a + 1], where the positives of each begin, of which it has one at least: from the farthest to the
             nearest.
         slots: i64[a], where the counts of each begin.
@@ -59,7 +59,7 @@ class QueryTasks:
 
     tasks: torch.Tensor
     rows: torch.Tensor
-    pids: torch.Tensor
+    labels: torch.Tensor
     first: torch.Tensor
     slots: torch.Tensor
     widths: torch.Tensor

@@ -71,11 +71,11 @@ class NumbaBackend:
         """See `crbench.ranking.backends.interface.CountingBackend`."""
         items, order = len(tile.terms), np.argsort(query_tasks.rows.numpy(), kind="stable")
         rows = query_tasks.rows.numpy()[order]
-        parts = [tile.rows, tile.factors, tile.terms + candidates.masks, tile.pids, tile.by_pid]
+        parts = [tile.rows, tile.factors, tile.terms + candidates.masks, tile.labels, tile.by_label]
         parts += [
             query_tasks.tasks,
             query_tasks.rows,
-            query_tasks.pids,
+            query_tasks.labels,
             query_tasks.first,
             query_tasks.slots,
             query_tasks.widths,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crbench.ranking.gemm.products import BASE
+from crbench.ranking.gemm import INT8_BASE
 from crbench.ranking.jit import compiled
 
 _CHUNK = 256
@@ -24,24 +24,24 @@ def _scores(products, row, factors, terms, scores):  # type: ignore[no-untyped-d
 @compiled("void(i4[::1], i4[::1], i4[::1], f4, f4[::1], f4[::1], f4[::1])")
 def _scores_of_int8(first, cross, other, row, factors, terms, scores):  # type: ignore[no-untyped-def]
     """Scores of one query from the three sums of each product; see `crbench.ranking.gemm.products.floats`."""
-    share = np.float32(1 / BASE)
+    share = np.float32(1 / INT8_BASE)
     for item in range(len(scores)):
         low = np.float32(np.float32(np.int32(cross[item] + other[item])) * share)
         scores[item] = np.float32(np.float32(first[item]) + low) * (row * factors[item]) + terms[item]
 
 
 @compiled("void(f4[::1], i8, i8[::1], i8[::1])")
-def _hide(scores, pid, pids, by_pid):  # type: ignore[no-untyped-def]
+def _hide(scores, label, labels, by_label):  # type: ignore[no-untyped-def]
     """NaN, which compares with nothing, for items of the query's own person."""
-    place, end = 0, len(pids)
+    place, end = 0, len(labels)
     while place < end:
         middle = (place + end) // 2
-        if pids[by_pid[middle]] < pid:
+        if labels[by_label[middle]] < label:
             place = middle + 1
         else:
             end = middle
-    while place < len(pids) and pids[by_pid[place]] == pid:
-        scores[by_pid[place]] = np.nan
+    while place < len(labels) and labels[by_label[place]] == label:
+        scores[by_label[place]] = np.nan
         place += 1
 
 
@@ -138,11 +138,11 @@ def count(  # type: ignore[no-untyped-def]
     row_factors,
     factors,
     terms,
-    item_pids,
-    by_pid,
+    item_labels,
+    by_label,
     tasks,
     rows,
-    pids,
+    labels,
     first,
     slots,
     widths,
@@ -170,7 +170,7 @@ def count(  # type: ignore[no-untyped-def]
             _scores(products[at], factor, factors, term, scores)
         else:
             _scores_of_int8(sums[0, at], sums[1, at], sums[2, at], factor, factors, term, scores)
-        _hide(scores, pids[query_task], item_pids, by_pid)
+        _hide(scores, labels[query_task], item_labels, by_label)
         if width == 1 and last - mine <= _FEW:
             filled = _count_few(scores, mine, last, lower, upper, counts, unsure, uncertain, query_task, filled)
         else:

@@ -60,7 +60,7 @@ class TorchOperations:
         Example:
             >>> count_diffs = torch.tensor([5, 2, 1], dtype=torch.int32)
             >>> one, first = torch.tensor([1, 1]), torch.tensor([0, 2, 3])
-            >>> labels = {"tasks": one, "rows": one, "pids": one, "widths": one}
+            >>> labels = {"tasks": one, "rows": one, "labels": one, "widths": one}
             >>> query_tasks = QueryTasks(**labels, first=first, slots=first[:-1], count_diffs=count_diffs)
             >>> TorchOperations().add_up(query_tasks)
             >>> count_diffs.tolist()
@@ -102,7 +102,7 @@ class TorchBackend(TorchOperations):
             some = slice(start, start + step)
             rows = query_tasks.rows[some]
             scores = products[rows] * (tile.rows[rows, None] * tile.factors) + terms[query_tasks.tasks[some]]
-            scores.masked_fill_(query_tasks.pids[some, None] == tile.pids, torch.nan)
+            scores.masked_fill_(query_tasks.labels[some, None] == tile.labels, torch.nan)
             mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
             yield _found(mine + start, items, scores[mine, items], query_tasks, bounds, candidates.columns)
 

@@ -1,7 +1,8 @@
-"""Products of int8 on the CPU: rows as two digits of 8 bits each, multiplied exactly in int32.
+"""Products of int8 on the CPU: each value as two digits of 8 bits, multiplied exactly in int32.
 
-A row x is ``last * (high + low / BASE)`` but for a rest, see `crbench.ranking.gemm.products`. Processors with VNNI or
-AMX instructions multiply int8 four to eight times as fast as float32, so that three such products are the faster ones.
+A row x is ``last * (high + low / INT8_BASE)`` but for a rest, see `crbench.ranking.gemm.products`. Processors with VNNI
+or AMX instructions multiply int8 four to eight times as fast as float32, so that three such products are still faster
+than one of float32.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.ranking.gemm.products import BASE
+from crbench.ranking.gemm import INT8_BASE
 from crbench.ranking.jit import compiled
 from crbench.ranking.threads import ScratchBuffer, Workers
 
@@ -32,7 +33,7 @@ class Int8Split:
     Attributes:
         high, low: i8[n, D].
         last: f64[n], what a unit of the first digit is worth.
-        rest, low_norms: f64[n], bounds of the norms of what is left and of ``last * low / BASE``.
+        rest, low_norms: f64[n], bounds of the norms of what is left and of ``last * low / INT8_BASE``.
     """
 
     high: torch.Tensor
@@ -44,7 +45,10 @@ class Int8Split:
 
 @compiled("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
 def _split_int8(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
-    magic, base = np.float32(1.5 * 2**23), np.float32(BASE)  # adding and subtracting the former rounds to an integer
+    magic, base = (
+        np.float32(1.5 * 2**23),
+        np.float32(INT8_BASE),
+    )  # adding and subtracting the former rounds to an integer
     slack, steps = _SLACK * np.sqrt(columns), np.float32(_STEPS)
     for row in range(start, stop):
         most = np.int32(0)
@@ -67,8 +71,8 @@ def _split_int8(start, stop, columns, x, bits, high, low, last, rest, low_norms)
             beyond = np.int32(np.float32(np.float32(more - second) * steps))
             left = np.int32(left + beyond * beyond)
         last[row] = 1 / np.float64(shrink)
-        rest[row] = last[row] * (np.sqrt(left) / _STEPS + slack) / BASE
-        low_norms[row] = last[row] * np.sqrt(squares) / BASE
+        rest[row] = last[row] * (np.sqrt(left) / _STEPS + slack) / INT8_BASE
+        low_norms[row] = last[row] * np.sqrt(squares) / INT8_BASE
 
 
 def split_int8(x: torch.Tensor, workers: Workers) -> Int8Split:

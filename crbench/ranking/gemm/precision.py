@@ -29,9 +29,14 @@ def for_cpu(inputs: RankInputs) -> str:
     """The precision where none is asked for: int8 where the processor is fast at it, for enough long rows."""
     if inputs.query.x.shape[1] <= _SHORT:
         return "fp32"
-    lengths = len(np.unique(inputs.query_dims)), len(np.unique(inputs.gallery_dims))
+    lengths = len(np.unique(inputs.query.dims)), len(np.unique(inputs.gallery.dims))
     least = min(len(inputs.query) // lengths[0], len(inputs.gallery) // lengths[1])
     return "int8" if least >= _FEW and _has_fast_int8() else "fp32"
+
+
+def for_tiles(inputs: RankInputs) -> str:
+    """The precision of `crbench.ranking.filter.Comparison.tile`: float32, by the narrowest error bound there is."""
+    return K_BLOCKED if inputs.device.type == "cpu" and inputs.query.x.shape[1] > K_BLOCK else "fp32"
 
 
 def finer(precision: str, share: float, inputs: RankInputs) -> str | None:

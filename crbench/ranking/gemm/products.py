@@ -39,6 +39,7 @@ import numpy as np
 import torch
 
 from crbench import linear
+from crbench.ranking.gemm import INT8_BASE
 from crbench.ranking.threads import ScratchBuffer, Workers, even_slices
 
 ROUNDOFF = 2.0**-24
@@ -47,9 +48,6 @@ ROUNDINGS = 6
 
 INT8_COLUMNS = 1 << 16
 """Longest rows whose int8 products cannot leave int32: the second one has twice as many terms."""
-
-BASE = 254.0
-"""Of the two digits for int8."""
 
 K_BLOCKED = "fp32 in K-blocks"
 """Products of float32 on the CPU that are made of some columns at a time: slower, and wrong by less."""
@@ -69,7 +67,7 @@ class Operand:
     """Rows, ready to be multiplied; the row x is ``scale * (hi + lo) + rest``.
 
     Attributes:
-        parts: hi and, unless it is 0, lo: [n, D] f32, or i8 with lo in units of ``1 / BASE``.
+        parts: hi and, unless it is 0, lo: [n, D] f32, or i8 with lo in units of ``1 / INT8_BASE``.
         scale: f64[n].
         norms, rest, low: f64[n], norms of x, of the rest and of ``scale * lo``; bounds for the latter two.
     """
@@ -145,7 +143,7 @@ def floats(products: torch.Tensor) -> torch.Tensor:
     if products.dtype == torch.float32:
         return products
     high, cross, other = products
-    found: torch.Tensor = (cross + other).float().div_(BASE).add_(high)  # in place, as tiles fill the budget
+    found: torch.Tensor = (cross + other).float().div_(INT8_BASE).add_(high)  # in place, as tiles fill the budget
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import attrs
 import numpy as np
@@ -12,48 +11,67 @@ from numpy.typing import NDArray
 
 from crbench.api.context import Progress, no_progress
 from crbench.errors import EvaluationError
-from crbench.protocol import Reranking
+from crbench.ranking.backends.interface import ApproximateDistances
+from crbench.ranking.filter import place_among
 from crbench.ranking.interface import RankCounts, RankInputs, RankTask, Settings
-from crbench.ranking.rerank.k_reciprocal import Encoding, encoded
+from crbench.ranking.rerank.k_reciprocal import Encoding, KReciprocal, encoded
 from crbench.ranking.rerank.neighbours import PooledRows
 
 _SLACK = 2.0**-48
 """More than the roundings of the final formula, whose values are at most 1."""
 
+_ROW_BYTES = 32
+"""Per gallery row and query of a block: an approximate distance, and what is made of it."""
+
 
 @attrs.frozen(eq=False)
-class _Row:
-    """A query's final distances to all points of the gallery.
+class _Query:
+    """A query against all gallery rows of the pool.
 
     Attributes:
+        row: its number, in the queries and in the pool.
+        distances: f64[g], approximate ones, not re-ranked, each wrong by at most `error`.
         jaccard: f64[g].
-        near: f64[g], final distances, each wrong by at most `error`.
+        largest: its largest distance, by which all are divided.
+        weight: lambda.
     """
 
-    query: int
-    jaccard: NDArray[np.float64]
-    near: NDArray[np.float64]
+    row: int
+    distances: torch.Tensor
     error: float
+    jaccard: torch.Tensor
+    largest: float
+    weight: float
+
+    def final(self, places: torch.Tensor, found: ApproximateDistances) -> ApproximateDistances:
+        """Final distances to some gallery rows of the pool, from their distances."""
+        final = self.jaccard[places] * (1 - self.weight) + found.distances / self.largest * self.weight
+        return ApproximateDistances(final, found.errors * (self.weight / self.largest))
 
 
 class RerankedEngine:
     """Re-ranks the distances of all queries to the gallery images that take part; see `k_reciprocal`.
 
-    Products are float64, and what these cannot decide is decided by the definition. The size of blocks follows the
-    memory budget; the encodings come on top of it.
+    Products are float32; what they leave uncertain is decided pair by pair in float64, then by the definition. The size
+    of blocks follows the memory budget; the encodings come on top of it.
     """
 
-    precision = "float64"
+    precision = "fp32"
 
     def __init__(
         self,
         inputs: RankInputs,
         settings: Settings,
-        how: Reranking,
+        how: KReciprocal,
         gallery: NDArray[np.intp],
         progress: Progress = no_progress,
     ) -> None:
         """Args: features, settings, parameters, intp[g] gallery rows that take part, in rising order, and progress."""
+        if inputs.distances is not None:
+            raise EvaluationError("re-ranking needs features, and a metric gives distances only; use rerank=none")
+        lengths = np.unique(np.concatenate([inputs.query.dims, inputs.gallery.dims]))
+        if len(lengths) > 1 or lengths[0] != inputs.query.x.shape[1]:
+            raise EvaluationError("re-ranking needs rows of one length, but dims say that they differ; use rerank=none")
         self._inputs = inputs
         self._settings = settings
         self._how = how
@@ -61,66 +79,82 @@ class RerankedEngine:
         self._pool = PooledRows(inputs, gallery)
         self._place = np.full(len(inputs.gallery), -1)
         self._place[gallery] = np.arange(len(gallery))
-        if inputs.metric is not None:
-            raise EvaluationError("re-ranking needs features, and a metric gives distances only; use rerank=none")
-        lengths = np.unique(np.concatenate([inputs.query_dims, inputs.gallery_dims]))
-        if len(lengths) > 1 or lengths[0] != self._pool.columns:
-            raise EvaluationError("re-ranking needs rows of one length, but dims say that they differ; use rerank=none")
 
     def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
         with self._progress(len(self._pool), "neighbours", "rows") as bar:
             encoding = encoded(self._pool, self._how, bar.advance)
-        asked = np.flatnonzero(np.any([task.sizes > 0 for task in tasks], axis=0))
-        for row in self._rows(asked, encoding):
+        answered = np.flatnonzero(np.any([task.sizes > 0 for task in tasks], axis=0))
+        for query in self._queries(answered, encoding):
             for number, task in enumerate(tasks):
-                if task.sizes[row.query]:
-                    ahead, exact = self._ahead(task, row, encoding)
-                    yield RankCounts(task=number, queries=np.array([row.query]), ahead=ahead, ambiguous=exact)
+                if task.sizes[query.row]:
+                    ahead, uncertain = self._ahead(task, query)
+                    yield RankCounts(task=number, queries=np.array([query.row]), ahead=ahead, ambiguous=uncertain)
 
-    def _rows(self, queries: NDArray[np.intp], encoding: Encoding) -> Iterator[_Row]:
-        first, last = self._pool.queries, len(self._pool)
-        size = max(1, self._settings.memory // (16 * (last - first)))  # of two such blocks in float64
-        for start in range(0, len(queries), size):
-            block = queries[start : start + size]
-            rows, error = torch.from_numpy(block).to(self._pool.device), 0.0
-            found = np.empty((len(block), last - first))
-            for items in self._pool.tiles(first, last):
-                tile, error_bound = self._pool.products(rows, items)
-                found[:, items[0].item() - first : items[-1].item() - first + 1] = tile.cpu().numpy()
-                error = max(error, error_bound)
-            for query, distances in zip(block.tolist(), found, strict=True):
-                jaccard = encoding.jaccard(query)
-                near = self._final(jaccard, distances, encoding.largest[query])
-                yield _Row(query, jaccard, near, self._how.weight * error / encoding.largest[query] + _SLACK)
+    def _queries(self, rows: NDArray[np.intp], encoding: Encoding) -> Iterator[_Query]:
+        pool = self._pool
+        size = max(1, self._settings.memory // (_ROW_BYTES * (len(pool) - pool.queries)))
+        for start in range(0, len(rows), size):
+            block = rows[start : start + size]
+            tiles = [pool.tile_of_queries(block, items) for items in pool.runs(pool.tile_size(), pool.queries)]
+            distances = torch.cat([tile.distances for tile in tiles], dim=1)
+            errors = torch.stack([tile.errors[:, 0] for tile in tiles]).amax(dim=0)
+            for place, row in enumerate(block.tolist()):
+                found = pool.of_squared(ApproximateDistances(distances[place], errors[place]))
+                yield _Query(
+                    row=row,
+                    distances=found.distances,
+                    error=float(found.errors),
+                    jaccard=torch.from_numpy(encoding.jaccard(row)).to(pool.device),
+                    largest=float(encoding.largest[row]),
+                    weight=self._how.weight,
+                )
 
-    def _final(
-        self, jaccard: NDArray[np.float64], distances: NDArray[np.float64], largest: float
-    ) -> NDArray[np.float64]:
-        return jaccard * (1 - self._how.weight) + distances / largest * self._how.weight
-
-    def _exact(self, row: _Row, encoding: Encoding, places: NDArray[np.intp]) -> NDArray[np.float64]:
-        """f64[m], final distances to some points of the gallery, by the definition."""
-        items = torch.from_numpy(places + self._pool.queries).to(self._pool.device)
-        distances = self._pool.distances(torch.full_like(items, row.query), items).cpu().numpy()
-        return self._final(row.jaccard[places], distances, encoding.largest[row.query])
-
-    def _ahead(self, task: RankTask, row: _Row, encoding: Encoding) -> tuple[NDArray[np.int64], int]:
-        """i64[p, width], candidates ahead of each positive; and how many the definition decided."""
-        positives = self._place[task.positives[task.starts[row.query] : task.starts[row.query + 1]]]
-        limits = self._exact(row, encoding, positives)
-        order = np.argsort(limits, kind="stable")
-        limits = limits[order]
-        pids = self._inputs.gallery.rows.pids[task.candidates]
-        places = self._place[task.candidates]
-        near = (row.near[places] - row.error <= limits[-1]) & (pids != self._inputs.query.rows.pids[row.query])
-        places, columns = places[near], task.columns[near]
-        # the first positive that an item is ahead of
-        side: Literal["left", "right"] = "left" if self._inputs.pessimistic else "right"
-        slots = np.searchsorted(limits, row.near[places] - row.error, side=side)
-        doubtful = np.flatnonzero(slots != np.searchsorted(limits, row.near[places] + row.error, side=side))
-        slots[doubtful] = np.searchsorted(limits, self._exact(row, encoding, places[doubtful]), side=side)
-        count_diffs = np.bincount(slots * task.width + columns, minlength=(len(limits) + 1) * task.width)
+    def _ahead(self, task: RankTask, query: _Query) -> tuple[NDArray[np.int64], int]:
+        """i64[p, width], candidates ahead of each positive; and how many the product left uncertain."""
+        positives = self._place[task.positives[task.starts[query.row] : task.starts[query.row + 1]]]
+        limits, order = self._exact(query, self._on_device(positives)).distances.sort(stable=True)
+        other = self._inputs.gallery.labels[task.candidates] != self._inputs.query.labels[query.row]
+        places, columns = self._place[task.candidates[other]], task.columns[other]
+        rough = self._rough(query, self._on_device(places))
+        near = (rough.distances - rough.errors <= limits[-1]).nonzero()[:, 0]
+        index = self._on_device(places)[near]
+        # An item is ahead of the positives from its slot on.
+        slots, uncertain = place_among(
+            limits,
+            [
+                lambda some: self._rough(query, index[some]),
+                lambda some: self._by_pairs(query, index[some]),
+                lambda some: self._exact(query, index[some]),
+            ],
+            len(index),
+            right=not self._inputs.pessimistic,
+        )
+        at = slots.cpu().numpy() * task.width + columns[near.cpu().numpy()]
+        count_diffs = np.bincount(at, minlength=(len(limits) + 1) * task.width)
         ahead = np.empty((len(limits), task.width), dtype=np.int64)
-        ahead[order] = np.cumsum(count_diffs.reshape(-1, task.width), axis=0)[:-1]
-        return ahead, len(doubtful)
+        ahead[order.cpu().numpy()] = np.cumsum(count_diffs.reshape(-1, task.width), axis=0)[:-1]
+        return ahead, uncertain
+
+    def _rough(self, query: _Query, places: torch.Tensor) -> ApproximateDistances:
+        """Final distances to some gallery rows of the pool, from tiles."""
+        distances = query.distances[places]
+        found = query.final(places, ApproximateDistances(distances, torch.full_like(distances, query.error)))
+        return ApproximateDistances(found.distances, found.errors + _SLACK)
+
+    def _by_pairs(self, query: _Query, places: torch.Tensor) -> ApproximateDistances:
+        """Final distances, from float64 products."""
+        found = query.final(places, self._pool.approximate(*self._pairs(query, places)))
+        return ApproximateDistances(found.distances, found.errors + _SLACK)
+
+    def _exact(self, query: _Query, places: torch.Tensor) -> ApproximateDistances:
+        """Final distances by the definition."""
+        distances = self._pool.distances(*self._pairs(query, places))
+        return query.final(places, ApproximateDistances(distances, torch.zeros_like(distances)))
+
+    def _pairs(self, query: _Query, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        items = places + self._pool.queries
+        return torch.full_like(items, query.row), items
+
+    def _on_device(self, index: NDArray[np.integer]) -> torch.Tensor:
+        return torch.from_numpy(index.astype(np.int64)).to(self._pool.device)

@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
-from crbench.protocol import Reranking
 from crbench.ranking.rerank.neighbours import Neighbours, PooledRows, neighbours
 
 _ROWS = 4096
@@ -36,6 +35,21 @@ _ROWS = 4096
 
 _TERMS = 24
 """Terms of the exponential series on [-1, 0]; the rest is below 2**-79."""
+
+
+@attrs.frozen
+class KReciprocal:
+    """Parameters, by the names of the paper.
+
+    Attributes:
+        k1: neighbours that may be reciprocal.
+        k2: neighbours over which encodings are averaged, the row itself included.
+        weight: lambda, the share of the original distance in the final one.
+    """
+
+    k1: int
+    k2: int
+    weight: float
 
 
 @attrs.frozen(eq=False)
@@ -65,7 +79,7 @@ class Encoding:
         return 1 - total / (2 - total)
 
 
-def encoded(pool: PooledRows, how: Reranking, advance: Callable[[int], object]) -> Encoding:
+def encoded(pool: PooledRows, how: KReciprocal, advance: Callable[[int], object]) -> Encoding:
     """The k-reciprocal encodings of all rows.
 
     Memory: about k2 times the (at most ``(k1 + 1) (k1 / 2 + 1)``, usually one or two dozen) rows of an expanded

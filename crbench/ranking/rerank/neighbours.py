@@ -1,22 +1,25 @@
 """Exact nearest neighbours among query and gallery rows together, with nothing of the size of all pairs.
 
-Distances are squared Euclidean, of rows divided by their norms where the protocol says so. Tiles of float64 products
-choose a few more rows than are wanted, these are put in order by the definition in `crbench.ranking.distance`, and
-a row is searched through by the definition alone where the products' error might have left out a neighbour. So the
-lists are the same on every machine; rows at equal distance are listed in their own order, queries first.
+Distances are squared Euclidean, of rows divided by their norms where the protocol says so. Tiles of approximate
+distances choose a few more rows than are wanted, and the definition puts these in order. Where the error of the tiles
+might have left out a neighbour, the row is searched through again pair by pair in float64, and the definition decides
+between what is close. So the lists are the same on every machine. Rows at equal distance are listed in their own order,
+queries first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.ranking.distance import distances
-from crbench.ranking.exact import ExactRows, chunks, squared_distances
+from crbench.ranking.backends.interface import ApproximateDistances
+from crbench.ranking.filter import Comparison
+from crbench.ranking.gemm.precision import for_tiles
 from crbench.ranking.interface import RankInputs
 
 _SPARE = 8
@@ -31,49 +34,95 @@ _ROWS = 1024
 _TILE = 1 << 22
 """Elements of a tile, and of the rows that it is made of."""
 
+Side = Literal[0, 1]
+"""0 = the queries, 1 = the gallery."""
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """Consecutive rows of the pool that lie on one side.
+
+    Attributes:
+        pooled: i64[m], their numbers in the pool.
+        own: i64[m], their rows on that side.
+    """
+
+    side: Side
+    pooled: torch.Tensor
+    own: torch.Tensor
+
 
 class PooledRows:
-    """Query rows and some gallery rows as one list, the queries first.
+    """Query rows and some gallery rows as one list, the queries first; nothing is copied.
 
     Args:
         gallery: intp[g], rows of the gallery that take part.
     """
 
     def __init__(self, inputs: RankInputs, gallery: NDArray[np.intp]) -> None:
-        self._query = ExactRows(inputs.query, unit=inputs.unit)
-        self._gallery = ExactRows(inputs.gallery, unit=inputs.unit)
-        self._rows = torch.from_numpy(gallery.astype(np.int64)).to(inputs.query.x.device)
+        whole = Comparison.of(inputs)
+        sides = whole.query, whole.gallery
+        self._comparisons = {
+            (a, b): Comparison(sides[a], sides[b], whole.centroids, dot=False, backend=whole.backend)
+            for a in (0, 1)
+            for b in (0, 1)
+        }
+        self._precision = for_tiles(inputs)
+        self.device = inputs.device
         self.queries = len(inputs.query)
         self.columns: int = inputs.query.x.shape[1]
-        self.device: torch.device = inputs.query.x.device
+        rows = torch.from_numpy(gallery.astype(np.int64)).to(self.device)
+        self._own = torch.cat([torch.arange(self.queries, device=self.device), rows])
 
     def __len__(self) -> int:
-        return self.queries + len(self._rows)
+        return len(self._own)
 
-    def exact(self, index: torch.Tensor) -> torch.Tensor:
-        """f64[m, D], rows of the definition at i64[m]."""
-        asked = index < self.queries
-        found = torch.empty(len(index), self.columns, dtype=torch.float64, device=self.device)
-        found[asked] = self._query.exact(index[asked], self.columns)
-        found[~asked] = self._gallery.exact(self._rows[index[~asked] - self.queries], self.columns)
-        return found
+    def runs(self, size: int, start: int = 0) -> Iterator[Run]:
+        """The rows from `start` on, in runs of at most `size` rows of one side."""
+        for side, first, end in ((0, start, self.queries), (1, max(start, self.queries), len(self))):
+            for at in range(first, end, size):
+                pooled = torch.arange(at, min(at + size, end), device=self.device)
+                yield Run(side, pooled, self._own[pooled])  # type: ignore[arg-type]
+
+    def tile(self, rows: Run, others: Run) -> ApproximateDistances:
+        """Squared distances f32[r, o] of the operands, with one error per row f64[r, 1]; see `Comparison.tile`."""
+        return self._comparisons[rows.side, others.side].tile(rows.own, others.own, self.columns, self._precision)
+
+    def tile_of_queries(self, queries: NDArray[np.intp], others: Run) -> ApproximateDistances:
+        """`tile` for some queries intp[r]."""
+        rows = torch.from_numpy(queries.astype(np.int64)).to(self.device)
+        return self.tile(Run(0, rows, rows), others)
+
+    def approximate(self, rows: torch.Tensor, others: torch.Tensor) -> ApproximateDistances:
+        """Distances f64[m] of pairs of rows of the pool, i64[m] each, with their errors."""
+        distances, errors = (torch.empty(len(rows), dtype=torch.float64, device=self.device) for _ in range(2))
+        for comparison, at in self._by_sides(rows, others):
+            found = comparison.approximate(self._own[rows[at]], self._own[others[at]], self.columns)
+            distances[at], errors[at] = found.distances, found.errors
+        return ApproximateDistances(distances, errors)
 
     def distances(self, rows: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """f64[m], the definition for each pair of rows, i64[m] each."""
+        """f64[m], the definition for each pair of rows of the pool, i64[m] each."""
         found = torch.empty(len(rows), dtype=torch.float64, device=self.device)
-        for part in chunks(len(rows), self.columns):
-            found[part] = distances(self.exact(rows[part]), self.exact(others[part]), dot=False)
+        for comparison, at in self._by_sides(rows, others):
+            found[at] = comparison.exact(self._own[rows[at]], self._own[others[at]], self.columns)
         return found
 
-    def products(self, rows: torch.Tensor, others: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """f64[r, o], distances by a matrix product, and a bound of their error."""
-        return squared_distances(self.exact(rows), self.exact(others), dot=False)
+    def of_squared(self, found: ApproximateDistances) -> ApproximateDistances:
+        """Distances of the rows, from those of a `tile`."""
+        return self._comparisons[0, 0].of_squared(found)
 
-    def tiles(self, start: int, stop: int) -> Iterator[torch.Tensor]:
-        """i64[t], rows from `start` to `stop` in portions that are small enough for a tile."""
-        size = max(1, _TILE // max(self.columns, _ROWS))
-        for first in range(start, stop, size):
-            yield torch.arange(first, min(first + size, stop), device=self.device)
+    def tile_size(self) -> int:
+        """Rows of a tile's other side that fit into the budget of a tile."""
+        return max(1, _TILE // max(self.columns, _ROWS))
+
+    def _by_sides(self, rows: torch.Tensor, others: torch.Tensor) -> Iterator[tuple[Comparison, torch.Tensor]]:
+        """Each comparison of two sides, with the places of the pairs that it serves."""
+        sides = 2 * (rows >= self.queries).long() + (others >= self.queries).long()
+        for (a, b), comparison in self._comparisons.items():
+            at = (sides == 2 * a + b).nonzero()[:, 0]
+            if len(at):
+                yield comparison, at
 
 
 @attrs.frozen(eq=False)
@@ -100,57 +149,57 @@ def neighbours(pool: PooledRows, count: int, advance: Callable[[int], object]) -
     total = len(pool)
     count = min(count, total)
     index = np.empty((total, count), dtype=np.intp)
-    near = np.empty((total, count))
-    far = np.empty(total)
-    for start in range(0, total, _ROWS):
-        rows = torch.arange(start, min(start + _ROWS, total), device=pool.device)
-        chosen, distance, farthest, sure = _searched(pool, rows, count)
-        for place in (~sure).nonzero()[:, 0].tolist():
-            chosen[place], distance[place], farthest[place] = _by_definition(pool, rows[place], count)
-        some = slice(start, start + len(rows))
-        index[some], near[some], far[some] = (part.cpu().numpy() for part in (chosen, distance, farthest))
-        advance(len(rows))
-    return Neighbours(index=index, distances=near, farthest=far)
+    nearest = np.empty((total, count))
+    farthest = np.empty(total)
+    for run in pool.runs(_ROWS):
+        chosen, distances, far, certain = _searched(pool, run, count)
+        for place in (~certain).nonzero()[:, 0].tolist():
+            chosen[place], distances[place], far[place] = _by_pairs(pool, run.pooled[place], count)
+        some = run.pooled.cpu().numpy()
+        index[some], nearest[some], farthest[some] = (part.cpu().numpy() for part in (chosen, distances, far))
+        advance(len(some))
+    return Neighbours(index=index, distances=nearest, farthest=farthest)
 
 
-def _searched(
-    pool: PooledRows, rows: torch.Tensor, count: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Neighbours i64[r, k], their distances f64[r, k], the farthest distance f64[r], and bool[r]: surely right."""
-    near, far, error_bound = _Best(count + _SPARE, largest=False), _Best(_FARTHEST, largest=True), 0.0
-    for others in pool.tiles(0, len(pool)):
-        tile, error = pool.products(rows, others)
-        near.add(tile, others)
-        far.add(tile, others)
-        error_bound = max(error_bound, error)
-    index, distance = _in_order(pool, rows, near.index)
-    farthest = _pairwise(pool, rows, far.index).max(dim=1).values
-    sure = torch.ones(len(rows), dtype=torch.bool, device=pool.device)
+def _searched(pool: PooledRows, run: Run, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Neighbours i64[r, k], their distances f64[r, k], the farthest distance f64[r], and bool[r]: certainly right."""
+    near, far = _Best(count + _SPARE, largest=False), _Best(_FARTHEST, largest=True)
+    error = torch.zeros(len(run.own), dtype=torch.float64, device=pool.device)
+    for others in pool.runs(pool.tile_size()):
+        tile = pool.tile(run, others)
+        near.add(tile.distances, others.pooled)
+        far.add(tile.distances, others.pooled)
+        error = torch.maximum(error, tile.errors[:, 0])
+    index, distances = _in_order(pool, run.pooled, near.index)
+    farthest = _pairwise(pool, run.pooled, far.index).max(dim=1).values
+    certain = torch.ones(len(run.own), dtype=torch.bool, device=pool.device)
     if near.index.shape[1] < len(pool):
-        sure &= distance[:, count - 1] < near.scores[:, -1] - error_bound
+        last = pool.of_squared(ApproximateDistances(near.distances[:, -1], error))
+        certain &= distances[:, count - 1] < last.distances - last.errors
     if far.index.shape[1] < len(pool):
-        sure &= farthest >= far.scores[:, -1] + error_bound
-    return index[:, :count], distance[:, :count], farthest, sure
+        last = pool.of_squared(ApproximateDistances(far.distances[:, -1], error))
+        certain &= farthest >= last.distances + last.errors
+    return index[:, :count], distances[:, :count], farthest, certain
 
 
 class _Best:
-    """The nearest or the farthest rows so far, by the products."""
+    """The nearest or the farthest rows so far, by approximate distances."""
 
     def __init__(self, count: int, *, largest: bool) -> None:
         self._count = count
         self._largest = largest
-        self.scores = torch.empty(0)
+        self.distances = torch.empty(0)
         self.index = torch.empty(0, dtype=torch.int64)
 
     def add(self, tile: torch.Tensor, others: torch.Tensor) -> None:
-        """Take a tile f64[r, t] of the rows i64[t]."""
-        scores, place = tile.topk(min(self._count, tile.shape[1]), dim=1, largest=self._largest)
+        """Take a tile f32[r, t] of the rows i64[t]."""
+        distances, place = tile.topk(min(self._count, tile.shape[1]), dim=1, largest=self._largest)
         index = others[place]
         if len(self.index):
-            scores, index = torch.cat([self.scores, scores], dim=1), torch.cat([self.index, index], dim=1)
-            scores, place = scores.topk(min(self._count, scores.shape[1]), dim=1, largest=self._largest)
+            distances, index = torch.cat([self.distances, distances], dim=1), torch.cat([self.index, index], dim=1)
+            distances, place = distances.topk(min(self._count, distances.shape[1]), dim=1, largest=self._largest)
             index = index.gather(1, place)
-        self.scores, self.index = scores, index
+        self.distances, self.index = distances, index
 
 
 def _in_order(pool: PooledRows, rows: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,15 +211,17 @@ def _in_order(pool: PooledRows, rows: torch.Tensor, index: torch.Tensor) -> tupl
 
 def _pairwise(pool: PooledRows, rows: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     """f64[r, c], distances of each row to its own candidates i64[r, c], by the definition."""
-    found = torch.empty(index.shape, dtype=torch.float64, device=pool.device)
-    for part in chunks(len(rows), index.shape[1] * pool.columns):
-        candidates = pool.exact(index[part].reshape(-1)).view(-1, index.shape[1], pool.columns)
-        found[part] = distances(pool.exact(rows[part])[:, None], candidates, dot=False)
-    return found
+    found = pool.distances(rows.repeat_interleave(index.shape[1]), index.reshape(-1))
+    return found.view(index.shape)
 
 
-def _by_definition(pool: PooledRows, row: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Neighbours i64[k], their distances f64[k] and the farthest distance of one row, every pair by the definition."""
-    others = torch.arange(len(pool), device=pool.device)
-    found, order = pool.distances(row.expand(len(pool)), others).sort(stable=True)
-    return order[:count], found[:count], found[-1]
+def _by_pairs(pool: PooledRows, row: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Neighbours i64[k] of one row, their distances f64[k] and the farthest distance, by float64 products of pairs."""
+    everything = torch.arange(len(pool), device=pool.device)
+    found = pool.approximate(row.expand(len(pool)), everything)
+    lower, upper = found.distances - found.errors, found.distances + found.errors
+    close = (lower <= upper.kthvalue(count).values).nonzero()[:, 0]
+    distances, order = pool.distances(row.expand(len(close)), close).sort(stable=True)
+    far = (upper >= lower.max()).nonzero()[:, 0]
+    farthest = pool.distances(row.expand(len(far)), far).max()
+    return close[order[:count]], distances[:count], farthest
