@@ -38,7 +38,7 @@ class Row:
         camid: camera, -1 where unknown.
         rate: down-sampling rate at which the image is used, 1 = HR.
         native_rate: rate of the image as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
-            Below 1 where a image is larger than one of rate 1 is taken to be.
+            Below 1 where an image is larger than one of rate 1 is taken to be.
         modality: ``"rgb"`` unless the data set says otherwise.
     """
 

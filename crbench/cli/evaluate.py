@@ -10,12 +10,15 @@ import click
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
-from crbench.protocol.presets import CONVENTIONS, RULES
+from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+from crbench.protocol.rules import rule_names
 
 if TYPE_CHECKING:
     from crbench.evaluation import Shard
     from crbench.protocol import EvalProtocol
     from crbench.records import Features
+
+_RULES = rule_names("scoring", type(OWN_FEATURES))
 
 
 def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
@@ -30,7 +33,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--gallery", "gallery_file", type=FILE, required=True, help="Features of the gallery.")
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
-@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
+@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(_RULES)}.")
 @click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
@@ -157,7 +160,7 @@ def _notes(
     from crbench.files.feature_files import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
-    taken = [f"{name}={getattr(protocol, name)}" for name in RULES if name not in given | {"ranks"}]
+    taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given | {"ranks"}]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
     copies = copied_queries(query, gallery, same_camera=protocol.same_camera)
     if copies:

@@ -1,4 +1,4 @@
-"""Rates and levels: the data state at which rate a image is, a method which of its trained rates stands for it.
+"""Rates and levels: the data state at which rate an image is, a method which of its trained rates stands for it.
 
 A level is an index from 1 (lowest resolution) to m into the m rates that a method was trained on.
 """
@@ -59,7 +59,7 @@ def from_heights(heights: ArrayLike, full_height: float, trained: Sequence[float
 
     Args:
         heights: in pixels, as the method sees the images.
-        full_height: height of a image at rate 1.
+        full_height: height of an image at rate 1.
         trained: rates to choose from; 1 is always among them.
 
     Example:

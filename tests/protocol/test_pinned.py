@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from crbench.config.protocol_changes import own_protocol
-from crbench.harness.weights import degrade_rules
 from crbench.protocol.hashing import digest
 from crbench.protocol.presets import CONVENTIONS
 from crbench.registry.resolve import list_plugins, load_dataset
@@ -36,5 +35,5 @@ def test_every_shipped_protocol_is_pinned(shipped):
 def test_fingerprint_and_cache_keys_stay(name, shipped):
     rules = shipped[name]
     assert rules.fingerprint() == PINNED[name]["fingerprint"]
-    assert digest({**degrade_rules(rules), "flip": rules.flip}) == PINNED[name]["features"]
-    assert digest(degrade_rules(rules)) == PINNED[name]["training"]
+    assert digest(rules.image_rules()) == PINNED[name]["features"]
+    assert digest(rules.image_rules(training=True)) == PINNED[name]["training"]
