@@ -157,7 +157,7 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
 def _notes(
     query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
 ) -> list[str]:
-    from crbench.files.feature_files import copied_queries
+    from crbench.evaluation.copies import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
     taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given | {"ranks"}]
