@@ -38,7 +38,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
-@click.option("--memory-budget", help="Memory to use beside the features; default: 40MiB a thread, 1/16 of a GPU's.")
+@click.option("--memory-budget", help="Memory to use on top of the features; default: 40MiB a thread, 1/16 of a GPU's.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Score part I of N of the queries only; see crbench merge.")
 @click.option("-o", "--output", type=FILE, help="Where to write the part (npz).")

@@ -1,7 +1,7 @@
 """Make an LR image from an HR one: shrink it by a rate, and optionally write and read it by a codec.
 
-Pillow is the reference resizer: libraries disagree on "bilinear" by up to several points of mAP, so the kernel is named
-and golden pixels are in the tests.
+Images are Pillow images. Libraries disagree on "bilinear" by up to several points of mAP, so
+Pillow's kernels are the definition, and the tests hold pixels worked out by hand.
 """
 
 from __future__ import annotations

@@ -129,7 +129,7 @@ def _with_native_rates(index: Index, rate: float = 2.0) -> Samples:
 
 
 def _without_roles(index: Index) -> Index:
-    """Drawn identities take images from every official folder; nobody's images can only be searched."""
+    """Drawn identities may use images of every official folder; junk and distractors stay in the gallery."""
     return attrs.evolve(index, roles=np.where(index.rows.pids > 0, "any", "gallery"))
 
 

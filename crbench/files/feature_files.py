@@ -160,7 +160,7 @@ def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
 
 
 def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any] | None:
-    """An uncompressed array of an archive where it lies in the file; None where it is compressed or no plain array."""
+    """An uncompressed array of an archive, mapped in place; None where it is compressed or no plain array."""
     if member.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as file:

@@ -111,7 +111,7 @@ def _file_codec(row: Row, protocol: EvalProtocol) -> Codec:
 def _write_images(
     dataset: Dataset, protocol: EvalProtocol, items: list[_Item], root: Path, folder: Path, progress: Progress
 ) -> None:
-    # The file itself passes the codec, so that whoever reads it sees the very pixels that the protocol shows.
+    # The file itself passes the codec, so that its reader sees exactly the protocol's pixels.
     without_codec = attrs.evolve(protocol, encoder="none")
 
     def write(item: _Item) -> None:

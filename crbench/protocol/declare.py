@@ -9,8 +9,8 @@ import attrs
 from attrs import validators as v
 
 Group = Literal["split", "images", "scoring"]
-"""What a rule decides: which images at which rates are trained on, asked for and searched; what they and their features
-look like; how features become scores."""
+"""What a rule decides: which images are training, query and gallery images, and at which rates; what images and their
+features look like; how features become scores."""
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 

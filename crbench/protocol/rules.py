@@ -251,8 +251,8 @@ class EvalProtocol:
         "scoring",
         "igc",
         "none",
-        "gallery images, of whomever, that a query does not meet, by cameras: `3:2` for SYSU-MM01, where cameras 2 and "
-        "3 are in one place; `3:2,6:1+2` for several",
+        "gallery cameras that are left out, whoever is seen, for queries of a camera: `3:2` for SYSU-MM01, where "
+        "queries of camera 3 and gallery images of camera 2 are of one place; `3:2,6:1+2` for several",
         values="none, QUERY:GALLERY[+GALLERY...][,...]",
         parse=parse_camera_rules,
         option=True,
@@ -303,7 +303,7 @@ class EvalProtocol:
 
     @property
     def ignored(self) -> dict[int, tuple[int, ...]]:
-        """Gallery cameras that a query does not meet, by the query's camera."""
+        """Gallery cameras that are left out for queries of a camera, by that camera."""
         return parse_camera_rules(self.ignored_cameras)
 
     @property

@@ -1,4 +1,4 @@
-"""What a user asks for by name."""
+"""Names of plugins as users write them, split into their parts."""
 
 from __future__ import annotations
 
