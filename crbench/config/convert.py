@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from cattrs import Converter
 
 
+_SCALARS: Mapping[Any, set[type]] = {bool: {bool}, int: {int}, float: {int, float}, str: {str}}
+"""Types that are taken for a scalar."""
+
+
 def convert(value: Any, wanted: Any, where: str) -> Any:
     """`value` as type `wanted`.
 
@@ -65,8 +69,8 @@ def strict_converter(*, complete: bool = False) -> Converter:
     from cattrs import Converter
 
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for kind, accepted in ((bool, bool), (int, int), (float, (int, float)), (str, str)):
-        converter.register_structure_hook(kind, _scalar(kind, accepted))
+    for kind, accepted in _SCALARS.items():
+        converter.register_structure_hook(kind, _scalar(kind, tuple(accepted)))
     converter.register_structure_hook(Path, _path)
     converter.register_structure_hook_func(_made_of(typing.Literal), _literal)
     converter.register_structure_hook_func(_made_of(tuple), _tuple_by(converter))
@@ -107,6 +111,8 @@ def _tuple_by(converter: Converter) -> Callable[[Any, Any], Any]:
         _typed(value, (list, tuple), "a list")
         kinds = typing.get_args(kind)
         if kinds[1:] == (...,):
+            if set(map(type, value)) <= _SCALARS.get(kinds[0], set()):
+                return tuple(map(kinds[0], value))  # most of a result file are curves of numbers
             items: Any = list[kinds[0]]  # type: ignore[valid-type]
             return tuple(converter.structure(value, items))
         if len(value) != len(kinds):
