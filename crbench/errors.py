@@ -2,11 +2,11 @@
 
 
 class CrbenchError(Exception):
-    """Something the user can mend; the message says what was given, what was expected and what to do."""
+    """An error that the user can correct; the message says what was given, what was expected and what to do."""
 
 
 class ConfigError(CrbenchError):
-    """The wish itself is wrong: an unknown name, option or parameter, or a value out of range."""
+    """The request is wrong: an unknown name, option or parameter, or a value out of range."""
 
 
 class DataError(CrbenchError):

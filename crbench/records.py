@@ -1,6 +1,7 @@
 """The records that travel through a run: plain, frozen, checked once at construction.
 
-Nothing here imports torch: a feature array is any two-dimensional float32 array with ``shape`` and ``dtype``.
+The records themselves know no array library: a feature array is any two-dimensional float32 array with ``shape`` and
+``dtype``. `features_from_arrays` makes torch tensors of what a user has, and imports torch only then.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Row:
         camid: camera, -1 where unknown.
         rate: down-sampling rate at which the image is used, 1 = HR.
         native_rate: rate of the image as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
-            Below 1 where a image is larger than one of rate 1 is taken to be.
+            Below 1 where the stored image is larger than an image of rate 1 should be.
         modality: ``"rgb"`` unless the data set says otherwise.
     """
 
@@ -205,7 +206,7 @@ class Features:
 
 @attrs.frozen(eq=False)
 class Split:
-    """One partition of a data set: what is trained on, asked for, and searched.
+    """One partition of a data set: training, query and gallery rows.
 
     Attributes:
         train, query, gallery: rows; `train` holds HR rows (and native LR rows), LR training copies are made later.

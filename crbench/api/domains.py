@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from crbench.arrays import Array
+from crbench.data.rates import exact_rate, nearest_rate
 from crbench.errors import DataError
 from crbench.records import Domain, Features
 
@@ -43,8 +44,8 @@ def map_by_domain(
 def nearest_domain(domain: Domain, trained: Iterable[Domain]) -> Domain | None:
     """The trained source domain whose map serves rows of `domain`; None where the rows stay as they are.
 
-    A domain that was not trained takes the one of its modality that is nearest in 1/rate, that is, in image size
-    (of two equally near ones the lower rate). HR rows, and modalities without any trained domain, stay as they are.
+    A domain that was not trained takes the one of its modality that is nearest in 1/rate, that is, in image size; see
+    `crbench.data.rates.nearest_rate`. HR rows, and modalities without any trained domain, stay as they are.
 
     Example:
         >>> trained = [Domain(rate=2), Domain(rate=3), Domain(rate=4)]
@@ -53,12 +54,12 @@ def nearest_domain(domain: Domain, trained: Iterable[Domain]) -> Domain | None:
         >>> nearest_domain(Domain(rate=1), trained) is None
         True
     """
-    candidates = sorted(other for other in trained if other.modality == domain.modality)
-    if domain in candidates:
+    rates = [other.rate for other in trained if other.modality == domain.modality]
+    if domain.rate in rates:
         return domain
-    if domain.rate == 1 or not candidates:
+    if domain.rate == 1 or not rates:
         return None
-    return min(candidates, key=lambda other: abs(1 / other.rate - 1 / domain.rate))
+    return Domain(domain.modality, nearest_rate(1 / exact_rate(domain.rate), rates))
 
 
 def domains_key(domains: Iterable[Domain]) -> str:

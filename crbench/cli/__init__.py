@@ -68,7 +68,7 @@ def crbench() -> None:
     crbench run --aligner vpfa --dataset mlr-synthetic    works without any data
     crbench run --aligner vpfa --dataset mlr-cuhk03       with your copy of CUHK03
     crbench data info mlr-cuhk03                          where to put it
-    crbench train --dataset mlr-cuhk03 --split 0          weights, which run then finds by itself
+    crbench train --dataset mlr-cuhk03 --trial 0          weights, which run then finds by itself
     crbench evaluate --query q.npz --gallery g.npz        scores of your own features
     """
 

@@ -68,6 +68,14 @@ def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
 
 
 @data.command()
+def rules() -> None:
+    """Print all rules of a protocol with their values and meaning, as Markdown."""
+    from crbench.protocol.page import protocol_page
+
+    click.echo(protocol_page(), nl=False)
+
+
+@data.command()
 @_NAME
 @_SET
 @_ROOT

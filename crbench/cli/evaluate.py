@@ -10,12 +10,15 @@ import click
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
-from crbench.protocol.presets import CONVENTIONS, RULES
+from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+from crbench.protocol.rules import rule_names
 
 if TYPE_CHECKING:
     from crbench.evaluation import Shard
     from crbench.protocol import EvalProtocol
     from crbench.records import Features
+
+_RULES = rule_names("scoring", type(OWN_FEATURES))
 
 
 def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
@@ -30,12 +33,12 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--gallery", "gallery_file", type=FILE, required=True, help="Features of the gallery.")
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
-@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
+@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(_RULES)}.")
 @click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
-@click.option("--memory-budget", help="Memory to use beside the features; default: 40MiB a thread, 1/16 of a GPU's.")
+@click.option("--memory-budget", help="Memory to use on top of the features; default: 40MiB a thread, 1/16 of a GPU's.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Score part I of N of the queries only; see crbench merge.")
 @click.option("-o", "--output", type=FILE, help="Where to write the part (npz).")
@@ -154,10 +157,10 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
 def _notes(
     query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
 ) -> list[str]:
-    from crbench.files.feature_files import copied_queries
+    from crbench.evaluation.copies import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
-    taken = [f"{name}={getattr(protocol, name)}" for name in RULES if name not in given | {"ranks"}]
+    taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given | {"ranks"}]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
     copies = copied_queries(query, gallery, same_camera=protocol.same_camera)
     if copies:

@@ -54,7 +54,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--precision", help="Of the evaluation's products, e.g. fp32, int8; scores do not depend on it.")
 @click.option(
     "--memory-budget",
-    help="Memory of an evaluation beside the features; default: 40MiB a thread, 1/16 of a GPU's.",
+    help="Memory of an evaluation on top of the features; default: 40MiB a thread, 1/16 of a GPU's.",
 )
 @click.option("--baseline/--no-baseline", default=None, help="Evaluate the aligner 'none' too; default: yes.")
 @click.option("--cache/--no-cache", default=None, help="Keep and reuse features and fits; default: yes.")

@@ -1,4 +1,4 @@
-"""``crbench train``: weights for a backbone, from the training images of one split."""
+"""``crbench train``: weights for a backbone, from the training images of one trial."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--dataset", type=PluginName("dataset"), help="Data set.")
 @click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's.")
 @click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
-@click.option("--split", type=int, default=0, show_default=True, help="Trial whose training images are used.")
+@click.option("--trial", type=int, default=0, show_default=True, help="Trial whose training images are used.")
 @click.option("--seed", type=int, help="Seed of the training.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
 @click.option("--weights", type=_FILE, help="Start from these, as in crbench run; default: as the backbone says.")
@@ -29,7 +29,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
-@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and image.")
+@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and plot.")
 @click.option("--limit", type=int, help="Only the first N identities.")
 @click.option("--eval-every", type=click.IntRange(0), default=0, metavar="N", help="Evaluate every N epochs, too.")
 @click.option(
@@ -52,7 +52,6 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 def train(
     settings: tuple[str, ...],
     amp: str | None,
-    split: int,
     eval_every: int,
     checkpoint_every: int,
     processes: int,
@@ -61,13 +60,13 @@ def train(
     verbose: int,
     **options: Any,
 ) -> None:
-    """Train a backbone on the HR training images of a split; `crbench run` then finds the weights by itself.
+    """Train a backbone on the HR training images of one trial; `crbench run` then finds the weights by itself.
 
     A training that was stopped, even by force, continues from its last checkpoint with the same result.
 
     \b
     crbench train --dataset mlr-synthetic
-    crbench train --dataset mlr-viper --backbone resnet50 --split 3 --eval-every 10 --amp bf16
+    crbench train --dataset mlr-viper --backbone resnet50 --trial 3 --eval-every 10 --amp bf16
     crbench train --dataset mlr-synthetic --set backbone.epochs=2 --output log
     crbench train --dataset mlr-msmt17 --backbone transreid --processes 4
     """
@@ -79,7 +78,7 @@ def train(
 
     configure_logging(-1 if quiet else verbose)
     settings = settings if amp is None else (*settings, f"backbone.amp={amp}")
-    spec = _spec({**options, "trial": split}, settings)
+    spec = _spec(options, settings)
     if dry_run:
         _print_plan(spec)
         return
@@ -126,6 +125,6 @@ def _print_plan(spec: RunSpec) -> None:
     job, notes = plan_training(spec)
     trainable(job, pick_device(spec.device), starting_weights(spec))
     row = (job.dataset.name, job.protocol.name, job.trials[0], job.backbone.name)
-    click.echo(tabulate([row], headers=("data set", "protocol", "split", "backbone")))
+    click.echo(tabulate([row], headers=("data set", "protocol", "trial", "backbone")))
     for note in notes:
         click.echo(f"crbench: {note}", err=True)

@@ -1,32 +1,48 @@
-"""The strict converter: values from users and files to the types of records, without surprises."""
+"""The strict converter: values from options, TOML and result files to the types of records, without surprises.
+
+No text becomes a number or a list, no 3.7 becomes 3, no true becomes 1, and a record takes no field that it does not
+have. cattrs is imported at first use, as many commands convert nothing.
+"""
 
 from __future__ import annotations
 
 import typing
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cattrs
+import attrs
 
 from crbench.errors import ConfigError
 
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+
+_SCALARS: Mapping[Any, set[type]] = {bool: {bool}, int: {int}, float: {int, float}, str: {str}}
+"""Types that are taken for a scalar."""
+
 
 def convert(value: Any, wanted: Any, where: str) -> Any:
-    """`value` as type `wanted`, without surprises: no text becomes a number, no 3.7 becomes 3.
+    """`value` as type `wanted`.
 
     Raises:
         ConfigError: it is of another type; the message starts with `where`.
     """
+    from cattrs import BaseValidationError, StructureHandlerNotFoundError
+
     try:
-        return value if wanted is Any else _converter().structure(value, wanted)
-    except (cattrs.BaseValidationError, cattrs.StructureHandlerNotFoundError, ValueError, TypeError) as error:
+        return value if wanted is Any else strict_converter().structure(value, wanted)
+    except (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError) as error:
         name = str(wanted).replace("typing.", "") if typing.get_args(wanted) else wanted.__name__
         raise ConfigError(f"{where} = {value!r} is not of type {name}") from error
 
 
 def plain(value: Any) -> Any:
     """`value` as JSON can hold it (tuples become lists, records become dicts)."""
+    import cattrs
+
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
@@ -34,35 +50,110 @@ def plain(value: Any) -> Any:
     return cattrs.unstructure(value)
 
 
+def faults(error: Exception) -> list[str]:
+    """What `strict_converter` refused, a text for each field, e.g. ``unknown field colour @ $.method``."""
+    from cattrs import transform_error
+
+    return transform_error(error, path="$", format_exception=_describe)
+
+
 @cache
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for kind, accepted in ((int, (int,)), (float, (int, float)), (str, (str,)), (bool, (bool,))):
-        converter.register_structure_hook(kind, _strict(kind, accepted))
-    converter.register_structure_hook(Path, _structure_path)
-    literal: Any = typing.Literal
-    converter.register_structure_hook_func(lambda kind: typing.get_origin(kind) is literal, _structure_literal)
+def strict_converter(*, complete: bool = False) -> Converter:
+    """The converter itself.
+
+    Its errors are `cattrs.BaseValidationError`, `ValueError` and `TypeError`; `faults` puts them into words.
+
+    Args:
+        complete: a record must give all its fields, also those that have a default, as files of results do.
+    """
+    from cattrs import Converter
+
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    for kind, accepted in _SCALARS.items():
+        converter.register_structure_hook(kind, _scalar(kind, tuple(accepted)))
+    converter.register_structure_hook(Path, _path)
+    converter.register_structure_hook_func(_made_of(typing.Literal), _literal)
+    converter.register_structure_hook_func(_made_of(tuple), _tuple_by(converter))
+    converter.register_structure_hook_func(_made_of(Mapping), _mapping_by(converter))
+    converter.register_structure_hook_factory(attrs.has, lambda record: _record_by(converter, record, complete))
     return converter
 
 
-def _structure_literal(value: Any, kind: Any) -> Any:
+def _made_of(origin: Any) -> Callable[[Any], bool]:
+    return lambda kind: typing.get_origin(kind) is origin
+
+
+def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if isinstance(value, bool) and kind is not bool:
+            raise TypeError(f"{value!r} is not of type {kind.__name__}")
+        return kind(_typed(value, accepted, f"of type {kind.__name__}"))
+
+    return structure
+
+
+def _path(value: Any, _: Any) -> Path:
+    return Path(_typed(value, (str, Path), "a path")).expanduser()
+
+
+def _literal(value: Any, kind: Any) -> Any:
     # Not cattrs' own hook, whose error has no class that all supported versions share.
     options = typing.get_args(kind)
     if not any(value == option and type(value) is type(option) for option in options):
-        raise ValueError(f"{value!r} is not one of {options}")
+        raise ValueError(f"{str(value)[:60]} is not one of {', '.join(map(str, options))}")
     return value
 
 
-def _structure_path(value: Any, _: Any) -> Path:
-    if not isinstance(value, (str, Path)):
-        raise TypeError(f"{value!r} is not a path")
-    return Path(value).expanduser()
+def _tuple_by(converter: Converter) -> Callable[[Any, Any], Any]:
+    """Tuples come from lists and tuples only; cattrs alone takes any iterable, strings too."""
 
-
-def _strict(kind: type, accepted: tuple[type, ...]) -> Any:
-    def structure(value: Any, _: Any) -> Any:
-        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise TypeError(f"{value!r} is not {kind.__name__}")
-        return kind(value)
+    def structure(value: Any, kind: Any) -> Any:
+        _typed(value, (list, tuple), "a list")
+        kinds = typing.get_args(kind)
+        if kinds[1:] == (...,):
+            if set(map(type, value)) <= _SCALARS.get(kinds[0], set()):
+                return tuple(map(kinds[0], value))  # most of a result file are curves of numbers
+            items: Any = list[kinds[0]]  # type: ignore[valid-type]
+            return tuple(converter.structure(value, items))
+        if len(value) != len(kinds):
+            raise ValueError(f"{str(value)[:60]!r} has {len(value)} values, expected {len(kinds)}")
+        return tuple(converter.structure(item, wanted) for item, wanted in zip(value, kinds, strict=True))
 
     return structure
+
+
+def _mapping_by(converter: Converter) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, kind: Any) -> Any:
+        items: Any = dict[typing.get_args(kind)]  # type: ignore[misc]
+        return converter.structure(_typed(value, dict, "an object"), items)
+
+    return structure
+
+
+def _record_by(converter: Converter, record: type[Any], complete: bool) -> Callable[[Any, Any], Any]:
+    from cattrs.gen import make_dict_structure_fn
+
+    inner = make_dict_structure_fn(record, converter, _cattrs_forbid_extra_keys=True)
+    needed = [field.name for field in attrs.fields(record) if complete or field.default is attrs.NOTHING]
+
+    def structure(value: Any, _: Any) -> Any:
+        if missing := [name for name in needed if name not in _typed(value, dict, "an object")]:
+            raise ValueError(f"lacks {', '.join(missing)}")
+        return inner(value, record)
+
+    return structure
+
+
+def _typed(value: Any, accepted: Any, expected: str) -> Any:
+    if not isinstance(value, accepted):
+        raise TypeError(f"{str(value)[:60]!r} is not {expected}")
+    return value
+
+
+def _describe(error: BaseException, _kind: type | None) -> str:
+    """One fault in words, without the classes of this package."""
+    from cattrs import ForbiddenExtraKeysError
+
+    if isinstance(error, ForbiddenExtraKeysError):
+        return f"unknown field {', '.join(sorted(map(str, error.extra_fields)))}"
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -6,17 +6,16 @@ import os
 from pathlib import Path
 
 import attrs
-import cattrs
 import platformdirs
 
-from crbench.config.convert import _converter
+from crbench.config.convert import faults, strict_converter
 from crbench.config.toml import load_toml
 from crbench.errors import ConfigError
 
 
 @attrs.frozen
-class Settings:
-    """The user's own config file, ``config.toml`` in the platform's config folder."""
+class Folders:
+    """What the user's own config file names: ``config.toml`` in the platform's config folder."""
 
     data_root: str | None = None
     weights_root: str | None = None
@@ -38,16 +37,18 @@ def cache_root(option: Path | None = None) -> Path:
     return _folder(option, "CRBENCH_CACHE", "cache_root", platformdirs.user_cache_path("crbench"))
 
 
-def _folder(option: Path | None, variable: str, setting: str, default: Path) -> Path:
-    chosen = option or os.environ.get(variable) or getattr(_settings(), setting) or default
+def _folder(option: Path | None, variable: str, name: str, default: Path) -> Path:
+    chosen = option or os.environ.get(variable) or getattr(_configured(), name) or default
     return Path(chosen).expanduser()
 
 
-def _settings() -> Settings:
+def _configured() -> Folders:
+    from cattrs import BaseValidationError
+
     path = platformdirs.user_config_path("crbench") / "config.toml"
     if not path.is_file():
-        return Settings()
+        return Folders()
     try:
-        return _converter().structure(load_toml(path), Settings)
-    except cattrs.BaseValidationError as error:
-        raise ConfigError(f"config {path}: {'; '.join(cattrs.transform_error(error))}") from error
+        return strict_converter().structure(load_toml(path), Folders)
+    except BaseValidationError as error:
+        raise ConfigError(f"config {path}: {'; '.join(faults(error))}") from error

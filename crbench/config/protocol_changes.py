@@ -10,7 +10,8 @@ import attrs
 from crbench.config.convert import convert
 from crbench.errors import ConfigError
 from crbench.protocol import EvalProtocol
-from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES, RULES
+from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+from crbench.protocol.rules import rule_names
 
 
 def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalProtocol:
@@ -19,8 +20,8 @@ def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalP
     Raises:
         ConfigError: no such field, or a value that is out of range or of the wrong type.
     """
-    attrs.resolve_types(EvalProtocol)
-    fields = attrs.fields_dict(EvalProtocol)
+    record = attrs.resolve_types(type(protocol))
+    fields = attrs.fields_dict(record)
     values = {}
     for key, value in changes.items():
         if key not in fields or key == "name":
@@ -44,7 +45,8 @@ def own_protocol(changes: Mapping[str, Any], *, tool: str | None = None) -> Eval
     """
     if tool is not None and tool not in CONVENTIONS:
         raise ConfigError(f"unknown tool {tool!r}; known: {', '.join(CONVENTIONS)}")
-    idle = sorted(set(changes) - set(RULES))
+    rules = rule_names("scoring", type(OWN_FEATURES))
+    idle = sorted(set(changes) - set(rules))
     if idle:
-        raise ConfigError(f"protocol.{idle[0]} plays no role for given features; rules that do: {', '.join(RULES)}")
+        raise ConfigError(f"protocol.{idle[0]} plays no role for given features; rules that do: {', '.join(rules)}")
     return change_protocol(OWN_FEATURES, {**(CONVENTIONS[tool] if tool else {}), **changes})

@@ -1,4 +1,4 @@
-"""`RunSpec`, the wish of one run, from options, TOML and ``--set``; and the folders that crbench uses."""
+"""`RunSpec`: what a user asks one run to do, from options, TOML and ``--set``."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class RunSpec:
             (slow on most CPUs).
         compile: compile the network for extraction by ``torch.compile``.
         on_bad_image: ``error`` stops at an unreadable image, ``skip`` leaves it out and counts it.
-        baseline: evaluate the aligner ``none`` beside the others.
+        baseline: evaluate the aligner ``none`` too.
         cache: keep and reuse features and fitted transforms.
         resume: take a finished result of the same cell from `output` instead of computing it again.
         engine: evaluation engine, ``auto`` by device.
         precision: of the evaluation's products, ``auto`` by engine; scores do not depend on it.
-        memory_budget: bytes that an evaluation uses beside the features; a text may have a unit, ``512MB``. None: by
+        memory_budget: bytes that an evaluation uses on top of the features; a text may have a unit, ``512MB``. None: by
             device, see `crbench.evaluate`.
 
     Example:

@@ -1,7 +1,7 @@
 """Config files: from TOML to one `RunSpec`, or to several that together make a table.
 
-Top-level keys are the fields of `RunSpec`; each ``[[run]]`` changes them for a run of its own, and ``[scale.NAME]``, at
-the top or within a run, changes them again where that scale is asked for.
+Top-level keys are the fields of `RunSpec`. Each ``[[run]]`` is a run of its own and changes some of them. A table
+``[scale.NAME]``, at the top or within a run, changes them again for users who choose that scale.
 """
 
 from __future__ import annotations

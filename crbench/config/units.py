@@ -10,7 +10,7 @@ LEAST_BUDGET = 1 << 20
 """Bytes."""
 
 THREAD_BUDGET = 40 << 20
-"""Bytes per thread, of two at least, that an evaluation on a CPU uses beside the features, unless told otherwise."""
+"""Bytes per thread, of two at least, that an evaluation on a CPU uses on top of the features, unless told otherwise."""
 
 CUDA_SHARE = 16
 """Unless told otherwise, an evaluation on a CUDA device uses one in so many bytes of the device's memory."""

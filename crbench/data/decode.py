@@ -19,7 +19,7 @@ _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyEr
 
 
 def read_rgb(path: Path) -> Image:
-    """The first frame of a image file: mode RGB, 8 bits per channel, upright.
+    """The first frame of an image file: mode RGB, 8 bits per channel, upright.
 
     Fixed conversions: 16-bit values keep their high byte (``>> 8``); an alpha channel is dropped, not blended; palettes
     are looked up; CMYK follows Pillow's formula, without a colour profile; EXIF orientation is applied.
@@ -28,7 +28,7 @@ def read_rgb(path: Path) -> Image:
         path: any file that Pillow can open.
 
     Raises:
-        DataError: missing, empty, truncated, not a image, floating-point, or larger than Pillow's
+        DataError: missing, empty, truncated, not an image, floating-point, or larger than Pillow's
             ``MAX_IMAGE_PIXELS``; one line that begins with the path.
     """
     from PIL import ImageOps
@@ -57,11 +57,11 @@ def _open(path: Path) -> Image:
 
     data = _bytes(path)
     if not data:
-        raise DataError(f"{path}: empty file (0 bytes); expected a image")
+        raise DataError(f"{path}: empty file (0 bytes); expected an image")
     try:
         image = PIL.Image.open(io.BytesIO(data))
     except PIL.UnidentifiedImageError as error:
-        raise DataError(f"{path}: not a image that Pillow can read") from error
+        raise DataError(f"{path}: not an image that Pillow can read") from error
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         raise DataError(f"{path}: too many pixels, refused as a decompression bomb") from error
     except _DECODING_ERRORS as error:

@@ -1,19 +1,20 @@
-"""Make an LR image from an HR one: shrink by a rate, optionally pass an encoder. Pure functions on Pillow images.
+"""Make an LR image from an HR one: shrink it by a rate, and optionally write and read it by a codec.
 
-Pillow is the reference resizer: libraries disagree on "bilinear" by up to several points of mAP, so the kernel is named
-and golden pixels are in the tests.
+Images are Pillow images. Libraries disagree on "bilinear" by up to several points of mAP, so
+Pillow's kernels are the definition, and the tests hold pixels worked out by hand.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crbench.protocol import EvalProtocol
+    from crbench.protocol import Codec, EvalProtocol
 
 _POINT_KERNELS = ("nearest", "bilinear", "bicubic")
 
@@ -52,29 +53,33 @@ def resample(image: Image, size: tuple[int, int], kernel: str, *, antialias: boo
     return image.transform(size, PIL.Image.Transform.AFFINE, (scale_x, 0, 0, 0, scale_y, 0), PIL.Image.Resampling[name])
 
 
-def encode(image: Image, encoder: str) -> Image:
-    """Write `image` with ``png`` or ``jpeg:QUALITY`` (4:2:0, as most tools) and read it back; ``none`` returns it."""
+def write_image(image: Image, file: Path | BinaryIO, codec: Codec) -> None:
+    """Write `image` with a codec; JPEG with chroma 4:2:0, as most tools do."""
+    if codec.form == "jpeg":
+        image.save(file, "JPEG", quality=codec.quality, subsampling="4:2:0")
+    else:
+        image.save(file, "PNG")
+
+
+def through_codec(image: Image, codec: Codec | None) -> Image:
+    """The image as it is read back after `write_image`; None leaves it as it is."""
     import PIL.Image
 
-    if encoder == "none":
+    if codec is None:
         return image
-    form, _, quality = encoder.partition(":")
     buffer = io.BytesIO()
-    if form == "jpeg":
-        image.save(buffer, "JPEG", quality=int(quality), subsampling="4:2:0")
-    else:
-        image.save(buffer, "PNG")
+    write_image(image, buffer, codec)
     with PIL.Image.open(buffer) as decoded:
         return decoded.convert("RGB")
 
 
 def degrade(image: Image, factor: float, protocol: EvalProtocol) -> Image:
-    """The image as the protocol shows it: shrunk by `factor` (1 = as stored) and encoded.
+    """The image as the protocol shows it: shrunk by `factor` (1 = as stored) and passed through the codec.
 
     The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
     """
     if factor == 1:
-        return encode(image, protocol.encoder) if protocol.encode_hr else image
+        return through_codec(image, protocol.codec) if protocol.encode_hr else image
     size = lr_size(image.size, factor, protocol.rounding)
     small = resample(image, size, protocol.kernel, antialias=protocol.antialias)
-    return encode(small, protocol.encoder)
+    return through_codec(small, protocol.codec)

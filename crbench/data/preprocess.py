@@ -1,4 +1,4 @@
-"""From a image to network input; training and extraction share it, so that they see the same pixels."""
+"""From an image to network input; training and extraction share it, so that they see the same pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Preprocess:
-    """How a image becomes network input; data, so that it can be part of a cache key.
+    """How an image becomes network input; data, so that it can be part of a cache key.
 
     Attributes:
         size: (height, width) in pixels; LR and HR images alike are resized to it.
@@ -33,12 +33,12 @@ class Preprocess:
 
 
 def image_array(image: Image, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """A image at the network's input size, u8[height, width, 3]."""
+    """An image at the network's input size, u8[height, width, 3]."""
     height, width = preprocess.size
     resized = resample(image, (width, height), preprocess.interpolation)
     array = np.asarray(resized, dtype=np.uint8)
     if array.shape != (height, width, 3):
-        raise DataError(f"a image has shape {array.shape}, expected RGB")
+        raise DataError(f"an image has shape {array.shape}, expected RGB")
     return array
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from crbench.data.draws import choices, shuffled
 from crbench.errors import ConfigError, DataError
 from crbench.protocol import EvalProtocol
+from crbench.protocol.parse import parse_lr_camera
 from crbench.records import Samples, Split
 
 ROLES = ("train", "query", "gallery", "any")
@@ -66,14 +67,14 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
 def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Training and test identities, sorted; random ones are drawn among identities seen by at least two cameras."""
     pids, camids = index.rows.pids, index.rows.camids
-    if protocol.identities == "official":
+    if protocol.identity_counts is None:
         train = np.unique(pids[(index.roles == "train") & (pids > 0)])
         test = np.unique(pids[(index.roles == "query") & (pids > 0)])
         for role, found in (("train", train), ("query", test)):
             if len(found) == 0:
                 raise DataError(f"{index.name}: no {role} images were found; see: crbench data verify {index.name}")
         return train, test
-    train_count, test_count = (int(n) for n in protocol.identities.removeprefix("random:").split("/"))
+    train_count, test_count = protocol.identity_counts
     everybody = np.unique(pids[pids > 0]).tolist()
     paired = [pid for pid in everybody if len(np.unique(camids[pids == pid])) >= 2]
     if len(paired) < test_count or len(everybody) < train_count + test_count:
@@ -95,8 +96,8 @@ def lr_cameras(rows: Samples, rule: str, stream: str) -> NDArray[np.int64]:
     """
     if rule == "none":
         return np.full(len(rows), -1)
-    if rule.startswith("fixed:"):
-        return np.full(len(rows), int(rule.removeprefix("fixed:")))
+    if (camera := parse_lr_camera(rule)) is not None:
+        return np.full(len(rows), camera)
     cameras = np.full(len(rows), -1)
     for pid in np.unique(rows.pids):
         mask = rows.pids == pid
@@ -128,7 +129,7 @@ def _with_native_rates(index: Index, rate: float = 2.0) -> Samples:
 
 
 def _without_roles(index: Index) -> Index:
-    """Drawn identities take images from every official folder; nobody's images can only be searched."""
+    """Drawn identities may use images of every official folder; junk and distractors stay in the gallery."""
     return attrs.evolve(index, roles=np.where(index.rows.pids > 0, "any", "gallery"))
 
 
@@ -155,7 +156,7 @@ def _by_camera(
     query = test & (rows.camids == cameras)
     if not query.any():
         raise DataError(
-            f"{index.name}: no test identity has a image in the LR camera ({protocol.lr_camera}); cameras in the "
+            f"{index.name}: no test identity has an image in the LR camera ({protocol.lr_camera}); cameras in the "
             f"test rows: {np.unique(rows.camids[test]).tolist()}"
         )
     others = (index.roles == "gallery") & ~np.isin(rows.pids, test_ids)

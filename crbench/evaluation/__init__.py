@@ -309,17 +309,16 @@ def _outcomes(
         return full.outcomes(), ambiguous
     extra = [] if protocol.ap_gallery == "drawn" else [full]
     who = masks.identities(task, *sides)
-    if protocol.shot == "single:exact":
+    if protocol.draws is None:
         exact = rank.SingleShot(masks.by_identity(task, who), ranks, sizes=who.sizes)
         ambiguous = _ask(engine, [exact, *extra])
         outcomes = exact.outcomes()
     else:
-        draws = int(protocol.shot.removeprefix("single:mc:"))
         drawing = masks.Drawing(task, who, sides[1], stream)
         within = np.zeros((len(task.sizes), ranks), dtype=np.int64)
-        drawn = [rank.Draws(drawing.task(number), within) for number in range(draws)]
+        drawn = [rank.Draws(drawing.task(number), within) for number in range(protocol.draws)]
         ambiguous = _ask(engine, [*drawn, *extra])
-        cmc = np.where((task.sizes > 0)[:, None], within / draws, np.nan)
+        cmc = np.where((task.sizes > 0)[:, None], within / protocol.draws, np.nan)
         outcomes = Outcomes(cmc=cmc, ap=None, inp=None, valid=task.sizes > 0)
     if extra:
         outcomes = attrs.evolve(outcomes, ap=full.outcomes().ap, inp=full.outcomes().inp)

@@ -47,7 +47,7 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
     positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
     cameras, seen_by = query.camids[owners], gallery.camids[positives]
     kept = np.ones(len(owners), dtype=np.bool_)
-    for camera, ignored in protocol.ignored().items():
+    for camera, ignored in protocol.ignored.items():
         kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
     if protocol.same_camera == "ignore":
         kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
@@ -66,7 +66,7 @@ def query_gallery_masks(
     query: Samples, gallery: Samples, protocol: EvalProtocol
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
     """Queries that meet the same gallery cameras, intp[b], each with bool[g]: which gallery images these are."""
-    ignored = protocol.ignored()
+    ignored = protocol.ignored
     everything = np.ones(len(gallery), dtype=np.bool_)
     usual = np.flatnonzero(~np.isin(query.camids, list(ignored)))
     found = [(usual, everything)]

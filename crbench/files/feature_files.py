@@ -160,7 +160,7 @@ def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
 
 
 def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any] | None:
-    """An uncompressed array of an archive where it lies in the file; None where it is compressed or no plain array."""
+    """An uncompressed array of an archive, mapped in place; None where it is compressed or no plain array."""
     if member.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as file:
@@ -253,23 +253,3 @@ def _joined(
         if not np.array_equal(own[name], table[name]):
             raise DataError(f"{path}: array {name!r} differs from the column of {table_path}; leave one of them out")
     return {**own, **table}
-
-
-def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> int:
-    """How many queries have a match with the very same features, as where the query's image is in the gallery.
-
-    Args:
-        same_camera: the protocol's rule; with ``ignore``, what it removes is no match.
-    """
-    x, y = query.x.numpy(), gallery.x.numpy()
-    cameras: dict[tuple[int, bytes], set[int]] = {}
-    for row in np.flatnonzero(
-        np.isin(y[:, 0], x[:, 0])
-    ).tolist():  # whole rows are looked at only where they may be equal
-        camera = int(gallery.rows.camids[row])
-        cameras.setdefault((int(gallery.rows.pids[row]), y[row].tobytes()), set()).add(camera)
-    count = 0
-    for row, (pid, camera) in enumerate(zip(query.rows.pids.tolist(), query.rows.camids.tolist(), strict=True)):
-        own = {camera} if same_camera == "ignore" and camera != -1 else set()
-        count += bool(cameras.get((pid, x[row].tobytes()), set()) - own)
-    return count

@@ -27,7 +27,6 @@ from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import Accumulator, RunFacts, cell_id, make_result
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, load_trials, make_reader
-from crbench.harness.weights import degrade_rules
 from crbench.records import Samples
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
@@ -183,6 +182,6 @@ def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mappi
     return {
         **encoder.facts,
         "preprocess": attrs.asdict(encoder.backbone.preprocess),
-        "degrade": {**degrade_rules(job.protocol), "flip": job.protocol.flip},
+        "degrade": job.protocol.image_rules(),
         "extraction": attrs.asdict(extraction),
     }

@@ -74,8 +74,8 @@ def load_trials(
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
         kept = _without(split, bad)
         _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
-        if job.protocol.rate_source.startswith("size"):
-            kept = _with_estimated_rates(kept, job.protocol, make_reader(job, root), run)
+        if job.protocol.full_height is not None:
+            kept = _with_estimated_rates(kept, job.protocol, job.protocol.full_height, make_reader(job, root), run)
         train_all = with_lr_copies(kept.train, job.protocol)
         trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
     return trials
@@ -104,9 +104,10 @@ def make_reader(job: Job, root: Path) -> Reader:
     return read
 
 
-def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: RunContext) -> Split:
+def _with_estimated_rates(
+    split: Split, protocol: EvalProtocol, full_height: int, read: Reader, run: RunContext
+) -> Split:
     """Query and gallery at the rates that their heights suggest, with the same images."""
-    full_height = float(protocol.rate_source.partition(":")[2] or 256)
 
     def estimated(rows: Samples) -> Samples:
         heights = []

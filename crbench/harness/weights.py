@@ -20,7 +20,6 @@ from crbench.errors import ConfigError, DataError
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, data_checksum
-from crbench.protocol import EvalProtocol
 from crbench.protocol.hashing import digest, sha256_file
 from crbench.records import Samples
 from crbench.registry.discovery import plugin_stage
@@ -56,7 +55,7 @@ def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None
     facts = encoder_facts(job, None if start is None else _file_sha256(start), run.device)
     if entry.train_rows == "all":
         columns += [rows.rates, rows.native_rates]
-        facts["degrade"] = degrade_rules(job.protocol)
+        facts["degrade"] = job.protocol.image_rules(training=True)
     for name in entry.test_parameters:
         facts["backbone"]["parameters"].pop(name, None)
     lists = sorted(zip(*(column.tolist() for column in columns), strict=True))
@@ -79,11 +78,6 @@ def _sha256(path: Path, _changed: int, _size: int) -> str:
 def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
     """All that features depend on beside the images (JSON values)."""
     return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
-
-
-def degrade_rules(protocol: EvalProtocol) -> dict[str, Any]:
-    """All rules of a protocol that decide what an LR image looks like (JSON values)."""
-    return {rule: getattr(protocol, rule) for rule in ("kernel", "antialias", "rounding", "encoder", "encode_hr")}
 
 
 def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:

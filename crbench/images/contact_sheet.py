@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     """A label and the image below it."""
 
 CELL = (128, 256)
-"""Width and height in which a image is shown, in pixels; smaller ones are enlarged, larger ones shrunk."""
+"""Width and height in which an image is shown, in pixels; smaller ones are enlarged, larger ones shrunk."""
 
 _LABEL, _GAP, _MAX_CAMERAS = 16, 6, 4
 _PAPER, _INK = (255, 255, 255), (40, 40, 40)
@@ -41,7 +41,7 @@ def contact_sheet(
     """Draw test persons: a query image, its LR copies at the protocol's rates, and images of other cameras.
 
     LR copies are made as the protocol says and enlarged by ``nearest``, so that their pixels can be counted. A
-    protocol without query rates shows 2, 3 and 4; rates up to a image's native rate are left out.
+    protocol without query rates shows 2, 3 and 4; rates up to an image's native rate are left out.
 
     Args:
         root: the folder that holds the data sets.
@@ -54,7 +54,7 @@ def contact_sheet(
 
     Raises:
         ConfigError: `people` is below 1.
-        DataError: the data are missing or a image cannot be read.
+        DataError: the data are missing or an image cannot be read.
     """
     if people < 1:
         raise ConfigError(f"preview: {people} people asked for, expected at least 1")

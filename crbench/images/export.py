@@ -7,20 +7,16 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 
 from crbench.api.context import Progress, RunContext
 from crbench.api.interfaces import Dataset
-from crbench.data.degrade import degrade
+from crbench.data.degrade import degrade, write_image
 from crbench.errors import ConfigError
-from crbench.protocol import EvalProtocol
+from crbench.protocol import Codec, EvalProtocol
 from crbench.records import Row, Samples, Split
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 """Folder by role; LR copies of training images go to ``bounding_box_train_2x`` and so on."""
@@ -50,13 +46,13 @@ def export(
     """Write the images of trial `index` as the protocol shows them; returns the split that was written.
 
     Files are named ``0002_c1s1_000451_00.png``: person, camera, running number within the folder; LR images have
-    the suffix ``_2x`` of their rate. Pixels are kept exactly: PNG, or the protocol's JPEG where it encodes. Beside
+    the suffix ``_2x`` of their rate. Pixels are kept exactly: PNG, or JPEG where that is the protocol's codec. Beside
     the folders lie ``manifest.tsv`` (path, role, key, pid, camid, rate, native_rate) and ``protocol.txt``. The
     output folder appears whole or not at all.
 
     Raises:
         ConfigError: `output` is a file, or a folder that is not empty.
-        DataError: the data are missing or a image cannot be read.
+        DataError: the data are missing or an image cannot be read.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"output {output} is not an empty folder; nothing was written")
@@ -103,19 +99,25 @@ def _folder_items(folder: str, role: str, rows: Samples, protocol: EvalProtocol)
 
 
 def _suffix(row: Row, protocol: EvalProtocol) -> str:
-    encoded = row.rate != row.native_rate or protocol.encode_hr
-    return "jpg" if encoded and protocol.encoder.startswith("jpeg") else "png"
+    return "jpg" if _file_codec(row, protocol).form == "jpeg" else "png"
+
+
+def _file_codec(row: Row, protocol: EvalProtocol) -> Codec:
+    """The codec of a row's file: the protocol's where it applies, else PNG, which keeps pixels exactly."""
+    applies = row.rate != row.native_rate or protocol.encode_hr
+    return (protocol.codec if applies else None) or Codec("png")
 
 
 def _write_images(
     dataset: Dataset, protocol: EvalProtocol, items: list[_Item], root: Path, folder: Path, progress: Progress
 ) -> None:
-    unencoded = attrs.evolve(protocol, encoder="none")
+    # The file itself passes the codec, so that its reader sees exactly the protocol's pixels.
+    without_codec = attrs.evolve(protocol, encoder="none")
 
     def write(item: _Item) -> None:
         stored = dataset.read(item.row.key, root=root)
-        shown = degrade(stored, item.row.rate / item.row.native_rate, unencoded)
-        _save(shown, folder / item.path, protocol)
+        shown = degrade(stored, item.row.rate / item.row.native_rate, without_codec)
+        write_image(shown, folder / item.path, _file_codec(item.row, protocol))
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -124,15 +126,6 @@ def _write_images(
                 tracker.advance()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _save(image: Image, path: Path, protocol: EvalProtocol) -> None:
-    if path.suffix == ".jpg":
-        # The settings of degrade.encode, so that reading the file gives the very pixels that the protocol shows.
-        quality = int(protocol.encoder.removeprefix("jpeg:"))
-        image.save(path, "JPEG", quality=quality, subsampling="4:2:0")
-    else:
-        image.save(path, "PNG")
 
 
 def _manifest(items: list[_Item]) -> str:

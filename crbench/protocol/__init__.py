@@ -1,5 +1,10 @@
-"""The rules of an evaluation, as data: `EvalProtocol`, its spellings, its presets and its fingerprint."""
+"""The rules of an evaluation, as data.
 
-from crbench.protocol.rules import EVALUATION_VERSION, KERNELS, EvalProtocol, Reranking
+`rules` holds `EvalProtocol`, whose attributes are declared by `declare.rule`; `parse` reads the spellings of their
+values; `presets` has the rules of other tools; `page` prints all rules; `hashing` makes fingerprints and other digests.
+"""
 
-__all__ = ["EVALUATION_VERSION", "KERNELS", "EvalProtocol", "Reranking"]
+from crbench.protocol.parse import Codec, Reranking
+from crbench.protocol.rules import EVALUATION_VERSION, KERNELS, EvalProtocol
+
+__all__ = ["EVALUATION_VERSION", "KERNELS", "Codec", "EvalProtocol", "Reranking"]

@@ -26,23 +26,8 @@ OWN_FEATURES = EvalProtocol(
     shot="multi",
     distractors="keep",
 )
-"""Rules for features from elsewhere: all gallery images, cosine distance, the same-camera rule."""
-
-RULES = (
-    "shot",
-    "junk",
-    "same_camera",
-    "ignored_cameras",
-    "ties",
-    "ap",
-    "ap_gallery",
-    "unmatched",
-    "normalise",
-    "distance",
-    "ranks",
-    "rerank",
-)
-"""The protocol fields that turn given features into scores; the others say how images become features."""
+"""Rules for features from elsewhere: all gallery images, cosine distance, the same-camera rule. Only those of the group
+``scoring`` play a role."""
 
 _COMMON = {"shot": "multi", "junk": "drop", "same_camera": "ignore", "ap": "step", "unmatched": "ignore"}
 

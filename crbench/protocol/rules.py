@@ -1,35 +1,37 @@
-"""`EvalProtocol`: every choice that changes a number, as data, with a fingerprint."""
+"""`EvalProtocol`: every choice that changes a number, as data, with a fingerprint.
+
+A rule is one attribute in one group. All else follows from it: its part of the fingerprint and of the line that
+describes a protocol, ``--set protocol.NAME=VALUE``, its row in ``docs/protocol.md``, its part of the keys of cached
+features and trained weights (group ``images``), and whether it counts for given features (group ``scoring``).
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import attrs
 from attrs import validators as v
 
+from crbench.protocol.declare import Group, rule, switch
 from crbench.protocol.hashing import digest
+from crbench.protocol.parse import (
+    Codec,
+    Reranking,
+    parse_camera_rules,
+    parse_codec,
+    parse_identities,
+    parse_lr_camera,
+    parse_rate_source,
+    parse_reranking,
+    parse_shot,
+    spell_camera_rules,
+)
 
 EVALUATION_VERSION = 2
 """Raised when scores change for unchanged features and protocol; part of every fingerprint."""
 
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Resampling kernels, by Pillow's names."""
-
-_IDENTITIES = re.compile(r"official|random:[1-9]\d*/[1-9]\d*")
-_LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:\d+")
-_RATE_SOURCE = re.compile(r"oracle|presumed|size(:[1-9]\d*)?")
-_ENCODER = re.compile(r"none|png|jpeg:([1-9]\d?|100)")
-_SHOT = re.compile(r"multi|single:exact|single:mc:[1-9]\d*")
-_CAMERA_RULE = re.compile(r"\d+:\d+(\+\d+)*")
-
-
-def _matches(pattern: re.Pattern[str], expected: str) -> Any:
-    def validate(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-        if not pattern.fullmatch(value):
-            raise ValueError(f"protocol.{attribute.name}: {value!r} is not one of {expected}")
-
-    return validate
 
 
 def _rates(value: Any) -> tuple[float, ...]:
@@ -41,86 +43,27 @@ def _check_rates(instance: object, attribute: attrs.Attribute[Any], value: tuple
         raise ValueError(f"protocol.{attribute.name}: {list(value)} holds a rate outside (1, 1000)")
 
 
+def _ranks(value: Any) -> tuple[int, ...]:
+    return tuple(sorted({int(rank) for rank in value}))
+
+
 def _check_ranks(instance: object, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> None:
     if not value or min(value) < 1:
         raise ValueError(f"protocol.{attribute.name}: {list(value)} is not a list of ranks from 1 upwards")
 
 
-def _camera_rules(text: Any) -> Any:
-    """``3:2`` or ``6:1+2,3:2`` in one spelling; what is no text of this form stays as it is and is refused."""
-    if not isinstance(text, str) or not all(_CAMERA_RULE.fullmatch(rule.strip()) for rule in text.split(",")):
-        return text
-    rules: dict[int, set[int]] = {}
-    for rule in text.split(","):
-        query, _, gallery = rule.strip().partition(":")
-        rules.setdefault(int(query), set()).update(map(int, gallery.split("+")))
-    return ",".join(f"{query}:{'+'.join(map(str, sorted(rules[query])))}" for query in sorted(rules))
-
-
-def _check_camera_rules(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if value != "none" and _camera_rules(value) is value:
-        raise ValueError(f"protocol.{attribute.name}: {value!r} is not one of none, QUERY:GALLERY[+GALLERY...][,...]")
-
-
-@attrs.frozen
-class Reranking:
-    """Parameters of k-reciprocal re-ranking, by the names of Zhong et al. (CVPR 2017).
-
-    Attributes:
-        k1: neighbours that may be reciprocal.
-        k2: neighbours over which encodings are averaged, the row itself included.
-        weight: lambda, the share of the original distance in the final one.
-
-    Example:
-        >>> str(Reranking.parse("lambda=0.5,k1=30"))
-        'k1=30,k2=6,lambda=0.5'
-    """
-
-    k1: int = attrs.field(default=20, validator=v.ge(1))
-    k2: int = attrs.field(default=6, validator=v.ge(1))
-    weight: float = attrs.field(default=0.3, validator=[v.ge(0), v.le(1)])
-
-    @classmethod
-    def parse(cls, text: str) -> Reranking:
-        """Parameters from ``k1=20,k2=6,lambda=0.3``; those that are not named keep the paper's values.
-
-        Raises:
-            ValueError: another form, or a value out of range.
-        """
-        values = dict(part.strip().partition("=")[::2] for part in text.split(","))
-        try:
-            if not set(values) <= {"k1", "k2", "lambda"}:
-                raise ValueError
-            k1, k2, weight = int(values.get("k1", 20)), int(values.get("k2", 6)), float(values.get("lambda", 0.3))
-        except ValueError:
-            raise ValueError(f"{text!r} is not of the form k1=20,k2=6,lambda=0.3") from None
-        return cls(k1=k1, k2=k2, weight=weight)
-
-    def __str__(self) -> str:
-        return f"k1={self.k1},k2={self.k2},lambda={self.weight!r}"
-
-
-def _reranking(text: Any) -> Any:
-    """The one spelling of re-ranking parameters; ``none`` stays."""
-    if text == "none" or not isinstance(text, str):
-        return text
+def _one_camera_spelling(text: Any) -> Any:
     try:
-        return str(Reranking.parse(text))
+        return spell_camera_rules(parse_camera_rules(text))
+    except ValueError:
+        return text  # the validator refuses it
+
+
+def _one_reranking_spelling(text: Any) -> Any:
+    try:
+        return str(parse_reranking(text) or "none")
     except ValueError as error:
         raise ValueError(f"protocol.rerank: {error.args[0]}") from error
-
-
-def _choice(short: str, default: str, *options: str) -> Any:
-    return attrs.field(default=default, validator=v.in_((default, *options)), metadata={"short": short})
-
-
-def _field(short: str, default: Any, **kwargs: Any) -> Any:
-    return attrs.field(default=default, metadata={"short": short}, **kwargs)
-
-
-def _option(short: str, **kwargs: Any) -> Any:
-    """A rule that is ``none`` unless asked for, and only then part of fingerprints; so adding it changed none."""
-    return attrs.field(default="none", metadata={"short": short, "option": True}, **kwargs)
 
 
 @attrs.frozen(kw_only=True)
@@ -131,41 +74,11 @@ class EvalProtocol:
     SING, Jiao et al., AAAI 2018, and LRAR, Wu et al., TIP 2023).
 
     Attributes:
-        name: names the set of rules.
-        identities: ``official`` train and test identities, or ``random:T/Q``, drawn anew in each trial.
-        trials: number of splits (or of rate and gallery draws on an official split).
-        query: ``lr-camera``: every LR-camera image of every test identity; ``official``: the data set's query list;
-            ``one-per-id``: one random first-camera image per test identity, in a gallery of all test images.
-        lr_camera: ``none`` (plain HR evaluation), ``fixed:C``, ``per-id`` (drawn per identity and trial),
-            ``per-id-and-folder`` (drawn anew for train, query and gallery, as VPFA's scripts do), or ``smaller``
-            (the camera with the smaller images is LR as it stands; nothing is shrunk).
-        train_rates: rates at which training images are shrunk for LR training features; empty = native LR only.
-        query_rates: rates from which a query's rate is drawn, uniformly; empty = queries stay as stored.
-        rate_per: whether the rate is drawn per ``image`` or per ``identity``.
-        rate_source: how the rate is known at test time: ``oracle`` (it is the protocol's own), ``presumed``, or
-            estimated from the height of each query and gallery image: ``size:H`` takes H pixels as rate 1 and rounds
-            to the nearest of 1 and `train_rates` (``size`` alone: 256, as Wu et al., TIP 2023).
-        kernel, antialias, rounding: the resampling of LR images, see `crbench.data.degrade`.
-        encoder: ``none`` (kept in memory), ``png`` or ``jpeg:QUALITY``, applied to LR images after shrinking.
-        encode_hr: HR images pass the encoder too.
-        shot: ``multi`` (all gallery images), ``single:exact`` (expectation over one random image per identity) or
-            ``single:mc:N`` (mean over N such draws).
-        distractors: gallery images of pid 0 or of a person who is no test identity: ``drop`` or ``keep``.
-        junk: gallery images of pid -1: ``drop`` (never counted) or ``keep`` (counted as distractors).
-        same_camera: gallery images of the query's person from the query's own camera: ``ignore`` or ``keep``.
-        ties: a negative at exactly the distance of a positive counts as nearer (``pessimistic``) or not.
-        ap: average precision as the mean precision at each positive (``step``) or with the trapezoid rule.
-        ap_gallery: what AP and INP of a single-shot protocol refer to: ``drawn`` (neither is given) or ``all`` (all
-            valid gallery images, beside a single-shot CMC).
-        unmatched: queries without a match do not count (``ignore``), or count with zero in every mean (``zero``).
-        normalise, distance: features are L2-normalised (``l2``) or not; ``cosine``, ``euclidean``, ``sqeuclidean``
-            or the name of a metric plugin.
-        flip: features of a image and of its mirror image are averaged.
-        ranks: ranks at which the CMC curve is printed.
-        ignored_cameras: gallery images, of whomever, that a query does not meet, by cameras: ``3:2`` for SYSU-MM01,
-            where cameras 2 and 3 are in one place; ``3:2,6:1+2`` for several. ``none`` = no such rule.
-        rerank: ``k1=20,k2=6,lambda=0.3``: distances are re-ranked by k-reciprocal encoding with these parameters;
-            ``none`` = as they are. With all gallery images only.
+        name: names the set of rules; all other attributes are rules, each explained where it is declared and, for
+            users, in ``docs/protocol.md``.
+
+    Raises:
+        ValueError: a value out of range, or rules that exclude each other; the message names the field.
 
     Example:
         >>> mlr = EvalProtocol()
@@ -175,40 +88,186 @@ class EvalProtocol:
         False
     """
 
-    name: str = _field("p", "mlr", validator=v.min_len(1))
-    identities: str = _field("ids", "official", validator=_matches(_IDENTITIES, "official, random:TRAIN/TEST"))
-    trials: int = _field("n", 10, validator=[v.instance_of(int), v.ge(1)])
-    query: str = _choice("q", "lr-camera", "official", "one-per-id")
-    lr_camera: str = _field(
+    name: str = attrs.field(default="mlr", validator=v.min_len(1), metadata={"short": "p"})
+    identities: str = rule(
+        "split",
+        "ids",
+        "official",
+        "training and test identities: the official ones, or so many, drawn anew in each trial",
+        values="official, random:TRAIN/TEST",
+        parse=parse_identities,
+    )
+    trials: int = rule(
+        "split",
+        "n",
+        10,
+        "number of splits, or of rate and gallery draws on an official split",
+        values="a number from 1",
+        validator=[v.instance_of(int), v.ge(1)],
+    )
+    query: str = rule(
+        "split",
+        "q",
+        "lr-camera",
+        "queries: every LR-camera image of every test identity, the data set's query list, or one random first-camera "
+        "image per test identity, in a gallery of all test images",
+        values=("lr-camera", "official", "one-per-id"),
+    )
+    lr_camera: str = rule(
+        "split",
         "lr",
         "fixed:1",
-        validator=_matches(_LR_CAMERA, "none, fixed:CAMERA, per-id, per-id-and-folder, smaller"),
+        "the LR camera: none (plain HR evaluation), camera C, one drawn per identity and trial, one drawn anew for "
+        "train, query and gallery as VPFA's scripts do, or the one with the smaller images, which are LR as they "
+        "stand (nothing is shrunk)",
+        values="none, fixed:CAMERA, per-id, per-id-and-folder, smaller",
+        parse=parse_lr_camera,
     )
-    train_rates: tuple[float, ...] = _field("tr", (2, 3, 4), converter=_rates, validator=_check_rates)
-    query_rates: tuple[float, ...] = _field("qr", (2, 3, 4), converter=_rates, validator=_check_rates)
-    rate_per: str = _choice("per", "image", "identity")
-    rate_source: str = _field("rate", "oracle", validator=_matches(_RATE_SOURCE, "oracle, presumed, size, size:HEIGHT"))
-    kernel: str = _field("ker", "bilinear", validator=v.in_(KERNELS))
-    antialias: bool = _field("aa", True, validator=v.instance_of(bool))
-    rounding: str = _choice("rnd", "floor", "round", "ceil")
-    encoder: str = _field("enc", "none", validator=_matches(_ENCODER, "none, png, jpeg:1 to jpeg:100"))
-    encode_hr: bool = _field("ehr", False, validator=v.instance_of(bool))
-    shot: str = _field("shot", "single:exact", validator=_matches(_SHOT, "multi, single:exact, single:mc:N"))
-    distractors: str = _choice("dis", "drop", "keep")
-    junk: str = _choice("junk", "drop", "keep")
-    same_camera: str = _choice("cam", "ignore", "keep")
-    ties: str = _choice("tie", "pessimistic", "optimistic")
-    ap: str = _choice("ap", "step", "trapezoid")
-    ap_gallery: str = _choice("apg", "drawn", "all")
-    unmatched: str = _choice("un", "ignore", "zero")
-    normalise: str = _choice("norm", "l2", "none")
-    distance: str = _field("d", "cosine", validator=v.min_len(1))
-    flip: bool = _field("flip", False, validator=v.instance_of(bool))
-    ranks: tuple[int, ...] = _field(
-        "r", (1, 5, 10, 20), converter=lambda r: tuple(sorted({int(k) for k in r})), validator=_check_ranks
+    train_rates: tuple[float, ...] = rule(
+        "split",
+        "tr",
+        (2, 3, 4),
+        "rates at which training images are shrunk for LR training features; empty = native LR images only",
+        values="rates above 1",
+        converter=_rates,
+        validator=_check_rates,
     )
-    ignored_cameras: str = _option("igc", converter=_camera_rules, validator=_check_camera_rules)
-    rerank: str = _option("rr", converter=_reranking, validator=v.instance_of(str))
+    query_rates: tuple[float, ...] = rule(
+        "split",
+        "qr",
+        (2, 3, 4),
+        "rates from which a query's rate is drawn, uniformly; empty = queries stay as stored",
+        values="rates above 1",
+        converter=_rates,
+        validator=_check_rates,
+    )
+    rate_per: str = rule("split", "per", "image", "what a rate is drawn for", values=("image", "identity"))
+    rate_source: str = rule(
+        "split",
+        "rate",
+        "oracle",
+        "how the rate is known at test time: it is the protocol's own (`oracle`), it is presumed, or it is estimated "
+        "from the height of each query and gallery image: `size:H` takes H pixels as rate 1 and rounds to the nearest "
+        "of 1 and `train_rates` (`size` alone: 256, as Wu et al., TIP 2023)",
+        values="oracle, presumed, size, size:HEIGHT",
+        parse=parse_rate_source,
+    )
+    kernel: str = rule("images", "ker", "bilinear", "resampling kernel of LR images, by Pillow's name", values=KERNELS)
+    antialias: bool = switch(
+        "images", "aa", True, "the kernel is widened by the rate; without, it samples its nearest source pixels only"
+    )
+    rounding: str = rule(
+        "images", "rnd", "floor", "how each side of an LR image becomes whole", values=("floor", "round", "ceil")
+    )
+    encoder: str = rule(
+        "images",
+        "enc",
+        "none",
+        "codec that LR images pass after shrinking: none (kept in memory), PNG, or JPEG of a quality",
+        values="none, png, jpeg:1 to jpeg:100",
+        parse=parse_codec,
+    )
+    encode_hr: bool = switch("images", "ehr", False, "HR images pass the codec too")
+    shot: str = rule(
+        "scoring",
+        "shot",
+        "single:exact",
+        "gallery: all images, the expectation over one random image per identity, or the mean over N such draws",
+        values="multi, single:exact, single:mc:N",
+        parse=parse_shot,
+    )
+    distractors: str = rule(
+        "split",
+        "dis",
+        "drop",
+        "gallery images of pid 0 or of a person who is no test identity are left out or kept",
+        values=("drop", "keep"),
+    )
+    junk: str = rule(
+        "scoring",
+        "junk",
+        "drop",
+        "gallery images of pid -1 are never counted, or counted as distractors",
+        values=("drop", "keep"),
+    )
+    same_camera: str = rule(
+        "scoring",
+        "cam",
+        "ignore",
+        "gallery images of the query's person from the query's own camera are left out or kept",
+        values=("ignore", "keep"),
+    )
+    ties: str = rule(
+        "scoring",
+        "tie",
+        "pessimistic",
+        "a negative at exactly the distance of a positive counts as nearer, or as farther",
+        values=("pessimistic", "optimistic"),
+    )
+    ap: str = rule(
+        "scoring",
+        "ap",
+        "step",
+        "average precision as the mean precision at each positive, or by the trapezoid rule",
+        values=("step", "trapezoid"),
+    )
+    ap_gallery: str = rule(
+        "scoring",
+        "apg",
+        "drawn",
+        "what AP and INP of a single-shot protocol refer to: the drawn gallery (then neither is given), or all valid "
+        "gallery images, beside a single-shot CMC",
+        values=("drawn", "all"),
+    )
+    unmatched: str = rule(
+        "scoring",
+        "un",
+        "ignore",
+        "queries without a match do not count, or count with zero in every mean",
+        values=("ignore", "zero"),
+    )
+    normalise: str = rule("scoring", "norm", "l2", "features are L2-normalised or not", values=("l2", "none"))
+    distance: str = rule(
+        "scoring",
+        "d",
+        "cosine",
+        "distance of two features",
+        values="cosine, euclidean, sqeuclidean, or the name of a plugin's",
+        validator=v.min_len(1),
+    )
+    flip: bool = switch(
+        "images", "flip", False, "features of an image and of its mirror image are averaged", test_only=True
+    )
+    ranks: tuple[int, ...] = rule(
+        "scoring",
+        "r",
+        (1, 5, 10, 20),
+        "ranks at which the CMC curve is printed",
+        values="numbers from 1",
+        converter=_ranks,
+        validator=_check_ranks,
+    )
+    ignored_cameras: str = rule(
+        "scoring",
+        "igc",
+        "none",
+        "gallery cameras that are left out, whoever is seen, for queries of a camera: `3:2` for SYSU-MM01, where "
+        "queries of camera 3 and gallery images of camera 2 are of one place; `3:2,6:1+2` for several",
+        values="none, QUERY:GALLERY[+GALLERY...][,...]",
+        parse=parse_camera_rules,
+        option=True,
+        converter=_one_camera_spelling,
+    )
+    rerank: str = rule(
+        "scoring",
+        "rr",
+        "none",
+        "distances are re-ranked by k-reciprocal encoding (Zhong et al., CVPR 2017) with these parameters; with all "
+        "gallery images only",
+        values="none, k1=20,k2=6,lambda=0.3",
+        option=True,
+        converter=_one_reranking_spelling,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.rerank != "none" and not self.multi_shot:
@@ -218,43 +277,83 @@ class EvalProtocol:
             )
 
     @property
+    def identity_counts(self) -> tuple[int, int] | None:
+        """How many training and test identities are drawn; None for the official ones."""
+        return parse_identities(self.identities)
+
+    @property
+    def full_height(self) -> int | None:
+        """The height in pixels from which rates are estimated; None where they are known or presumed."""
+        return parse_rate_source(self.rate_source)
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec that `encoder` names, if any."""
+        return parse_codec(self.encoder)
+
+    @property
     def multi_shot(self) -> bool:
         """Whether a person may have several gallery images; only then do mAP and mINP mean what they say."""
         return self.shot == "multi"
 
-    def describe(self) -> str:
-        """All fields in one readable line, options only where they are asked for; equal lines mean equal rules."""
-        parts = []
-        for field in attrs.fields(EvalProtocol):
-            value = getattr(self, field.name)
-            if not _shows(field, value):
-                continue
-            if isinstance(value, tuple):
-                value = ",".join(f"{item:g}" for item in value) or "-"
-            parts.append(f"{field.metadata['short']}:{int(value) if isinstance(value, bool) else value}")
-        return "|".join([*parts, f"v{EVALUATION_VERSION}"])
+    @property
+    def draws(self) -> int | None:
+        """How many single-shot galleries are drawn; None where none is."""
+        return parse_shot(self.shot)
 
-    def fingerprint(self) -> str:
-        """12 hex digits of SHA-256 over `EVALUATION_VERSION` and all fields, options only where they are asked for."""
-        return digest({"protocol": attrs.asdict(self, filter=_shows), "version": EVALUATION_VERSION})
+    @property
+    def ignored(self) -> dict[int, tuple[int, ...]]:
+        """Gallery cameras that are left out for queries of a camera, by that camera."""
+        return parse_camera_rules(self.ignored_cameras)
 
     @property
     def reranking(self) -> Reranking | None:
         """The parameters of `rerank`, if any."""
-        return None if self.rerank == "none" else Reranking.parse(self.rerank)
+        return parse_reranking(self.rerank)
 
-    def ignored(self) -> dict[int, tuple[int, ...]]:
-        """Gallery cameras that a query does not meet, by the query's camera.
+    def describe(self) -> str:
+        """All fields in one readable line, options only where they are asked for; equal lines mean equal rules."""
+        shorts = {field.name: field.metadata["short"] for field in attrs.fields(type(self))}
+        parts = [f"{shorts[name]}:{_plain_text(value)}" for name, value in self._shown().items()]
+        return "|".join([*parts, f"v{EVALUATION_VERSION}"])
 
-        Example:
-            >>> EvalProtocol(ignored_cameras="6:2+1, 3:2").ignored()
-            {3: (2,), 6: (1, 2)}
+    def fingerprint(self) -> str:
+        """12 hex digits of SHA-256 over `EVALUATION_VERSION` and all fields, options only where they are asked for."""
+        return digest({"protocol": self._shown(), "version": EVALUATION_VERSION})
+
+    def image_rules(self, *, training: bool = False) -> dict[str, Any]:
+        """The rules that decide what LR and HR images and their features look like, as JSON values, for cache keys.
+
+        Args:
+            training: only those that change what a network is trained on.
         """
-        if self.ignored_cameras == "none":
-            return {}
-        pairs = (rule.split(":") for rule in self.ignored_cameras.split(","))
-        return {int(query): tuple(map(int, gallery.split("+"))) for query, gallery in pairs}
+        fields = attrs.fields_dict(type(self))
+        return {
+            name: value
+            for name, value in self._shown().items()
+            if fields[name].metadata.get("group") == "images" and not (training and fields[name].metadata["test_only"])
+        }
+
+    def _shown(self) -> dict[str, Any]:
+        """All fields by name; options only where they are asked for."""
+        return attrs.asdict(self, filter=_is_shown)
 
 
-def _shows(field: attrs.Attribute[Any], value: Any) -> bool:
-    return "option" not in field.metadata or value != field.default
+def rule_names(group: Group, record: type[EvalProtocol] = EvalProtocol) -> tuple[str, ...]:
+    """The rules of a group.
+
+    Example:
+        >>> rule_names("images")
+        ('kernel', 'antialias', 'rounding', 'encoder', 'encode_hr', 'flip')
+    """
+    return tuple(field.name for field in attrs.fields(record) if field.metadata.get("group") == group)
+
+
+def _is_shown(field: attrs.Attribute[Any], value: Any) -> bool:
+    return not field.metadata.get("option") or value != field.default
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{item:g}" for item in value) or "-"
+    return str(int(value) if isinstance(value, bool) else value)

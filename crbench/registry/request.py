@@ -1,4 +1,4 @@
-"""What a user asks for by name."""
+"""Names of plugins as users write them, split into their parts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Request:
 
     Example:
         >>> Request.parse("onnx:nets/a.onnx")
-        Wish(name='onnx', preset='', argument='nets/a.onnx')
+        Request(name='onnx', preset='', argument='nets/a.onnx')
         >>> Request.parse("vpfa/paper").preset
         'paper'
     """

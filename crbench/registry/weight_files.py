@@ -77,7 +77,7 @@ def _from_hub(text: str) -> Path:
     # the bases of the hub's error are those of the HTTP library that it uses, which differs between its versions
     errors: tuple[type[Exception], ...] = (EntryNotFoundError, OSError, ValueError, *HfHubHTTPError.__bases__)
     try:
-        with _no_notes("huggingface_hub"):
+        with _silenced("huggingface_hub"):
             return Path(huggingface_hub.hf_hub_download(parts["repo"], parts["file"], revision=parts["revision"]))
     except LocalEntryNotFoundError as error:
         raise DataError(
@@ -89,8 +89,8 @@ def _from_hub(text: str) -> Path:
 
 
 @contextmanager
-def _no_notes(logger: str) -> Iterator[None]:
-    """Keep a library from telling of each retry; the error at the end says enough."""
+def _silenced(logger: str) -> Iterator[None]:
+    """Errors only from a logger: the hub logs each retry, and its last error says enough."""
     log = logging.getLogger(logger)
     level = log.level
     log.setLevel(logging.ERROR)

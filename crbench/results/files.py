@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import attrs
 
+from crbench.config.convert import faults, strict_converter
 from crbench.errors import DataError
 from crbench.results.records import SCHEMA_VERSION, Result
-
-if TYPE_CHECKING:
-    from cattrs import Converter
 
 _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
@@ -64,16 +61,16 @@ def read_record(text: str, record: type[T], origin: str, *, kind: str, version: 
         DataError: not JSON, not of this schema version, or fields that are missing, unknown, of the wrong type or out
             of range; the message names the file and the fields.
     """
-    from cattrs import BaseValidationError, transform_error
+    from cattrs import BaseValidationError
 
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
-    found = content.get("schema_version") if isinstance(content, dict) else None
-    if found != version or isinstance(found, bool):
+    stated = content.get("schema_version") if isinstance(content, dict) else None
+    if stated != version or isinstance(stated, bool):
         raise DataError(
-            f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {found!r}); "
+            f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {stated!r}); "
             f"give {kind} files or folders of them"
         )
     for other, field in _ONLY_IN.items():
@@ -82,11 +79,11 @@ def read_record(text: str, record: type[T], origin: str, *, kind: str, version: 
                 f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
             )
     try:
-        return _converter().structure(content, record)
+        return strict_converter(complete=True).structure(content, record)
     except (BaseValidationError, ValueError) as error:
-        faults = transform_error(error, path="$", format_exception=_describe)
-        more = f"; and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
-        raise DataError(f"{origin}: not a valid {kind}: {'; '.join(faults[:_SHOWN_FAULTS])}{more}") from error
+        found = faults(error)
+        more = f"; and {len(found) - _SHOWN_FAULTS} more" if len(found) > _SHOWN_FAULTS else ""
+        raise DataError(f"{origin}: not a valid {kind}: {'; '.join(found[:_SHOWN_FAULTS])}{more}") from error
 
 
 def load_results(paths: Iterable[str | Path]) -> list[Result]:
@@ -134,76 +131,3 @@ def read_text(file: Path, kind: str) -> str:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
-
-
-@functools.cache
-def _converter() -> Converter:
-    """Structures records strictly: JSON types as they are, no missing and no unknown keys."""
-    from cattrs import Converter
-    from cattrs.gen import make_dict_structure_fn
-
-    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    converter.register_structure_hook_func(_made_of(tuple), _tuple_of(converter))
-    converter.register_structure_hook_func(_made_of(Mapping), _mapping_of(converter))
-    for kind, accepted in ((bool, bool), (int, int), (float, (int, float)), (str, str)):
-        converter.register_structure_hook(kind, _scalar(kind, accepted))
-
-    def record(cls: type[Any]) -> Callable[[Any, Any], Any]:
-        inner = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True)
-        names = [field.name for field in attrs.fields(cls)]
-
-        def structure(value: Any, _: Any) -> Any:
-            if missing := [name for name in names if name not in _typed(value, dict, "an object")]:
-                raise ValueError(f"lacks {', '.join(missing)}")
-            return inner(value, cls)
-
-        return structure
-
-    converter.register_structure_hook_factory(attrs.has, record)
-    return converter
-
-
-def _made_of(origin: Any) -> Callable[[Any], bool]:
-    return lambda kind: get_origin(kind) is origin
-
-
-def _tuple_of(converter: Converter) -> Callable[[Any, Any], Any]:
-    """Structures ``tuple[X, ...]`` from a JSON array only; cattrs alone takes any iterable, strings too."""
-
-    def structure(value: Any, kind: Any) -> Any:
-        items: Any = list[get_args(kind)[0]]  # type: ignore[misc]
-        return tuple(converter.structure(_typed(value, list, "a list"), items))
-
-    return structure
-
-
-def _mapping_of(converter: Converter) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, kind: Any) -> Any:
-        items: Any = dict[get_args(kind)]  # type: ignore[misc]
-        return converter.structure(_typed(value, dict, "an object"), items)
-
-    return structure
-
-
-def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
-        if isinstance(value, bool) and kind is not bool:
-            raise TypeError(f"{value!r} is not of type {kind.__name__}")
-        return kind(_typed(value, accepted, f"of type {kind.__name__}"))
-
-    return structure
-
-
-def _typed(value: Any, accepted: Any, expected: str) -> Any:
-    if not isinstance(value, accepted):
-        raise TypeError(f"{str(value)[:60]!r} is not {expected}")
-    return value
-
-
-def _describe(error: BaseException, _kind: type | None) -> str:
-    """One fault in words, without the classes of this package."""
-    from cattrs import ForbiddenExtraKeysError
-
-    if isinstance(error, ForbiddenExtraKeysError):
-        return f"unknown field {', '.join(sorted(map(str, error.extra_fields)))}"
-    return str(error.args[0]) if error.args else type(error).__name__

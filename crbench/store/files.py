@@ -1,4 +1,4 @@
-"""Whole files or none: write beside the target, flush to disk, then rename."""
+"""Atomic writes: fill a temporary file in the target's folder, flush it to disk, then rename it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then move it there; a reader sees all of it or nothing."""
+    """Let `write` fill a temporary file, then rename it to `path`; a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
     os.close(handle)

@@ -1,4 +1,4 @@
-"""Look after a cache folder: what lies there, whether it is whole, and what can go."""
+"""Maintenance of a cache folder: list its entries, find damaged files, delete what is old."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ _DAY = 86_400
 
 @attrs.frozen
 class CacheEntry:
-    """One encoder's features, or one fitted transform: `rows` is 0 for a transform."""
+    """The features of one backbone, or one fitted transform.
+
+    Attributes:
+        path: a folder of features, or a transform's file.
+        what: name of the backbone or of the aligner.
+        rows: images with features; 0 for a transform.
+        days: since the last change.
+    """
 
     path: Path
     what: str
@@ -29,9 +36,9 @@ class CacheEntry:
 
 
 def list_cache(root: Path) -> list[CacheEntry]:
-    """All entries, sorted by path; `days` since the last change."""
+    """All entries, features first, sorted by path."""
     folders = sorted(path for path in root.glob("features/*") if path.is_dir())
-    return [_encoder_entry(folder) for folder in folders] + [
+    return [_features_entry(folder) for folder in folders] + [
         _entry(path, path.stem.rpartition("-")[0], [path], 0) for path in sorted(root.glob("transforms/*.safetensors"))
     ]
 
@@ -72,7 +79,7 @@ def prune_cache(root: Path, *, older_than_days: float | None, bad: bool) -> list
     return gone
 
 
-def _encoder_entry(folder: Path) -> CacheEntry:
+def _features_entry(folder: Path) -> CacheEntry:
     from safetensors import SafetensorError, safe_open
 
     files = sorted(folder.glob("*.safetensors"))

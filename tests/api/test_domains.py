@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import numpy as np
 import pytest
@@ -30,8 +32,13 @@ def test_an_unseen_rate_takes_the_nearest_image_size(rate: float, expected: floa
     assert nearest_domain(Domain(rate=rate), TRAINED) == Domain(rate=expected)
 
 
-def test_of_two_equally_near_rates_the_lower_one_serves() -> None:
-    assert nearest_domain(Domain(rate=8 / 3), [Domain(rate=4.0), Domain(rate=2.0)]) == Domain(rate=2.0)
+@pytest.mark.parametrize(("rate", "lower", "higher"), [(4.0, 3.0, 6.0), (2.4, 2.0, 3.0), (2.1, 1.75, 2.625)])
+@pytest.mark.parametrize("kind", [float, np.float32])
+def test_of_two_equally_near_rates_the_lower_one_serves(
+    rate: float, lower: float, higher: float, kind: Callable[[float], float]
+) -> None:
+    trained = [Domain(rate=higher), Domain(rate=lower)]
+    assert nearest_domain(Domain(rate=float(kind(rate))), trained) == Domain(rate=lower)
 
 
 @pytest.mark.parametrize("trained", [TRAINED, []])

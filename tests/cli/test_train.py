@@ -87,7 +87,7 @@ def test_a_killed_training_continues_with_the_same_weights(capsys):
 
 
 def test_a_dry_run_names_what_would_be_trained(capsys):
-    assert invoke([*TRAIN, "--split", "3", "--dry-run"]) == 0
+    assert invoke([*TRAIN, "--trial", "3", "--dry-run"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["mlr-synthetic", "mlr", "3", "resnet-tiny"]
     assert not Path("weights").exists()
 

@@ -104,7 +104,7 @@ def test_verify_reports_everything(tmp_path: Path) -> None:
     assert found.root == str(folder)
     assert found.found["query images"] == 12
     assert found.expected["query images"] == 3368
-    assert found.unreadable == (f"{empty}: empty file (0 bytes); expected a image",)
+    assert found.unreadable == (f"{empty}: empty file (0 bytes); expected an image",)
     assert found.duplicate == ("query/0004_c2s1_000400_00.jpg = query/0004_c1s1_000400_00.jpg",)
     assert any(path.endswith("Thumbs.db") for path in found.extra)
     assert not found.ok

@@ -121,8 +121,8 @@ def _black(side: int) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.jpg", b"", "empty file (0 bytes); expected a image"),
-        ("text.jpg", b"this is not a image", "not a image that Pillow can read"),
+        ("empty.jpg", b"", "empty file (0 bytes); expected an image"),
+        ("text.jpg", b"this is not an image", "not an image that Pillow can read"),
         ("half.jpg", _truncated("JPEG"), "damaged or truncated image"),
         ("half.png", _truncated("PNG"), "damaged or truncated image"),
         ("half.bmp", _truncated("BMP"), "damaged or truncated image"),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from crbench.data.degrade import degrade, encode, lr_size, resample
-from crbench.protocol import KERNELS, EvalProtocol
+from crbench.data.degrade import degrade, lr_size, resample, through_codec
+from crbench.protocol import KERNELS, Codec, EvalProtocol
 
 PROTOCOL = EvalProtocol()
 
@@ -183,7 +183,7 @@ def test_uniform_image_stays_uniform_with_every_kernel() -> None:
         assert np.all(shown == (200, 3, 77))
 
 
-def test_png_encoder_is_lossless_and_jpeg_is_not() -> None:
+def test_png_is_lossless_and_jpeg_is_not() -> None:
     image = _image(16, 32)
     plain = np.asarray(degrade(image, 2, PROTOCOL))
     assert np.array_equal(degrade(image, 2, attrs.evolve(PROTOCOL, encoder="png")), plain)
@@ -192,16 +192,16 @@ def test_png_encoder_is_lossless_and_jpeg_is_not() -> None:
     assert not np.array_equal(jpeg, plain)
 
 
-def test_jpeg_encoder_writes_what_a_plain_save_writes() -> None:
+def test_jpeg_writes_what_a_plain_save_writes() -> None:
     """Tools save with Pillow's defaults: quality 75, chroma 4:2:0."""
     image = _image(16, 32)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG")
     with Image.open(buffer) as saved:
-        assert np.array_equal(encode(image, "jpeg:75"), saved.convert("RGB"))
+        assert np.array_equal(through_codec(image, Codec("jpeg", 75)), saved.convert("RGB"))
 
 
-def test_hr_images_are_encoded_on_request_only() -> None:
+def test_hr_images_pass_the_codec_on_request_only() -> None:
     image = _image(16, 32)
     lossy = attrs.evolve(PROTOCOL, encoder="jpeg:75")
     assert np.array_equal(degrade(image, 1, lossy), image)

@@ -120,7 +120,7 @@ def test_per_id_camera_is_one_that_sees_the_person():
     ("changes", "trial", "error", "message"),
     [
         ({}, 10, ConfigError, "trial 10 is not one of 0 to 9"),
-        ({"lr_camera": "fixed:9"}, 0, DataError, "no test identity has a image in the LR camera"),
+        ({"lr_camera": "fixed:9"}, 0, DataError, "no test identity has an image in the LR camera"),
         ({"identities": "random:5/5"}, 0, DataError, "there are 6 identities"),
         ({"lr_camera": "smaller"}, 0, ConfigError, "needs image sizes"),
     ],

@@ -61,7 +61,7 @@ def test_an_option_that_is_not_asked_for_leaves_fingerprint_and_line_alone():
 def test_ignored_cameras_have_one_spelling():
     protocol = EvalProtocol(ignored_cameras=" 6:2+1,3:2,6:1")
     assert protocol.ignored_cameras == "3:2,6:1+2"
-    assert protocol.ignored() == {3: (2,), 6: (1, 2)}
+    assert protocol.ignored == {3: (2,), 6: (1, 2)}
 
 
 def test_fingerprint_is_the_same_in_another_process():

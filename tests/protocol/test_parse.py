@@ -1,0 +1,78 @@
+"""Spellings of protocol values: each text of the form gives its value, any other is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crbench.protocol import Codec, EvalProtocol, Reranking
+from crbench.protocol.parse import (
+    parse_camera_rules,
+    parse_codec,
+    parse_identities,
+    parse_lr_camera,
+    parse_rate_source,
+    parse_reranking,
+    parse_shot,
+    spell_camera_rules,
+)
+
+SPELLED = [
+    (parse_identities, "official", None),
+    (parse_identities, "random:10/5", (10, 5)),
+    (parse_lr_camera, "per-id", None),
+    (parse_lr_camera, "fixed:0", 0),
+    (parse_lr_camera, "fixed:12", 12),
+    (parse_rate_source, "oracle", None),
+    (parse_rate_source, "size", 256),
+    (parse_rate_source, "size:64", 64),
+    (parse_codec, "none", None),
+    (parse_codec, "png", Codec("png")),
+    (parse_codec, "jpeg:100", Codec("jpeg", 100)),
+    (parse_shot, "multi", None),
+    (parse_shot, "single:exact", None),
+    (parse_shot, "single:mc:10", 10),
+    (parse_camera_rules, "none", {}),
+    (parse_camera_rules, " 6:2+1,3:2,6:1", {3: (2,), 6: (1, 2)}),
+    (parse_reranking, "none", None),
+    (parse_reranking, "k2=3", Reranking(k2=3)),
+]
+
+REFUSED = [
+    (parse_identities, ["", "random:", "random:0/5", "random:5", "random:5/", "official "]),
+    (parse_lr_camera, ["", "fixed:", "fixed:-1", "fixed", "per-id:1"]),
+    (parse_rate_source, ["", "size:", "size:0", "sized", "oracle:3"]),
+    (parse_codec, ["", "jpeg", "jpeg:0", "jpeg:101", "png:3"]),
+    (parse_shot, ["", "single", "single:mc:0", "single:mc:", "multi:3"]),
+    (parse_camera_rules, ["", "3", "3:", "3:-1", "3:2,", "3:2+"]),
+    (parse_reranking, ["", "k3=1", "k1=a", "k1=0", "lambda=2"]),
+]
+
+
+@pytest.mark.parametrize(("parse", "text", "expected"), SPELLED)
+def test_a_spelling_gives_its_value(parse, text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(("parse", "text"), [(parse, text) for parse, texts in REFUSED for text in (*texts, 3, None)])
+def test_any_other_value_is_refused(parse, text):
+    with pytest.raises(ValueError, match=r"not of the form|must be"):
+        parse(text)
+
+
+@given(st.dictionaries(st.integers(0, 9), st.sets(st.integers(0, 9), min_size=1).map(lambda s: tuple(sorted(s)))))
+def test_camera_rules_survive_the_round_trip(rules):
+    assert parse_camera_rules(spell_camera_rules(rules)) == rules
+
+
+def test_a_protocol_gives_what_its_fields_spell():
+    plain = EvalProtocol()
+    assert (plain.identity_counts, plain.full_height, plain.codec, plain.draws) == (None, None, None, None)
+    assert (plain.ignored, plain.reranking) == ({}, None)
+    other = EvalProtocol(
+        identities="random:7/3", rate_source="size:64", encoder="jpeg:9", shot="single:mc:4", ignored_cameras="3:2"
+    )
+    assert (other.identity_counts, other.full_height, other.draws) == ((7, 3), 64, 4)
+    assert (other.codec, other.ignored) == (Codec("jpeg", 9), {3: (2,)})
+    assert EvalProtocol(shot="multi", rerank="k1=5").reranking == Reranking(k1=5)

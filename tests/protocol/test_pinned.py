@@ -1,0 +1,39 @@
+"""Fingerprints and cache keys of all shipped protocols, as evaluation version 2 made them.
+
+Results, features and trained weights of earlier days are found by them: none may change by chance.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crbench.config.protocol_changes import own_protocol
+from crbench.protocol.hashing import digest
+from crbench.protocol.presets import CONVENTIONS
+from crbench.registry.resolve import list_plugins, load_dataset
+
+PINNED = json.loads((Path(__file__).parents[1] / "golden" / "protocols.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    ours = [record.name for record in list_plugins() if (record.kind, record.distribution) == ("dataset", "crbench")]
+    datasets = {name: load_dataset(name) for name in ours}
+    found = {f"{name}/{key}": rules for name, data in datasets.items() for key, rules in data.protocols.items()}
+    found |= {f"as {tool}": own_protocol({}, tool=tool) for tool in CONVENTIONS}
+    return {**found, "features": own_protocol({})}
+
+
+def test_every_shipped_protocol_is_pinned(shipped):
+    assert sorted(shipped) == sorted(PINNED)
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_fingerprint_and_cache_keys_stay(name, shipped):
+    rules = shipped[name]
+    assert rules.fingerprint() == PINNED[name]["fingerprint"]
+    assert digest(rules.image_rules()) == PINNED[name]["features"]
+    assert digest(rules.image_rules(training=True)) == PINNED[name]["training"]
