@@ -12,6 +12,7 @@ import torch
 
 from crbench.api.context import Epoch, RunContext, Tracker
 from crbench.api.interfaces import Backbone
+from crbench.config.amp import half_dtype
 from crbench.errors import CrbenchError
 from crbench.training.checkpoint import Checkpoint, Saved, State
 from crbench.training.memory import largest_fitting
@@ -21,8 +22,6 @@ from crbench.training.processes import Processes
 from crbench.training.recipe import Recipe, learning_rate
 from crbench.training.sampler import Sampler
 from crbench.training.source import Source
-
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Loop:
@@ -152,7 +151,7 @@ class Loop:
         device = self._source.device.type
         last = step + 1 == stop
         with nullcontext() if last else self._processes.accumulating(state.network):
-            with torch.autocast(device, dtype=HALF.get(recipe.amp), enabled=recipe.amp != "off"):
+            with torch.autocast(device, dtype=half_dtype(recipe.amp), enabled=recipe.amp != "off"):
                 loss, figures = state.network(batch)
             state.scaler.scale(loss / (stop - start)).backward()
         if last:
