@@ -47,24 +47,24 @@ class Recipe:
         optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
         nesterov: of ``sgd``.
         lr: largest learning rate.
-        weight_decay: of all parameters that are trained; decoupled with ``adamw`` only.
+        weight_decay: of all trained parameters; decoupled from the gradient with ``adamw`` only.
         bias_lr_factor: the learning rate of biases is `lr` times this.
         bias_weight_decay: of biases; None = `weight_decay`.
         warmup_epochs: epochs in which the learning rate rises linearly to `lr`.
-        warmup_start: share of `lr` from which it rises.
-        schedule: ``cosine`` over what the warm-up leaves; ``cosine-epochs``, a cosine over the whole training whose
-            beginning the warm-up replaces, and which changes between epochs only; or ``step``, to a tenth at each of
-            `milestones`.
+        warmup_start: share of `lr` at which the warm-up starts.
+        schedule: ``cosine``: from the end of the warm-up to the end of the training; ``cosine-epochs``: over the whole
+            training, with its beginning replaced by the warm-up, and constant within an epoch; ``step``: a tenth of the
+            rate before at each of `milestones`.
         final_lr: share of `lr` at which a cosine ends.
         milestones: epochs, for ``step``.
-        label_smoothing: share of the ID loss's target that is spread over all persons.
+        label_smoothing: share of the ID loss's target that is spread evenly over all persons.
         triplet_weight: factor of the soft-margin batch-hard triplet loss beside the ID loss.
         center_weight: factor of the center loss (0.0005 in the paper); 0 = none.
         flip: probability of a mirror image.
         pad: pixels of black border from which a random crop of the input's size is taken; 0 = none.
         erase: probability that a random rectangle is erased.
         erase_fill: with the ``mean`` colour, or Gaussian ``noise`` for each pixel.
-        amp: compute the network in half precision: ``off``, ``bf16``, or ``fp16`` with a scaled loss.
+        amp: half precision of the network: ``off``, ``bf16``, or ``fp16`` with a scaled loss.
         accumulate: batches per update; their gradients are averaged.
 
     Raises:
@@ -110,7 +110,7 @@ class Recipe:
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     """The learning rate after `epoch` epochs, which may be a fraction.
 
-    The cosine starts where the warm-up ends; the warm-up is a factor, so a milestone within it counts too.
+    The warm-up is a factor on the schedule, so a milestone within the warm-up counts, too.
 
     Example:
         >>> recipe = Recipe(epochs=10, lr=1.0, warmup_epochs=2, schedule="cosine")

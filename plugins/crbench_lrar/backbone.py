@@ -174,7 +174,7 @@ class LrarBackbone:
         It starts from this backbone's weights if they came from a file, otherwise from random ones of ``run.seed``.
 
         Raises:
-            DataError: fewer than two persons, weights whose levels are others than those of `rows`, or a image that
+            DataError: fewer than two persons, weights whose levels are others than those of `rows`, or an image that
                 cannot be read.
             CrbenchError: training diverged.
         """
