@@ -16,7 +16,7 @@ import PIL.Image
 from tabulate import tabulate
 
 from crbench import load_backbone
-from crbench.config.run_spec import AMP
+from crbench.config.amp import AMP
 from crbench.data.decode import read_rgb
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import Extractor

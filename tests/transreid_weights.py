@@ -1,13 +1,18 @@
-"""Deterministic weights and images for the tests of crbench_transreid."""
+"""Deterministic weights and images for the tests of crbench_transreid, and its backbone by flat parameters."""
 
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from crbench_transreid.backbone import TransReIDBackbone
 from crbench_transreid.vit import Architecture
 from torch import Tensor
+
+from crbench import load_backbone
 
 State = dict[str, Tensor]
 
@@ -15,6 +20,11 @@ TINY = Architecture(width=16, depth=2, heads=2)
 
 # a prime number of values, so that equal shapes do not repeat in step
 NOISE = np.random.default_rng(0).standard_normal(1048573).astype(np.float32)
+
+
+def transreid(weights: Path | None = None, **parameters: Any) -> TransReIDBackbone:
+    """The backbone with parameters as users set them; this preset changes none of the defaults."""
+    return load_backbone("transreid/market-vit-base", weights, **parameters)  # type: ignore[return-value]
 
 
 def filled(state: State) -> State:

@@ -76,6 +76,17 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     module.load_state_dict({**wanted, **tensors})
 
 
+def module_state(module: nn.Module) -> dict[str, Tensor]:
+    """Copies of all parameters and buffers of a module on the CPU, in contiguous memory, as `load_weights` reads them.
+
+    For the method `state` of a `crbench.api.interfaces.Trainable` backbone.
+    """
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in module.state_dict().items()
+    }
+
+
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a file by name, on the CPU; wrappers and the prefix ``module.`` are removed.
 

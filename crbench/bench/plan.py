@@ -10,7 +10,8 @@ import attrs
 from attrs import validators as v
 
 from crbench.api.entry import Kind
-from crbench.config.run_spec import AMP, RunSpec, build_spec
+from crbench.config.amp import AMP
+from crbench.config.run_spec import RunSpec, build_spec
 from crbench.errors import ConfigError
 from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.config.run_spec import AMP
+from crbench.config.amp import AMP
 from crbench.errors import DataError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)

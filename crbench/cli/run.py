@@ -11,7 +11,7 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.terminal import wants_colour
-from crbench.config.run_spec import AMP
+from crbench.config.amp import AMP
 from crbench.leaderboard import FORMATS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.config.run_spec import AMP
+from crbench.config.amp import AMP
 
 if TYPE_CHECKING:
     from crbench.config.run_spec import RunSpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +9,11 @@ from typing import Any, Literal
 import attrs
 from attrs import validators as v
 
+from crbench.config.amp import AMP, Amp
 from crbench.config.convert import convert
 from crbench.config.settings import flatten_settings
 from crbench.config.units import parse_budget
 from crbench.errors import ConfigError
-
-Amp = Literal["off", "bf16", "fp16"]
-AMP = typing.get_args(Amp)
 
 
 def _strings(value: Any) -> tuple[str, ...]:

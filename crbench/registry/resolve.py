@@ -21,13 +21,17 @@ from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginEr
 from crbench.protocol.hashing import content_hash
 from crbench.registry.discovery import PluginRecord, Registered, installed, plugin_stage
 from crbench.registry.request import Request
-from crbench.registry.targets import load_target, parameter_fields
+from crbench.registry.targets import Field, call_arguments, load_target, parameter_fields
 from crbench.registry.weight_files import find_released, find_weights, released_hint
 
 
 @attrs.frozen
 class Resolved:
-    """A name resolved: whose it is, which preset, and every parameter with its value, defaults included."""
+    """A name resolved: whose it is, which preset, and every parameter with its value, defaults included.
+
+    Attributes:
+        values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself.
+    """
 
     registered: Registered
     preset: str
@@ -96,9 +100,9 @@ class Resolved:
         target = load_target(self.registered)
         try:
             with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
-                return target(**self.values, **context)
+                return target(**call_arguments(self.registered, self.values), **context)
         except PluginError as error:
-            # Range checks of pure constructors are built-in errors; for the user they are about the wish.
+            # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
                 kind = self.registered.kind
                 raise ConfigError(f"{kind} {self.name!r}: {_first_line(error.__cause__)}") from error.__cause__
@@ -163,7 +167,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
 
 
 def _with_argument(
-    registered: Registered, argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
+    registered: Registered, argument: str, fields: Mapping[str, Field], changes: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """`changes` with the parameter that the text after the colon fills."""
     kind, entry = registered.kind, registered.entry

@@ -6,13 +6,17 @@ import importlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import attrs
 
 from crbench.api.entry import Kind
+from crbench.api.parameters import Flattened
 from crbench.errors import PluginError
 from crbench.registry.discovery import Registered, plugin_stage
+
+Field: TypeAlias = tuple[Any, Any]
+"""Type and default; the default is `inspect.Parameter.empty` where there is none."""
 
 _CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
 """Arguments that the run gives to a target and that are not parameters of the method."""
@@ -35,8 +39,36 @@ def load_target(registered: Registered) -> Callable[..., Any]:
         raise
 
 
-def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
-    """Type and default of each parameter of a target (`inspect.Parameter.empty` where there is none)."""
+def parameter_fields(registered: Registered) -> dict[str, Field]:
+    """Type and default of each parameter of a method, by name.
+
+    The parameters are the arguments of its target; `crbench.api.parameters.Flattened` ones count by their fields.
+
+    Raises:
+        PluginError: two parameters have one name, or a flattened argument is no record with such fields.
+    """
+    found: dict[str, Field] = {}
+    for name, argument in _arguments(registered).items():
+        mark = _mark(argument)
+        fields = {name: argument} if mark is None else _record_fields(registered, name, argument, mark)
+        if twice := sorted(found.keys() & fields.keys()):
+            raise PluginError(f"{_whose(registered)}: two parameters have the name {twice[0]!r}")
+        found |= fields
+    return found
+
+
+def call_arguments(registered: Registered, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a target from the values of all parameters; flattened records are put together again."""
+    arguments = dict(values)
+    for name, argument in _arguments(registered).items():
+        if mark := _mark(argument):
+            own = _record_fields(registered, name, argument, mark)
+            arguments[name] = attrs.evolve(argument[1], **{field: arguments.pop(field) for field in own})
+    return arguments
+
+
+def _arguments(registered: Registered) -> dict[str, Field]:
+    """Type and default of each argument of a target, without those that the run gives."""
     target = load_target(registered)
     hints = _hints(target)
     return {
@@ -47,11 +79,31 @@ def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def _mark(argument: Field) -> Flattened | None:
+    return next((mark for mark in typing.get_args(argument[0])[1:] if isinstance(mark, Flattened)), None)
+
+
+def _record_fields(registered: Registered, name: str, argument: Field, mark: Flattened) -> dict[str, Field]:
+    """Type and default of each offered field of a flattened argument."""
+    record = argument[1]
+    if not attrs.has(type(record)):
+        raise PluginError(f"{_whose(registered)}: the flattened argument {name!r} needs an attrs record as default")
+    attrs.resolve_types(type(record))
+    known = {field.name: field.type for field in attrs.fields(type(record)) if field.init}
+    if unknown := sorted(set(mark.fields) - set(known)):
+        raise PluginError(f"{_whose(registered)}: {type(record).__name__} has no field {unknown[0]!r} to offer")
+    return {field: (known[field], getattr(record, field)) for field in mark.fields or known}
+
+
+def _whose(registered: Registered) -> str:
+    return f"{registered.owner}: {registered.kind} {registered.entry.name!r}"
+
+
 def _hints(target: Callable[..., Any]) -> dict[str, Any]:
     if inspect.isclass(target) and attrs.has(target):
         attrs.resolve_types(target)
         return {field.alias: field.type for field in attrs.fields(target) if field.init}
-    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    return typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
 
 
 def _default(target: Callable[..., Any], name: str, default: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 from attrs import validators as v
 
-from crbench.config.run_spec import AMP, Amp
+from crbench.config.amp import AMP, Amp
 from crbench.results.scores import Summary, TrialScores, check_summaries, finite, summarise, summarise_rates
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """One training engine for every `crbench.api.interfaces.Trainable` backbone: an `Objective` and a `Recipe`.
 
-The usual case, a network body with a BN neck under ID loss and triplet loss, is an `Embedder` and one call of `train`.
-A method with losses, masks or phases of its own gives an `Objective` and `Phase` records to `train_objective`.
+The usual case is a network body with a BN neck, ID loss and triplet loss: wrap it as an `Embedder` and call `train`.
+A method with its own losses, masks or phases passes an `Objective` and `Phase` records to `train_objective`.
+A backbone takes its `Recipe` as one argument, which `crbench.api.parameters.Flattened` offers to users field by field.
 Importing this package imports torch.
 """
 

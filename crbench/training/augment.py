@@ -19,7 +19,7 @@ def augment(images: Tensor, recipe: Recipe, preprocess: Preprocess, generator: t
 
     Args:
         images: u8[b, height, width, 3] at the network's input size.
-        generator: on the CPU whatever the device, so that the same numbers are drawn everywhere.
+        generator: on the CPU whatever the device, so that every device draws the same numbers.
 
     Returns:
         f32[b, 3, height, width] in channels-last memory order.

@@ -1,4 +1,7 @@
-"""The state of a training in one file, written whole after an epoch: parameters, optimizer, generators, history."""
+"""The state of a training in one file: parameters, optimizer, random generators, history.
+
+The file is replaced as a whole after an epoch, so that it is never half written.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ VERSION = 1
 
 @attrs.frozen(eq=False)
 class State:
-    """All that changes while a training runs.
+    """Everything that changes while a training runs.
+
+    torch's global generators of the CPU and of the device belong to it, too; they are read where they are.
 
     Attributes:
-        network: the objective, as it is called for a batch.
-        generator: of the augmentation; beside it count torch's global generators of the CPU and of the device.
+        network: what is called for a batch: the objective, or its wrapper where several processes train.
+        generator: of the augmentation.
     """
 
     objective: nn.Module
@@ -35,7 +40,7 @@ class State:
     device: torch.device
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor by a name of its own."""
+        """All tensors, each by a unique name."""
         for name, tensor in self.objective.state_dict().items():
             yield f"objective.{name}", tensor
         for index, values in self.optimizer.state_dict()["state"].items():
@@ -50,7 +55,7 @@ class State:
 
 @attrs.frozen(eq=False)
 class Saved:
-    """A state that was read from a file.
+    """A state as read from a file.
 
     Attributes:
         history: one plain record per finished epoch.
@@ -61,7 +66,7 @@ class Saved:
     scaler: dict[str, Any]
 
     def restore_network(self, objective: nn.Module, generator: torch.Generator, device: torch.device) -> None:
-        """Give back parameters, buffers and random generators; parameters keep their memory format."""
+        """Restore parameters, buffers and random generators; parameters keep their memory format."""
         objective.load_state_dict(self._part("objective."))
         generator.set_state(self.tensors["generator.augment"])
         torch.set_rng_state(self.tensors["generator.cpu"])
@@ -69,7 +74,7 @@ class Saved:
             torch.cuda.set_rng_state(self.tensors["generator.cuda"], device)
 
     def restore(self, state: State) -> None:
-        """Give back everything."""
+        """Restore everything."""
         self.restore_network(state.objective, state.generator, state.device)
         parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
         for name, value in self._part("optimizer.").items():
@@ -77,7 +82,7 @@ class Saved:
             parameter = parameters[int(index)]
             value = value.to(parameter.device)
             if value.shape == parameter.shape:
-                # fused optimizers walk parameter and state in memory order, so both need the same one
+                # Fused optimizers step through parameter and state in memory order, so both need the same order.
                 value = torch.empty_like(parameter).copy_(value)
             state.optimizer.state[parameter][slot] = value
         state.scaler.load_state_dict(self.scaler)
@@ -91,9 +96,9 @@ class Checkpoint:
     """A file that holds the state of one training.
 
     Attributes:
-        path: None = keep nothing.
-        key: digest of all that the training depends on; the state of another training is not used.
-        writes: False in a process that leaves it to another to keep the state.
+        path: None = save nothing.
+        key: digest of everything that the training depends on; a state with another key is ignored.
+        writes: False in all but the first of several processes.
     """
 
     path: Path | None
@@ -101,7 +106,7 @@ class Checkpoint:
     writes: bool = True
 
     def save(self, state: State, history: list[dict[str, Any]]) -> None:
-        """Write the state whole; a training that is killed meanwhile finds the state before."""
+        """Replace the file as a whole; a training that is killed meanwhile continues from the previous state."""
         if self.path is not None and self.writes:
             facts = {
                 "version": VERSION,
@@ -112,7 +117,7 @@ class Checkpoint:
             save_state(self.path, dict(state.tensors()), facts)
 
     def delete(self) -> None:
-        """Forget the state, as it led to nothing; a folder that held only it goes, too."""
+        """Delete the file of a training that failed, and its folder if nothing else is in it."""
         if self.path is not None and self.writes:
             self.path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):

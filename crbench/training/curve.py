@@ -1,4 +1,4 @@
-"""A image of a training: loss by epoch, its parts, and scores where it was evaluated."""
+"""A plot of a training: loss and its parts by epoch, and scores where epochs were evaluated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crbench.store.files import write_whole
 
 
 def draw_curve(epochs: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
-    """Write the image as PNG.
+    """Write the plot as PNG.
 
     Args:
         epochs: records of `crbench.training.Epoch` as plain dictionaries.

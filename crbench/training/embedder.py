@@ -1,4 +1,4 @@
-"""`Embedder`: the shape of model that the engine trains."""
+"""`Embedder`: the model that `crbench.training.train` trains."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def train(
     name: str = "model",
     snapshot: Callable[[], Backbone] | None = None,
 ) -> History:
-    """Train `model` in place with ID loss and triplet loss; for arguments and errors see `train_objective`.
+    """Train `model` in place with ID loss and triplet loss; for other arguments and errors see `train_objective`.
 
     Args:
         rows: images of at least two persons; each distinct pid is a class.
@@ -70,25 +70,27 @@ def train_objective(
     name: str = "model",
     snapshot: Callable[[], Backbone] | None = None,
 ) -> History:
-    """Train what `build` gives; it ends on ``run.device`` and in evaluation mode.
+    """Train the objective that `build` returns; afterwards it is on ``run.device`` and in evaluation mode.
 
-    On the CPU the same seed, machine and number of threads give the same weights bit for bit, also where the training
-    was stopped and continues from ``run.session.checkpoint``. The global random generators are left as they were.
+    On the CPU the same seed, machine and number of threads give the same weights bit for bit. This also holds for a
+    training that was stopped and continues from ``run.session.checkpoint``. torch's global random generators have
+    the same state afterwards as before.
 
     Args:
-        build: called once with the number of persons, while torch's generators start from ``run.seed``.
-        rows: images of at least two persons, HR and LR as the method wants them; pid number i of the sorted distinct
-            pids is class i.
+        build: called once with the number of persons; torch's generators are seeded with ``run.seed`` for it.
+        rows: images of at least two persons, HR and LR as the method wants them; class i is the i-th distinct pid in
+            sorted order.
         phases: at least one.
-        name: names the model in progress and messages.
-        snapshot: gives the backbone as it is, for an evaluation on the way (see `crbench.api.context.TrainingSession`).
+        name: of the model in progress bars and messages.
+        snapshot: returns the backbone in its present state, for evaluations between epochs (see
+            `crbench.api.context.TrainingSession`).
 
     Returns:
         One record per epoch, phase after phase.
 
     Raises:
-        DataError: fewer than two persons, a image that cannot be read, or a damaged checkpoint.
-        CrbenchError: the loss or a weight is no longer finite, or memory does not suffice.
+        DataError: fewer than two persons, an image that cannot be read, or a damaged checkpoint.
+        CrbenchError: the loss or a weight is no longer finite, or memory is too small.
     """
     persons, labels = np.unique(rows.pids, return_inverse=True)
     if len(persons) < 2:
@@ -123,7 +125,7 @@ def _key(
     run: RunContext,
     processes: Processes,
 ) -> str:
-    """Digest of what decides the course of a training: its start, data, batches and arithmetic."""
+    """Digest of everything that the resulting weights depend on: initial state, data, batches and arithmetic."""
     if run.session.checkpoint is None:
         return ""
     state = {name: tensor.detach().cpu() for name, tensor in objective.state_dict().items()}

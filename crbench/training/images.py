@@ -1,4 +1,4 @@
-"""Decoded training images at the network's input size: in memory if they fit, else read ahead by threads."""
+"""Decoded training images at the network's input size: kept in memory if they fit, else read ahead by threads."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from crbench.data.preprocess import Preprocess, image_array
 from crbench.records import Row, Samples
 
 MEMORY_BUDGET = 2 << 30
-"""Bytes of decoded images that are kept in memory (13,000 images of 256x128 take 1.3 GB)."""
+"""Largest size in bytes of decoded images that are kept in memory (13,000 images of 256x128 take 1.3 GB)."""
 
 READ_AHEAD = 4
-"""Batches that are read ahead where images are not kept."""
+"""Number of batches that are read ahead when images are not kept."""
 
 
 class Images:
     """The images of `rows`, u8[height, width, 3] each, in batches.
 
     Args:
-        read: thread-safe; decoding runs in threads, as Pillow releases the interpreter lock while it works.
-        budget: bytes; the images are read once and kept if they need no more, otherwise anew in each epoch. Either
-            way the batches are the same, bit for bit.
+        read: thread-safe. Images are decoded in threads, because Pillow releases the interpreter lock meanwhile.
+        budget: in bytes. Images that fit are read once and kept; otherwise each epoch reads them again. The batches are
+            the same bit for bit.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Images:
         self._kept = self._read_all(run) if len(rows) * math.prod((*preprocess.size, 3)) <= budget else None
 
     def batches(self, order: Iterable[NDArray[np.intp]]) -> Iterator[Tensor]:
-        """For each index array of b rows their images, u8[b, height, width, 3]."""
+        """The images of each index array of b rows, u8[b, height, width, 3]."""
         if self._kept is not None:
             for indices in order:
                 yield self._kept[torch.from_numpy(indices)]

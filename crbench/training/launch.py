@@ -1,4 +1,4 @@
-"""Training shared by several processes: how they start, meet and end."""
+"""Training in several processes: how they are started, connected and ended."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ from torch import distributed
 
 from crbench.errors import ConfigError, CrbenchError
 
-PATIENCE = timedelta(days=7)
-"""How long a process waits for the others, such as while the first evaluates. One that dies is noticed at once."""
+TIMEOUT = timedelta(days=7)
+"""How long a process waits for the others, for example while the first one evaluates.
+
+A process that dies is noticed at once, whatever this value.
+"""
 
 
 def check_processes(count: int, device: str) -> None:
-    """Whether `launch` can start so many.
+    """Refuse a number of processes that `launch` cannot start.
 
     Raises:
         ConfigError: a number below 1, fewer CUDA devices than processes, one device for all, or no Accelerate.
@@ -44,15 +47,15 @@ def check_processes(count: int, device: str) -> None:
 
 
 def launch(count: int, device: str, work: Callable[..., object], *arguments: object, logger: logging.Logger) -> None:
-    """Call ``work(device, *arguments)`` in `count` new processes that train together, and wait for all.
+    """Call ``work(device, *arguments)`` in `count` new processes that train together, and wait until all have ended.
 
     Args:
-        device: ``cpu``, or ``cuda`` for one CUDA device each; `work` is told which.
-        work: a function of a module, as it is pickled with its arguments.
-        logger: takes the notes that the processes make on their logger ``crbench``.
+        device: ``cpu``, or ``cuda`` for one CUDA device per process; `work` gets the name of its own device.
+        work: a module-level function, because it is pickled together with its arguments.
+        logger: receives what the processes log on their logger ``crbench``.
 
     Raises:
-        CrbenchError: the first that one of them raised, or that one died; the others are ended at once.
+        CrbenchError: a process raised it, or a process died; the others are ended at once.
     """
     context = get_context("spawn")
     with socket.socket() as free:
@@ -62,13 +65,13 @@ def launch(count: int, device: str, work: Callable[..., object], *arguments: obj
     try:
         for rank in range(count):
             receiver, sender = context.Pipe(duplex=False)
-            place = _Place(rank, count, port, device, logger.getEffectiveLevel())
-            process = context.Process(target=_take_part, args=(place, sender, work, arguments), daemon=True)
+            member = _Member(rank, count, port, device, logger.getEffectiveLevel())
+            process = context.Process(target=_run_member, args=(member, sender, work, arguments), daemon=True)
             with _environment(count):
                 process.start()
             sender.close()
             processes[receiver] = process
-        _attend(processes, logger)
+        _supervise(processes, logger)
     finally:
         for process in processes.values():
             process.terminate()
@@ -80,9 +83,10 @@ def launch(count: int, device: str, work: Callable[..., object], *arguments: obj
 
 @contextmanager
 def _environment(count: int) -> Iterator[None]:
-    """What a new process must find when it imports torch: its share of the processors, and no advice for programmers.
+    """Set the environment variables that a new process needs before it imports torch.
 
-    torch warns of `find_unused_parameters` wherever no parameter is unused, which no user of a backbone can change.
+    Each process gets its share of the processors. torch's warnings are silenced: it warns about
+    `find_unused_parameters` when all parameters are used, and a user of a backbone cannot change that.
     """
     wanted = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)), "TORCH_CPP_LOG_LEVEL": "ERROR"}
     new = {name: value for name, value in wanted.items() if name not in os.environ}
@@ -94,8 +98,8 @@ def _environment(count: int) -> Iterator[None]:
             del os.environ[name]
 
 
-def _attend(processes: Mapping[Connection, SpawnProcess], logger: logging.Logger) -> None:
-    """Hand on what the processes say until each has ended well."""
+def _supervise(processes: Mapping[Connection, SpawnProcess], logger: logging.Logger) -> None:
+    """Log what the processes send until all have ended; raise the first error."""
     left = list(processes)
     while left:
         ready = wait(left)
@@ -121,8 +125,15 @@ def _check_end(process: SpawnProcess) -> None:
 
 
 @attrs.frozen
-class _Place:
-    """Where a process stands among those of its training."""
+class _Member:
+    """One process of a training.
+
+    Attributes:
+        rank: its number, from 0.
+        count: processes of the training.
+        port: where they connect on this machine.
+        level: of its logger.
+    """
 
     rank: int
     count: int
@@ -131,8 +142,8 @@ class _Place:
     level: int
 
 
-class _Teller(logging.Handler):
-    """Sends notes to the process that started this one."""
+class _LogSender(logging.Handler):
+    """Sends log records to the process that started this one."""
 
     def __init__(self, channel: Connection) -> None:
         super().__init__()
@@ -143,34 +154,38 @@ class _Teller(logging.Handler):
         self._channel.send(logging.makeLogRecord({**record.__dict__, "msg": message, "args": None, "exc_info": None}))
 
 
-def _take_part(place: _Place, channel: Connection, work: Callable[..., object], arguments: tuple[object, ...]) -> None:
-    """What a new process does."""
-    signal(SIGINT, SIG_IGN)  # the process that started this one decides
+def _run_member(
+    member: _Member, channel: Connection, work: Callable[..., object], arguments: tuple[object, ...]
+) -> None:
+    """The main function of a new process."""
+    signal(SIGINT, SIG_IGN)  # the process that started this one ends it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger = logging.getLogger("crbench")
-    logger.setLevel(place.level)
-    logger.handlers[:] = [_Teller(channel)]
+    logger.setLevel(member.level)
+    logger.handlers[:] = [_LogSender(channel)]
     logger.propagate = False
     try:
-        work(_join(place), *arguments)
+        work(_connect(member), *arguments)
     except CrbenchError as error:
         channel.send(error)
     else:
         distributed.destroy_process_group()
 
 
-def _join(place: _Place) -> str:
-    """Meet the others; the torch device of this process."""
+def _connect(member: _Member) -> str:
+    """Connect to the other processes; returns the torch device of this one."""
     from accelerate import PartialState
 
-    facts = {"RANK": place.rank, "LOCAL_RANK": place.rank, "WORLD_SIZE": place.count, "LOCAL_WORLD_SIZE": place.count}
-    os.environ |= {name: str(value) for name, value in facts.items()}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(place.port)}
-    state = PartialState(cpu=place.device == "cpu", timeout=PATIENCE)
+    ranks = {"RANK": member.rank, "LOCAL_RANK": member.rank}
+    sizes = {"WORLD_SIZE": member.count, "LOCAL_WORLD_SIZE": member.count}
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": member.port}
+    os.environ |= {name: str(value) for name, value in {**ranks, **sizes, **address}.items()}
+    state = PartialState(cpu=member.device == "cpu", timeout=TIMEOUT)
     return str(state.device)
 
 
 def _end_with_parent() -> None:
+    """End this process as soon as the one that started it has ended."""
     parent = parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""The training loop: epochs, updates, the schedule, checkpoints, and what stops it early."""
+"""The training loop: phases, epochs, updates, learning rates, checkpoints, and the errors that stop it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from crbench.api.context import Epoch, RunContext, Tracker
 from crbench.api.interfaces import Backbone
+from crbench.config.amp import half_dtype
 from crbench.errors import CrbenchError
 from crbench.training.checkpoint import Checkpoint, Saved, State
 from crbench.training.memory import largest_fitting
@@ -22,8 +23,6 @@ from crbench.training.recipe import Recipe, learning_rate
 from crbench.training.sampler import Sampler
 from crbench.training.source import Source
 
-HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
 
 class Loop:
     """One training.
@@ -31,9 +30,10 @@ class Loop:
     Args:
         objective: on the device of `source`.
         phases: with their samplers.
-        checkpoint: where the state is kept after epochs, and where it is found after a stop.
-        snapshot: gives the backbone as it is.
-        processes: that train together.
+        checkpoint: the state is saved here after epochs, and read from here where a stopped training continues.
+        name: of the model in progress bars and messages.
+        snapshot: returns the backbone in its present state; None = it cannot be evaluated between epochs.
+        processes: the processes that train together.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Loop:
         self._epochs = sum(phase.recipe.epochs for phase in phases)
 
     def run(self) -> History:
-        """Train from the start, or from where the checkpoint stands."""
+        """Train from the start, or from the epoch after which the checkpoint was saved."""
         saved = self._checkpoint.load()
         history = [] if saved is None else [Epoch(**record) for record in saved.history]
         done = len(history)
@@ -70,7 +70,7 @@ class Loop:
         with self._run.progress(total, f"train {self._name}", "image") as progress:
             for epoch in history:
                 progress.advance(epoch.images)
-                self._tell(epoch)
+                self._announce(epoch)
             first = 0
             for phase, sampler in self._phases:
                 self._phase(phase, sampler, first, history, saved if done >= first else None, progress)
@@ -80,7 +80,13 @@ class Loop:
     def _phase(
         self, phase: Phase, sampler: Sampler, first: int, history: list[Epoch], saved: Saved | None, progress: Tracker
     ) -> None:
-        """Train a phase whose first epoch has number `first`, or the rest of it."""
+        """Train a phase, or the part of it that the saved state does not cover.
+
+        Args:
+            first: number of the phase's first epoch in the whole training.
+            history: finished epochs of all phases; new ones are appended.
+            saved: state to continue from, where this phase or a later one was saved.
+        """
         done = len(history) - first
         if saved is not None and done == 0:
             saved.restore_network(self._objective, self._source.generator, self._source.device)
@@ -132,12 +138,12 @@ class Loop:
         return Epoch(phase.name, means.pop("loss"), figures=means, lr=lr, images=int(images), seconds=seconds)
 
     def _guarded(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
-        """A step whose lack of memory is said in one line, with a batch that fits."""
+        """A step; if memory is too small for it, the error names a batch size that fits."""
         try:
             return self._step(batch, step, steps, state, recipe)
         except torch.cuda.OutOfMemoryError:
             pass
-        # outside the handler, whose traceback keeps the activations of the failed step alive
+        # Not inside the handler: its traceback would keep the activations of the failed step alive.
         state.optimizer.zero_grad()
         once = attrs.evolve(recipe, accumulate=1)
         fitting = self._processes.alone(
@@ -146,20 +152,20 @@ class Loop:
         raise self._too_large(batch, fitting, recipe)
 
     def _step(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
-        """Gradients of one batch, and an update after the last of `accumulate`; the loss and the figures."""
+        """Compute the gradients of one batch, and update after every `accumulate` batches; returns loss and figures."""
         start = step - step % recipe.accumulate
         stop = min(start + recipe.accumulate, steps)
         device = self._source.device.type
         last = step + 1 == stop
         with nullcontext() if last else self._processes.accumulating(state.network):
-            with torch.autocast(device, dtype=HALF.get(recipe.amp), enabled=recipe.amp != "off"):
+            with torch.autocast(device, dtype=half_dtype(recipe.amp), enabled=recipe.amp != "off"):
                 loss, figures = state.network(batch)
             state.scaler.scale(loss / (stop - start)).backward()
         if last:
             state.scaler.step(state.optimizer)
             state.scaler.update()
             state.optimizer.zero_grad()
-        # one copy from the device for all figures
+        # All figures are copied from the device at once.
         values = self._processes.mean(torch.stack([loss, *figures.values()]).detach().float())
         return dict(zip(("loss", *figures), values.cpu().tolist(), strict=True))
 
@@ -168,16 +174,16 @@ class Loop:
         if score is None or snapshot is None:
             return epoch
         self._objective.eval()
-        scores = self._processes.told(lambda: dict(score(number + 1, snapshot)))
+        scores = self._processes.broadcast(lambda: dict(score(number + 1, snapshot)))
         self._objective.train()
         return attrs.evolve(epoch, scores=scores)
 
     def _report(self, epoch: Epoch, number: int) -> None:
         pace = f"{epoch.images / epoch.seconds:.0f} images/s, {epoch.seconds * (self._epochs - number):.0f} s left"
         self._run.logger.info("train %s: epoch %d of %d: %s (%s)", self._name, number, self._epochs, epoch, pace)
-        self._tell(epoch)
+        self._announce(epoch)
 
-    def _tell(self, epoch: Epoch) -> None:
+    def _announce(self, epoch: Epoch) -> None:
         if self._run.session.on_epoch is not None:
             self._run.session.on_epoch(epoch)
 

@@ -13,9 +13,10 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
     """Mean over anchors of ``log(1 + exp(d_ap - d_an))`` with the farthest positive and the nearest negative.
 
     Hermans et al., "In Defense of the Triplet Loss", arXiv 1703.07737, Eq. 5, with the soft margin of Sec. 2; d is the
-    Euclidean distance of the features as they are, in float32 also under autocast. The anchor itself counts as a
-    positive at (nearly) distance 0, so an anchor without another positive pushes its nearest negative away. Where
-    several processes train, each has anchors of its own, and positives and negatives come from the whole batch.
+    Euclidean distance of the features without normalisation, in float32 even under autocast. The anchor itself counts
+    as a positive at distance (nearly) 0, so an anchor without another positive still pushes its nearest negative away.
+    If several processes train, the anchors are the process's own rows; positives and negatives are those of the whole
+    batch.
 
     Args:
         features: f32[b, D].
@@ -35,10 +36,10 @@ def batch_hard_triplet(features: Tensor, labels: Tensor) -> Tensor:
 
 
 def _distances(features: Tensor) -> Tensor:
-    """Of each row to each of the whole batch."""
+    """Distances of this process's rows to all rows of the batch, f32[b / processes, b]."""
     squares = features.square().sum(dim=1)
     squared = squares[:, None] + gathered(squares)[None, :] - 2 * features @ gathered(features).T
-    # the square root has no derivative at 0; the clamp gives the anchor's distance to itself gradient 0
+    # The square root has no derivative at 0. The clamp gives the distance of an anchor to itself the gradient 0.
     return squared.clamp(min=1e-12).sqrt()
 
 
@@ -46,7 +47,7 @@ class CenterLoss(nn.Module):
     """Mean squared distance of features to the centre of their class; the centres follow the features.
 
     Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV 2016, Eq. 2 (here the mean
-    over the batch, without the factor 1/2) and Eq. 4, by which the centres move instead of by an optimizer.
+    over the batch, without the factor 1/2). Eq. 4 moves the centres; no optimizer does.
 
     Args:
         alpha: step of the centres.

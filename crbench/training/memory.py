@@ -1,4 +1,4 @@
-"""Out of memory: find a batch that fits, so that the message can say which."""
+"""After running out of memory: find a batch size that fits, so that the error message can name it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def first_rows(batch: TrainBatch, count: int) -> TrainBatch:
 
 
 def largest_fitting(batch: TrainBatch, step: Callable[[TrainBatch], object], *, multiple: int) -> int | None:
-    """How many images of `batch` fit: half of them, half of those and so on, each tried with a whole update.
+    """How many images of `batch` fit into memory: a half, a quarter and so on are tried with a whole update each.
 
     Args:
-        step: one update, which ran out of memory with all images; it is called and so changes the weights.
-        multiple: sizes tried are multiples of it, at least two of it.
+        step: one update, which ran out of memory with all images. Every try changes the weights.
+        multiple: all sizes tried are multiples of it, and at least twice it.
 
     Returns:
         None where not even twice `multiple` fits.

@@ -1,4 +1,4 @@
-"""What the engine trains: an `Objective`, one module that holds every parameter and gives the loss of a batch."""
+"""What the engine trains: an `Objective`, one module with all parameters that computes the loss of a batch."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Loss: TypeAlias = tuple[Tensor, Mapping[str, Tensor]]
 
 
 class Objective(nn.Module, abc.ABC):
-    """A network with its losses; all parameters and buffers of a training are inside, so that it can be kept whole.
+    """A network with its losses. It holds all parameters and buffers of the training, so that checkpoints are complete.
 
     Example:
         >>> class Norm(Objective):
@@ -74,7 +74,7 @@ class Objective(nn.Module, abc.ABC):
         """
 
     def groups(self, recipe: Recipe) -> list[ParameterGroup]:
-        """Every parameter that requires a gradient, once; by default biases apart, as `recipe` asks."""
+        """All parameters that require a gradient, each in one group; by default weights and biases, by `recipe`."""
         trained = [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
         weights = [parameter for name, parameter in trained if not name.endswith("bias")]
         biases = [parameter for name, parameter in trained if name.endswith("bias")]
@@ -91,7 +91,7 @@ class IdTriplet(Objective):
     Args:
         model: trained in place.
         persons: number of classes.
-        recipe: gives the label smoothing and the weights of the losses.
+        recipe: its label smoothing and weights of losses are used.
     """
 
     def __init__(self, model: Embedder, persons: int, recipe: Recipe) -> None:
@@ -117,7 +117,9 @@ class IdTriplet(Objective):
 
 
 def identity_classifier(dim: int, persons: int) -> nn.Linear:
-    """Without bias and with small weights, as the neck's features have zero mean (Luo et al., CVPRW 2019, Sec. 3.6).
+    """A classifier without bias, as the neck's features have zero mean, and with small weights.
+
+    Luo et al., CVPRW 2019, Sec. 3.6.
 
     Example:
         >>> identity_classifier(8, 3).weight.abs().max().item() < 0.01
@@ -129,7 +131,7 @@ def identity_classifier(dim: int, persons: int) -> nn.Linear:
 
 
 def optimizer_for(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over the objective's groups; each group carries its ``lr_factor``."""
+    """The recipe's optimizer for the objective's groups, which keep their ``lr_factor``."""
     groups = [
         {
             "params": list(group.parameters),

@@ -1,4 +1,4 @@
-"""What a training consists of and what it leaves behind: `Phase` and `Epoch`."""
+"""`Phase`, a part of a training, and `History`, the records of its epochs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ History: TypeAlias = tuple[Epoch, ...]
 
 @attrs.frozen(eq=False)
 class Phase:
-    """A part of a training; optimizer and schedule start anew in each.
+    """A part of a training; each has a new optimizer and its own schedule.
 
     Attributes:
         name: for messages and the history.
         recipe: how this phase trains.
-        begin: called with the objective before the phase, for example to freeze parameters. It is called again, in
-            order, where a stopped training continues, so it must not depend on anything else.
-        sampler: batches of row numbers; None = `crbench.training.PKSampler` by the recipe.
+        begin: called with the objective before the phase, for example to freeze parameters. A training that continues
+            after a stop calls the functions of all its phases again in order, so they must depend on nothing else.
+        sampler: which rows make a batch; None = `crbench.training.PKSampler` by the recipe.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Training shared by several processes: how they stay one. With `crbench.training.launch`, all that knows of several.
+"""Data-parallel training: each process holds the whole network and takes an equal share of every batch.
 
-Each process takes an equal share of every batch and holds the whole network. What they make is what one process makes
-of whole batches, up to rounding: gradients and figures are averaged, `gathered` lets a loss compare images across
-shares, and batch normalisation sees the whole batch (on CUDA; torch has no such layer for CPUs). The first one writes.
+The result equals that of one process up to rounding. Gradients and figures are averaged, `gathered` lets a loss compare
+images of different shares, and on CUDA batch normalisation uses the whole batch (torch has no such layer for CPUs).
+Only the first process writes files and logs. `crbench.training.launch` starts the processes.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Answer = TypeVar("Answer")
 
 
 class Processes:
-    """The processes of a training as one of them sees them; this class is a training in one process.
+    """What a training asks of its processes; this class is for a training in one process.
 
     Attributes:
-        count: how many they are.
-        first: whether this is the one that writes, notes and evaluates.
-        each: says in messages that a batch is one process's share.
-        no_fit: advice where the memory suffices for no batch that `alone` tried.
+        count: number of processes.
+        first: whether this is the process that writes, logs and evaluates.
+        each: text for messages, saying that a batch is one process's share.
+        no_fit: advice for messages when no smaller batch fits into memory, or when none was tried.
     """
 
     count = 1
@@ -41,42 +41,42 @@ class Processes:
     no_fit = "no smaller batch fits either; use a smaller network or input, or amp=bf16"
 
     def prepare(self, objective: nn.Module, device: torch.device) -> None:
-        """Give the objective, before it moves to its device, layers that fit the number of processes."""
+        """Replace layers that must work across processes; called before the objective moves to its device."""
 
     def network(self, objective: nn.Module) -> nn.Module:
-        """What to call instead of the objective, so that all processes get the same gradients."""
+        """The module to call for a batch: it gives all processes the same gradients."""
         return objective
 
     def accumulating(self, network: nn.Module) -> AbstractContextManager[None]:
-        """Gradients of a batch inside are kept apart until those of a later batch are averaged."""
+        """A context in which gradients add up without being averaged over the processes."""
         return nullcontext()
 
     def shares(self, order: Sequence[Indices]) -> Sequence[Indices]:
-        """This process's part of each batch."""
+        """This process's share of each batch."""
         return order
 
     def start_epoch(self, number: int, seed: int, generator: torch.Generator) -> None:
-        """Set the random generators for an epoch, so that processes draw differently and a stop changes nothing."""
+        """Seed the random generators for an epoch where processes must draw different numbers."""
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the processes."""
         return values
 
     def alone(self, attempt: Callable[[], Answer]) -> Answer | None:
-        """Do what this process can do without the others; None where it cannot."""
+        """The result of `attempt`; None if it needs the other processes."""
         return attempt()
 
-    def told(self, ask: Callable[[], Answer]) -> Answer:
-        """What the first process gets when it asks; the others wait for it."""
-        return ask()
+    def broadcast(self, compute: Callable[[], Answer]) -> Answer:
+        """The result of `compute` in the first process; the others wait for it."""
+        return compute()
 
     def role(self, run: RunContext) -> RunContext:
-        """`run` for this process; notes and progress are those of the first."""
+        """`run` for this process: only the first one logs and shows progress."""
         return run
 
 
 class SeveralProcesses(Processes):
-    """More than one; see `launch`."""
+    """Several processes, started by `crbench.training.launch.launch`."""
 
     each = " in each process"
     no_fit = "halve identities and double accumulate, or use more processes or amp=bf16"
@@ -89,27 +89,27 @@ class SeveralProcesses(Processes):
         self.first = self._state.is_main_process
 
     def prepare(self, objective: nn.Module, device: torch.device) -> None:
-        """With batch normalisation over the whole batch on CUDA; on a CPU, over each process's share."""
+        """On CUDA, batch normalisation over the whole batch; on a CPU each process normalises its share."""
         if device.type == "cuda":
-            # not torch's, which loses the activation that timm's layers hold
+            # torch's own conversion drops the activation inside timm's norm layers.
             from timm.layers.norm_act import convert_sync_batchnorm
 
             convert_sync_batchnorm(objective)  # type: ignore[no-untyped-call]
 
     def network(self, objective: nn.Module) -> nn.Module:
-        """Wrapped anew for each phase, as phases freeze other parameters; buffers are those of the first process."""
+        """A new wrapper for each phase, as phases freeze different parameters; buffers follow the first process."""
         return nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
 
     def accumulating(self, network: nn.Module) -> AbstractContextManager[None]:
-        """Without communication."""
+        """A context without communication between the processes."""
         assert isinstance(network, nn.parallel.DistributedDataParallel)
         return network.no_sync()
 
     def shares(self, order: Sequence[Indices]) -> Sequence[Indices]:
-        """Consecutive rows: whole persons where their number divides.
+        """Consecutive rows, so that persons stay together if their number divides by that of the processes.
 
         Raises:
-            ConfigError: the processes do not divide a batch.
+            ConfigError: the size of a batch does not divide by the number of processes.
         """
         for size in {len(indices) for indices in order}:
             if size % self.count:
@@ -120,64 +120,64 @@ class SeveralProcesses(Processes):
         return [np.split(indices, self.count)[self._state.process_index] for indices in order]
 
     def start_epoch(self, number: int, seed: int, generator: torch.Generator) -> None:
-        """From seed, epoch and process, so that a checkpoint need not hold the generators of all."""
+        """Seeds follow from seed, epoch and process, so that a checkpoint need not store every process's generators."""
         drawn = np.random.default_rng([seed, number, self._state.process_index]).integers(2**63, size=2)
         generator.manual_seed(int(drawn[0]))
         torch.manual_seed(int(drawn[1]))
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean over the processes, the same number in all."""
+        """Mean over the processes, the same in all."""
         from accelerate.utils import reduce
 
         mean: Tensor = reduce(values, "mean")
         return mean
 
     def alone(self, attempt: Callable[[], Answer]) -> None:
-        """None: an update needs all processes, and the others wait elsewhere."""
+        """None: an update needs all processes, and the others are not waiting for one."""
 
-    def told(self, ask: Callable[[], Answer]) -> Answer:
-        """What the first process gets when it asks; the others wait for it."""
+    def broadcast(self, compute: Callable[[], Answer]) -> Answer:
+        """The result of `compute` in the first process; the others wait for it."""
         from accelerate.utils import broadcast_object_list
 
-        answer: list[Any] = [ask() if self.first else None]
-        broadcast_object_list(answer)
-        told: Answer = answer[0]
-        return told
+        answers: list[Any] = [compute() if self.first else None]
+        broadcast_object_list(answers)
+        answer: Answer = answers[0]
+        return answer
 
     def role(self, run: RunContext) -> RunContext:
-        """Silent in all but the first."""
+        """`run` itself in the first process, a silent one in the others."""
         if self.first:
             return run
         return attrs.evolve(run, logger=logging.Logger("silent", logging.CRITICAL + 1), progress=no_progress)
 
 
 def current() -> Processes:
-    """The processes that this one trains with."""
-    return SeveralProcesses() if _are_several() else Processes()
+    """The processes that this one trains with; alone it is `Processes` itself."""
+    return SeveralProcesses() if _is_distributed() else Processes()
 
 
 def gathered(rows: Tensor) -> Tensor:
     """The rows of all processes in the order of the batch, [b, ...] from [b / processes, ...]; differentiable.
 
-    For losses that compare images of a batch with each other. In a training of one process these are `rows`.
+    For losses that compare images of a batch with each other. In a training of one process it returns `rows`.
 
     Example:
         >>> rows = torch.zeros(2, 3)
         >>> gathered(rows) is rows
         True
     """
-    if not _are_several():
+    if not _is_distributed():
         return rows
     together: Tensor = _Gather.apply(rows)
     return together
 
 
-def _are_several() -> bool:
+def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
 class _Gather(torch.autograd.Function):
-    """Concatenation over processes; the gradient of a row is the sum of what all processes have for it."""
+    """Concatenation over the processes; the gradient of a row is the sum of its gradients in all processes."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

@@ -7,57 +7,34 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
+from attrs import validators as v
+
+from crbench.config.amp import AMP
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 SCHEDULES = ("cosine", "cosine-epochs", "step")
-AMP = ("off", "bf16", "fp16")
 ERASE_FILLS = ("mean", "noise")
 
 
-def _number(low: float, high: float = math.inf, *, open_low: bool = False) -> Any:
-    """Validate a finite number of [low, high], or (low, high] with `open_low`."""
-
-    def validate(_instance: object, attribute: attrs.Attribute[float], value: object) -> None:
-        valid = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not valid or not low <= value <= high or (open_low and value == low):  # type: ignore[operator]
-            bounds = f"{'above' if open_low else 'from'} {low:g}" + (f" to {high:g}" if high < math.inf else "")
-            raise ValueError(f"recipe.{attribute.name}: {value!r} is not a number {bounds}")
-
-    return validate
+def _finite(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Validate a number, which is not bool, infinite or nan."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"'{attribute.name}' must be a finite number: {value!r}")
 
 
-def _count(low: int) -> Any:
-    def validate(_instance: object, attribute: attrs.Attribute[int], value: object) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < low:
-            raise ValueError(f"recipe.{attribute.name}: {value!r} is not a whole number from {low}")
-
-    return validate
-
-
-def _choice(*options: str) -> Any:
-    def validate(_instance: object, attribute: attrs.Attribute[str], value: object) -> None:
-        if value not in options:
-            raise ValueError(f"recipe.{attribute.name}: {value!r} is not one of {', '.join(options)}")
-
-    return validate
-
-
-def _optional(validator: Any) -> Any:
-    return attrs.validators.optional(validator)
-
-
-def _flag(_instance: object, attribute: attrs.Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"recipe.{attribute.name}: {value!r} is not true or false")
+def _whole(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Validate an integer, which is not bool."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"'{attribute.name}' must be a whole number: {value!r}")
 
 
 def _epochs(value: Iterable[float]) -> tuple[float, ...]:
     return tuple(value)
 
 
-def _check_milestones(_instance: object, _attribute: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
-    if not all(math.isfinite(epoch) and epoch > 0 for epoch in value):
-        raise ValueError(f"recipe.milestones: {list(value)} holds an epoch that is not above 0")
+_POSITIVE: Any = [_finite, v.gt(0)]
+_NOT_NEGATIVE: Any = [_finite, v.ge(0)]
+_SHARE: Any = [_finite, v.ge(0), v.le(1)]
 
 
 @attrs.frozen(kw_only=True)
@@ -70,57 +47,59 @@ class Recipe:
         optimizer: ``adam``, ``adamw`` or ``sgd`` (momentum 0.9).
         nesterov: of ``sgd``.
         lr: largest learning rate.
-        weight_decay: of all parameters that are trained; decoupled with ``adamw`` only.
+        weight_decay: of all trained parameters; decoupled from the gradient with ``adamw`` only.
         bias_lr_factor: the learning rate of biases is `lr` times this.
         bias_weight_decay: of biases; None = `weight_decay`.
         warmup_epochs: epochs in which the learning rate rises linearly to `lr`.
-        warmup_start: share of `lr` from which it rises.
-        schedule: ``cosine`` over what the warm-up leaves; ``cosine-epochs``, a cosine over the whole training whose
-            beginning the warm-up replaces, and which changes between epochs only; or ``step``, to a tenth at each of
-            `milestones`.
+        warmup_start: share of `lr` at which the warm-up starts.
+        schedule: ``cosine``: from the end of the warm-up to the end of the training; ``cosine-epochs``: over the whole
+            training, with its beginning replaced by the warm-up, and constant within an epoch; ``step``: a tenth of the
+            rate before at each of `milestones`.
         final_lr: share of `lr` at which a cosine ends.
         milestones: epochs, for ``step``.
-        label_smoothing: share of the ID loss's target that is spread over all persons.
+        label_smoothing: share of the ID loss's target that is spread evenly over all persons.
         triplet_weight: factor of the soft-margin batch-hard triplet loss beside the ID loss.
         center_weight: factor of the center loss (0.0005 in the paper); 0 = none.
         flip: probability of a mirror image.
         pad: pixels of black border from which a random crop of the input's size is taken; 0 = none.
         erase: probability that a random rectangle is erased.
         erase_fill: with the ``mean`` colour, or Gaussian ``noise`` for each pixel.
-        amp: compute the network in half precision: ``off``, ``bf16``, or ``fp16`` with a scaled loss.
+        amp: half precision of the network: ``off``, ``bf16``, or ``fp16`` with a scaled loss.
         accumulate: batches per update; their gradients are averaged.
 
     Raises:
-        ValueError: a value out of range.
+        ValueError, TypeError: a value of another kind or out of range; the message names the field.
 
     Example:
         >>> Recipe(epochs=3).batch_size
         64
     """
 
-    epochs: int = attrs.field(default=120, validator=_count(1))
-    identities: int = attrs.field(default=16, validator=_count(2))
-    images: int = attrs.field(default=4, validator=_count(2))
-    optimizer: str = attrs.field(default="adam", validator=_choice(*OPTIMIZERS))
-    nesterov: bool = attrs.field(default=True, validator=_flag)
-    lr: float = attrs.field(default=3.5e-4, validator=_number(0, open_low=True))
-    weight_decay: float = attrs.field(default=5e-4, validator=_number(0))
-    bias_lr_factor: float = attrs.field(default=1.0, validator=_number(0, open_low=True))
-    bias_weight_decay: float | None = attrs.field(default=None, validator=_optional(_number(0)))
-    warmup_epochs: float = attrs.field(default=10, validator=_number(0))
-    warmup_start: float = attrs.field(default=0.1, validator=_number(0, 1))
-    schedule: str = attrs.field(default="step", validator=_choice(*SCHEDULES))
-    milestones: tuple[float, ...] = attrs.field(default=(40, 70), converter=_epochs, validator=_check_milestones)
-    final_lr: float = attrs.field(default=0.0, validator=_number(0, 1))
-    label_smoothing: float = attrs.field(default=0.1, validator=_number(0, 1))
-    triplet_weight: float = attrs.field(default=1.0, validator=_number(0))
-    center_weight: float = attrs.field(default=0.0, validator=_number(0))
-    flip: float = attrs.field(default=0.5, validator=_number(0, 1))
-    pad: int = attrs.field(default=10, validator=_count(0))
-    erase: float = attrs.field(default=0.5, validator=_number(0, 1))
-    erase_fill: str = attrs.field(default="mean", validator=_choice(*ERASE_FILLS))
-    amp: str = attrs.field(default="off", validator=_choice(*AMP))
-    accumulate: int = attrs.field(default=1, validator=_count(1))
+    epochs: int = attrs.field(default=120, validator=[_whole, v.ge(1)])
+    identities: int = attrs.field(default=16, validator=[_whole, v.ge(2)])
+    images: int = attrs.field(default=4, validator=[_whole, v.ge(2)])
+    optimizer: str = attrs.field(default="adam", validator=v.in_(OPTIMIZERS))
+    nesterov: bool = attrs.field(default=True, validator=v.instance_of(bool))
+    lr: float = attrs.field(default=3.5e-4, validator=_POSITIVE)
+    weight_decay: float = attrs.field(default=5e-4, validator=_NOT_NEGATIVE)
+    bias_lr_factor: float = attrs.field(default=1.0, validator=_POSITIVE)
+    bias_weight_decay: float | None = attrs.field(default=None, validator=v.optional(_NOT_NEGATIVE))
+    warmup_epochs: float = attrs.field(default=10, validator=_NOT_NEGATIVE)
+    warmup_start: float = attrs.field(default=0.1, validator=_SHARE)
+    schedule: str = attrs.field(default="step", validator=v.in_(SCHEDULES))
+    milestones: tuple[float, ...] = attrs.field(
+        default=(40, 70), converter=_epochs, validator=v.deep_iterable(v.and_(*_POSITIVE))
+    )
+    final_lr: float = attrs.field(default=0.0, validator=_SHARE)
+    label_smoothing: float = attrs.field(default=0.1, validator=_SHARE)
+    triplet_weight: float = attrs.field(default=1.0, validator=_NOT_NEGATIVE)
+    center_weight: float = attrs.field(default=0.0, validator=_NOT_NEGATIVE)
+    flip: float = attrs.field(default=0.5, validator=_SHARE)
+    pad: int = attrs.field(default=10, validator=[_whole, v.ge(0)])
+    erase: float = attrs.field(default=0.5, validator=_SHARE)
+    erase_fill: str = attrs.field(default="mean", validator=v.in_(ERASE_FILLS))
+    amp: str = attrs.field(default="off", validator=v.in_(AMP))
+    accumulate: int = attrs.field(default=1, validator=[_whole, v.ge(1)])
 
     @property
     def batch_size(self) -> int:
@@ -131,7 +110,7 @@ class Recipe:
 def learning_rate(recipe: Recipe, epoch: float) -> float:
     """The learning rate after `epoch` epochs, which may be a fraction.
 
-    The cosine starts where the warm-up ends; the warm-up is a factor, so a milestone within it counts too.
+    The warm-up is a factor on the schedule, so a milestone within the warm-up counts, too.
 
     Example:
         >>> recipe = Recipe(epochs=10, lr=1.0, warmup_epochs=2, schedule="cosine")

@@ -33,13 +33,13 @@ class Sampler(Protocol):
 class PKSampler:
     """Batches of row indices, drawn anew in each epoch from the seed and the epoch's number alone.
 
-    A sweep deals all persons once in random order; an epoch is as many sweeps (at least one) as it takes to see about
-    as many images as there are. A person's images are dealt like a pack of cards: all before any comes again.
+    A sweep draws each person once, in random order. An epoch has at least one sweep, and enough batches to show
+    about as many images as there are. Each image of a person is drawn once before any is drawn again.
 
     Args:
         labels: i64[n], person of each row, 0 to number of persons - 1.
-        identities, images: P and K. With fewer than P persons a batch holds all of them; a person with fewer than K
-            images gives each of them, some of them more than once.
+        identities, images: P and K. With fewer than P persons a batch holds all of them; of a person with fewer than K
+            images, some images are repeated.
         seed: from 0.
 
     Attributes:
@@ -67,18 +67,18 @@ class PKSampler:
         """The batches of epoch `number` (from 0): `steps` times `batch_size` row indices, a person's K side by side."""
         generator = np.random.default_rng([self._seed, number])
         shuffled = generator.permutation(len(self._labels))
-        pack = shuffled[np.argsort(self._labels[shuffled], kind="stable")]
+        grouped = shuffled[np.argsort(self._labels[shuffled], kind="stable")]
         batches: list[Indices] = []
         sweep = 0
         while len(batches) < self.steps:
             for persons in self._sweep(generator):
                 offsets = (sweep * self._images + np.arange(self._images)) % self._counts[persons, None]
-                batches.append(pack[self._starts[persons, None] + offsets].ravel())
+                batches.append(grouped[self._starts[persons, None] + offsets].ravel())
             sweep += 1
         return batches[: self.steps]
 
     def _sweep(self, generator: np.random.Generator) -> NDArray[np.intp]:
-        """All persons in random order, P to a row; the last row is filled up from the front."""
+        """All persons in random order, P to a row; the last row is filled with persons of the first."""
         order = generator.permutation(len(self._counts))
         missing = -len(order) % self._identities
         return np.concatenate([order, order[:missing]]).reshape(-1, self._identities)

@@ -1,4 +1,4 @@
-"""Randomness that starts from a seed and leaves torch's global generators as it found them."""
+"""Random numbers from a seed that leave the state of torch's global generators unchanged."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def seeded(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
-    """Let torch's global generators of the CPU and of `device` start from `seed` inside, and restore them after.
+    """A context in which torch's global generators of the CPU and of `device` start from `seed`; it restores them.
 
-    For code that draws from the global generators and offers no other: initial weights of layers, dropout.
+    For code that can only draw from the global generators, such as initial weights of layers and dropout.
 
     Example:
         >>> with seeded(1):

@@ -1,4 +1,4 @@
-"""`Source`: augmented batches on the device, from images and what is known of them."""
+"""`Source`: augmented training batches on the device."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from crbench.training.recipe import Recipe
 
 
 class Source:
-    """Batches for an `crbench.training.Objective`.
+    """Batches for a `crbench.training.Objective`.
 
     Args:
         labels: i64[n], class of each row.
 
     Attributes:
-        device: where batches are.
+        device: of the batches.
         generator: of the augmentation, on the CPU.
     """
 
@@ -32,7 +32,7 @@ class Source:
         self, images: Images, rows: Samples, labels: NDArray[np.intp], preprocess: Preprocess, run: RunContext
     ) -> None:
         self._images = images
-        self._facts = [torch.from_numpy(fact.copy()) for fact in (labels, rows.rates, rows.camids)]
+        self._columns = [torch.from_numpy(column.copy()) for column in (labels, rows.rates, rows.camids)]
         self._preprocess = preprocess
         self.device = torch.device(run.device)
         self.generator = torch.Generator().manual_seed(run.seed)
@@ -40,6 +40,7 @@ class Source:
     def batches(self, order: Sequence[NDArray[np.intp]], recipe: Recipe) -> Iterator[TrainBatch]:
         """One batch for each array of row numbers."""
         for indices, images in zip(order, self._images.batches(order), strict=True):
-            labels, rates, camids = (fact[torch.from_numpy(indices)].to(self.device) for fact in self._facts)
+            index = torch.from_numpy(indices)
+            labels, rates, camids = (column[index].to(self.device) for column in self._columns)
             inputs = augment(images.to(self.device), recipe, self._preprocess, self.generator)
             yield TrainBatch(inputs=inputs, labels=labels, rates=rates, camids=camids)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 import torch
+from attrs import validators as v
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -30,15 +31,10 @@ class Shape:
         ValueError: an unknown choice.
     """
 
-    masks: str = "stages"
+    masks: str = attrs.field(default="stages", validator=v.in_(MASKS))
     mask_mean: float = 0.0
-    length: str = "cumulative"
+    length: str = attrs.field(default="cumulative", validator=v.in_(LENGTHS))
     embedding: bool = True
-
-    def __attrs_post_init__(self) -> None:
-        for name, options in (("masks", MASKS), ("length", LENGTHS)):
-            if getattr(self, name) not in options:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(options)}")
 
 
 class LrarNetwork(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from attrs import validators as v
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,22 +30,15 @@ class Losses:
         ValueError: an unknown choice, a negative weight, or no loss at all.
     """
 
-    cls_weight: float = 1.0
-    verif_weight: float = 0.5
-    classifier: str = "prefix"
-    verification: str = "prefix"
-    reduction: str = "mean"
+    cls_weight: float = attrs.field(default=1.0, validator=v.ge(0))
+    verif_weight: float = attrs.field(default=0.5, validator=v.ge(0))
+    classifier: str = attrs.field(default="prefix", validator=v.in_(CLASSIFIERS))
+    verification: str = attrs.field(default="prefix", validator=v.in_(VERIFICATIONS))
+    reduction: str = attrs.field(default="mean", validator=v.in_(REDUCTIONS))
 
     def __attrs_post_init__(self) -> None:
-        choices = (("classifier", CLASSIFIERS), ("verification", VERIFICATIONS), ("reduction", REDUCTIONS))
-        for name, options in choices:
-            if getattr(self, name) not in options:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(options)}")
-        if not (self.cls_weight >= 0 and self.verif_weight >= 0 and self.cls_weight + self.verif_weight > 0):
-            raise ValueError(
-                f"cls_weight: {self.cls_weight}, verif_weight: {self.verif_weight}; expected weights of at least 0, "
-                "one of them above"
-            )
+        if self.cls_weight == self.verif_weight == 0:
+            raise ValueError("'cls_weight' and 'verif_weight' are both 0; one of them must be > 0")
 
 
 class LrarObjective(Objective):

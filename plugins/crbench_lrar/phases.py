@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import attrs
+from attrs import validators as v
 
 from crbench.training import Phase, Recipe, Sampler
 from crbench.training.recipe import learning_rate
@@ -14,7 +15,25 @@ TRAININGS = ("progressive", "e2e")
 STEPS = ("equal", "full", "single")
 
 
-def make_phases(masks: int, recipe: Recipe, training: str, steps: str, sampler: Sampler | None = None) -> list[Phase]:
+@attrs.frozen
+class PhaseRule:
+    """How a training is split into phases.
+
+    Attributes:
+        training: ``progressive``: each phase adds the masks of one more unit; or ``e2e``: one phase for all masks.
+        steps: of progressive training: its epochs are split ``equal``, with warm-up and milestones scaled to each phase
+            and restarted; or each phase has all of them (``full``); or they are split but keep the one schedule of the
+            whole training (``single``).
+
+    Raises:
+        ValueError: an unknown choice.
+    """
+
+    training: str = attrs.field(default="progressive", validator=v.in_(TRAININGS))
+    steps: str = attrs.field(default="equal", validator=v.in_(STEPS))
+
+
+def make_phases(masks: int, recipe: Recipe, rule: PhaseRule, sampler: Sampler | None = None) -> list[Phase]:
     """The phases of a training.
 
     Progressive training begins with the masks after the last unit alone; each further phase adds those of the unit
@@ -23,32 +42,25 @@ def make_phases(masks: int, recipe: Recipe, training: str, steps: str, sampler: 
     Args:
         masks: number of masked units; without any there is one phase.
         recipe: of the whole training.
-        training: ``progressive`` or ``e2e``.
-        steps: of progressive training: its epochs are split ``equal``, with warm-up and milestones scaled to each phase
-            and restarted; or each phase has all of them (``full``); or they are split but keep the one schedule of the
-            whole training (``single``).
 
     Raises:
-        ValueError: an unknown choice, fewer epochs than phases, or a single schedule that is not of kind ``step``.
+        ValueError: fewer epochs than phases, or a single schedule that is not of kind ``step``.
 
     Example:
-        >>> phases = make_phases(4, Recipe(epochs=120), "progressive", "equal")
+        >>> phases = make_phases(4, Recipe(epochs=120), PhaseRule())
         >>> [(phase.name, phase.recipe.epochs, phase.recipe.milestones) for phase in phases][:2]
         [('mask 4 of 4', 30, (10.0, 17.5)), ('mask 3 of 4', 30, (10.0, 17.5))]
     """
-    for name, value, options in (("training", training, TRAININGS), ("steps", steps, STEPS)):
-        if value not in options:
-            raise ValueError(f"{name}: {value!r} is not one of {', '.join(options)}")
-    if masks == 0 or training == "e2e":
+    if masks == 0 or rule.training == "e2e":
         return [Phase("all", recipe, begin=_use_all, sampler=sampler)]
-    if steps == "single" and recipe.schedule != "step":
+    if rule.steps == "single" and recipe.schedule != "step":
         raise ValueError(f"steps: a single schedule over all phases must be of kind 'step', not {recipe.schedule!r}")
-    if steps != "full" and recipe.epochs < masks:
+    if rule.steps != "full" and recipe.epochs < masks:
         raise ValueError(f"epochs: {recipe.epochs} are too few for progressive training in {masks} phases")
     return [
         Phase(
             f"mask {masks - number} of {masks}",
-            _part(recipe, number, masks, steps),
+            _part(recipe, number, masks, rule.steps),
             begin=functools.partial(_use_last, count=number + 1),
             sampler=sampler,
         )

@@ -1,4 +1,4 @@
-"""Batches with mixed resolution levels: for each person some images in HR, some at LR rates."""
+"""Training rows at LR rates, and batches of mixed resolution levels: of each person images in HR and at LR rates."""
 
 from __future__ import annotations
 
@@ -69,6 +69,18 @@ class MixedLevelSampler:
             fresh = [row for row in pool if row not in chosen]
             chosen.append(int(generator.choice(fresh or pool)))
         return chosen
+
+
+def with_copies(rows: Samples, rates: tuple[float, ...]) -> Samples:
+    """Training rows, and the HR ones again at each of `rates` at which they do not occur.
+
+    Example:
+        >>> with_copies(Samples(keys=["a"], pids=[1]), (2.0, 4.0)).rates.tolist()
+        [1.0, 2.0, 4.0]
+    """
+    hr = rows.take(rows.rates == 1)
+    copied = {rate for rate in rates if np.isin(hr.keys, rows.keys[rows.rates == np.float32(rate)]).all()}
+    return Samples.concat([rows, *(hr.at_rate(rate) for rate in rates if rate not in copied)])
 
 
 def _by_rate(index: Indices, rates: NDArray[np.float32]) -> dict[float, list[int]]:

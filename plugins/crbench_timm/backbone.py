@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
-from crbench.api.weights import find_imagenet, load_weights
+from crbench.api.parameters import Flattened
+from crbench.api.weights import find_imagenet, load_weights, module_state
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Embedder, Recipe, train
 from crbench_timm.architectures import ARCHITECTURES, build_embedder
@@ -19,11 +21,46 @@ from crbench_timm.architectures import ARCHITECTURES, build_embedder
 FEATURES = ("before", "after")
 PRETRAINED = ("none", "imagenet")
 
+OFFERED = Flattened(
+    "epochs",
+    "identities",
+    "images",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "warmup_epochs",
+    "schedule",
+    "milestones",
+    "label_smoothing",
+    "triplet_weight",
+    "flip",
+    "pad",
+    "erase",
+    "center_weight",
+    "amp",
+    "accumulate",
+)
+"""The fields of the recipe that are parameters of the method."""
+
+RECIPE = Recipe(
+    epochs=14,
+    identities=8,
+    optimizer="adamw",
+    lr=8e-3,
+    weight_decay=5e-2,
+    warmup_epochs=2.0,
+    schedule="cosine",
+    milestones=(),
+    pad=4,
+    erase=0.0,
+)
+"""Trains ``resnet-tiny`` from scratch."""
+
 
 class TimmBackbone:
     """A network body, global average pooling and a BN neck.
 
-    The defaults train ``resnet-tiny``; the presets of ``resnet50`` hold its own recipe.
+    The default recipe trains ``resnet-tiny``; the presets of ``resnet50`` hold another.
 
     Args:
         weights: file written from `state`, or a ``.pth`` with the same names; None = not trained yet.
@@ -32,14 +69,13 @@ class TimmBackbone:
         pretrained: what training starts from if no `weights` are given: ``none`` (random weights from the run's seed)
             or ``imagenet`` (a file of the weights folder).
         feature: ``before`` or ``after`` the neck.
-        epochs, identities, images, optimizer, lr, weight_decay, warmup_epochs, schedule, milestones, label_smoothing,
-            triplet_weight, flip, pad, erase, center_weight, amp, accumulate: see `crbench.training.Recipe`.
+        recipe: how `train` trains.
 
     Attributes:
         dim: feature length.
         preprocess: how images become input.
         model: the network, an `Embedder` in evaluation mode.
-        recipe: how `train` trains.
+        recipe: as given.
 
     Raises:
         DataError: weights are missing or do not fit.
@@ -54,46 +90,12 @@ class TimmBackbone:
         architecture: str = "resnet-tiny",
         pretrained: str = "none",
         feature: str = "after",
-        epochs: int = 14,
-        identities: int = 8,
-        images: int = 4,
-        optimizer: str = "adamw",
-        lr: float = 8e-3,
-        weight_decay: float = 5e-2,
-        warmup_epochs: float = 2.0,
-        schedule: str = "cosine",
-        milestones: tuple[float, ...] = (),
-        label_smoothing: float = 0.1,
-        triplet_weight: float = 1.0,
-        flip: float = 0.5,
-        pad: int = 4,
-        erase: float = 0.0,
-        center_weight: float = 0.0,
-        amp: str = "off",
-        accumulate: int = 1,
+        recipe: Annotated[Recipe, OFFERED] = RECIPE,
     ) -> None:
-        self.recipe = Recipe(
-            epochs=epochs,
-            identities=identities,
-            images=images,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-            warmup_epochs=warmup_epochs,
-            schedule=schedule,
-            milestones=milestones,
-            label_smoothing=label_smoothing,
-            triplet_weight=triplet_weight,
-            flip=flip,
-            pad=pad,
-            erase=erase,
-            center_weight=center_weight,
-            amp=amp,
-            accumulate=accumulate,
-        )
         _check_choice("architecture", architecture, tuple(ARCHITECTURES))
         _check_choice("pretrained", pretrained, PRETRAINED)
         _check_choice("feature", feature, FEATURES)
+        self.recipe = recipe
         self._name = architecture
         self._feature = feature
         self._architecture = ARCHITECTURES[architecture]
@@ -153,10 +155,7 @@ class TimmBackbone:
 
     def state(self) -> Mapping[str, Tensor]:
         """All parameters and buffers of `model`, on the CPU."""
-        return {
-            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in self.model.state_dict().items()
-        }
+        return module_state(self.model)
 
 
 def _imagenet(name: str) -> Path:

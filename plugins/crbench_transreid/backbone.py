@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import attrs
 import torch
@@ -12,19 +13,61 @@ from torch import Tensor
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
+from crbench.api.parameters import Flattened
+from crbench.api.weights import module_state
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError, MissingWeightsError
 from crbench.records import Batch, Encoded, Samples
 from crbench.training import Phase, Recipe, seeded, train_objective
-from crbench_transreid.checkpoint import Checkpoint, Report, load, read_checkpoint
+from crbench_transreid.checkpoint import Report, load, read_checkpoint
 from crbench_transreid.imagenet import imagenet_file, load_imagenet
 from crbench_transreid.network import Network, TransReID
 from crbench_transreid.objective import TransReIDObjective
 from crbench_transreid.side import SideInformation, SideRule
-from crbench_transreid.vit import ARCHITECTURES, PATCH
 
 FEATURES = ("before", "after")
 PRETRAINED = ("imagenet", "hub", "none")
+
+NETWORK, SIDE = Network(), SideRule()
+
+OFFERED = Flattened(
+    "epochs",
+    "identities",
+    "images",
+    "optimizer",
+    "nesterov",
+    "lr",
+    "weight_decay",
+    "bias_lr_factor",
+    "warmup_epochs",
+    "warmup_start",
+    "schedule",
+    "final_lr",
+    "label_smoothing",
+    "triplet_weight",
+    "flip",
+    "pad",
+    "erase",
+    "erase_fill",
+    "amp",
+    "accumulate",
+)
+"""The fields of the recipe that are parameters of the method."""
+
+RECIPE = Recipe(
+    optimizer="sgd",
+    nesterov=False,
+    lr=8e-3,
+    weight_decay=1e-4,
+    bias_lr_factor=2.0,
+    warmup_epochs=5.0,
+    warmup_start=0.01,
+    schedule="cosine-epochs",
+    final_lr=0.002,
+    label_smoothing=0.0,
+    erase_fill="noise",
+)
+"""The published one; what it does not name is as in `crbench.training.Recipe`."""
 
 
 class TransReIDBackbone:
@@ -35,30 +78,18 @@ class TransReIDBackbone:
         device: torch device name.
         pretrained: what training starts from if no `weights` are given: ``imagenet`` (a file of the weights folder),
             the same from the ``hub``, or ``none`` (random weights from the run's seed).
-        architecture: a name of `crbench_transreid.vit.ARCHITECTURES`.
-        size: (height, width) of the input in pixels.
-        stride: distance of patches in pixels, 1 to 16.
-        sie: side information that the network was trained with: ``none``, ``camera``, ``view`` or ``both``.
-        sie_coefficient: its factor.
-        view_count: number of views with ``sie="both"``.
-        jpm: use the jigsaw patch module.
-        shift: of the jigsaw patch module; see `crbench_transreid.network.jigsaw_order`.
+        network: the shape of the network, which the weights must have.
+        side: the side information that the network was trained with, or is to be trained with.
         feature: ``before`` or ``after`` the necks.
-        cameras: what a camera that the weights do not know gets: an ``error``, no side information (``zero``), or the
-            ``mean`` over all cameras. Cameras count from 1, as in the data sets.
-        views: the same for views; no batch carries them, so that it decides for all images.
         mean, std: per channel, on values in [0, 1].
-        drop_path: probability that training leaves out a branch of the last block; it falls to 0 at the first.
-        epochs, identities, images, optimizer, nesterov, lr, weight_decay, bias_lr_factor, warmup_epochs, warmup_start,
-            schedule, final_lr, label_smoothing, triplet_weight, flip, pad, erase, erase_fill, amp, accumulate: see
-            `crbench.training.Recipe`.
+        recipe: how `train` trains.
 
     Attributes:
         dim: feature length.
         preprocess: how images become input.
         model: the network, in evaluation mode; its state dict has the official keys. Without weights it knows no side
             information before it is trained.
-        recipe: how `train` trains.
+        recipe: as given.
         report: how the file and the network went together; None without a file.
 
     Raises:
@@ -71,77 +102,21 @@ class TransReIDBackbone:
         *,
         weights: Path | None = None,
         device: str = "cpu",
-        architecture: str = "vit-base",
-        size: tuple[int, int] = (256, 128),
-        stride: int = 16,
-        sie: str = "none",
-        sie_coefficient: float = 3.0,
-        view_count: int = 1,
-        jpm: bool = False,
-        shift: int = 5,
+        pretrained: str = "imagenet",
+        network: Annotated[Network, Flattened()] = NETWORK,
+        side: Annotated[SideRule, Flattened()] = SIDE,
         feature: str = "before",
-        cameras: str = "error",
-        views: str = "error",
         mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
         std: tuple[float, float, float] = (0.5, 0.5, 0.5),
-        pretrained: str = "imagenet",
-        drop_path: float = 0.1,
-        epochs: int = 120,
-        identities: int = 16,
-        images: int = 4,
-        optimizer: str = "sgd",
-        nesterov: bool = False,
-        lr: float = 8e-3,
-        weight_decay: float = 1e-4,
-        bias_lr_factor: float = 2.0,
-        warmup_epochs: float = 5.0,
-        warmup_start: float = 0.01,
-        schedule: str = "cosine-epochs",
-        final_lr: float = 0.002,
-        label_smoothing: float = 0.0,
-        triplet_weight: float = 1.0,
-        flip: float = 0.5,
-        pad: int = 10,
-        erase: float = 0.5,
-        erase_fill: str = "noise",
-        amp: str = "off",
-        accumulate: int = 1,
+        recipe: Annotated[Recipe, OFFERED] = RECIPE,
     ) -> None:
-        _check_choice("architecture", architecture, tuple(ARCHITECTURES))
         _check_choice("feature", feature, FEATURES)
         _check_choice("pretrained", pretrained, PRETRAINED)
-        _check_range("size", min(size), PATCH)
-        _check_range("stride", stride, 1, PATCH)
-        _check_range("shift", shift, 1)
-        self.recipe = Recipe(
-            epochs=epochs,
-            identities=identities,
-            images=images,
-            optimizer=optimizer,
-            nesterov=nesterov,
-            lr=lr,
-            weight_decay=weight_decay,
-            bias_lr_factor=bias_lr_factor,
-            warmup_epochs=warmup_epochs,
-            warmup_start=warmup_start,
-            schedule=schedule,
-            final_lr=final_lr,
-            label_smoothing=label_smoothing,
-            triplet_weight=triplet_weight,
-            flip=flip,
-            pad=pad,
-            erase=erase,
-            erase_fill=erase_fill,
-            amp=amp,
-            accumulate=accumulate,
-        )
-        self._rule = SideRule(kind=sie, view_count=view_count, cameras=cameras, views=views)
+        self.recipe = recipe
+        self._network, self._rule = network, side
         self._feature = feature
         self._pretrained = pretrained
-        self._network = Network(
-            architecture, size, stride=stride, coefficient=sie_coefficient, jpm=jpm, shift=shift, drop_path=drop_path
-        )
-        self.preprocess = Preprocess(size=size, mean=mean, std=std)
+        self.preprocess = Preprocess(size=network.size, mean=mean, std=std)
         self.report: Report | None = None
         self._untrained = weights is None
         if weights is None:
@@ -154,7 +129,7 @@ class TransReIDBackbone:
 
     def _loaded(self, weights: Path) -> TransReID:
         checkpoint = read_checkpoint(weights)
-        _check_side(checkpoint, self._rule)
+        self._rule.check_weights(checkpoint.path, checkpoint.side)
         model = self._network.build(classes=checkpoint.classes, side=checkpoint.side)
         self.report = load(model, checkpoint)
         return model
@@ -182,21 +157,12 @@ class TransReIDBackbone:
         return found
 
     def _cameras(self, rows: Samples) -> int:
-        """Embeddings of cameras to train: 0, or as many as the largest camera number of the rows.
+        """Embeddings of cameras to train.
 
         Raises:
-            DataError: the rows do not carry the side information.
+            DataError: the rows do not carry the side information, or given weights know fewer cameras.
         """
-        if self._rule.kind == "none":
-            return 0
-        if self._rule.kind != "camera":
-            raise DataError(
-                f"transreid: sie={self._rule.kind} needs view labels to train, which data sets do not carry; "
-                "choose sie=camera or sie=none"
-            )
-        if rows.camids.min(initial=1) < 1:
-            raise DataError("transreid: some training rows have no camera number; train with --set backbone.sie=none")
-        count = int(rows.camids.max(initial=1))
+        count = self._rule.embeddings_to_train(rows)
         known = count if self._side is None else self._side.camera_count
         if count > known:
             raise DataError(f"transreid: the training rows have cameras up to {count}, the weights know {known}")
@@ -252,10 +218,7 @@ class TransReIDBackbone:
 
     def state(self) -> Mapping[str, Tensor]:
         """All parameters and buffers of `model` under the official keys, on the CPU."""
-        return {
-            name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in self.model.state_dict().items()
-        }
+        return module_state(self.model)
 
 
 def _imagenet(architecture: str) -> Path:
@@ -268,28 +231,6 @@ def _imagenet(architecture: str) -> Path:
         ) from error
 
 
-def _check_side(checkpoint: Checkpoint, rule: SideRule) -> None:
-    """Refuse side information of another kind than the file's."""
-    path, count = checkpoint.path, checkpoint.side
-    if (rule.kind == "none") != (count == 0):
-        found = f"{count} embeddings of side information" if count else "no side information"
-        raise DataError(
-            f"weights {path}: the file has {found}, which does not fit sie={rule.kind}; "
-            "choose the preset that it was trained with"
-        )
-    if rule.kind == "both" and count % rule.view_count:
-        raise DataError(
-            f"weights {path}: base.sie_embed has {count} rows, no multiple of view_count={rule.view_count}; "
-            "give the number of views that it was trained with"
-        )
-
-
 def _check_choice(parameter: str, value: str, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ValueError(f"{parameter}: {value!r} is not one of {', '.join(options)}")
-
-
-def _check_range(parameter: str, value: int, low: int, high: int | None = None) -> None:
-    if value < low or (high is not None and value > high):
-        limits = f"at least {low}" if high is None else f"{low} to {high}"
-        raise ValueError(f"{parameter}: {value} is out of range; expected {limits}")

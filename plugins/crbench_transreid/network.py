@@ -6,10 +6,11 @@ import copy
 
 import attrs
 import torch
+from attrs import validators as v
 from torch import Tensor, nn
 
 from crbench.training.objective import identity_classifier
-from crbench_transreid.vit import ARCHITECTURES, Architecture, VisionTransformer, grid
+from crbench_transreid.vit import ARCHITECTURES, PATCH, Architecture, VisionTransformer, grid
 
 CHUNKS = 4
 """Number of local features."""
@@ -120,28 +121,43 @@ class TransReID(nn.Module):
         return local.chunk(CHUNKS)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Network:
     """The shape of a `TransReID`, but for what its training data decide.
 
     Attributes:
         architecture: a name of `crbench_transreid.vit.ARCHITECTURES`.
-        size, stride, coefficient, jpm, shift, drop_path: see `TransReID`.
+        size: (height, width) of the input in pixels.
+        stride: distance of patches in pixels, 1 to 16.
+        sie_coefficient: factor of the side information.
+        jpm: use the jigsaw patch module.
+        shift: of the jigsaw patch module; see `jigsaw_order`.
+        drop_path: probability that training leaves out a branch of the last block; it falls to 0 at the first.
+
+    Raises:
+        ValueError: a value out of range.
     """
 
-    architecture: str
-    size: tuple[int, int]
-    stride: int
-    coefficient: float
-    jpm: bool
-    shift: int
-    drop_path: float
+    architecture: str = attrs.field(default="vit-base", validator=v.in_(tuple(ARCHITECTURES)))
+    size: tuple[int, int] = attrs.field(default=(256, 128), validator=v.deep_iterable(v.ge(PATCH)))
+    stride: int = attrs.field(default=16, validator=[v.ge(1), v.le(PATCH)])
+    sie_coefficient: float = 3.0
+    jpm: bool = False
+    shift: int = attrs.field(default=5, validator=v.ge(1))
+    drop_path: float = 0.1
 
     def build(self, *, classes: int = 0, side: int = 0) -> TransReID:
         """The network with initial values from torch's generator; see `TransReID`."""
-        options = attrs.asdict(self)
         return TransReID(
-            ARCHITECTURES[options.pop("architecture")], options.pop("size"), classes=classes, side=side, **options
+            ARCHITECTURES[self.architecture],
+            self.size,
+            stride=self.stride,
+            classes=classes,
+            side=side,
+            coefficient=self.sie_coefficient,
+            jpm=self.jpm,
+            shift=self.shift,
+            drop_path=self.drop_path,
         )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 import torch
+from attrs import validators as v
 from torch import Tensor
 
 from crbench.errors import DataError
+from crbench.records import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,66 +21,89 @@ KINDS = ("none", "camera", "view", "both")
 POLICIES = ("error", "zero", "mean")
 
 
-def _one_of(options: tuple[str, ...], parameter: str = "") -> Callable[[object, attrs.Attribute[str], str], None]:
-    def check(instance: object, attribute: attrs.Attribute[str], value: str) -> None:
-        if value not in options:
-            raise ValueError(f"{parameter or attribute.name}: {value!r} is not one of {', '.join(options)}")
-
-    return check
-
-
 @attrs.frozen
 class SideRule:
     """What side information a network was trained with, and what happens where a label is not known.
 
     Attributes:
-        kind: one of `KINDS`.
-        view_count: views per camera with kind ``both``.
+        sie: one of `KINDS`.
+        view_count: views per camera with ``both``.
         cameras: what a camera that the network was not trained with gets: an ``error``, no side information (``zero``),
-            or the ``mean`` over all cameras.
+            or the ``mean`` over all cameras. Cameras count from 1, as in the data sets.
         views: the same for views, which a batch does not carry, so that it decides for all images.
 
     Raises:
         ValueError: a value out of range.
     """
 
-    kind: str = attrs.field(validator=_one_of(KINDS, "sie"))
-    view_count: int = 1
-    cameras: str = attrs.field(default="error", validator=_one_of(POLICIES))
-    views: str = attrs.field(default="error", validator=_one_of(POLICIES))
+    sie: str = attrs.field(default="none", validator=v.in_(KINDS))
+    view_count: int = attrs.field(default=1, validator=v.ge(1))
+    cameras: str = attrs.field(default="error", validator=v.in_(POLICIES))
+    views: str = attrs.field(default="error", validator=v.in_(POLICIES))
 
-    def __attrs_post_init__(self) -> None:
-        if self.view_count < 1:
-            raise ValueError(f"view_count: {self.view_count} is out of range; expected at least 1")
+    def check_weights(self, path: Path, count: int) -> None:
+        """Refuse a weights file with `count` embeddings of side information, unless they are of this kind.
+
+        Raises:
+            DataError: they are of another kind.
+        """
+        if (self.sie == "none") != (count == 0):
+            found = f"{count} embeddings of side information" if count else "no side information"
+            raise DataError(
+                f"weights {path}: the file has {found}, which does not fit sie={self.sie}; "
+                "choose the preset that it was trained with"
+            )
+        if self.sie == "both" and count % self.view_count:
+            raise DataError(
+                f"weights {path}: base.sie_embed has {count} rows, no multiple of view_count={self.view_count}; "
+                "give the number of views that it was trained with"
+            )
+
+    def embeddings_to_train(self, rows: Samples) -> int:
+        """How many embeddings a training on these rows needs: none, or as many as the largest camera number.
+
+        Raises:
+            DataError: the rows do not carry this side information.
+        """
+        if self.sie == "none":
+            return 0
+        if self.sie != "camera":
+            raise DataError(
+                f"transreid: sie={self.sie} needs view labels to train, which data sets do not carry; "
+                "choose sie=camera or sie=none"
+            )
+        if rows.camids.min(initial=1) < 1:
+            raise DataError("transreid: some training rows have no camera number; train with --set backbone.sie=none")
+        return int(rows.camids.max(initial=1))
 
 
 class SideInformation:
     """Camera numbers to embeddings.
 
     Args:
-        embeddings: f32[n, width]; with kind ``both``, row ``camera * view_count + view``.
-        rule: of any kind but ``none``.
+        embeddings: f32[n, width]; with ``both``, row ``camera * view_count + view``.
+        rule: with any `sie` but ``none``.
 
     Attributes:
-        camera_count: cameras that the embeddings tell apart; 0 with kind ``view``.
+        camera_count: cameras that the embeddings tell apart; 0 with ``view``.
     """
 
     def __init__(self, embeddings: Tensor, rule: SideRule) -> None:
         mean = embeddings.mean(dim=0, keepdim=True)
         # one row per camera, then the row of all other cameras
-        if rule.kind == "view":
+        if rule.sie == "view":
             table = mean
         else:
             known = (
                 embeddings.reshape(-1, rule.view_count, embeddings.shape[1]).mean(dim=1)
-                if rule.kind == "both"
+                if rule.sie == "both"
                 else embeddings
             )
             table = torch.cat([known, mean if rule.cameras == "mean" else torch.zeros_like(mean)])
         self.camera_count = len(table) - 1
-        self._strict = rule.cameras == "error" and rule.kind != "view"
-        self._lacks_views = rule.kind != "camera" and rule.views == "error"
-        self._table = torch.zeros_like(table) if rule.kind != "camera" and rule.views == "zero" else table
+        self._strict = rule.cameras == "error" and rule.sie != "view"
+        self._lacks_views = rule.sie != "camera" and rule.views == "error"
+        self._table = torch.zeros_like(table) if rule.sie != "camera" and rule.views == "zero" else table
 
     def __call__(self, camids: NDArray[np.int64]) -> Tensor:
         """Side information f32[b, width] of images by their camera numbers, which start from 1.

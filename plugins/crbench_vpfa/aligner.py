@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import attrs
 import torch
@@ -12,11 +13,12 @@ from torch import Tensor
 
 from crbench.api.context import RunContext
 from crbench.api.pairing import Scope, TrainFeatures, by_scope, check_alignable
+from crbench.api.parameters import Flattened
 from crbench.errors import DataError
 from crbench_vpfa import weights as weight_files
 from crbench_vpfa.module import Gate, Init, VectorPanning
 from crbench_vpfa.pairs import PairRule, draw, paired
-from crbench_vpfa.train import Recipe, Schedule, train_module
+from crbench_vpfa.train import Recipe, train_module
 from crbench_vpfa.transform import PanningTransform, Precision, from_state
 
 _AT_LEAST_1 = [v.instance_of(int), v.ge(1)]
@@ -38,11 +40,7 @@ class VPFA:
         residual: the output is z + f(z), not f(z).
         init: ``normal`` with `init_std`, or the ``framework`` default.
         init_std: standard deviation of the linear weights.
-        epochs: passes over the drawn pairs.
-        batch_size: pairs per step.
-        lr: Adam's learning rate.
-        weight_decay: of Adam.
-        schedule: ``constant``, ``step30`` (halved every 30 epochs) or ``cosine`` (down to 0).
+        recipe: how modules are trained.
         weights: a ``.safetensors`` file, or a folder with the official ``mlp_model_{2,3,4}x.pth``; `fit` then takes
             these weights and trains nothing, so all settings above but `gate` and `residual` are without effect.
         precision: of the fitted network when it is applied: ``float32`` or ``bf16``; training is in float32.
@@ -59,11 +57,7 @@ class VPFA:
     residual: bool = attrs.field(default=True, validator=v.instance_of(bool))
     init: Init = attrs.field(default="normal", validator=v.in_(("normal", "framework")))
     init_std: float = attrs.field(default=1e-3, converter=float, validator=v.gt(0))
-    epochs: int = attrs.field(default=120, validator=_AT_LEAST_1)
-    batch_size: int = attrs.field(default=32, validator=_AT_LEAST_1)
-    lr: float = attrs.field(default=2e-4, converter=float, validator=v.gt(0))
-    weight_decay: float = attrs.field(default=1e-5, converter=float, validator=v.ge(0))
-    schedule: Schedule = attrs.field(default="constant", validator=v.in_(("constant", "step30", "cosine")))
+    recipe: Annotated[Recipe, Flattened()] = attrs.field(factory=Recipe)
     weights: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))
     precision: Precision = attrs.field(default="float32", validator=v.in_(("float32", "bf16")))
     compile: bool = attrs.field(default=False, validator=v.instance_of(bool))
@@ -82,16 +76,15 @@ class VPFA:
         generator = torch.Generator().manual_seed(run.seed)
         parts = list(by_scope(paired(train, self.pairs, self.min_count, run.logger), self.scope))
         drawn = [draw(pairs, train, self.pairs, self.draws, generator) for _, pairs in parts]
-        recipe = Recipe(self.epochs, self.batch_size, self.lr, self.weight_decay, self.schedule)
         modules = {}
-        with run.progress(sum(recipe.steps(len(part.order)) for part in drawn), "vpfa fit", "step") as tracker:
+        with run.progress(sum(self.recipe.steps(len(part.order)) for part in drawn), "vpfa fit", "step") as tracker:
             for (domains, _), part in zip(parts, drawn, strict=True):
                 module = VectorPanning(
                     dim, hidden=self.hidden, blocks=self.blocks, gate=self.gate, residual=self.residual
                 )
                 module.initialise(self.init, self.init_std, generator)
                 module.to(part.source.device)
-                train_module(module, part, recipe, generator=generator, tracker=tracker)
+                train_module(module, part, self.recipe, generator=generator, tracker=tracker)
                 modules[domains] = module.eval().requires_grad_(False)
         return PanningTransform(modules, self.precision, self.compile)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import typing
 from typing import Any, Literal
 
 import attrs
 import torch
+from attrs import validators as v
 from torch import Tensor, nn
 
 from crbench.api.context import Tracker
@@ -23,23 +25,28 @@ REPORT_EVERY = 20
 EAGER_STEPS = 3
 """Steps on a GPU before the graph is captured; libraries set themselves up during them."""
 
+_AT_LEAST_1 = [v.instance_of(int), v.ge(1)]
+
 
 @attrs.frozen
 class Recipe:
-    """How the module is trained.
+    """How the module is trained; the defaults are the paper's.
 
     Attributes:
         epochs: passes over the drawn pairs.
         batch_size: pairs per step; the last step of an epoch takes what is left.
         lr, weight_decay: of Adam; the decay is added to the gradient.
         schedule: ``constant``; ``step30``: halved every 30 epochs; ``cosine``: down to 0 over the whole training.
+
+    Raises:
+        ValueError, TypeError: a value out of range.
     """
 
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    schedule: Schedule
+    epochs: int = attrs.field(default=120, validator=_AT_LEAST_1)
+    batch_size: int = attrs.field(default=32, validator=_AT_LEAST_1)
+    lr: float = attrs.field(default=2e-4, converter=float, validator=v.gt(0))
+    weight_decay: float = attrs.field(default=1e-5, converter=float, validator=v.ge(0))
+    schedule: Schedule = attrs.field(default="constant", validator=v.in_(typing.get_args(Schedule)))
 
     def lr_at(self, epoch: int, progress: float) -> float:
         """Learning rate in an epoch (from 0), when `progress` in [0, 1) of all steps is done."""

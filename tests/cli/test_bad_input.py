@@ -293,7 +293,7 @@ CASES = {
     "train-trial-negative": (nothing, [*TRAIN, "--trial", "-1"], 2, "'-1' is not a list of trials"),
     "train-split": (nothing, [*TRAIN, "--split", "3"], 2, "No such option"),
     "train-unknown-arithmetic": (nothing, [*TRAIN, "--amp", "int8"], 2, "'int8' is not one of"),
-    "train-arithmetic-in-set": (nothing, [*TRAIN, "--set", "backbone.amp=int8"], 2, "recipe.amp: 'int8' is not one of"),
+    "train-arithmetic-in-set": (nothing, [*TRAIN, "--set", "backbone.amp=int8"], 2, "'amp' must be in ('off', 'bf16'"),
     "train-checkpoint-every-0": (nothing, [*TRAIN, "--checkpoint-every", "0"], 2, "0 is not in the range x>=1"),
     "train-processes-0": (nothing, [*TRAIN, "--processes", "0"], 2, "0 is not in the range x>=1"),
     "train-processes-on-one-device": (nothing, [*TRAIN, "--processes", "2", "--device", "cpu:0"], 2, "is one device"),

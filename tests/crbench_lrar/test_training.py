@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from crbench_lrar.backbone import LrarBackbone, with_copies
+from crbench_lrar.backbone import LrarBackbone
 from crbench_lrar.bodies import BODIES
 from crbench_lrar.losses import Verifier, differences, own_codes, sample_pairs, verification_loss
 from crbench_lrar.network import LrarNetwork, Shape
 from crbench_lrar.objective import Losses, LrarObjective
-from crbench_lrar.phases import make_phases
+from crbench_lrar.phases import PhaseRule, make_phases
 from crbench_lrar.presets import PRESETS
-from crbench_lrar.sampler import MixedLevelSampler
+from crbench_lrar.sampler import MixedLevelSampler, with_copies
 from PIL import Image
 
+from crbench import load_backbone
 from crbench.api.context import RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, GalleryByRate, Trainable
 from crbench.data.preprocess import Preprocess
-from crbench.errors import DataError
+from crbench.errors import ConfigError, DataError
 from crbench.records import Batch, Row, Samples
 from crbench.testing import check_backbone
 from crbench.training import Recipe, TrainBatch, seeded
@@ -45,6 +46,11 @@ def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def read(row: Row) -> Image.Image:
     pattern = np.random.default_rng(row.pid).integers(0, 256, (8, 4, 3), dtype=np.uint8)
     return Image.fromarray(pattern).resize((16, 32))
+
+
+def lrar(weights: Path | None = None, **parameters: Any) -> LrarBackbone:
+    """The backbone with parameters as users set them."""
+    return load_backbone("lrar/tiny", weights, **parameters)  # type: ignore[return-value]
 
 
 def objective(losses: Losses | None = None) -> LrarObjective:
@@ -131,7 +137,7 @@ def test_batches_are_half_hr_with_uniform_lr_rates(count: int) -> None:
 def test_steps_begin_at_the_stage_nearest_the_classifier_and_freeze_earlier_masks_bit_for_bit() -> None:
     trained = objective()
     masks = trained.network.masks.free
-    phases = make_phases(4, Recipe(epochs=4), "progressive", "equal")
+    phases = make_phases(4, Recipe(epochs=4), PhaseRule())
     assert [phase.name for phase in phases] == [f"mask {n} of 4" for n in (4, 3, 2, 1)]
     for number, phase in enumerate(phases):
         assert phase.begin is not None
@@ -150,7 +156,7 @@ def test_steps_begin_at_the_stage_nearest_the_classifier_and_freeze_earlier_mask
 
 def test_masks_that_are_not_added_yet_change_nothing() -> None:
     trained = objective()
-    make_phases(4, Recipe(epochs=4), "progressive", "equal")[0].begin(trained)  # type: ignore[misc]
+    make_phases(4, Recipe(epochs=4), PhaseRule())[0].begin(trained)  # type: ignore[misc]
     first, _ = trained.network(batch().inputs, torch.ones(8, dtype=torch.int64))
     with torch.no_grad():
         trained.network.masks.free[0].fill_(5)
@@ -160,10 +166,10 @@ def test_masks_that_are_not_added_yet_change_nothing() -> None:
 
 def test_a_single_schedule_goes_through_all_phases() -> None:
     whole = Recipe(epochs=120, warmup_epochs=0)
-    phases = make_phases(4, whole, "progressive", "single")
+    phases = make_phases(4, whole, PhaseRule(steps="single"))
     rates = [learning_rate(phase.recipe, epoch) for phase in phases for epoch in range(phase.recipe.epochs)]
     assert rates == pytest.approx([learning_rate(whole, epoch) for epoch in range(120)])
-    full = make_phases(4, whole, "progressive", "full")
+    full = make_phases(4, whole, PhaseRule(steps="full"))
     assert [phase.recipe for phase in full] == [whole] * 4
 
 
@@ -182,19 +188,19 @@ def test_a_single_schedule_goes_through_all_phases() -> None:
     ],
 )
 def test_parameters_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        LrarBackbone(**values)
+    with pytest.raises(ConfigError, match=message):
+        lrar(**values)
 
 
 @pytest.mark.parametrize("preset", [*PRESETS])
 def test_every_variant_trains_and_its_state_gives_it_again(preset: str, tmp_path: Path) -> None:
     tiny = {**PRESETS[preset], **SHORT, "architecture": "resnet-thin", "pretrained": "none"}
-    untrained = LrarBackbone(**tiny)
+    untrained = lrar(**tiny)
     before = untrained.state()
     trained = untrained.train(ROWS, read, run=RunContext(seed=1))
     assert all(torch.equal(tensor, before[name]) for name, tensor in untrained.state().items())
     safetensors.torch.save_file(dict(trained.state()), tmp_path / "w.safetensors")
-    loaded = LrarBackbone(weights=tmp_path / "w.safetensors", **tiny)
+    loaded = lrar(weights=tmp_path / "w.safetensors", **tiny)
     given = Batch(torch.randn(4, 3, 32, 16), np.array([1, 2, 3, 4], dtype=np.float32), np.ones(4, dtype=np.int64))
     first, second = trained.extract(given), loaded.extract(given)
     assert torch.equal(first.x, second.x)
@@ -206,7 +212,7 @@ def test_every_variant_trains_and_its_state_gives_it_again(preset: str, tmp_path
 
 @pytest.mark.parametrize("epoch", [1, 2, 3])
 def test_a_stopped_progressive_training_continues_bit_for_bit(epoch: int, tmp_path: Path) -> None:
-    whole = LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
+    whole = lrar(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
 
     class StopError(Exception):
         pass
@@ -220,15 +226,15 @@ def test_a_stopped_progressive_training_continues_bit_for_bit(epoch: int, tmp_pa
 
     session = TrainingSession(checkpoint=tmp_path / "c", on_epoch=stop)
     with pytest.raises(StopError):
-        LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1, session=session))
+        lrar(**SHORT).train(ROWS, read, run=RunContext(seed=1, session=session))
     rest = RunContext(seed=1, session=TrainingSession(checkpoint=tmp_path / "c"))
-    continued = LrarBackbone(**SHORT).train(ROWS, read, run=rest).state()
+    continued = lrar(**SHORT).train(ROWS, read, run=rest).state()
     assert all(torch.equal(tensor, whole[name]) for name, tensor in continued.items())
 
 
 def test_it_trains_in_half_precision_and_with_accumulated_gradients() -> None:
-    whole = LrarBackbone(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
-    half = LrarBackbone(**SHORT, amp="bf16", accumulate=2).train(ROWS, read, run=RunContext(seed=1)).state()
+    whole = lrar(**SHORT).train(ROWS, read, run=RunContext(seed=1)).state()
+    half = lrar(**SHORT, amp="bf16", accumulate=2).train(ROWS, read, run=RunContext(seed=1)).state()
     assert all(tensor.dtype == whole[name].dtype for name, tensor in half.items())
     assert all(torch.isfinite(tensor).all() for tensor in half.values())
 
@@ -254,23 +260,23 @@ def test_lengths_are_exact_under_autocast() -> None:
 
 def test_levels_are_those_of_the_training_rates(tmp_path: Path) -> None:
     rows = Samples.concat([HR, *(HR.at_rate(rate) for rate in (2, 4, 8))])
-    trained = LrarBackbone(**SHORT).train(rows, read, run=RunContext())
+    trained = lrar(**SHORT).train(rows, read, run=RunContext())
     assert trained.model.rates.tolist() == [8, 4, 2, 1]
     safetensors.torch.save_file(dict(trained.state()), tmp_path / "w.safetensors")
     given = Batch(torch.randn(2, 3, 32, 16), np.array([3, 6], dtype=np.float32), np.ones(2, dtype=np.int64))
     dims = {
-        assign: LrarBackbone(weights=tmp_path / "w.safetensors", assign=assign).extract(given).dims.tolist()
+        assign: lrar(weights=tmp_path / "w.safetensors", assign=assign).extract(given).dims.tolist()
         for assign in ("nearest", "finer", "coarser")
     }
     assert dims == {"nearest": [32, 16], "finer": [64, 32], "coarser": [32, 16]}
     with pytest.raises(DataError, match="have levels for the rates"):
-        LrarBackbone(weights=tmp_path / "w.safetensors", **SHORT).train(ROWS, read, run=RunContext())
+        lrar(weights=tmp_path / "w.safetensors", **SHORT).train(ROWS, read, run=RunContext())
 
 
 def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     safetensors.torch.save_file({"x": torch.zeros(2)}, tmp_path / "w.safetensors")
     with pytest.raises(DataError, match="no 'rates' of levels"):
-        LrarBackbone(weights=tmp_path / "w.safetensors")
+        lrar(weights=tmp_path / "w.safetensors")
 
 
 def test_copies_are_added_at_rates_that_are_lacking() -> None:
@@ -281,9 +287,7 @@ def test_copies_are_added_at_rates_that_are_lacking() -> None:
 
 
 def test_the_gallery_follows_the_query_where_asked() -> None:
-    own, level, rate = (
-        LrarBackbone(gallery=kind).gallery_for(HR, 3.0) for kind in ("own", "query-level", "query-rate")
-    )
+    own, level, rate = (lrar(gallery=kind).gallery_for(HR, 3.0) for kind in ("own", "query-level", "query-rate"))
     assert own is HR
     assert (level.rates == 3).all()
     assert (level.native_rates == 3).all()

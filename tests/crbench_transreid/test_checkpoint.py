@@ -13,7 +13,7 @@ import pytest
 import torch
 from crbench_transreid import configs
 from crbench_transreid.backbone import TransReIDBackbone
-from transreid_weights import State
+from transreid_weights import State, transreid
 
 from crbench import load_backbone
 from crbench.errors import DataError
@@ -47,7 +47,7 @@ def replaced(key: str, tensor: torch.Tensor) -> Callable[[State], State]:
     ids=["bare", "module", "state_dict", "both", "no-heads", "no-replaced-block", "no-counters"],
 )
 def test_key_name_variants_fill_the_network(wrap: Callable[[State], Any], write: Write) -> None:
-    backbone = TransReIDBackbone(weights=write(wrap, **NETWORK), **FULL)
+    backbone = transreid(weights=write(wrap, **NETWORK), **FULL)
     state = torch.load(write(**NETWORK), weights_only=True)
     for key in backbone.report.matched:
         assert torch.equal(backbone.model.state_dict()[key], state[key])
@@ -56,21 +56,21 @@ def test_key_name_variants_fill_the_network(wrap: Callable[[State], Any], write:
 
 @pytest.mark.parametrize("classes", [0, 1, 751])
 def test_the_number_of_classes_is_read_from_the_file(classes: int, write: Write) -> None:
-    backbone = TransReIDBackbone(weights=write(classes=classes), size=(64, 32))
+    backbone = transreid(weights=write(classes=classes), size=(64, 32))
     heads = [tensor for key, tensor in backbone.model.state_dict().items() if key == "classifier.weight"]
     assert [len(head) for head in heads] == [classes] * bool(classes)
 
 
 def test_a_head_that_does_not_fit_is_ignored(write: Write) -> None:
     path = write(replaced("classifier_2.weight", torch.zeros(9, 16)), **NETWORK)
-    backbone = TransReIDBackbone(weights=path, **FULL)
+    backbone = transreid(weights=path, **FULL)
     assert "classifier_2.weight" in backbone.report.ignored
     assert len(backbone.model.get_submodule("classifier_2").weight) == 3  # type: ignore[arg-type]
 
 
 def test_the_report_names_every_key_once(write: Write, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="crbench"):
-        backbone = TransReIDBackbone(weights=write(without("base.fc."), **NETWORK), **FULL)
+        backbone = transreid(weights=write(without("base.fc."), **NETWORK), **FULL)
     report = backbone.report
     assert {"classifier.weight", "classifier_4.weight", "base.norm.bias", "base.blocks.1.norm1.bias"} <= set(
         report.ignored
@@ -116,13 +116,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused(
 ) -> None:
     path = write(change, **network)
     with pytest.raises(DataError, match=message) as caught:
-        TransReIDBackbone(weights=path, **{"size": (64, 32), **options})
+        transreid(weights=path, **{"size": (64, 32), **options})
     assert str(caught.value).startswith(f"weights {path}: ")
     assert "\n" not in str(caught.value)
 
 
 def test_one_camera_does_not_become_all(write: Write) -> None:
-    backbone = TransReIDBackbone(weights=write(side=1), sie="camera", size=(64, 32))
+    backbone = transreid(weights=write(side=1), sie="camera", size=(64, 32))
     assert backbone.model.base.sie_embed is not None
     assert len(backbone.model.base.sie_embed) == 1
 
@@ -131,14 +131,14 @@ def test_a_truncated_file_is_refused(write: Write) -> None:
     path = write()
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match="damaged"):
-        TransReIDBackbone(weights=path, size=(64, 32))
+        transreid(weights=path, size=(64, 32))
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps({"base.cls_token": Path}))
     with pytest.raises(DataError, match="not plain tensors"):
-        TransReIDBackbone(weights=path)
+        transreid(weights=path)
 
 
 def test_missing_weights_name_file_folder_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

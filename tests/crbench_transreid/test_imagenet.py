@@ -11,14 +11,13 @@ import crbench_transreid.imagenet
 import pytest
 import timm
 import torch
-from crbench_transreid.backbone import TransReIDBackbone
 from crbench_transreid.imagenet import PRETRAINED
 from crbench_transreid.network import TransReID
 from crbench_transreid.vit import ARCHITECTURES, resize_position
 from torch import Tensor
-from transreid_weights import TINY, filled
+from transreid_weights import TINY, filled, transreid
 
-from crbench.errors import DataError
+from crbench.errors import ConfigError, DataError
 
 SIZE = (64, 32)
 """4 x 2 patches."""
@@ -57,7 +56,7 @@ def test_the_file_fills_the_network_and_its_positions_are_resized(
 ) -> None:
     put(folder, wrap(imagenet(distilled)))
     with caplog.at_level(logging.INFO, logger="crbench"):
-        state = TransReIDBackbone(size=SIZE, jpm=True).state()
+        state = transreid(size=SIZE, jpm=True).state()
     expected = imagenet()
     for name, tensor in expected.items():
         if not name.startswith(("head", "pos_embed")):
@@ -74,7 +73,7 @@ def test_the_file_fills_the_network_and_its_positions_are_resized(
 @pytest.mark.usefixtures("tiny")
 def test_a_missing_file_says_how_to_use_or_to_train(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
-        TransReIDBackbone(size=SIZE)
+        transreid(size=SIZE)
     line = str(caught.value)
     for part in (
         "give a checkpoint",
@@ -105,7 +104,7 @@ def test_weights_that_do_not_fit_are_refused(
     change(tensors)
     path = put(folder, tensors)
     with pytest.raises(DataError, match=message) as caught:
-        TransReIDBackbone(size=SIZE)
+        transreid(size=SIZE)
     assert str(path) in str(caught.value)
 
 
@@ -119,7 +118,7 @@ def test_the_hub_gives_the_same_network(folder: Path, monkeypatch: pytest.Monkey
         return imagenet()
 
     monkeypatch.setattr(crbench_transreid.imagenet, "load_state_dict_from_hf", fetch)
-    local, hub = (TransReIDBackbone(size=SIZE, pretrained=source).state() for source in ("imagenet", "hub"))
+    local, hub = (transreid(size=SIZE, pretrained=source).state() for source in ("imagenet", "hub"))
     assert asked == ["timm/vit_base_patch16_224.orig_in21k_ft_in1k"]
     assert all(torch.equal(tensor, hub[name]) for name, tensor in local.items())
 
@@ -131,14 +130,14 @@ def test_without_a_network_the_file_is_asked_for(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(crbench_transreid.imagenet, "load_state_dict_from_hf", fail)
     with pytest.raises(DataError, match=r"cannot be fetched from the hub \(no connection .*jx_vit_base.*=imagenet$"):
-        TransReIDBackbone(size=SIZE, pretrained="hub")
+        transreid(size=SIZE, pretrained="hub")
 
 
 def test_weights_that_nobody_has_are_said_to_be_unknown() -> None:
-    with pytest.raises(ValueError, match="the ImageNet weights of vit-small are not on the hub; choose imagenet"):
-        TransReIDBackbone(architecture="vit-small", pretrained="hub")
-    with pytest.raises(ValueError, match="no ImageNet weights are known for vit-tiny; choose pretrained=none"):
-        TransReIDBackbone(architecture="vit-tiny", pretrained="imagenet")
+    with pytest.raises(ConfigError, match="the ImageNet weights of vit-small are not on the hub; choose imagenet"):
+        transreid(architecture="vit-small", pretrained="hub")
+    with pytest.raises(ConfigError, match="no ImageNet weights are known for vit-tiny; choose pretrained=none"):
+        transreid(architecture="vit-tiny", pretrained="imagenet")
 
 
 @pytest.mark.parametrize("architecture", [name for name, known in PRETRAINED.items() if known.hub])

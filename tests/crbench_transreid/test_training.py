@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from crbench_transreid.backbone import TransReIDBackbone
 from crbench_transreid.network import TransReID
 from crbench_transreid.objective import TransReIDObjective
 from PIL import Image
 from safetensors.torch import save_file
 from torch.nn import functional
-from transreid_weights import TINY, images
+from transreid_weights import TINY, images, transreid
 
 from crbench.api.context import RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, Trainable
@@ -89,7 +88,7 @@ def test_every_part_that_features_need_gets_a_gradient_and_no_other(jpm: bool) -
 def test_training_changes_a_copy_and_its_state_loads_by_the_official_keys(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
-    untrained = TransReIDBackbone(**OPTIONS, **options)
+    untrained = transreid(**OPTIONS, **options)
     assert isinstance(untrained, Backbone)
     assert isinstance(untrained, Trainable)
     before, generator = untrained.state(), torch.random.get_rng_state()
@@ -100,7 +99,7 @@ def test_training_changes_a_copy_and_its_state_loads_by_the_official_keys(
     assert all(torch.equal(tensor, again[name]) for name, tensor in trained.state().items())
     assert not trained.model.training
     save_file(dict(trained.state()), tmp_path / "weights.safetensors")
-    loaded = TransReIDBackbone(weights=tmp_path / "weights.safetensors", **OPTIONS, **options)
+    loaded = transreid(weights=tmp_path / "weights.safetensors", **OPTIONS, **options)
     rows = batch([1, 2, 3])
     assert torch.equal(loaded.extract(rows).x, trained.extract(rows).x)
     assert loaded.state().keys() == trained.state().keys()
@@ -109,7 +108,7 @@ def test_training_changes_a_copy_and_its_state_loads_by_the_official_keys(
 
 @pytest.mark.usefixtures("tiny")
 def test_training_goes_on_from_given_weights_with_new_classifiers(write: Callable[..., Path]) -> None:
-    given = TransReIDBackbone(weights=write(side=3, classes=7), sie="camera", **{**OPTIONS, "lr": 1e-30})
+    given = transreid(weights=write(side=3, classes=7), sie="camera", **{**OPTIONS, "lr": 1e-30})
     trained = given.train(ROWS, read, run=RunContext(seed=1)).state()
     assert torch.equal(trained["base.pos_embed"], given.state()["base.pos_embed"])
     assert len(trained["classifier.weight"]) == 4
@@ -118,13 +117,13 @@ def test_training_goes_on_from_given_weights_with_new_classifiers(write: Callabl
 @pytest.mark.usefixtures("tiny")
 def test_what_cannot_be_trained_is_said(write: Callable[..., Path]) -> None:
     with pytest.raises(DataError, match=r"sie=both needs view labels to train, .* choose sie=camera or sie=none"):
-        TransReIDBackbone(sie="both", view_count=2, **OPTIONS).train(ROWS, read, run=RunContext())
+        transreid(sie="both", view_count=2, **OPTIONS).train(ROWS, read, run=RunContext())
     unknown = Samples(keys=ROWS.keys, pids=ROWS.pids)
     with pytest.raises(
         DataError, match=r"some training rows have no camera number; train with --set backbone.sie=none"
     ):
-        TransReIDBackbone(sie="camera", **OPTIONS).train(unknown, read, run=RunContext())
-    given = TransReIDBackbone(weights=write(side=2), sie="camera", **OPTIONS)
+        transreid(sie="camera", **OPTIONS).train(unknown, read, run=RunContext())
+    given = transreid(weights=write(side=2), sie="camera", **OPTIONS)
     with pytest.raises(DataError, match="the training rows have cameras up to 3, the weights know 2"):
         given.train(ROWS, read, run=RunContext())
 
@@ -138,7 +137,7 @@ def test_scores_on_the_way_see_the_network_as_it_is() -> None:
         return {}
 
     run = RunContext(seed=1, session=TrainingSession(score=score))
-    trained = TransReIDBackbone(sie="camera", **OPTIONS).train(ROWS, read, run=run)
+    trained = transreid(sie="camera", **OPTIONS).train(ROWS, read, run=run)
     assert len(seen) == 2
     assert not torch.equal(seen[0], seen[1])
     assert torch.equal(seen[1], trained.extract(batch([1, 2])).x)
@@ -172,7 +171,7 @@ class DiesInTheSecondEpoch:
 
 @pytest.mark.usefixtures("tiny")
 def test_a_killed_training_continues_with_the_same_result(tmp_path: Path) -> None:
-    backbone = TransReIDBackbone(sie="camera", jpm=True, drop_path=0.5, **OPTIONS)
+    backbone = transreid(sie="camera", jpm=True, drop_path=0.5, **OPTIONS)
     expected = backbone.train(ROWS, read, run=RunContext(seed=1)).state()
     session = TrainingSession(checkpoint=tmp_path / "checkpoint")
     with pytest.raises(Killed):

@@ -144,7 +144,7 @@ def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
 def test_gradients_in_their_own_memory_are_those_of_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(float32, "is_fastest", lambda: False)  # whose values would differ by roundings
     pairs, module = make_pairs(), make_module()
-    step = _Step(module, pairs, Recipe(1, 16, 0.0, 0.0, "constant"), 16)
+    step = _Step(module, pairs, Recipe(1, 16, 1e-3, 0.0, "constant"), 16)
     weights = [parameter for parameter in module.parameters() if parameter.ndim == 2]
     places = [parameter.grad.data_ptr() for parameter in weights]
     for start in (0, 16):  # the second step overwrites, it does not add up

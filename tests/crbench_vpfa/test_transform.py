@@ -6,10 +6,10 @@ import attrs
 import pytest
 import torch
 from crbench_vpfa import transform as module
-from crbench_vpfa.aligner import VPFA
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.transform import PanningTransform
 
+from crbench import load_aligner
 from crbench.api.context import RunContext
 from crbench.errors import ConfigError
 from crbench.records import Domain
@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"hidden": 32, "epochs": 2, "draws": 64, "lr": 1e-2}
 
 
 def fitted(**options: Any) -> PanningTransform:
-    return VPFA(**{**OPTIONS, **options}).fit(train_features(), run=RunContext())
+    return load_aligner("vpfa/paper", **{**OPTIONS, **options}).fit(train_features(), run=RunContext())
 
 
 @pytest.mark.parametrize("residual", [True, False])
@@ -38,7 +38,7 @@ def test_bf16_is_close_to_float32_and_keeps_the_weights(residual: bool) -> None:
 
 def test_a_restored_transform_computes_as_its_aligner_says() -> None:
     source, fast = train_features().source, fitted(precision="bf16")
-    restored = VPFA(**OPTIONS, precision="bf16").restore(fast.state())
+    restored = load_aligner("vpfa/paper", **OPTIONS, precision="bf16").restore(fast.state())
     assert torch.equal(restored(source).x, fast(source).x)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from crbench_vpfa import weights
-from crbench_vpfa.aligner import VPFA
 from crbench_vpfa.module import VectorPanning
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crbench import load_aligner
 from crbench.api.context import RunContext
 from crbench.api.domains import parse_domains
 from crbench.errors import DataError
@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_official_files_serve_their_rates(folder: Path) -> None:
     train = train_features()
-    transform = VPFA(weights=str(folder)).fit(train, run=RunContext())
+    transform = load_aligner("vpfa/paper", weights=str(folder)).fit(train, run=RunContext())
     assert [domain.rate for domains in transform.modules for domain in domains] == [2, 3, 4]
     rows = train.source.rows
     at_3 = torch.from_numpy(rows.rates == 3)
@@ -64,10 +64,12 @@ def test_official_files_serve_their_rates(folder: Path) -> None:
 
 def test_our_own_file_gives_the_same_output(tmp_path: Path) -> None:
     train = train_features()
-    aligner = VPFA(hidden=16, epochs=1, residual=False, scope="per_rate")
+    aligner = load_aligner("vpfa/paper", hidden=16, epochs=1, residual=False, scope="per_rate")
     transform = aligner.fit(train, run=RunContext())
     weights.save(transform, tmp_path / "vpfa.safetensors")
-    loaded = VPFA(residual=False, weights=str(tmp_path / "vpfa.safetensors")).fit(train, run=RunContext())
+    loaded = load_aligner("vpfa/paper", residual=False, weights=str(tmp_path / "vpfa.safetensors")).fit(
+        train, run=RunContext()
+    )
     assert torch.equal(loaded(train.source).x, transform(train.source).x)
 
 
@@ -141,7 +143,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, name: str, content: o
 
 def test_weights_for_another_feature_length_are_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="made for features of 16 columns, but the backbone gives 20"):
-        VPFA(weights=str(folder)).fit(train_features(dim=20), run=RunContext())
+        load_aligner("vpfa/paper", weights=str(folder)).fit(train_features(dim=20), run=RunContext())
 
 
 @pytest.mark.parametrize(
@@ -156,16 +158,16 @@ def test_bad_paths_are_refused(tmp_path: Path, name: str, content: bytes | None,
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
-        VPFA(weights=str(tmp_path / name)).fit(train_features(), run=RunContext())
+        load_aligner("vpfa/paper", weights=str(tmp_path / name)).fit(train_features(), run=RunContext())
 
 
 def test_a_folder_without_official_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.pth").touch()
     with pytest.raises(DataError, match=r"holds no mlp_model_2x\.pth"):
-        VPFA(weights=str(tmp_path)).fit(train_features(), run=RunContext())
+        load_aligner("vpfa/paper", weights=str(tmp_path)).fit(train_features(), run=RunContext())
 
 
 def test_a_state_key_without_domains_is_refused() -> None:
     with pytest.raises(DataError, match="names no domains"):
-        VPFA().restore({f"anything/{key}": value for key, value in official_state().items()})
+        load_aligner("vpfa/paper").restore({f"anything/{key}": value for key, value in official_state().items()})
     assert parse_domains("rgb@2.0")[0].rate == 2

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import attrs
 import pytest
 
 from crbench.api.entry import Entry
+from crbench.api.parameters import Flattened
 from crbench.errors import ConfigError, DataError, PluginError
 from crbench.registry import resolve as resolve_module
 from crbench.registry import targets
@@ -39,6 +41,58 @@ class Filed:
     device: str = "cpu"
 
 
+@attrs.frozen(kw_only=True)
+class Recipe:
+    """A record with a field that a method may keep to itself."""
+
+    lr: float = attrs.field(default=0.1, validator=attrs.validators.gt(0))
+    milestones: tuple[float, ...] = attrs.field(default=(), converter=tuple)
+    momentum: float = 0.9
+
+
+@attrs.frozen
+class Shape:
+    """A record whose fields are all offered."""
+
+    width: int = 8
+    deep: bool = False
+
+
+class Trained:
+    """A backbone with two flattened records."""
+
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+        rate: float = 2.0,
+        shape: Annotated[Shape, Flattened()] = Shape(width=4),
+        recipe: Annotated[Recipe, Flattened("lr", "milestones")] = Recipe(lr=0.5, momentum=0.8),
+    ) -> None:
+        self.rate, self.shape, self.recipe = rate, shape, recipe
+
+
+@attrs.frozen
+class Fitted:
+    """An attrs class with a flattened record."""
+
+    scope: str = "shared"
+    recipe: Annotated[Recipe, Flattened("lr")] = Recipe()
+
+
+def clashing(*, lr: float = 1.0, recipe: Annotated[Recipe, Flattened("lr")] = Recipe()):
+    return recipe
+
+
+def misnamed(*, recipe: Annotated[Recipe, Flattened("speed")] = Recipe()):
+    return recipe
+
+
+def lacking(*, recipe: Annotated[Recipe, Flattened("lr")]):
+    return recipe
+
+
 def counted(*, count: int):
     return count
 
@@ -49,7 +103,7 @@ def fails():
 
 @pytest.fixture
 def registry(monkeypatch):
-    """A registry of three aligners, a backbone and an entry with a lazy target."""
+    """A registry of well-formed, ill-formed and failing entries."""
     owner = Owner(plugin="p", distribution="d", version="1")
     entries = [
         ("aligner", Entry("tunable", Tunable, presets={"wide": {"width": 64}, "narrow": {"width": 2}})),
@@ -57,6 +111,11 @@ def registry(monkeypatch):
         ("aligner", Entry("fails", fails)),
         ("backbone", Entry("needy", Needy)),
         ("backbone", Entry("filed", Filed, presets={"a": {}, "b": {"size": 4}}, argument="file")),
+        ("backbone", Entry("trained", Trained, presets={"slow": {"lr": 0.01, "width": 2}})),
+        ("aligner", Entry("fitted", Fitted)),
+        ("aligner", Entry("clashing", clashing)),
+        ("aligner", Entry("misnamed", misnamed)),
+        ("aligner", Entry("lacking", lacking)),
         ("metric", Entry("counted", counted, argument="count")),
         ("dataset", Entry("lazy", "a_missing_module:Thing", extra="more")),
     ]
@@ -137,6 +196,55 @@ class TestResolve:
         assert folder != identities[1]
         gone = resolve_module.resolve("aligner", "loads", {"weights": str(tmp_path / "none")}).identity()
         assert gone["parameters"]["weights"] == "missing"
+
+
+@pytest.mark.usefixtures("registry")
+class TestFlattened:
+    def test_offered_fields_are_parameters_beside_the_own_ones(self):
+        method = resolve_module.resolve("backbone", "trained", {"lr": 1, "milestones": [2, 3]})
+        expected = {"deep": False, "lr": 1.0, "milestones": [2.0, 3.0], "rate": 2.0, "width": 2}
+        assert list(method.parameters.items()) == sorted(expected.items())
+        assert method.identity()["parameters"] == expected
+
+    def test_the_target_gets_records_and_fields_that_are_not_offered_keep_the_default_of_the_method(self):
+        built = resolve_module.resolve("backbone", "trained", {"milestones": [2], "deep": True}).build(device="cpu")
+        assert built.recipe == Recipe(lr=0.01, milestones=(2.0,), momentum=0.8)
+        assert built.shape == Shape(width=2, deep=True)
+        assert built.rate == 2.0
+
+    def test_an_attrs_target_may_have_them_too(self):
+        assert resolve_module.resolve("aligner", "fitted").parameters == {"lr": 0.1, "scope": "shared"}
+        assert resolve_module.resolve("aligner", "fitted", {"lr": 2.0}).build() == Fitted(recipe=Recipe(lr=2.0))
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"momentum": 0.5}, "has no parameter 'momentum'"),
+            ({"recipe": {}}, "has no parameter 'recipe'"),
+            ({"milestone": 1}, "has no parameter 'milestone'; did you mean 'milestones'.* known: deep, lr, milestones"),
+            ({"lr": "fast"}, "backbone 'trained': lr = 'fast' is not of type float"),
+            ({"width": 2.5}, "backbone 'trained': width = 2.5 is not of type int"),
+        ],
+    )
+    def test_bad_requests(self, changes, message):
+        with pytest.raises(ConfigError, match=message):
+            resolve_module.resolve("backbone", "trained", changes)
+
+    def test_values_out_of_range_are_about_the_request(self):
+        with pytest.raises(ConfigError, match=r"backbone 'trained/slow': 'lr' must be > 0: -1\.0"):
+            resolve_module.resolve("backbone", "trained", {"lr": -1}).build()
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("clashing", "d 1.*: aligner 'clashing': two parameters have the name 'lr'"),
+            ("misnamed", "aligner 'misnamed': Recipe has no field 'speed' to offer"),
+            ("lacking", "aligner 'lacking': the flattened argument 'recipe' needs an attrs record as default"),
+        ],
+    )
+    def test_mistakes_of_a_plugin_are_named(self, name, message):
+        with pytest.raises(PluginError, match=message):
+            resolve_module.resolve("aligner", name)
 
 
 @pytest.mark.usefixtures("registry")

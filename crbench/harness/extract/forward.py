@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import attrs
@@ -10,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from crbench.api.interfaces import Backbone
+from crbench.config.amp import half_dtype
 from crbench.data.preprocess import Normaliser
 from crbench.errors import ConfigError, EvaluationError
 from crbench.harness.extract.pipeline import Loaded
 from crbench.linear import linear_layers
 from crbench.records import Batch, Encoded, Samples
 from crbench.results import Extraction
-
-AMP: Mapping[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Forward:
@@ -65,7 +63,7 @@ class Forward:
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self._extraction.amp == "off":
             return nullcontext() if self._extraction.compile else linear_layers()
-        return torch.autocast(self._device.type, dtype=AMP[self._extraction.amp])
+        return torch.autocast(self._device.type, dtype=half_dtype(self._extraction.amp))
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         encoded = self._encode(batch)
