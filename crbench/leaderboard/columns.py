@@ -14,8 +14,8 @@ from crbench.results.labels import clean, component_label
 
 MISSING = "-"
 FOOTNOTE = (
-    "Scores in per cent, mean ± standard deviation over trials; ranked by R-1, then mAP, as printed, and only within "
-    "one table. gain: R-1 points over the aligner 'none' with the same backbone and weights, trial by trial. params: "
+    "Scores in per cent, mean ± standard deviation over trials; ranked by R1, then mAP, as printed, and only within "
+    "one table. gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial. params: "
     "learned parameters of the aligner. fit s: seconds of one fit. samples/s: features aligned per second."
 )
 """What the columns mean."""
@@ -115,8 +115,7 @@ def _words(*titles: str) -> list[Column]:
 
 def _score_title(name: str) -> Column:
     metric, _, rate = name.partition("@")
-    text = metric.replace("R", "R-") if metric[1:].isdigit() else metric
-    return Column(f"{text} x{rate} ↑" if rate else f"{text} ↑")
+    return Column(f"{metric} x{rate} ↑" if rate else f"{metric} ↑")
 
 
 def _speed_title(speed: Speed, machines: Sequence[str]) -> Column:

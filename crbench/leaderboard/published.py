@@ -55,7 +55,7 @@ def published(datasets: Iterable[str]) -> tuple[Published, ...]:
 
 @functools.cache
 def _all() -> tuple[Published, ...]:
-    columns = {"R1": "rank1", "R5": "rank5", "R10": "rank10", "R20": "rank20", "mAP": "map"}
+    names = ("R1", "R5", "R10", "R20", "mAP")
     text = resources.files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(
         Published(
@@ -65,7 +65,7 @@ def _all() -> tuple[Published, ...]:
             dataset=row["dataset"],
             protocol=row["protocol"],
             rates=row["rates"],
-            scores={name: round(float(row[key]) / 100, 6) for name, key in columns.items() if row[key]},
+            scores={name: round(float(row[name]) / 100, 6) for name in names if row[name]},
             source=f"{row['source_paper']}, {row['source_table']}",
             also=row["also"],
             note=row["note"],
