@@ -140,11 +140,23 @@ def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
     )
 
 
-def _newest(results: Sequence[Result]) -> list[Result]:
-    """One result per cell, ordered by what it is, not by how it was given."""
-    ordered = sorted(results, key=lambda result: (datetime.fromisoformat(result.created), to_json(result)))
-    cells = {result.cell_id: result for result in ordered}
+def _newest(results: Iterable[Result]) -> list[Result]:
+    """The newest result of each cell, ordered by what it is, not by how it was given."""
+    cells: dict[str, Result] = {}
+    for result in results:
+        known = cells.get(result.cell_id)
+        cells[result.cell_id] = result if known is None else _newer(known, result)
     return sorted(cells.values(), key=lambda r: (r.dataset, r.method.backbone.name, r.method.aligner.name, r.cell_id))
+
+
+def _newer(one: Result, other: Result) -> Result:
+    """Of two results of a cell the one that was made later; made at the same time, the one whose text sorts last."""
+    if one == other:
+        return one
+    first, second = (datetime.fromisoformat(result.created) for result in (one, other))
+    if first != second:
+        return one if first > second else other
+    return max(one, other, key=to_json)
 
 
 def _group(result: Result) -> tuple[str, str, str, str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.leaderboard import render
+from crbench.leaderboard import render, rows
 from crbench.leaderboard.rows import Board, Row, build, printed
 from crbench.results import Component, Method, Result, Summary
 
@@ -113,6 +113,19 @@ def test_the_newest_result_of_a_cell_counts(make: Make) -> None:
     board = build([make(rank1=(0.5,), cell=1), make(rank1=(0.9,), cell=1, created="2026-11-20T23:00:00+00:00")])
     assert board.superseded == 1
     assert _rows(board)["000000000001"].result.metrics["R1"].mean == 0.5
+
+
+def test_only_different_results_of_one_cell_and_time_are_compared_as_text(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(rows, "to_json", lambda result: written.append(result.cell_id) or result.command)
+    one, other = make(cell=3, command="a"), make(cell=3, command="b")
+    for results in ([one, other, other], [other, one, other]):
+        written.clear()
+        board = build([make(cell=1), make(cell=2), make(cell=2), *results])
+        assert _rows(board)["000000000003"].result.command == "b"
+        assert set(written) == {"000000000003"}
 
 
 def test_a_newer_failure_replaces_an_older_success(make: Make) -> None:
