@@ -9,6 +9,8 @@ from importlib import resources
 
 import attrs
 
+from crbench.leaderboard.scores import Score, in_order
+
 SOURCES = {
     "liu2025vpfa": "Liu et al., arXiv:2510.00936v1, 2025",
     "wu2023lrar": "Wu et al., IEEE TIP 32:4800-4811, 2023, doi:10.1109/TIP.2023.3305817",
@@ -51,6 +53,11 @@ def published(datasets: Iterable[str]) -> tuple[Published, ...]:
     """
     wanted = set(datasets)
     return tuple(row for row in _all() if row.dataset in wanted)
+
+
+def published_scores(rows: Iterable[Published]) -> tuple[Score, ...]:
+    """The scores that any of `rows` has, in order."""
+    return in_order(Score(name) for row in rows for name in row.scores)
 
 
 @functools.cache

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from crbench.leaderboard.labels import distinct_labels
-from crbench.leaderboard.speeds import Speed, fit_to_show, left_out, speeds_of
-from crbench.results import BASELINE, Result, Summary, summarise, summarise_rates, to_json
+from crbench.leaderboard.scores import Score, Spread, scores_of, values_of
+from crbench.leaderboard.speeds import Speed, columns_of, fit_to_show, left_out, speeds_of
+from crbench.results import BASELINE, Result, to_json
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -35,30 +36,26 @@ class Row:
         rank: place in its block, from 1; None = not ranked.
         backbone, aligner: labels, distinct within the block, free of control characters.
         baseline: the aligner changes nothing.
-        gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, over the trials, as
-            fractions: mean and standard deviation; None where there is no such baseline, and for the baseline itself.
+        scores: by `Score.key`; R1 of all queries and of each rate is always among them.
+        gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
+            where there is no such baseline, and for the baseline itself.
         fit_s: seconds of one fit; None = not measured.
         samples_per_s: throughput of the fitted aligner; None = not measured.
-        marks: score to ``best`` or ``second``; scores as in `Row.scores`.
+        marks: ``best`` or ``second`` by `Score.key`.
         speeds: what ``crbench bench`` measured of the same method, at most one per `Speed.key`.
     """
 
     result: Result
     backbone: str
     aligner: str
+    scores: Mapping[str, Spread]
     rank: int | None = None
     baseline: bool = False
-    gain: tuple[float, float | None] | None = None
+    gain: Spread | None = None
     fit_s: float | None = None
     samples_per_s: float | None = None
     marks: Mapping[str, str] = attrs.field(factory=dict)
     speeds: tuple[Speed, ...] = ()
-
-    def scores(self) -> dict[str, Summary]:
-        """All scores by column: ``R1``, ``mAP``, ..., and ``R1@2`` for Rank-1 at rate 2."""
-        trials = self.result.trials
-        rates = {f"R1@{rate}": metrics["R1"] for rate, metrics in summarise_rates(trials, [1]).items()}
-        return {**summarise(trials, [1]), **self.result.metrics, **rates}
 
 
 @attrs.frozen(kw_only=True)
@@ -79,16 +76,9 @@ class Block:
     date: str
     rows: tuple[Row, ...]
 
-    def scores(self, per_rate: bool) -> list[str]:
-        """The score columns that any row has: R1, R5, R10, mAP, mINP, then Rank-1 at each rate if wanted."""
-        present = {name for row in self.rows for name in row.scores()}
-        rates = sorted((name for name in present if "@" in name), key=lambda name: float(name.partition("@")[2]))
-        return [name for name in ("R1", "R5", "R10", "mAP", "mINP") if name in present] + (rates if per_rate else [])
-
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any row has, in the order of the columns."""
-        found = {speed.key: speed for row in self.rows for speed in row.speeds}
-        return [found[key] for key in sorted(found)]
+        return columns_of(speed for row in self.rows for speed in row.speeds)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +86,7 @@ class Board:
     """All that a leaderboard shows of measured results.
 
     Attributes:
+        scores: those that any row has, in order.
         superseded: number of older results of a cell, left out.
         machines: those of all speeds, sorted.
         unused: one line for each benchmark that no row shows.
@@ -104,19 +95,18 @@ class Board:
     blocks: tuple[Block, ...]
     partial: tuple[Block, ...]
     failed: tuple[Result, ...]
+    scores: tuple[Score, ...] = ()
     superseded: int = 0
     machines: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
+    def scores_shown(self, per_rate: bool) -> list[Score]:
+        """The scores of all queries, and with `per_rate` those at each rate."""
+        return [score for score in self.scores if per_rate or score.rate is None]
 
-def printed(fraction: float) -> float:
-    """A fraction in per cent, rounded as tables print it.
-
-    Example:
-        >>> printed(0.71249)
-        71.2
-    """
-    return round(100 * fraction, 1)
+    def speeds(self) -> list[Speed]:
+        """One speed for each column of speeds that any block has, in the order of the columns."""
+        return columns_of(speed for block in (*self.blocks, *self.partial) for speed in block.speeds())
 
 
 def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
@@ -127,13 +117,15 @@ def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
     everything, measured = list(results), list(benches)
     newest, shown = _newest(everything), fit_to_show(measured)
     done = [result for result in newest if result.status == "ok"]
-    blocks = _blocks([result for result in done if result.rankable], shown, ranked=True)
-    partial = _blocks([result for result in done if not result.rankable], shown, ranked=False)
+    scores = scores_of(done)
+    blocks = _blocks([result for result in done if result.rankable], scores, shown, ranked=True)
+    partial = _blocks([result for result in done if not result.rankable], scores, shown, ranked=False)
     speeds = (speed for block in (*blocks, *partial) for row in block.rows for speed in row.speeds)
     return Board(
         blocks=blocks,
         partial=partial,
         failed=tuple(result for result in newest if result.status == "failed"),
+        scores=scores,
         superseded=len(everything) - len(newest),
         machines=tuple(sorted({speed.machine for speed in speeds})),
         unused=left_out(measured, done),
@@ -163,12 +155,14 @@ def _group(result: Result) -> tuple[str, str, str, str]:
     return result.dataset, result.protocol.name, result.rate_source, result.fingerprint
 
 
-def _blocks(results: Iterable[Result], benches: Sequence[Bench], *, ranked: bool) -> tuple[Block, ...]:
+def _blocks(
+    results: Iterable[Result], scores: Sequence[Score], benches: Sequence[Bench], *, ranked: bool
+) -> tuple[Block, ...]:
     groups = groupby(sorted(results, key=_group), key=_group)
-    return tuple(_block(list(group), benches, ranked=ranked) for _, group in groups)
+    return tuple(_block(list(group), scores, benches, ranked=ranked) for _, group in groups)
 
 
-def _block(results: Sequence[Result], benches: Sequence[Bench], *, ranked: bool) -> Block:
+def _block(results: Sequence[Result], scores: Sequence[Score], benches: Sequence[Bench], *, ranked: bool) -> Block:
     first = results[0]
     labels = distinct_labels(results)
     rows = [_row(result, *label, benches) for result, label in zip(results, labels, strict=True)]
@@ -183,7 +177,7 @@ def _block(results: Sequence[Result], benches: Sequence[Bench], *, ranked: bool)
         trials=tuple(sorted({len(result.trials) for result in results})),
         versions=tuple(sorted({result.environment.crbench for result in results})),
         date=max(datetime.fromisoformat(result.created) for result in results).date().isoformat(),
-        rows=tuple(_ranked(rows) if ranked else rows),
+        rows=tuple(_ranked(rows, scores) if ranked else rows),
     )
 
 
@@ -193,6 +187,7 @@ def _row(result: Result, backbone: str, aligner: str, benches: Sequence[Bench]) 
         result=result,
         backbone=backbone,
         aligner=aligner,
+        scores=values_of(result),
         baseline=result.method.aligner.name == BASELINE,
         fit_s=fit.seconds / fit.count if fit and fit.count else None,
         samples_per_s=transform.per_second if transform else None,
@@ -200,45 +195,54 @@ def _row(result: Result, backbone: str, aligner: str, benches: Sequence[Bench]) 
     )
 
 
-def _ranked(rows: Sequence[Row]) -> list[Row]:
+def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
     """Rows in order of their places, with gains and marks; rows of equal place keep their order."""
-    scores = [{name: printed(score.mean) for name, score in row.scores().items()} for row in rows]
-    places = [(score["R1"], score.get("mAP", 0.0)) for score in scores]
-    baselines = {_encoder(row.result): row for row in rows if row.baseline}
+    places = [tuple(_printed(row, Score(name)) or 0.0 for name in ("R1", "mAP")) for row in rows]
+    first = {place: 1 + sum(other > place for other in places) for place in set(places)}
+    baselines = {_features(row.result): row for row in rows if row.baseline}
     ranked = [
         attrs.evolve(
             row,
-            rank=1 + sum(other > place for other in places),
-            gain=None if row.baseline else _gain(row, baselines.get(_encoder(row.result))),
+            rank=first[place],
+            gain=None if row.baseline else _gain(row, baselines.get(_features(row.result))),
             marks=marks,
         )
-        for row, place, marks in zip(rows, places, _marks(scores), strict=True)
+        for row, place, marks in zip(rows, places, _marks(rows, scores), strict=True)
     ]
     return sorted(ranked, key=lambda row: row.rank or 0)
 
 
-def _marks(scores: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
+def _printed(row: Row, score: Score) -> float | None:
+    value = row.scores.get(score.key)
+    return None if value is None else score.printed(value.mean)
+
+
+def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]:
     """For each row, its scores that are the best or second best of their column, as printed; none where all agree."""
-    leaders: dict[str, dict[float, str]] = {}
-    for name in {name for row in scores for name in row}:
-        values = sorted({row[name] for row in scores if name in row}, reverse=True)
-        leaders[name] = dict(zip(values, ("best", "second"), strict=False)) if len(values) > 1 else {}
-    return [{name: leaders[name][value] for name, value in row.items() if value in leaders[name]} for row in scores]
+    marks: list[dict[str, str]] = [{} for _ in rows]
+    for score in scores:
+        values = [_printed(row, score) for row in rows]
+        order = sorted({value for value in values if value is not None}, reverse=not score.lower_is_better)
+        leaders = dict(zip(order, ("best", "second"), strict=False)) if len(order) > 1 else {}
+        for own, value in zip(marks, values, strict=True):
+            if value in leaders:
+                own[score.key] = leaders[value]
+    return marks
 
 
-def _encoder(result: Result) -> tuple[object, ...]:
+def _features(result: Result) -> tuple[object, ...]:
     """What two cells must share for their difference to be the aligner's doing."""
     backbone = result.method.backbone
     parameters = json.dumps(backbone.parameters, sort_keys=True)
     return backbone.name, backbone.version, parameters, backbone.weights_sha256, result.extraction
 
 
-def _gain(row: Row, baseline: Row | None) -> tuple[float, float | None] | None:
-    """Mean and standard deviation of the Rank-1 differences, trial by trial: both saw the same splits."""
+def _gain(row: Row, baseline: Row | None) -> Spread | None:
+    """The Rank-1 differences, trial by trial: both saw the same splits."""
     if baseline is None:
         return None
     own, other = ({trial.index: trial.cmc[0] for trial in one.result.trials} for one in (row, baseline))
     if own.keys() != other.keys():
-        return statistics.fmean(own.values()) - statistics.fmean(other.values()), None
+        return Spread(statistics.fmean(own.values()) - statistics.fmean(other.values()))
     differences = [own[index] - other[index] for index in own]
-    return statistics.fmean(differences), statistics.stdev(differences) if len(differences) > 1 else None
+    return Spread(statistics.fmean(differences), statistics.stdev(differences) if len(differences) > 1 else None)

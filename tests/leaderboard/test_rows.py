@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crbench.leaderboard import render, rows
-from crbench.leaderboard.rows import Board, Row, build, printed
+from crbench.leaderboard.formats import printed
+from crbench.leaderboard.rows import Board, Row, build
 from crbench.results import Component, Method, Result, Summary
 
 Make = Callable[..., Result]
@@ -145,7 +146,7 @@ def test_failed_cells_stand_apart(make: Make) -> None:
 def test_rank1_is_known_where_the_protocol_prints_other_ranks(make: Make) -> None:
     result = make(rank1=(0.5,), cell=1)
     only_r5 = attrs.evolve(result, metrics={"R5": result.metrics["R5"]}, by_rate={}, trials=_without_rates(result))
-    assert build([only_r5]).blocks[0].rows[0].scores()["R1"].mean == 0.5
+    assert build([only_r5]).blocks[0].rows[0].scores["R1"].mean == 0.5
 
 
 def _without_rates(result: Result) -> tuple[object, ...]:
