@@ -21,6 +21,9 @@ _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
 """A field by which one kind of record is told from the other, as people give one for the other."""
 
+_JSON_TYPES: Mapping[Any, set[type]] = {bool: {bool}, int: {int}, float: {int, float}, str: {str}}
+"""Types that `json` gives for a scalar."""
+
 T = TypeVar("T")
 
 
@@ -145,7 +148,7 @@ def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
     converter.register_structure_hook_func(_made_of(tuple), _tuple_of(converter))
     converter.register_structure_hook_func(_made_of(Mapping), _mapping_of(converter))
-    for kind, accepted in ((bool, bool), (int, int), (float, (int, float)), (str, str)):
+    for kind, accepted in _JSON_TYPES.items():
         converter.register_structure_hook(kind, _scalar(kind, accepted))
 
     def record(cls: type[Any]) -> Callable[[Any, Any], Any]:
@@ -171,8 +174,11 @@ def _tuple_of(converter: Converter) -> Callable[[Any, Any], Any]:
     """Structures ``tuple[X, ...]`` from a JSON array only; cattrs alone takes any iterable, strings too."""
 
     def structure(value: Any, kind: Any) -> Any:
-        items: Any = list[get_args(kind)[0]]  # type: ignore[misc]
-        return tuple(converter.structure(_typed(value, list, "a list"), items))
+        item = get_args(kind)[0]
+        if set(map(type, _typed(value, list, "a list"))) <= _JSON_TYPES.get(item, set()):
+            return tuple(map(item, value))  # curves are most of a file, and a call per number is slow
+        items: Any = list[item]  # type: ignore[valid-type]
+        return tuple(converter.structure(value, items))
 
     return structure
 
@@ -185,11 +191,12 @@ def _mapping_of(converter: Converter) -> Callable[[Any, Any], Any]:
     return structure
 
 
-def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
+def _scalar(kind: type, accepted: set[type]) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
-        if isinstance(value, bool) and kind is not bool:
-            raise TypeError(f"{value!r} is not of type {kind.__name__}")
-        return kind(_typed(value, accepted, f"of type {kind.__name__}"))
+        if type(value) in accepted:
+            return kind(value)
+        shown = value if isinstance(value, bool) else str(value)[:60]
+        raise TypeError(f"{shown!r} is not of type {kind.__name__}")
 
     return structure
 
