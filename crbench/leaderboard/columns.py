@@ -12,8 +12,8 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from crbench.leaderboard import formats
+from crbench.leaderboard.board import Row
 from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Row
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Result

@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crbench.leaderboard import machine, text
+from crbench.leaderboard.board import Block, Board
 from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Block, Board
 from crbench.leaderboard.tables import Table, block_table, failure, footnote, notes, published_tables
 from crbench.results import Result
 from crbench.results.labels import clean

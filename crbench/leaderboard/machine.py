@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import attrs
 
+from crbench.leaderboard.board import Block, Board, Row
 from crbench.leaderboard.columns import Column, measured_columns, published_columns
 from crbench.leaderboard.published import Published, published_scores
-from crbench.leaderboard.rows import Block, Board, Row
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result
 from crbench.results.labels import component_label, failure_reason

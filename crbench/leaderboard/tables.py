@@ -7,9 +7,9 @@ from typing import Any
 
 import attrs
 
+from crbench.leaderboard.board import Block, Board
 from crbench.leaderboard.columns import Cell, Column, measured_columns, published_columns
 from crbench.leaderboard.published import SOURCES, Published, published_scores
-from crbench.leaderboard.rows import Block, Board
 from crbench.results import Result
 from crbench.results.labels import clean, component_label, failure_reason
 

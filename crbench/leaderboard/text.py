@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
+from crbench.leaderboard.board import Board
 from crbench.leaderboard.columns import Cell
 from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Board
 from crbench.leaderboard.tables import Table, below, tables
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}

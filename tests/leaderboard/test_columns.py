@@ -12,8 +12,9 @@ import attrs
 import pytest
 
 from crbench.leaderboard import render, scores
+from crbench.leaderboard.board import Row
+from crbench.leaderboard.build import build
 from crbench.leaderboard.columns import Column, measured_columns
-from crbench.leaderboard.rows import Row, build
 from crbench.leaderboard.tables import footnote, tables
 from crbench.results import Result
 

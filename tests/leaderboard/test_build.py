@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.leaderboard import render, rows
+from crbench.leaderboard import build as rules
+from crbench.leaderboard import render
+from crbench.leaderboard.board import Board, Row
+from crbench.leaderboard.build import build
 from crbench.leaderboard.formats import printed
-from crbench.leaderboard.rows import Board, Row, build
 from crbench.results import Component, Method, Result, Summary
 
 Make = Callable[..., Result]
@@ -120,7 +122,7 @@ def test_only_different_results_of_one_cell_and_time_are_compared_as_text(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    monkeypatch.setattr(rows, "to_json", lambda result: written.append(result.cell_id) or result.command)
+    monkeypatch.setattr(rules, "to_json", lambda result: written.append(result.cell_id) or result.command)
     one, other = make(cell=3, command="a"), make(cell=3, command="b")
     for results in ([one, other, other], [other, one, other]):
         written.clear()
