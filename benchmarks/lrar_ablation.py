@@ -58,7 +58,7 @@ def scores(variant: str, seed: int, distance: str, epochs: int, output: Path) ->
     by_rate = {
         f"x{rate}": 100 * statistics.fmean(trial.by_rate[rate].cmc[0] for trial in trials) for rate in trials[0].by_rate
     }
-    return {"R-1": 100 * statistics.fmean(trial.cmc[0] for trial in trials), **by_rate}
+    return {"R1": 100 * statistics.fmean(trial.cmc[0] for trial in trials), **by_rate}
 
 
 @click.command(help=__doc__)
@@ -74,8 +74,8 @@ def main(seeds: tuple[int, ...], variants: tuple[str, ...], epochs: int, output:
             for distance in DISTANCES:
                 figures = scores(variant, seed, distance, epochs, output)
                 found.setdefault((variant, distance), []).append(figures)
-                click.echo(f"seed {seed}, {variant}, {distance}: {figures['R-1']:.1f}", err=True)
-    columns = ("R-1", "x2", "x3", "x4")
+                click.echo(f"seed {seed}, {variant}, {distance}: {figures['R1']:.1f}", err=True)
+    columns = ("R1", "x2", "x3", "x4")
     rows = [
         (variant, distance, *(_spread([figures[column] for figures in of_seeds]) for column in columns))
         for (variant, distance), of_seeds in found.items()

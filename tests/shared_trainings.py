@@ -91,7 +91,7 @@ def train_with_chance(device: str, folder: Path, stop_after: int | None) -> None
 
     def score(number: int, snapshot) -> dict[str, float]:
         (folder / f"scored-{torch.distributed.get_rank()}").touch()
-        return {"R-1": number / 10}
+        return {"R1": number / 10}
 
     session = TrainingSession(checkpoint=folder / "checkpoint", score=score, on_epoch=seen.append)
     run = processes.role(RunContext(seed=3, device=device, session=session))

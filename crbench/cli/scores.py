@@ -130,7 +130,7 @@ def _as_table(
         )
         for name, scores in parts.items()
     ]
-    headers = ("queries", *(f"Rank-{rank}" for rank in protocol.ranks), "mAP", "mINP", "number", "with a match")
+    headers = ("queries", *(f"R{rank}" for rank in protocol.ranks), "mAP", "mINP", "number", "with a match")
     lines = [tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))]
     lines += [f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()]
     lines.append(f"per cent; protocol fingerprint {protocol.fingerprint()}")
@@ -151,7 +151,7 @@ def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalP
 
     outcomes = found.outcomes
     measures = {
-        **{f"cmc{rank}": outcomes.cmc[:, rank - 1] for rank in protocol.ranks},
+        **{f"R{rank}": outcomes.cmc[:, rank - 1] for rank in protocol.ranks},
         **({} if outcomes.ap is None else {"ap": outcomes.ap}),
         **({} if outcomes.inp is None else {"inp": outcomes.inp}),
     }

@@ -89,7 +89,7 @@ def train(
         >>> spec = RunSpec(dataset="mlr-synthetic", trial=0, limit=3, output=tempfile.mkdtemp(),
         ...                set={"backbone.epochs": 1})
         >>> sorted(train(spec).scores)[:2]
-        ['R-1', 'R-10']
+        ['R1', 'R10']
     """
     job, notes = plan_training(spec)
     start = starting_weights(spec)
@@ -207,7 +207,7 @@ class _Evaluation:
         scores = cell.score(self.trial, features)
         ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
         means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them
-        found = {f"R-{rank}": scores.cmc[rank - 1] for rank in ranks}
+        found = {f"R{rank}": scores.cmc[rank - 1] for rank in ranks}
         return found | {name: value for name, value in means.items() if value is not None}
 
     def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:

@@ -34,7 +34,7 @@ def render(
     colour: bool = False,
     benches: Iterable[Bench] = (),
 ) -> str:
-    """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.rows` for its rules.
+    """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
     Args:
         results: as from `crbench.load_results`; their order does not matter.
@@ -54,8 +54,8 @@ def render(
         crbench.errors.DataError: no results to show; `crbench run --dataset mlr-synthetic` makes some
     """
     check_format(format)
+    from crbench.leaderboard.build import build
     from crbench.leaderboard.published import published as published_for
-    from crbench.leaderboard.rows import build
 
     results = list(results)
     if not results:

@@ -1,203 +1,233 @@
-"""The columns of a leaderboard table as people read them; every format for readers prints these cells."""
+"""The columns of the leaderboard. Each is one record, from which every format takes what it prints.
+
+`measured_columns` lists those of measured methods, `published_columns` those of numbers from papers. A new column is
+one more record in such a list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 
-from crbench.leaderboard.published import SOURCES, Published
-from crbench.leaderboard.rows import Block, Board, Row, printed
+from crbench.leaderboard import formats
+from crbench.leaderboard.board import Row
+from crbench.leaderboard.published import Published
+from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed
-from crbench.results import Result, Summary
-from crbench.results.labels import clean, component_label
+from crbench.results import Result
+from crbench.results.labels import clean
 
 MISSING = "-"
-FOOTNOTE = (
-    "Scores in per cent, mean ± standard deviation over trials; ranked by R-1, then mAP, as printed, and only within "
-    "one table. gain: R-1 points over the aligner 'none' with the same backbone and weights, trial by trial. params: "
-    "learned parameters of the aligner. fit s: seconds of one fit. samples/s: features aligned per second."
+_ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+_NOT_IN_TABLES = ("R20",)
+"""Scores that only programs get: tables have R1, R5 and R10 already."""
+
+_SCORES = (
+    "Scores in per cent, mean ± standard deviation over trials; ranked by R1, then mAP, as printed, and only within "
+    "one table."
 )
-"""What the columns mean."""
+
+Line = TypeVar("Line")
 
 
 @attrs.frozen
 class Cell:
-    """One cell: its text, the number behind it (for sorting) and ``best``, ``second`` or nothing."""
+    """One cell for people: its text, the number behind it (for sorting) and ``best``, ``second`` or nothing."""
 
     text: str
     value: float | None = None
     mark: str = ""
 
 
-@attrs.frozen
-class Column:
-    """Heading of a column; `numeric` ones are set flush right."""
+@attrs.frozen(kw_only=True)
+class Column(Generic[Line]):
+    """One column, in every format.
 
-    title: str
-    numeric: bool = True
-
-
-@attrs.frozen
-class Table:
-    """A table ready to be set: headings, rows of cells, and what stands above it.
-
-    `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty.
+    Attributes:
+        key: its name in CSV and JSON.
+        get: its value in a line of the board: text, a number or a `Spread`; None = the line has none.
+        title: its heading for people, without the arrow; empty = only programs get the column.
+        text: writes a value for people.
+        label: writes a line for people, where its value alone is not enough; used instead of `text`.
+        better: the good end of its values, if there is one; it gives the arrow, and the page sorts from there.
+        footnote: explains the column below the tables; columns may share one.
+        numeric: its values are numbers: set flush right, and sorted as numbers.
+        spread: its values are `Spread`; programs get two columns, `key` and `key` with ``_std``.
+        ranked: people get it in ranked tables only.
+        of_cell: a failed cell has it too.
     """
 
-    facts: tuple[str, ...]
-    rules: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    baselines: tuple[bool, ...]
+    key: str
+    get: Callable[[Line], Any]
+    title: str = ""
+    text: Callable[[Any], str] = str
+    label: Callable[[Line], str] | None = None
+    better: Literal["higher", "lower"] | None = None
+    footnote: str = ""
+    numeric: bool = True
+    spread: bool = False
+    ranked: bool = False
+    of_cell: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title with its arrow."""
+        return self.title + _ARROWS[self.better]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its names in CSV and JSON."""
+        return (self.key, f"{self.key}_std") if self.spread else (self.key,)
+
+    def values(self, line: Line) -> tuple[Any, ...]:
+        """What programs get of a line: one value for each of `keys`."""
+        value = self.get(line)
+        return (value or (None, None)) if self.spread else (value,)
+
+    def cell(self, line: Line, mark: str = "") -> Cell:
+        """What people get of a line."""
+        value = self.get(line)
+        text = MISSING if value is None else self.text(value)
+        if self.label is not None:
+            text = self.label(line)
+        number = value.mean if isinstance(value, Spread) else value
+        return Cell(text, number if self.numeric else None, mark)
 
 
-def block_table(block: Block, machines: Sequence[str], *, per_rate: bool) -> Table:
-    """The table of a block; an unranked one has no places and no gains. `machines` are those of the board."""
-    scores, speeds = block.scores(per_rate), block.speeds()
-    placed = block.ranked
-    titles = [_score_title(name) for name in scores]
-    costs = [Column("params"), Column("fit s ↓"), Column("samples/s ↑")]
-    costs += [_speed_title(speed, machines) for speed in speeds]
-    names = _words("backbone", "aligner")
-    columns = [*([Column("rank")] if placed else []), *names, *titles, *([Column("gain ↑")] if placed else []), *costs]
-    return Table(
-        facts=_facts(block),
-        rules=clean(block.rules),
-        columns=tuple(columns),
-        rows=tuple(tuple(_cells(row, scores, speeds, placed)) for row in block.rows),
-        baselines=tuple(row.baseline and placed for row in block.rows),
+def measured_columns(
+    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = ()
+) -> list[Column[Row]]:
+    """The columns of measured methods, from left to right.
+
+    Args:
+        scores: those to show, in order.
+        speeds: one for each column of speeds, in order.
+        machines: of all speeds of the board; headings name them by their place here.
+    """
+    return [
+        Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
+        _of_cell("dataset", lambda result: result.dataset),
+        _of_cell("protocol", lambda result: result.protocol.name),
+        _of_cell("fingerprint", lambda result: result.fingerprint),
+        _of_cell("rate_source", lambda result: result.rate_source),
+        Column(key="backbone", title="backbone", numeric=False, of_cell=True, get=lambda row: row.backbone),
+        Column(
+            key="aligner",
+            title="aligner",
+            numeric=False,
+            of_cell=True,
+            get=lambda row: row.aligner,
+            label=lambda row: f"{row.aligner} (baseline)" if row.baseline and row.rank else row.aligner,
+        ),
+        Column(key="baseline", get=lambda row: row.baseline),
+        *map(_score_column, scores),
+        Column(
+            key="gain",
+            title="gain",
+            better="higher",
+            spread=True,
+            ranked=True,
+            get=lambda row: row.gain,
+            text=lambda gain: formats.points(*gain),
+            footnote=("gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial."),
+        ),
+        Column(
+            key="parameters",
+            title="params",
+            get=lambda row: row.result.method.aligner.parameter_count,
+            text=formats.short,
+            footnote="params: learned parameters of the aligner.",
+        ),
+        Column(
+            key="fit_s",
+            title="fit s",
+            better="lower",
+            get=lambda row: row.fit_s,
+            text=formats.seconds,
+            footnote="fit s: seconds of one fit.",
+        ),
+        Column(
+            key="samples_per_s",
+            title="samples/s",
+            better="higher",
+            get=lambda row: row.samples_per_s,
+            text=formats.short,
+            footnote="samples/s: features aligned per second.",
+        ),
+        Column(key="trials", get=lambda row: len(row.result.trials)),
+        _of_cell("created", lambda result: result.created),
+        _of_cell("crbench", lambda result: result.environment.crbench),
+        _of_cell("cell_id", lambda result: result.cell_id),
+        _of_cell("command", lambda result: result.command),
+        *(_speed_column(speed, machines) for speed in speeds),
+    ]
+
+
+def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
+    """The columns of published numbers, from left to right; CSV puts them below measured ones of the same key."""
+    return [
+        Column(
+            key="aligner", title="method", numeric=False, get=lambda row: row.method, label=lambda r: f"{r.method}†"
+        ),
+        Column(key="backbone", title="backbone", numeric=False, get=lambda row: row.backbone or None),
+        Column(key="year", title="year", get=lambda row: row.year),
+        *map(_published_score, scores),
+        Column(key="dataset", get=lambda row: row.dataset),
+        Column(
+            key="protocol",
+            title="protocol",
+            numeric=False,
+            get=lambda row: row.protocol,
+            label=lambda row: f"{row.protocol}, {row.rates}",
+        ),
+        Column(key="rates", get=lambda row: row.rates),
+        Column(
+            key="source",
+            title="source",
+            numeric=False,
+            get=lambda row: row.source,
+            label=lambda row: "; ".join(filter(None, (row.source, row.also))),
+        ),
+        Column(key="also", get=lambda row: row.also),
+        Column(key="note", get=lambda row: row.note),
+    ]
+
+
+def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
+    """A fact about the cell itself, for programs."""
+    return Column(key=key, of_cell=True, get=lambda row: clean(get(row.result)))
+
+
+def _score_column(score: Score) -> Column[Row]:
+    return Column(
+        key=score.key,
+        title="" if score.key in _NOT_IN_TABLES else score.title,
+        better="lower" if score.lower_is_better else "higher",
+        spread=True,
+        get=lambda row: row.scores.get(score.key),
+        text=lambda spread: score.text(*spread),
+        footnote=_SCORES if score.fraction else f"{score.title}: not in per cent.",
     )
 
 
-def published_table(dataset: str, rows: Sequence[Published]) -> Table:
-    """Published numbers of one data set, each method with a dagger."""
-    names = [name for name in ("R1", "R5", "R10", "R20", "mAP") if any(name in row.scores for row in rows)]
-    columns = [*_words("method", "backbone"), Column("year"), *map(_score_title, names), *_words("protocol", "source")]
-    return Table(
-        facts=(clean(dataset), "published numbers, not measured here, not ranked"),
-        rules="",
-        columns=tuple(columns),
-        rows=tuple(tuple(_published_cells(row, names)) for row in rows),
-        baselines=(False,) * len(rows),
+def _published_score(score: Score) -> Column[Published]:
+    return Column(
+        key=score.key,
+        title=score.title,
+        better="higher",
+        get=lambda row: row.scores.get(score.key),
+        text=score.text,
+        footnote=_SCORES,
     )
 
 
-def tables(board: Board, rows: Sequence[Published], *, per_rate: bool) -> list[Table]:
-    """Everything that a board shows as tables: ranked blocks, parts of protocols, published numbers."""
-    measured = [block_table(block, board.machines, per_rate=per_rate) for block in (*board.blocks, *board.partial)]
-    datasets = dict.fromkeys(row.dataset for row in rows)
-    return measured + [published_table(name, [row for row in rows if row.dataset == name]) for name in datasets]
-
-
-def notes(board: Board, rows: Sequence[Published]) -> list[str]:
-    """What stands below the tables: machines, failed cells, what was left out, sources of the published numbers."""
-    machines = enumerate(board.machines, start=1)
-    lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in machines]
-    lines += [f"failed: {failure(result)}" for result in board.failed]
-    lines += board.unused
-    if board.superseded:
-        lines.append(f"left out, older results of cells that were run again: {board.superseded}")
-    keys = sorted({source.split(",")[0].split(" ")[0] for row in rows for source in (row.source, row.also) if source})
-    return lines + [f"† {key}: {SOURCES[key]}" for key in keys]
-
-
-def failure(result: Result) -> str:
-    """One line on a failed cell: which, and the last line of its traceback."""
-    last = (result.error or "").strip().rpartition("\n")[2]
-    backbone, aligner = component_label(result.method.backbone), component_label(result.method.aligner)
-    return clean(f"{result.dataset}, protocol {result.protocol.name}, {backbone}, {aligner}: {last}")
-
-
-def _words(*titles: str) -> list[Column]:
-    return [Column(title, numeric=False) for title in titles]
-
-
-def _score_title(name: str) -> Column:
-    metric, _, rate = name.partition("@")
-    text = metric.replace("R", "R-") if metric[1:].isdigit() else metric
-    return Column(f"{text} x{rate} ↑" if rate else f"{text} ↑")
-
-
-def _speed_title(speed: Speed, machines: Sequence[str]) -> Column:
-    return Column(f"{speed.title} [M{machines.index(speed.machine) + 1}] ↑")
-
-
-def _facts(block: Block) -> tuple[str, ...]:
-    counts = "/".join(map(str, block.trials))
-    return tuple(
-        clean(fact)
-        for fact in (
-            block.dataset,
-            *(() if block.ranked else ("part of the protocol only (--limit), not ranked",)),
-            f"protocol {block.protocol}",
-            f"{block.rate_source} rates",
-            f"{counts} trial{'' if counts == '1' else 's'}",
-            f"fingerprint {block.fingerprint}",
-            f"crbench {'/'.join(block.versions)}",
-            block.date,
-        )
+def _speed_column(speed: Speed, machines: Sequence[str]) -> Column[Row]:
+    return Column(
+        key=f"{speed.title} @ {speed.machine}",
+        title=f"{speed.title} [M{machines.index(speed.machine) + 1}]",
+        better="higher",
+        get=lambda row: next((own.per_second for own in row.speeds if own.key == speed.key), None),
+        text=formats.rate,
     )
-
-
-def _cells(row: Row, scores: Iterable[str], speeds: Iterable[Speed], placed: bool) -> Iterable[Cell]:
-    if placed:
-        yield Cell(str(row.rank), row.rank)
-    yield Cell(row.backbone)
-    yield Cell(row.aligner + (" (baseline)" if row.baseline and placed else ""))
-    own = row.scores()
-    for name in scores:
-        yield Cell(_percent(own[name]), own[name].mean, row.marks.get(name, "")) if name in own else Cell(MISSING)
-    if placed:
-        yield _gain(row.gain)
-    parameters = row.result.method.aligner.parameter_count
-    yield Cell(_short(parameters), parameters)
-    yield Cell(_seconds(row.fit_s), row.fit_s)
-    yield Cell(_short(row.samples_per_s), row.samples_per_s)
-    measured = {speed.key: speed.per_second for speed in row.speeds}
-    yield from (Cell(_rate(value), value) for value in (measured.get(speed.key) for speed in speeds))
-
-
-def _published_cells(row: Published, names: Iterable[str]) -> Iterable[Cell]:
-    yield Cell(f"{row.method}†")
-    yield Cell(row.backbone or MISSING)
-    yield Cell(str(row.year), row.year)
-    for name in names:
-        score = row.scores.get(name)
-        yield Cell(MISSING if score is None else f"{printed(score):.1f}", score)
-    yield Cell(f"{row.protocol}, {row.rates}")
-    yield Cell("; ".join(filter(None, (row.source, row.also))))
-
-
-def _percent(summary: Summary) -> str:
-    mean = f"{printed(summary.mean):.1f}"
-    return mean if summary.std is None else f"{mean} ± {printed(summary.std):.1f}"
-
-
-def _gain(gain: tuple[float, float | None] | None) -> Cell:
-    if gain is None:
-        return Cell(MISSING)
-    mean, std = gain
-    text = f"{printed(mean) + 0.0:+.1f}"
-    return Cell(text if std is None else f"{text} ± {printed(std):.1f}", mean)
-
-
-def _short(number: float | None) -> str:
-    """A count in three digits or so: 24139520 is ``24.1M``."""
-    if number is None:
-        return MISSING
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.1f}{suffix}"
-    return f"{number:.0f}"
-
-
-def _rate(number: float | None) -> str:
-    """Three digits or so, of small numbers too."""
-    return _short(number) if number is None or number >= 100 else f"{number:.3g}"
-
-
-def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return MISSING
-    return f"{seconds:.0f}" if seconds >= 100 else f"{seconds:.3g}"

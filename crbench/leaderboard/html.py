@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crbench.leaderboard import machine, text
-from crbench.leaderboard.columns import FOOTNOTE, block_table, failure, notes, published_table
+from crbench.leaderboard.board import Block, Board
 from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Block, Board
+from crbench.leaderboard.tables import Table, block_table, failure, footnote, notes, published_tables
 from crbench.results import Result
 from crbench.results.labels import clean
 
@@ -31,15 +31,16 @@ def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
     )
     style, script = (loader.get_source(environment, name)[0] for name in ("board.css", "board.js"))
     blocks = (*board.blocks, *board.partial)
-    datasets = dict.fromkeys(row.dataset for row in rows)
+    measured = [block_table(board, block, per_rate=per_rate) for block in blocks]
+    printed = published_tables(rows)
     return environment.get_template("board.html.jinja").render(
         style=Markup(style),
         script=Markup(script),
         digest=_digest,
-        sections=[_section(block, board.machines, per_rate) for block in blocks],
-        published=[published_table(name, [row for row in rows if row.dataset == name]) for name in datasets],
+        sections=[_section(block, table) for block, table in zip(blocks, measured, strict=True)],
+        published=printed,
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
-        footnote=FOOTNOTE,
+        footnote=footnote([*measured, *printed]),
         notes=[note for note in notes(board, rows) if not note.startswith("failed: ")],
         date=max((block.date for block in blocks), default=""),
         versions=sorted({version for block in blocks for version in block.versions}),
@@ -57,11 +58,11 @@ def _lines(message: str) -> str:
     return "\n".join(clean(line) for line in message.splitlines())
 
 
-def _section(block: Block, machines: Sequence[str], per_rate: bool) -> dict[str, Any]:
+def _section(block: Block, table: Table) -> dict[str, Any]:
     return {
         "ranked": block.ranked,
         "fingerprint": clean(block.fingerprint),
-        "table": block_table(block, machines, per_rate=per_rate),
+        "table": table,
         "cells": [_details(row.backbone, row.aligner, row.result) for row in block.rows],
     }
 

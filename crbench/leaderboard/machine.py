@@ -6,44 +6,55 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, TypeVar
 
 import attrs
 
-from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Block, Board, Row
-from crbench.leaderboard.speeds import Speed
+from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.columns import Column, measured_columns, published_columns
+from crbench.leaderboard.published import Published, published_scores
+from crbench.leaderboard.scores import in_order
 from crbench.results import Result
-from crbench.results.labels import clean, component_label
+from crbench.results.labels import component_label, failure_reason
 
-_SCORES = ("R1", "R5", "R10", "R20", "mAP", "mINP")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+Line = TypeVar("Line")
 
 
 def render_csv(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
     """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``failed`` or ``published``.
 
-    Columns of speeds come last, each with its machine in the heading.
+    Only columns that some line has are there; columns of speeds come last, each with its machine in the heading.
     A text that a spreadsheet would run as a formula gets a single quote in front.
     """
-    lines = [*_measured(board, per_rate), *map(_failed, board.failed), *map(_printed, rows)]
-    names = ("part", "rank", "dataset", "protocol", "fingerprint", "rate_source", "backbone", "aligner", "baseline")
-    shown = {speed.key: speed for block in (*board.blocks, *board.partial) for speed in block.speeds()}
-    speeds = [_heading(shown[key]) for key in sorted(shown)]
-    scores = sorted({name for line in lines for name in line}.difference(names, speeds), key=_column_order)
+    scores, printed = board.scores_shown(per_rate), published_scores(rows)
+    measured = measured_columns(scores, board.speeds(), board.machines)
+    lines = [
+        *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board)),
+        *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
+        *({"part": "published", **_values(published_columns(printed), row)} for row in rows),
+    ]
+    names = [
+        *("part", *_keys(measured_columns(in_order([*scores, *printed])))),
+        *(*_keys(published_columns(())), "error", *_keys(measured)),
+    ]
+    present = set(chain.from_iterable(lines))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [*names, *scores, *speeds], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _inert(value) for name, value in line.items()} for line in lines)
+    writer = csv.writer(buffer, lineterminator="\n")
+    headings = [name for name in dict.fromkeys(names) if name in present]
+    writer.writerow(map(_inert, headings))
+    writer.writerows([_inert(line.get(name)) for name in headings] for line in lines)
     return buffer.getvalue()
 
 
 def render_json(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
     """One object: `blocks` (ranked), `partial` (not), `failed`, `published`, `superseded`, `unused_benchmarks`."""
     content = {
-        "blocks": [_block(block, per_rate) for block in board.blocks],
-        "partial": [_block(block, per_rate) for block in board.partial],
-        "failed": [{**_identity(result), "error": result.error} for result in board.failed],
+        "blocks": [_block(board, block, per_rate) for block in board.blocks],
+        "partial": [_block(board, block, per_rate) for block in board.partial],
+        "failed": [{**_failed(result), "error": result.error} for result in board.failed],
         "published": [attrs.asdict(row) for row in rows],
         "superseded": board.superseded,
         "unused_benchmarks": board.unused,
@@ -51,90 +62,43 @@ def render_json(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-_TAIL = (
-    *("gain", "gain_std", "parameters", "fit_s", "samples_per_s", "trials", "created", "crbench", "cell_id", "command"),
-    *("year", "rates", "source", "also", "note", "error"),
-)
-
-
-def _column_order(name: str) -> tuple[int, float, int, bool]:
-    """Scores in the usual order, each before its standard deviation, then Rank-1 by rate, then costs and origin."""
-    if name in _TAIL:
-        return 2, _TAIL.index(name), 0, False
-    score, _, std = name.partition("_")
-    metric, _, rate = score.partition("@")
-    return (1, float(rate), 0, bool(std)) if rate else (0, 0.0, _SCORES.index(metric), bool(std))
-
-
 def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _measured(board: Board, per_rate: bool) -> Iterator[dict[str, Any]]:
+def _measured_rows(board: Board) -> Iterator[tuple[str, Row]]:
     for part, blocks in (("ranked", board.blocks), ("partial", board.partial)):
-        for block in blocks:
-            for row in block.rows:
-                speeds = {_heading(speed): speed.per_second for speed in row.speeds}
-                yield {"part": part, **_facts(row, per_rate), **speeds}
+        yield from ((part, row) for block in blocks for row in block.rows)
 
 
-def _heading(speed: Speed) -> str:
-    return f"{speed.title} @ {speed.machine}"
+def _keys(columns: Iterable[Column[Any]]) -> list[str]:
+    return [key for column in columns for key in column.keys]
+
+
+def _values(columns: Iterable[Column[Line]], line: Line) -> dict[str, Any]:
+    return {key: value for column in columns for key, value in zip(column.keys, column.values(line), strict=True)}
 
 
 def _failed(result: Result) -> dict[str, Any]:
-    return {"part": "failed", **_identity(result), "error": clean((result.error or "").strip().rpartition("\n")[2])}
+    """What is known of a failed cell."""
+    backbone, aligner = component_label(result.method.backbone), component_label(result.method.aligner)
+    columns = [column for column in measured_columns(()) if column.of_cell]
+    return _values(columns, Row(result=result, backbone=backbone, aligner=aligner, scores={}))
 
 
-def _printed(row: Published) -> dict[str, Any]:
-    fields = {"dataset": row.dataset, "protocol": row.protocol, "backbone": row.backbone}
-    origin = {"year": row.year, "rates": row.rates, "source": row.source, "also": row.also, "note": row.note}
-    return {"part": "published", **fields, "aligner": row.method, **row.scores, **origin}
-
-
-def _identity(result: Result) -> dict[str, Any]:
-    return {
-        "dataset": clean(result.dataset),
-        "protocol": clean(result.protocol.name),
-        "fingerprint": clean(result.fingerprint),
-        "rate_source": clean(result.rate_source),
-        "backbone": component_label(result.method.backbone),
-        "aligner": component_label(result.method.aligner),
-        "created": result.created,
-        "crbench": clean(result.environment.crbench),
-        "cell_id": result.cell_id,
-        "command": clean(result.command),
-    }
-
-
-def _facts(row: Row, per_rate: bool) -> dict[str, Any]:
-    gain, gain_std = row.gain or (None, None)
-    scores = {
-        key: number
-        for name, score in row.scores().items()
-        if name in _SCORES or (per_rate and "@" in name)
-        for key, number in ((name, score.mean), (f"{name}_std", score.std))
-    }
-    return {
-        "rank": row.rank,
-        **_identity(row.result),
-        "backbone": row.backbone,
-        "aligner": row.aligner,
-        "baseline": row.baseline,
-        **scores,
-        "gain": gain,
-        "gain_std": gain_std,
-        "parameters": row.result.method.aligner.parameter_count,
-        "fit_s": row.fit_s,
-        "samples_per_s": row.samples_per_s,
-        "trials": len(row.result.trials),
-    }
-
-
-def _block(block: Block, per_rate: bool) -> dict[str, Any]:
+def _block(board: Board, block: Block, per_rate: bool) -> dict[str, Any]:
     shared: Iterable[str] = ("dataset", "protocol", "rules", "fingerprint", "rate_source", "trials", "versions", "date")
-    rows = [
-        {**_facts(row, per_rate), "marks": dict(row.marks), "speeds": [attrs.asdict(speed) for speed in row.speeds]}
-        for row in block.rows
-    ]
-    return {**{name: getattr(block, name) for name in shared}, "rows": rows}
+    return {
+        **{name: getattr(block, name) for name in shared},
+        "rows": [_row(board, row, per_rate) for row in block.rows],
+    }
+
+
+def _row(board: Board, row: Row, per_rate: bool) -> dict[str, Any]:
+    """The columns of a row, with the scores that it has; its speeds by themselves."""
+    own = [score for score in board.scores_shown(per_rate) if score.key in row.scores]
+    return {
+        **_values(measured_columns(own), row),
+        "marks": dict(row.marks),
+        "speeds": [attrs.asdict(speed) for speed in row.speeds],
+    }

@@ -9,6 +9,8 @@ from importlib import resources
 
 import attrs
 
+from crbench.leaderboard.scores import Score, in_order
+
 SOURCES = {
     "liu2025vpfa": "Liu et al., arXiv:2510.00936v1, 2025",
     "wu2023lrar": "Wu et al., IEEE TIP 32:4800-4811, 2023, doi:10.1109/TIP.2023.3305817",
@@ -53,9 +55,14 @@ def published(datasets: Iterable[str]) -> tuple[Published, ...]:
     return tuple(row for row in _all() if row.dataset in wanted)
 
 
+def published_scores(rows: Iterable[Published]) -> tuple[Score, ...]:
+    """The scores that any of `rows` has, in order."""
+    return in_order(Score(name) for row in rows for name in row.scores)
+
+
 @functools.cache
 def _all() -> tuple[Published, ...]:
-    columns = {"R1": "rank1", "R5": "rank5", "R10": "rank10", "R20": "rank20", "mAP": "map"}
+    names = ("R1", "R5", "R10", "R20", "mAP")
     text = resources.files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(
         Published(
@@ -65,7 +72,7 @@ def _all() -> tuple[Published, ...]:
             dataset=row["dataset"],
             protocol=row["protocol"],
             rates=row["rates"],
-            scores={name: round(float(row[key]) / 100, 6) for name, key in columns.items() if row[key]},
+            scores={name: round(float(row[name]) / 100, 6) for name in names if row[name]},
             source=f"{row['source_paper']}, {row['source_table']}",
             also=row["also"],
             note=row["note"],

@@ -52,6 +52,12 @@ class Speed:
         return f"{self.stage} {self.unit}/s"
 
 
+def columns_of(speeds: Iterable[Speed]) -> list[Speed]:
+    """One of `speeds` for each column, in the order of the columns."""
+    found = {speed.key: speed for speed in speeds}
+    return [found[key] for key in sorted(found)]
+
+
 def fit_to_show(benches: Iterable[Bench]) -> list[Bench]:
     """Those that are fit to be published, oldest first; their order of entry does not matter."""
     return sorted((b for b in benches if b.status == "ok"), key=lambda b: (datetime.fromisoformat(b.created), repr(b)))
@@ -73,7 +79,7 @@ def speeds_of(result: Result, benches: Sequence[Bench]) -> tuple[Speed, ...]:
                     command=clean(bench.command),
                 )
                 found[speed.key] = speed
-    return tuple(found[key] for key in sorted(found))
+    return tuple(columns_of(found.values()))
 
 
 def machine(bench: Bench) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from crbench.leaderboard.columns import FOOTNOTE, Cell, Table, notes, tables
+from crbench.leaderboard.board import Board
+from crbench.leaderboard.columns import Cell
 from crbench.leaderboard.published import Published
-from crbench.leaderboard.rows import Board
+from crbench.leaderboard.tables import Table, below, tables
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
 _MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
@@ -37,8 +38,8 @@ def render_table(board: Board, rows: Sequence[Published], *, per_rate: bool, col
         body = _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
         return "\n".join(filter(None, (", ".join(table.facts), table.rules, "", body)))
 
-    below = [FOOTNOTE, *notes(board, rows)]
-    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), "\n".join(below)]) + "\n"
+    shown = tables(board, rows, per_rate=per_rate)
+    return "\n\n".join([*map(section, shown), "\n".join(below(shown, board, rows))]) + "\n"
 
 
 def render_github(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
@@ -51,8 +52,9 @@ def render_github(board: Board, rows: Sequence[Published], *, per_rate: bool) ->
         rules = f"<sub>{_markdown(table.rules)}</sub>" if table.rules else ""
         return "\n\n".join(filter(None, (caption, body, rules)))
 
-    below = [f"<sub>{_markdown(note)}</sub>" for note in (FOOTNOTE, *notes(board, rows))]
-    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), *below]) + "\n"
+    shown = tables(board, rows, per_rate=per_rate)
+    lines = [f"<sub>{_markdown(line)}</sub>" for line in below(shown, board, rows)]
+    return "\n\n".join([*map(section, shown), *lines]) + "\n"
 
 
 def render_latex(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
@@ -64,14 +66,15 @@ def render_latex(board: Board, rows: Sequence[Published], *, per_rate: bool) -> 
         comment = f"% {table.rules}\n" if table.rules else ""
         return f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n{_after(body)}\n\\end{{table}}"
 
-    below = "\n".join(f"% {note}" for note in (FOOTNOTE, *notes(board, rows)))
-    return "\n\n".join([*map(section, tables(board, rows, per_rate=per_rate)), below]) + "\n"
+    shown = tables(board, rows, per_rate=per_rate)
+    comments = "\n".join(f"% {line}" for line in below(shown, board, rows))
+    return "\n\n".join([*map(section, shown), comments]) + "\n"
 
 
 def _grid(table: Table, form: str, cell: Callable[[Cell], str], heading: Callable[[str], str]) -> str:
     return tabulate(
         [[cell(item) for item in row] for row in table.rows],
-        headers=[heading(column.title) for column in table.columns],
+        headers=[heading(column.heading) for column in table.columns],
         tablefmt=form,
         disable_numparse=True,
         colalign=["right" if column.numeric else "left" for column in table.columns],

@@ -1,10 +1,10 @@
-"""What a method is called wherever people read it: short, and safe to print."""
+"""What results say wherever people read them: names of methods and reasons of failures, short and safe to print."""
 
 from __future__ import annotations
 
 import unicodedata
 
-from crbench.results.records import Component
+from crbench.results.records import Component, Result
 
 
 def clean(text: str) -> str:
@@ -23,3 +23,8 @@ def component_label(component: Component) -> str:
     """``NAME/preset``, or the name alone; an argument comes last."""
     name, colon, argument = component.name.partition(":")
     return clean((f"{name}/{component.preset}" if component.preset else name) + colon + argument)
+
+
+def failure_reason(result: Result) -> str:
+    """The last line of the traceback of a failed cell; empty where none failed."""
+    return clean((result.error or "").strip().rpartition("\n")[2])

@@ -32,7 +32,7 @@ def test_weights_card_log_and_image_and_a_run_that_trains_no_more(capsys):
     assert invoke([*TRAIN, "--eval-every", "2"]) == 0
     captured = capsys.readouterr()
     scores, weights, log, image, command = captured.out.splitlines()
-    assert "after epoch 2: R-1 " in captured.err
+    assert "after epoch 2: R1 " in captured.err
     assert "images/s" in captured.err
     assert set(files()) == {".safetensors", ".json", ".lock"}
     written, card = json.loads(Path(log).read_text()), json.loads(files()[".json"].read_text())
@@ -40,7 +40,7 @@ def test_weights_card_log_and_image_and_a_run_that_trains_no_more(capsys):
     assert written["epochs"] == card["epochs"]
     assert written["weights_sha256"] == sha256_file(Path(weights))
     assert card["scores"] == written["scores"]
-    assert scores.startswith(f"R-1 {100 * card['scores']['R-1']:.1f}, ")
+    assert scores.startswith(f"R1 {100 * card['scores']['R1']:.1f}, ")
     assert len(card["pids"]) == 8
     assert card["data_checksum"]
     with PIL.Image.open(image) as drawn:
@@ -50,7 +50,7 @@ def test_weights_card_log_and_image_and_a_run_that_trains_no_more(capsys):
     (result,) = load_results(["results"])
     assert result.method.backbone.weights_sha256 == written["weights_sha256"]
     assert Path(weights).stat().st_mtime_ns == before
-    assert result.trials[0].cmc[0] == card["scores"]["R-1"]
+    assert result.trials[0].cmc[0] == card["scores"]["R1"]
 
 
 def test_weights_that_a_run_made_are_evaluated_and_trained_anew_only_if_asked(capsys):
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_nothing_to_continue_from(cap
 def test_two_processes_make_weights_that_a_run_finds(capsys):
     assert invoke([*TRAIN, "--processes", "2", "--eval-every", "2"]) == 0
     captured = capsys.readouterr()
-    assert captured.err.count("after epoch 2: R-1 ") == 1
+    assert captured.err.count("after epoch 2: R1 ") == 1
     assert captured.err.count("epoch 3 of 3: loss") == 1
     assert "arning" not in captured.err
     _, weights, log, _, command = captured.out.splitlines()

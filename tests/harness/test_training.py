@@ -56,7 +56,7 @@ def test_a_run_finds_what_train_made(spec, tmp_path):
     made = train(attrs.evolve(request, output=tmp_path / "log"))
     (result,) = run(request)
     assert len(Learner.trainings) == 1
-    assert result.trials[0].cmc[0] == made.scores["R-1"]
+    assert result.trials[0].cmc[0] == made.scores["R1"]
 
 
 def test_a_backbone_without_training_is_refused(spec):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -84,6 +85,20 @@ def make_result(
 def make() -> Make:
     """`make_result`."""
     return make_result
+
+
+def with_scores(result: Result, **means: float) -> Result:
+    """`result` with further scores, as a plugin gives them."""
+    changed = attrs.evolve(result)
+    further = {name: SimpleNamespace(mean=mean, std=None) for name, mean in means.items()}
+    object.__setattr__(changed, "metrics", {**result.metrics, **further})  # no trial of a result holds them
+    return changed
+
+
+@pytest.fixture(scope="session")
+def scored() -> Callable[..., Result]:
+    """`with_scores`."""
+    return with_scores
 
 
 def board() -> list[Result]:

@@ -19,7 +19,7 @@ from crbench.bench.records import Measured
 from crbench.bench.repeat import Quantiles
 from crbench.cli import invoke
 from crbench.leaderboard import FORMATS, render
-from crbench.leaderboard.rows import build
+from crbench.leaderboard.build import build
 from crbench.results import Result
 from crbench.results import to_json as result_json
 

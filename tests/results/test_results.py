@@ -146,6 +146,9 @@ BAD = [
     (_set("metrics", to={}), "metrics: has no scores"),
     (_set("trials", 0, "cmc", to=[]), "cmc"),
     (_set("trials", 0, "cmc", 3, to=-0.1), "-0.1 is not a fraction"),
+    (_set("trials", 0, "cmc", 3, to=True), r"True is not of type float @ \$.trials\[0\].cmc\[3\]"),
+    (_set("trials", 0, "cmc", 3, to="0.9"), r"'0.9' is not of type float @ \$.trials\[0\].cmc\[3\]"),
+    (_set("warnings", to=["a", 1]), r"'1' is not of type str @ \$.warnings\[1\]"),
     (_set("trials", 0, "by_rate", "two", to=SCORES), "'two' is not a rate"),
     (_set("trials", 0, "n_valid", to=0), "n_valid"),
     (_set("timings", "fit", "seconds", to=-1), "seconds: -1.0 is not a finite number"),
@@ -180,6 +183,24 @@ def test_the_reader_refuses_what_no_schema_can_say(change: Callable[[Any], None]
     change(content)
     with pytest.raises(DataError, match=message):
         from_json(json.dumps(content), "file")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_curve_holds_fractions_only(place: int, value: float) -> None:
+    curve = [0.5, 0.6, 0.7]
+    curve[place] = value
+    with pytest.raises(ValueError, match="is not a fraction"):
+        RateScores(cmc=curve, n_query=1, n_valid=1)
+
+
+def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
+    trials = (TrialScores(index=0, cmc=(0, 1), n_query=2, n_valid=2),)
+    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials, [1]), by_rate={})
+    content = json.loads(to_json(changed))
+    content["trials"][0]["cmc"] = [0, 1]
+    for read in (changed, from_json(json.dumps(content), "file")):
+        assert [type(value) for value in read.trials[0].cmc] == [float, float]
 
 
 def test_many_faults_are_counted() -> None:

@@ -60,7 +60,7 @@ def test_a_stopped_training_continues_with_the_same_result(tmp_path: Path, caplo
     for (state, epochs), (other, others) in ((kept(whole, rank), kept(stopped, rank)) for rank in (0, 1)):
         assert all(torch.equal(state[name], other[name]) for name in state)
         assert [{**epoch, "seconds": 0} for epoch in epochs] == [{**epoch, "seconds": 0} for epoch in others]
-    assert [epoch["scores"] for epoch in epochs] == [{"R-1": number / 10} for number in (1, 2, 3, 4)]
+    assert [epoch["scores"] for epoch in epochs] == [{"R1": number / 10} for number in (1, 2, 3, 4)]
 
 
 def test_the_death_of_one_process_ends_all_with_one_line() -> None:

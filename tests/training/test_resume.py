@@ -144,7 +144,7 @@ def test_scores_on_the_way_are_kept_and_change_nothing(problem: Any, make_model:
         assert not snapshot().training
         snapshot()(torch.zeros(2, 3, 16, 8))
         asked.append(number)
-        return {"R-1": number / 10}
+        return {"R1": number / 10}
 
     def go(model: Embedder, session: TrainingSession) -> tuple[Epoch, ...]:
         return train_objective(
@@ -158,7 +158,7 @@ def test_scores_on_the_way_are_kept_and_change_nothing(problem: Any, make_model:
         )
 
     go(plain, TrainingSession())
-    assert [epoch.scores for epoch in go(scored, TrainingSession(score=score))] == [{"R-1": 0.1}, {"R-1": 0.2}]
+    assert [epoch.scores for epoch in go(scored, TrainingSession(score=score))] == [{"R1": 0.1}, {"R1": 0.2}]
     assert asked == [1, 2]
     assert equal(plain, scored)
 

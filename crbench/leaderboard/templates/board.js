@@ -17,7 +17,7 @@ function sort(heading) {
   const row = heading.parentElement;
   const body = heading.closest("table").tBodies[0];
   const numeric = heading.classList.contains("number");
-  const largestFirst = heading.textContent.includes("↑");
+  const largestFirst = heading.dataset.better === "higher";
   const reverse = heading.ariaSort === (largestFirst ? "descending" : "ascending");
   const descending = reverse !== largestFirst;
   for (const other of row.cells) other.removeAttribute("aria-sort");

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crbench.leaderboard import build as rules
 from crbench.leaderboard import render
-from crbench.leaderboard.rows import Board, Row, build, printed
+from crbench.leaderboard.board import Board, Row
+from crbench.leaderboard.build import build
+from crbench.leaderboard.formats import printed
 from crbench.results import Component, Method, Result, Summary
 
 Make = Callable[..., Result]
@@ -115,6 +118,19 @@ def test_the_newest_result_of_a_cell_counts(make: Make) -> None:
     assert _rows(board)["000000000001"].result.metrics["R1"].mean == 0.5
 
 
+def test_only_different_results_of_one_cell_and_time_are_compared_as_text(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(rules, "to_json", lambda result: written.append(result.cell_id) or result.command)
+    one, other = make(cell=3, command="a"), make(cell=3, command="b")
+    for results in ([one, other, other], [other, one, other]):
+        written.clear()
+        board = build([make(cell=1), make(cell=2), make(cell=2), *results])
+        assert _rows(board)["000000000003"].result.command == "b"
+        assert set(written) == {"000000000003"}
+
+
 def test_a_newer_failure_replaces_an_older_success(make: Make) -> None:
     success = make(cell=1, created="2026-11-21T03:00:00+00:00")
     failed = attrs.evolve(success, status="failed", error="boom", trials=(), metrics={}, by_rate={})
@@ -132,7 +148,7 @@ def test_failed_cells_stand_apart(make: Make) -> None:
 def test_rank1_is_known_where_the_protocol_prints_other_ranks(make: Make) -> None:
     result = make(rank1=(0.5,), cell=1)
     only_r5 = attrs.evolve(result, metrics={"R5": result.metrics["R5"]}, by_rate={}, trials=_without_rates(result))
-    assert build([only_r5]).blocks[0].rows[0].scores()["R1"].mean == 0.5
+    assert build([only_r5]).blocks[0].rows[0].scores["R1"].mean == 0.5
 
 
 def _without_rates(result: Result) -> tuple[object, ...]:

@@ -1,0 +1,48 @@
+"""Numbers as people read them in a table."""
+
+from __future__ import annotations
+
+
+def printed(fraction: float) -> float:
+    """A fraction in per cent, rounded as tables print it.
+
+    Example:
+        >>> printed(0.71249)
+        71.2
+    """
+    return round(100 * fraction, 1)
+
+
+def per_cent(mean: float, std: float | None = None) -> str:
+    """A fraction in per cent, with its standard deviation where there is one: ``52.0 ± 1.7``."""
+    text = f"{printed(mean):.1f}"
+    return text if std is None else f"{text} ± {printed(std):.1f}"
+
+
+def points(mean: float, std: float | None = None) -> str:
+    """A difference of fractions in per cent, with its sign: ``+11.0 ± 1.0``."""
+    text = f"{printed(mean) + 0.0:+.1f}"
+    return text if std is None else f"{text} ± {printed(std):.1f}"
+
+
+def short(number: float) -> str:
+    """A count in about three digits.
+
+    Example:
+        >>> short(24139520), short(384)
+        ('24.1M', '384')
+    """
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{suffix}"
+    return f"{number:.0f}"
+
+
+def rate(per_second: float) -> str:
+    """Like `short`, with three digits of small numbers too: 0.0213 is ``0.0213``."""
+    return short(per_second) if per_second >= 100 else f"{per_second:.3g}"
+
+
+def seconds(time: float) -> str:
+    """Seconds in about three digits."""
+    return f"{time:.0f}" if time >= 100 else f"{time:.3g}"

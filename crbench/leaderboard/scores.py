@@ -1,0 +1,117 @@
+"""The scores of a leaderboard: their order, their direction and how their values are printed."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import attrs
+
+from crbench.leaderboard.formats import per_cent, printed
+from crbench.results import Result, summarise, summarise_rates
+from crbench.results.labels import clean
+
+_CMC = re.compile(r"R([1-9]\d*)")
+_MEANS = ("mAP", "mINP")
+
+
+class Spread(NamedTuple):
+    """A mean over trials and its sample standard deviation; None for a single trial."""
+
+    mean: float
+    std: float | None = None
+
+
+@attrs.frozen
+class Score:
+    """What one score is, in every format.
+
+    Attributes:
+        name: as in `Result.metrics`: ``R1``, ``mAP``, or the name that a plugin gives.
+        rate: the score is that of the queries of this down-sampling rate; None = of all queries.
+        lower_is_better: the smallest value is the best.
+        fraction: values lie in [0, 1], and tables print per cent.
+    """
+
+    name: str
+    rate: str | None = None
+    lower_is_better: bool = False
+    fraction: bool = True
+
+    @property
+    def key(self) -> str:
+        """The name in CSV and JSON: ``R1``, or ``R1@2`` at rate 2."""
+        return clean(self.name if self.rate is None else f"{self.name}@{self.rate}")
+
+    @property
+    def title(self) -> str:
+        """The heading in tables: ``R1``, or ``R1 x2`` at rate 2."""
+        return clean(self.name if self.rate is None else f"{self.name} x{self.rate}")
+
+    def printed(self, value: float) -> float:
+        """`value` as precisely as tables print it."""
+        return printed(value) if self.fraction else float(f"{value:.4g}")
+
+    def text(self, mean: float, std: float | None = None) -> str:
+        """``52.0 ± 1.7`` in per cent, or up to four digits of what is no fraction."""
+        if self.fraction:
+            return per_cent(mean, std)
+        return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
+
+
+def in_order(scores: Iterable[Score]) -> tuple[Score, ...]:
+    """Each score once: R1, R5, ..., then mAP and mINP, then others by name, then those at one rate, lowest rate first.
+
+    Example:
+        >>> [score.key for score in in_order(map(Score, ("nDCG", "mAP", "R10", "first-tier", "R5")))]
+        ['R5', 'R10', 'mAP', 'first-tier', 'nDCG']
+    """
+    return tuple(sorted({score.key: score for score in scores}.values(), key=_place))
+
+
+def _place(score: Score) -> tuple[float, int, int, str]:
+    rate = 0.0 if score.rate is None else float(score.rate)
+    if cmc := _CMC.fullmatch(score.name):
+        return rate, 0, int(cmc[1]), ""
+    return (rate, 1, _MEANS.index(score.name), "") if score.name in _MEANS else (rate, 2, 0, score.name)
+
+
+def lower_is_better(result: Result) -> frozenset[str]:
+    """Names of the scores of `result` whose smallest value is the best; today there is none."""
+    del result
+    return frozenset()
+
+
+def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
+    """The scores that any of `results` has, in order.
+
+    A score is a fraction if all its means over all `results` lie in [0, 1], so that it reads the same in every table.
+    """
+    results = list(results)
+    means: dict[str, list[float]] = defaultdict(list, R1=[])
+    for result in results:
+        for name, summary in result.metrics.items():
+            means[name].append(summary.mean)
+    lower = frozenset().union(*map(lower_is_better, results))
+    whole = (
+        Score(name, lower_is_better=name in lower, fraction=all(0 <= mean <= 1 for mean in values))
+        for name, values in means.items()
+    )
+    rates = {rate for result in results for rate in result.by_rate}
+    return in_order([*whole, *(Score("R1", rate) for rate in rates)])
+
+
+def values_of(result: Result) -> dict[str, Spread]:
+    """The scores of a result by `Score.key`; R1 of all queries and of each rate is always among them."""
+    whole, rates = result.metrics, result.by_rate
+    if "R1" not in whole:
+        whole = {**summarise(result.trials, [1]), **whole}
+    if any("R1" not in metrics for metrics in rates.values()):
+        rates = summarise_rates(result.trials, [1])
+    found: Mapping[Score, Spread] = {
+        **{Score(name): Spread(one.mean, one.std) for name, one in whole.items()},
+        **{Score("R1", rate): Spread(metrics["R1"].mean, metrics["R1"].std) for rate, metrics in rates.items()},
+    }
+    return {score.key: value for score, value in found.items()}

@@ -1,0 +1,118 @@
+"""The columns: one record each, in every format; scores of plugins among them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from crbench.leaderboard import render, scores
+from crbench.leaderboard.board import Row
+from crbench.leaderboard.build import build
+from crbench.leaderboard.columns import Column, measured_columns
+from crbench.leaderboard.tables import footnote, tables
+from crbench.results import Result
+
+Make = Callable[..., Result]
+
+
+def _headings(text: str) -> list[str]:
+    """Of the first table."""
+    line = next(line for line in text.splitlines() if "backbone" in line)
+    return re.split(r" {2,}", line.strip())
+
+
+def _csv(results: list[Result]) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(render(results, format="csv"))))
+
+
+def test_every_format_prints_the_columns_of_the_list(make: Make) -> None:
+    results = [make("none", (0.4, 0.5), cell=1, shot="multi"), make("ridge", (0.5, 0.6), cell=2, shot="multi")]
+    columns = measured_columns(build(results).scores_shown(per_rate=False))
+    keys = [key for column in columns for key in column.keys]
+    shown = [column.heading for column in columns if column.title]
+    assert _headings(render(results)) == shown
+    assert re.findall(r"<button type=\"button\">(.*?)</button></th>", render(results, format="html")) == shown
+    assert list(_csv(results)[0]) == ["part", *keys]
+    row = json.loads(render(results, format="json"))["blocks"][0]["rows"][0]
+    assert list(row) == [*keys, "marks", "speeds"]
+
+
+def test_keys_are_distinct(board_results: list[Result]) -> None:
+    keys = [key for column in measured_columns(build(board_results).scores) for key in column.keys]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_footnote_is_that_of_the_columns_shown(make: Make) -> None:
+    ranked, part = make("ridge", (0.5,), cell=1), make("ridge", (0.5,), cell=2, rankable=False)
+    with_gain, without = (footnote(tables(build([one]), (), per_rate=False)) for one in (ranked, part))
+    assert "gain: R1 points" in with_gain
+    assert "gain" not in without
+    assert "samples/s: features aligned per second." in without
+
+
+def test_a_board_of_failures_has_no_footnote(make: Make) -> None:
+    failed = attrs.evolve(make(), status="failed", error="boom", trials=(), metrics={}, by_rate={})
+    assert "Scores" not in render([failed])
+    assert "gain" not in _csv([failed])[0]
+
+
+def test_scores_of_plugins_follow_the_usual_ones(make: Make, scored: Callable[..., Result]) -> None:
+    result = scored(make("ridge", (0.5,), shot="multi"), **{"nDCG": 0.7, "first-tier": 0.25})
+    expected = ["R1 ↑", "R5 ↑", "R10 ↑", "mAP ↑", "mINP ↑", "first-tier ↑", "nDCG ↑", "R1 x2 ↑", "R1 x4 ↑"]
+    assert _headings(render([result], per_rate=True))[3:12] == expected
+    (line,) = _csv([result])
+    assert [name for name in line if not name.endswith("_std")][9:17] == [
+        *("R1", "R5", "R10", "R20", "mAP", "mINP", "first-tier", "nDCG")
+    ]
+    assert (line["nDCG"], line["first-tier"]) == ("0.7", "0.25")
+    assert " 25.0 " in render([result])
+
+
+@pytest.fixture
+def mean_rank(monkeypatch: pytest.MonkeyPatch, make: Make, scored: Callable[..., Result]) -> list[Result]:
+    """Three results with the score mean-rank, of which less is better."""
+    monkeypatch.setattr(scores, "lower_is_better", lambda result: frozenset({"mean-rank"}))
+    values = {1: 3.14159, 2: 12.5, 3: 0.5}
+    return [scored(make("ridge", (0.5,), cell=cell), **{"mean-rank": value}) for cell, value in values.items()]
+
+
+def test_the_smallest_value_is_the_best_where_lower_is_better(mean_rank: list[Result]) -> None:
+    board = build(mean_rank)
+    marks = {row.result.cell_id[-1]: row.marks.get("mean-rank") for row in board.blocks[0].rows}
+    assert marks == {"3": "best", "1": "second", "2": None}
+    assert "mean-rank ↓" in _headings(render(mean_rank))
+    page = render(mean_rank, format="html")
+    assert '<td class="number best" data-value="0.5">0.5</td>' in page
+    assert 'data-better="lower"><button type="button">mean-rank ↓</button>' in page
+
+
+def test_a_score_beyond_one_is_not_in_per_cent_in_any_row(mean_rank: list[Result]) -> None:
+    text = render(mean_rank)
+    for value in ("3.142", "12.5", "0.5"):
+        assert re.search(rf" {value}  ", text)
+    assert "mean-rank: not in per cent." in text
+    assert {line["mean-rank"] for line in _csv(mean_rank)} == {"3.14159", "12.5", "0.5"}
+
+
+def test_a_value_with_a_spread_beyond_one_is_printed_with_it() -> None:
+    assert scores.Score("mean-rank", fraction=False).text(12.3456, 0.789) == "12.35 ± 0.79"
+
+
+def test_names_of_scores_do_no_harm(make: Make, scored: Callable[..., Result]) -> None:
+    results = [scored(make("ridge", (0.5,)), **{"=x\x1b[31m|&<b>@2": 0.5})]
+    for form in ("table", "github", "latex", "csv", "html"):
+        assert "\x1b" not in render(results, format=form)
+    assert "<b>" not in render(results, format="html")
+    assert "'=x\ufffd[31m|&<b>@2" in _csv(results)[0]
+
+
+def test_a_column_for_words_has_no_number(make: Make) -> None:
+    row = build([make("ridge", (0.5,))]).blocks[0].rows[0]
+    words: Column[Row] = Column(key="name", get=lambda row: row.aligner, numeric=False)
+    assert (words.cell(row).text, words.cell(row).value) == ("ridge", None)
