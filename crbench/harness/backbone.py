@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader, Trainable
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ComparisonError, DataError, MissingWeightsError
+from crbench.errors import MissingWeightsError
+from crbench.harness.cards import check_card
+from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
-from crbench.harness.weights import card_path, encoder_facts, make_weights, train_once, trained_path, training_key
-from crbench.protocol.hashing import sha256_file
+from crbench.harness.weights import make_weights, train_once, trained_path
 from crbench.registry.resolve import choose_weights
 
 
@@ -94,34 +93,6 @@ def provide_encoder(
     return _loaded(job, path, run.device, trained=True)
 
 
-def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
-    """Compare the training list beside a weights file with the test rows; a warning where there is no list.
-
-    Raises:
-        ComparisonError: they overlap.
-    """
-    card = card_path(weights)
-    if not card.exists():
-        return (f"the training data of {weights.name} are not known, so leakage cannot be ruled out",)
-    try:
-        facts = json.loads(card.read_text(encoding="utf-8"))
-        images, dataset, pids = set(facts["pictures"]), facts["dataset"], facts["pids"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"weights card {card} cannot be read ({error}); delete it or restore it") from error
-    split = trial.split
-    shared = np.intersect1d(pids, split.query.pids) if dataset == job.source.info.name else np.array([])
-    seen = images & {trial.digest_of[key] for key in split.query.keys.tolist()}
-    if len(shared) or seen:
-        raise ComparisonError(
-            f"weights {weights.name} were trained on {len(shared)} identities and {len(seen)} images that "
-            f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same split or train anew"
-        )
-    unknown = facts.get("unknown_origin")
-    if unknown:
-        return (f"the training data of {unknown}, which {weights.name} started from, are not known",)
-    return ()
-
-
 def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: RunContext) -> Encoder:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
     seconds = train_once(path, make, device=run.device)
@@ -133,15 +104,15 @@ def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialDat
     file = job.backbone.file
     sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
     warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
-    return Encoder(backbone, sha256, encoder_facts(job, sha256, device), warnings=tuple(warnings))
+    return Encoder(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
 
 
 def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> Encoder:
-    sha256 = sha256_file(weights)
+    sha256 = file_sha256(weights)
     return Encoder(
         backbone=job.backbone.build(weights=weights, device=device),
         weights_sha256=sha256,
-        facts=encoder_facts(job, sha256, device),
+        facts=backbone_facts(job, sha256, device),
         trained=trained,
         warnings=warnings,
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
@@ -17,10 +16,10 @@ from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.galleries import blocks_of
+from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock, median_seconds
 from crbench.harness.trial import TrialData
-from crbench.protocol.hashing import digest
 from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, Samples
 from crbench.registry.discovery import plugin_stage
@@ -106,23 +105,13 @@ class CellRunner:
 
     def _fit(self, trial: TrialData) -> Fitted:
         rows = trial.train_all
-        key = self._fit_key(row_ids(rows, trial.digests(rows)), rows)
+        key = fit_key(self.aligner, self.origin, row_ids(rows, trial.digests(rows)), rows, self.run)
         if key not in self._fitted:
             lr = rows.take(rows.rates > 1)
             source = self.features(trial, lr)
             train = TrainFeatures(source=source, target=self.features(trial, rows.take(rows.rates == 1)))
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]
-
-    def _fit_key(self, ids: NDArray[np.bytes_], rows: Samples) -> str:
-        return digest(
-            {
-                "aligner": self.aligner.identity(),
-                "features": dict(self.origin),
-                "rows": sorted(zip([i.tobytes().hex() for i in ids], rows.pids.tolist(), strict=True)),
-                "seed": self.run.seed,
-            }
-        )
 
     def _restored(self, key: str, source: Features) -> Fitted | None:
         aligner = self.aligner.build()

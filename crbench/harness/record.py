@@ -15,10 +15,9 @@ from crbench.config.run_spec import RunSpec
 from crbench.harness.backbone import Encoder
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.environment import describe_environment
+from crbench.harness.identity import cell_id, comparability, data_checksum
 from crbench.harness.plan import Job
-from crbench.harness.trial import TrialData, comparability, data_checksum
-from crbench.protocol import EVALUATION_VERSION
-from crbench.protocol.hashing import digest, sha256_file
+from crbench.harness.trial import TrialData
 from crbench.registry.resolve import Resolved
 from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
 
@@ -101,21 +100,16 @@ class RunFacts:
         fingerprint = comparability(job, trials, checksum, spec.limit)
         return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
 
-
-def cell_id(facts: RunFacts, aligner: Resolved) -> str:
-    """12 hex digits that stand for all that decides the cell's numbers."""
-    job, spec = facts.job, facts.spec
-    return digest(
-        {
-            "data": facts.fingerprint,
-            "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
-            "weights": None if facts.weights is None else sha256_file(facts.weights),
-            "seed": spec.seed,
-            "extraction": attrs.asdict(facts.extraction),
-            "device": facts.run.device.partition(":")[0],
-            "version": EVALUATION_VERSION,
-        }
-    )
+    def cell_id(self, aligner: Resolved) -> str:
+        """The id of an aligner's cell, see `crbench.harness.identity.cell_id`."""
+        return cell_id(
+            self.job,
+            aligner,
+            fingerprint=self.fingerprint,
+            weights=self.weights,
+            extraction=self.extraction,
+            run=self.run,
+        )
 
 
 def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Result:
@@ -128,7 +122,7 @@ def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Re
     if spec.limit is not None:
         warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(
-        cell_id=cell_id(facts, accumulator.aligner),
+        cell_id=facts.cell_id(accumulator.aligner),
         status="ok" if accumulator.error is None else "failed",
         error=accumulator.error,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import attrs
 import numpy as np
@@ -23,11 +22,11 @@ from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, aut
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.galleries import blocks_of
+from crbench.harness.identity import feature_origin
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.record import Accumulator, RunFacts, cell_id, make_result
+from crbench.harness.record import Accumulator, RunFacts, make_result
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, load_trials, make_reader
-from crbench.harness.weights import degrade_rules
 from crbench.records import Samples
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
@@ -113,7 +112,7 @@ def _run_aligners(
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     todo = []
     for aligner in aligners:
-        earlier = find_result(facts.spec.output, cell_id(facts, aligner)) if facts.spec.resume else None
+        earlier = find_result(facts.spec.output, facts.cell_id(aligner)) if facts.spec.resume else None
         if earlier is None:
             todo.append(Accumulator(aligner))
         else:
@@ -134,7 +133,7 @@ def _run_trials(facts: RunFacts, accumulators: list[Accumulator]) -> Iterator[Ac
     for group in groups:
         encoder = provide_encoder(job, group, facts.weights, read=read, run=context)
         # Trials with other training rows may still share the encoder, and so its features.
-        if origin != (origin := _feature_origin(job, encoder, facts.extraction)):
+        if origin != (origin := feature_origin(job, encoder.backbone, encoder.facts, facts.extraction)):
             table = FeatureTable.open(None if isinstance(encoder.backbone, Precomputed) else cache, origin)
         with Clock(context.device) as clock:
             count = _fill(facts, encoder, table, read, group)
@@ -174,15 +173,3 @@ def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tupl
         for rows in (trial.train_all, *(rows for block in blocks_of(backbone, trial.split) for rows in block))
     ]
     return Samples.concat([rows for rows, _ in parts]), np.concatenate([row_ids(*part) for part in parts])
-
-
-def _feature_origin(job: Job, encoder: Encoder, extraction: Extraction) -> Mapping[str, Any]:
-    """All that a feature depends on beside its image, rates and camera; see `crbench.harness.extract.extractor`."""
-    if isinstance(encoder.backbone, Precomputed):
-        return encoder.facts
-    return {
-        **encoder.facts,
-        "preprocess": attrs.asdict(encoder.backbone.preprocess),
-        "degrade": {**degrade_rules(job.protocol), "flip": job.protocol.flip},
-        "extraction": attrs.asdict(extraction),
-    }

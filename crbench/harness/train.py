@@ -16,7 +16,7 @@ from crbench.api.interfaces import Backbone, Reader, Trainable
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
-from crbench.harness.backbone import check_card
+from crbench.harness.cards import check_card, read_card, write_card
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.extract.extractor import Extractor, auto_batch_size
@@ -24,7 +24,7 @@ from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.galleries import blocks_of
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.trial import TrialData, load_trials, make_reader
-from crbench.harness.weights import make_weights, read_card, train_once, trained_path, write_card
+from crbench.harness.weights import make_weights, train_once, trained_path
 from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
 from crbench.registry.weight_files import find_weights

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +19,7 @@ from crbench.data.degrade import degrade
 from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
 from crbench.harness.plan import Job
-from crbench.protocol import EVALUATION_VERSION, EvalProtocol
-from crbench.protocol.hashing import digest
+from crbench.protocol import EvalProtocol
 from crbench.records import Row, Samples, Split
 
 if TYPE_CHECKING:
@@ -87,6 +86,13 @@ def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
     return Samples.concat([train, *(hr.at_rate(rate) for rate in protocol.train_rates)])
 
 
+def training_rows(job: Job, trial: TrialData) -> Samples:
+    """The rows of a trial that the backbone's entry asks for: the HR training rows, or all of them."""
+    if job.backbone.registered.entry.train_rows == "all":
+        return trial.train_all
+    return trial.split.train.take(trial.split.train.rates == 1)
+
+
 def make_reader(job: Job, root: Path) -> Reader:
     """A function from a row to its image as the protocol shows it; threads that want one image decode it once."""
     locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
@@ -118,32 +124,6 @@ def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, ru
         return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
 
     return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))
-
-
-def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
-    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
-
-    Args:
-        checksum: `data_checksum` of the trials.
-    """
-    content = {
-        "dataset": job.source.info.name,
-        "protocol": job.protocol.fingerprint(),
-        "trials": [trial.index for trial in trials],
-        "data": checksum,
-        "skipped": [trial.skipped for trial in trials],
-        "limit": limit,
-        "version": EVALUATION_VERSION,
-    }
-    return digest(content)
-
-
-def data_checksum(trials: Sequence[TrialData]) -> str:
-    """Digest of all lists and of the bytes of all images."""
-    images = {
-        key: trial.digest_of[key] for trial in trials for rows in _roles(trial.split) for key in rows.keys.tolist()
-    }
-    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": images})
 
 
 def _roles(split: Split) -> tuple[Samples, Samples, Samples]:

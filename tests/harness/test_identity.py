@@ -1,4 +1,4 @@
-"""What decides a number, a feature, a fit and trained weights: each part of it changes the digest, and nothing else does."""
+"""What decides a number, a feature, a fit and trained weights: each part of it changes its digest."""
 
 from __future__ import annotations
 
