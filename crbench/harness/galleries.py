@@ -12,7 +12,8 @@ def query_galleries(backbone: Backbone | Precomputed, split: Split) -> list[tupl
     Example:
         >>> from crbench.testing import RandomBackbone
         >>> rows = Samples(keys=["a", "b"], pids=[1, 1], rates=[2, 3])
-        >>> len(query_galleries(RandomBackbone(), Split(train=rows.take(slice(0)), query=rows, gallery=rows.at_rate(1))))
+        >>> split = Split(train=rows.take(slice(0)), query=rows, gallery=rows.at_rate(1))
+        >>> len(query_galleries(RandomBackbone(), split))
         1
     """
     query, gallery = split.query, split.gallery
