@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
+from crbench.api.interfaces import Aligner, Metric, Restorable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
-from crbench.harness.galleries import blocks_of
+from crbench.harness.facts import JobFacts
+from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
+from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock, median_seconds
-from crbench.harness.trial import TrialData
-from crbench.protocol.hashing import digest
 from crbench.ranking.distance import DISTANCES
-from crbench.records import Features, Samples
+from crbench.records import Features
 from crbench.registry.discovery import plugin_stage
 from crbench.registry.resolve import Resolved, resolve
 from crbench.results import RateScores, Timing, TrialScores
-from crbench.store.features import FeatureTable, row_ids
+from crbench.store.features import FeatureTable
 from crbench.store.transforms import load_state, save_state
 
 _TIMED_ROWS = 1024
+"""Rows, at most, on which a transform's throughput is measured."""
 
 
 @attrs.frozen(eq=False)
 class Fitted:
-    """A fitted aligner with its cost: seconds of the fit (also where the fit itself came from the cache).
+    """A fitted aligner with what it costs.
 
-    `key` is the same for fits by the same aligner on the same rows, and only for those.
+    Attributes:
+        key: equal for fits by the same aligner on the same rows, and only for those.
+        seconds: of the fit, even where the transform was restored from the cache.
+        cached: the transform was restored.
+        samples_per_s: throughput of the transform, measured on `timed` LR training rows.
     """
 
     key: str
@@ -49,86 +51,45 @@ class Fitted:
 
 @attrs.define(eq=False)
 class CellRunner:
-    """Runs one aligner over the trials of an encoder; equal training rows are fitted once.
+    """Runs one aligner over the trials of a backbone; equal training rows are fitted once.
 
     Attributes:
-        table, origin: features of the encoder, and all that they depend on beside the images (JSON values).
-        cache: folder of the cache, None = keep nothing.
-        spec: says how the evaluation is computed.
+        table: features of the backbone for all rows of these trials.
     """
 
-    job: Job
-    backbone: Backbone | Precomputed
+    facts: JobFacts
     aligner: Resolved
     table: FeatureTable
-    origin: Mapping[str, Any]
-    cache: Path | None
-    spec: RunSpec
-    run: RunContext
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
-    def trial(self, trial: TrialData) -> tuple[TrialScores, Fitted, float]:
+    def trial(self, rows: TrialRows) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
-        fitted = self._fit(trial)
-        blocks = [
-            (
-                self._transformed(fitted, self.features(trial, query)),
-                self._transformed(fitted, self.features(trial, own)),
-            )
-            for query, own in blocks_of(self.backbone, trial.split)
+        fitted = self._fit(rows)
+        compared = [
+            (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
         ]
-        prepare(self.spec.engine, self.run.device)
-        with Clock(self.run.device) as clock:
-            scores = self.score(trial, blocks)
+        prepare(self.facts.spec.engine, self.facts.run.device)
+        with Clock(self.facts.run.device) as clock:
+            scores = evaluate_trial(self.facts.job, rows.trial.index, compared, self.facts.spec)
         return scores, fitted, clock.seconds
 
-    def score(self, trial: TrialData, blocks: Sequence[tuple[Features, Features]]) -> TrialScores:
-        """Scores of one trial for blocks of query and gallery features that are ready to be compared."""
-        parts = [
-            evaluate(
-                query,
-                gallery,
-                self.job.protocol,
-                engine=self.spec.engine,
-                precision=self.spec.precision,
-                memory_budget=self.spec.memory_budget,
-                stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
-                metric=self._metric(),
-            )
-            for query, gallery in blocks
-        ]
-        return trial_scores(trial.index, joined(parts))
-
-    def features(self, trial: TrialData, rows: Samples) -> Features:
-        """Features of rows, from the table."""
-        x, dims = self.table.gather(row_ids(rows, trial.digests(rows)), self.run.device)
-        return Features(x=x, rows=rows, dims=dims)
-
-    def _fit(self, trial: TrialData) -> Fitted:
-        rows = trial.train_all
-        key = self._fit_key(row_ids(rows, trial.digests(rows)), rows)
+    def _fit(self, rows: TrialRows) -> Fitted:
+        key = fit_key(self.aligner, self.table.origin, rows.training_list, self.facts.run)
         if key not in self._fitted:
-            lr = rows.take(rows.rates > 1)
-            source = self.features(trial, lr)
-            train = TrainFeatures(source=source, target=self.features(trial, rows.take(rows.rates == 1)))
+            rates = rows.train.rows.rates
+            source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))
+            train = TrainFeatures(source=source, target=target)
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]
 
-    def _fit_key(self, ids: NDArray[np.bytes_], rows: Samples) -> str:
-        return digest(
-            {
-                "aligner": self.aligner.identity(),
-                "features": dict(self.origin),
-                "rows": sorted(zip([i.tobytes().hex() for i in ids], rows.pids.tolist(), strict=True)),
-                "seed": self.run.seed,
-            }
-        )
+    def _features(self, rows: IdentifiedRows) -> Features:
+        return rows.features(self.table, self.facts.run.device)
 
     def _restored(self, key: str, source: Features) -> Fitted | None:
-        aligner = self.aligner.build()
-        if self.cache is None or not isinstance(aligner, Restorable):
+        aligner, path = self.aligner.build(), self._path(key)
+        if path is None or not isinstance(aligner, Restorable):
             return None
-        kept = load_state(self._path(key), self.run.device)
+        kept = load_state(path, self.facts.run.device)
         if kept is None:
             return None
         state, facts = kept
@@ -136,23 +97,25 @@ class CellRunner:
 
     def _fresh(self, key: str, train: TrainFeatures) -> Fitted:
         aligner: Aligner = self.aligner.build()
-        with Clock(self.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
-            transform = aligner.fit(train, run=self.run)
-        if self.cache is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
-            save_state(self._path(key), transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
+        with Clock(self.facts.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
+            transform = aligner.fit(train, run=self.facts.run)
+        path = self._path(key)
+        if path is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
+            save_state(path, transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         rows = source.take(np.arange(min(len(source), _TIMED_ROWS)))
-        per_s = len(rows) / median_seconds(lambda: transform(rows), self.run.device) if len(rows) else 0.0
+        per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
-    def _path(self, key: str) -> Path:
-        if self.cache is None:
-            raise ValueError("no cache folder")
-        return self.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
+    def _path(self, key: str) -> Path | None:
+        if self.facts.cache is None:
+            return None
+        return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
-    def _transformed(self, fitted: Fitted, feats: Features) -> Features:
+    def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
+        feats = self._features(rows)
         owner = self.aligner.registered.owner
         with plugin_stage(owner, "transform"):
             result = fitted.transform(feats)
@@ -160,11 +123,25 @@ class CellRunner:
             raise PluginError(f"{owner}: the transform of {self.aligner.name} must return Features with the same rows")
         return result
 
-    def _metric(self) -> Metric | None:
-        if self.job.protocol.distance in DISTANCES:
-            return None
-        metric: Metric = resolve("metric", self.job.protocol.distance).build()
-        return metric
+
+def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
+    """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
+    distance = job.protocol.distance
+    metric: Metric | None = None if distance in DISTANCES else resolve("metric", distance).build()
+    evaluations = [
+        evaluate(
+            query,
+            gallery,
+            job.protocol,
+            engine=spec.engine,
+            precision=spec.precision,
+            memory_budget=spec.memory_budget,
+            stream=f"{job.source.info.name}|trial {index}|gallery",
+            metric=metric,
+        )
+        for query, gallery in compared
+    ]
+    return trial_scores(index, joined(evaluations))
 
 
 def parameter_count(transform: Transform) -> int | None:

@@ -1,31 +1,34 @@
-"""Step 9: what a cell gathered, as a `Result`."""
+"""Step 9: what a cell gathers over its trials, and the `Result` of it."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from crbench.api.context import RunContext
-from crbench.config.run_spec import RunSpec
-from crbench.harness.backbone import Encoder
+from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
+from crbench.harness.command import command_line
 from crbench.harness.environment import describe_environment
-from crbench.harness.plan import Job
-from crbench.harness.trial import TrialData, comparability, data_checksum
-from crbench.protocol import EVALUATION_VERSION
-from crbench.protocol.hashing import digest, sha256_file
+from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
-from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import Component, DataFacts, Method, ProtocolFacts, Result, Timing, TrialScores
 
 
 @attrs.define(eq=False)
-class Accumulator:
-    """What one aligner gathers over the trials of a job."""
+class CellAccumulator:
+    """What one cell gathers over the trials of its job.
+
+    Attributes:
+        scores: of the trials that are done, in order.
+        timings: by stage, summed over backbones, fits and trials.
+        weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
+        trained: a run or `crbench train` trained one of the backbones.
+        warnings: what the reader of the result should know of the weights.
+        parameters: learned parameters of the last transform; None = not known.
+        error: traceback of the trial that failed, which was the last one.
+    """
 
     aligner: Resolved
     scores: list[TrialScores] = attrs.field(factory=list)
@@ -37,17 +40,17 @@ class Accumulator:
     error: str | None = None
     _fits: set[str] = attrs.field(factory=set, init=False)
 
-    def use(self, encoder: Encoder, extraction: Timing) -> None:
-        """Count in an encoder and the extraction of its features."""
-        self.weights.add(encoder.weights_sha256)
-        self.trained |= encoder.trained
-        self.warnings.extend(encoder.warnings)
+    def add_backbone(self, ready: ReadyBackbone, extraction: Timing) -> None:
+        """Add a backbone, and the extraction of its features."""
+        self.weights.add(ready.weights_sha256)
+        self.trained |= ready.trained
+        self.warnings.extend(ready.warnings)
         self._count("extract", extraction)
-        if encoder.seconds is not None:
-            self._count("train", Timing(seconds=encoder.seconds, count=1, unit="trainings"))
+        if ready.seconds is not None:
+            self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
 
-    def add(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
-        """Count in one trial; trials may share a fit."""
+    def add_trial(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
+        """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform)
         if fitted.key not in self._fits:
@@ -66,147 +69,58 @@ class Accumulator:
         )
 
 
-@attrs.frozen(eq=False)
-class RunFacts:
-    """What the results of one job share.
-
-    Attributes:
-        extraction: how features are computed; a size left to ``auto`` is settled here.
-        weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
-        checksum: of the data, see `data_checksum`.
-        fingerprint: of rules and data, see `comparability`.
-    """
-
-    job: Job
-    trials: Sequence[TrialData]
-    spec: RunSpec
-    run: RunContext
-    extraction: Extraction
-    weights: Path | None
-    checksum: str
-    fingerprint: str
-
-    @classmethod
-    def of(
-        cls,
-        job: Job,
-        trials: Sequence[TrialData],
-        spec: RunSpec,
-        run: RunContext,
-        extraction: Extraction,
-        weights: Path | None,
-    ) -> RunFacts:
-        """The facts of a job whose splits are drawn."""
-        checksum = data_checksum(trials)
-        fingerprint = comparability(job, trials, checksum, spec.limit)
-        return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
-
-
-def cell_id(facts: RunFacts, aligner: Resolved) -> str:
-    """12 hex digits that stand for all that decides the cell's numbers."""
+def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Result:
+    """The result of one cell, ok or failed; `seconds` passed since its job began."""
     job, spec = facts.job, facts.spec
-    return digest(
-        {
-            "data": facts.fingerprint,
-            "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
-            "weights": None if facts.weights is None else sha256_file(facts.weights),
-            "seed": spec.seed,
-            "extraction": attrs.asdict(facts.extraction),
-            "device": facts.run.device.partition(":")[0],
-            "version": EVALUATION_VERSION,
-        }
-    )
-
-
-def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Result:
-    """The result of one cell, ok or failed."""
-    job, spec = facts.job, facts.spec
-    warnings = list(accumulator.warnings)
-    skipped = sum(trial.skipped for trial in facts.trials)
-    if skipped:
-        warnings.append(f"{skipped} unreadable test images were skipped")
-    if spec.limit is not None:
-        warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(
-        cell_id=cell_id(facts, accumulator.aligner),
-        status="ok" if accumulator.error is None else "failed",
-        error=accumulator.error,
+        cell_id=facts.cell_id(cell.aligner),
+        status="ok" if cell.error is None else "failed",
+        error=cell.error,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=job.dataset.name,
         data=DataFacts(
             checksum=facts.checksum,
             splits=tuple(trial.split.checksum for trial in facts.trials),
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
-            skipped=skipped,
+            skipped=facts.skipped,
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,
         rate_source=job.protocol.rate_source,
         rankable=spec.limit is None,
         seed=spec.seed,
-        method=Method(
-            backbone=component(
-                job.backbone,
-                weights_sha256=next(iter(accumulator.weights)) if len(accumulator.weights) == 1 else None,
-                trained=accumulator.trained,
-            ),
-            aligner=component(accumulator.aligner, parameter_count=accumulator.parameters),
-        ),
+        method=_method(facts, cell),
         extraction=facts.extraction,
-        trials=tuple(accumulator.scores) if accumulator.error is None else (),
-        timings=accumulator.timings,
+        trials=tuple(cell.scores) if cell.error is None else (),
+        timings=cell.timings,
         environment=describe_environment(facts.run.device),
-        command=command_line(facts, accumulator.aligner),
-        warnings=tuple(dict.fromkeys(warnings)),
+        command=command_line(facts, cell.aligner),
+        warnings=_warnings(facts, cell),
         duration_s=seconds,
     )
 
 
-def command_line(facts: RunFacts, aligner: Resolved) -> str:
-    """The command that repeats one cell, with every default spelled out."""
-    spec, job = facts.spec, facts.job
-    words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
-    words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
-    words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
-    words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
-    if facts.extraction.amp != "off":
-        words += ["--amp", facts.extraction.amp]
-    if facts.extraction.compile:
-        words += ["--compile"]
-    weights = spec.weights or facts.weights
-    if weights is not None:
-        words += ["--weights", str(weights)]
-    if spec.weights_sha256 is not None:
-        words += ["--weights-sha256", spec.weights_sha256]
-    if spec.limit is not None:
-        words += ["--limit", str(spec.limit)]
-    if spec.on_bad_image != "error":
-        words += ["--on-bad-image", spec.on_bad_image]
-    entry = job.backbone.registered.entry
-    said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
-    for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
-        part = key.partition(".")[0]
-        if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
-            part == "aligner" and key.partition(".")[2] in aligner.parameters
-        ):
-            words += ["--set", f"{key}={_toml(value)}"]
-    return shlex.join(words)
+def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
+    (weights,) = (
+        cell.weights if len(cell.weights) == 1 else (None,)
+    )  # trials with weights of their own have no one hash
+    return Method(
+        backbone=component(facts.job.backbone, weights_sha256=weights, trained=cell.trained),
+        aligner=component(cell.aligner, parameter_count=cell.parameters),
+    )
 
 
-def _names(*methods: Resolved) -> set[str]:
-    return {method.registered.entry.name for method in methods}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
+def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
+    warnings = list(cell.warnings)
+    if facts.skipped:
+        warnings.append(f"{facts.skipped} unreadable test images were skipped")
+    if facts.spec.limit is not None:
+        warnings.append(f"limited to {facts.spec.limit} identities: not rankable")
+    return tuple(dict.fromkeys(warnings))
 
 
 def component(method: Resolved, **facts: Any) -> Component:
-    """A resolved method as results name it; `facts` are further fields."""
+    """A resolved method as results name it; `facts` are further fields of `Component`."""
     owner = method.registered.owner
     return Component(
         name=method.label,

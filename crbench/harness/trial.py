@@ -1,10 +1,10 @@
-"""Step 2: splits, with the checks that keep training and test apart."""
+"""Steps 2 and 3: splits and rates, checked so that training and test stay apart, and a reader of the images."""
 
 from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
+from crbench.config.paths import data_root
+from crbench.config.run_spec import RunSpec
 from crbench.data.degrade import degrade
 from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
+from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.plan import Job
-from crbench.protocol import EVALUATION_VERSION, EvalProtocol
-from crbench.protocol.hashing import digest
+from crbench.protocol import EvalProtocol
 from crbench.records import Row, Samples, Split
 
 if TYPE_CHECKING:
@@ -30,14 +32,15 @@ _HASHED_AT_ONCE = 2048
 """Files between two steps of the progress bar."""
 
 _OPEN_IMAGES = 64
-"""Decoded images kept, so that a image's LR copies, which are asked for one after another, decode it once."""
+"""Decoded images that are kept. LR copies of an image are asked for one after another, and decode it once."""
 
 
 @attrs.frozen(eq=False)
 class TrialData:
-    """The split of one trial with what its images hash to.
+    """The split of one trial, with content hashes of its images.
 
     Attributes:
+        index: number of the trial.
         train_all: HR training rows and their LR copies at the protocol's training rates.
         digest_of: content hash by image key.
         skipped: unreadable test images that were left out.
@@ -54,20 +57,20 @@ class TrialData:
         return np.array([self.digest_of[key] for key in rows.keys.tolist()])
 
 
-def load_trials(
-    job: Job, *, root: Path, limit: int | None, skip_bad: bool, run: RunContext, workers: int
-) -> list[TrialData]:
+def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
     """The splits of all trials of a job, checked.
 
     Raises:
-        DataError: data missing, or an unreadable image while `skip_bad` is off (found when it is read).
+        DataError: data missing, or an unreadable image (found when it is read) unless the spec says to skip it.
         ComparisonError: a test image is also a training image.
     """
+    root = data_root(spec.data_root)
     splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
-    if limit is not None:
-        splits = [_limited(split, limit) for split in splits]
+    if spec.limit is not None:
+        splits = [_limited(split, spec.limit) for split in splits]
     keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))
-    bad = _unreadable(job, keys, root, run, workers) if skip_bad else frozenset()
+    skips, workers = spec.on_bad_image == "skip", worker_count(spec.num_workers)
+    bad = _unreadable(job, keys, root, run, workers) if skips else frozenset()
     digests = _digests(job, keys, root, run)
     trials = []
     for index, split in zip(job.trials, splits, strict=True):
@@ -87,8 +90,15 @@ def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
     return Samples.concat([train, *(hr.at_rate(rate) for rate in protocol.train_rates)])
 
 
+def training_rows(job: Job, trial: TrialData) -> Samples:
+    """The rows of a trial that the backbone's entry asks for: the HR training rows, or all of them."""
+    if job.backbone.registered.entry.train_rows == "all":
+        return trial.train_all
+    return trial.split.train.take(trial.split.train.rates == 1)
+
+
 def make_reader(job: Job, root: Path) -> Reader:
-    """A function from a row to its image as the protocol shows it; threads that want one image decode it once."""
+    """A function from a row to its image as the protocol shows it; threads that ask for one image decode it once."""
     locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
     @functools.lru_cache(maxsize=_OPEN_IMAGES)
@@ -98,7 +108,7 @@ def make_reader(job: Job, root: Path) -> Reader:
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:
             image = stored(row.key)
-        # rounded, as rates are float32 and 3 must not become 2.9999998
+        # Rates are float32: without rounding, 3 could become 2.9999998.
         return degrade(image, round(row.rate / row.native_rate, 5), job.protocol)
 
     return read
@@ -107,7 +117,7 @@ def make_reader(job: Job, root: Path) -> Reader:
 def _with_estimated_rates(
     split: Split, protocol: EvalProtocol, full_height: int, read: Reader, run: RunContext
 ) -> Split:
-    """Query and gallery at the rates that their heights suggest, with the same images."""
+    """The split with rates of query and gallery rows estimated from the heights of their images."""
 
     def estimated(rows: Samples) -> Samples:
         heights = []
@@ -121,38 +131,12 @@ def _with_estimated_rates(
     return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))
 
 
-def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
-    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
-
-    Args:
-        checksum: `data_checksum` of the trials.
-    """
-    content = {
-        "dataset": job.source.info.name,
-        "protocol": job.protocol.fingerprint(),
-        "trials": [trial.index for trial in trials],
-        "data": checksum,
-        "skipped": [trial.skipped for trial in trials],
-        "limit": limit,
-        "version": EVALUATION_VERSION,
-    }
-    return digest(content)
-
-
-def data_checksum(trials: Sequence[TrialData]) -> str:
-    """Digest of all lists and of the bytes of all images."""
-    images = {
-        key: trial.digest_of[key] for trial in trials for rows in _roles(trial.split) for key in rows.keys.tolist()
-    }
-    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": images})
-
-
 def _roles(split: Split) -> tuple[Samples, Samples, Samples]:
     return split.train, split.query, split.gallery
 
 
 def _limited(split: Split, limit: int) -> Split:
-    """The first `limit` training and test identities; a quick look, not a rankable number."""
+    """The first `limit` training and test identities, for a quick look; such a result is not ranked."""
     train = np.unique(split.train.pids)[:limit]
     test = np.unique(split.query.pids)[:limit]
     return attrs.evolve(
@@ -192,13 +176,13 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext, w
 
 
 def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> dict[str, str]:
-    """Content hash by key; reading every file of a large data set takes a while."""
+    """Content hash by key. Every file is read, so a progress bar shows how far it is."""
     digests: dict[str, str] = {}
     with run.progress(len(keys), "hash images", "image") as bar:
         for start in range(0, len(keys), _HASHED_AT_ONCE):
-            part = keys[start : start + _HASHED_AT_ONCE]
-            digests.update(zip(part.tolist(), job.source.digests(part, root=root).tolist(), strict=True))
-            bar.advance(len(part))
+            some = keys[start : start + _HASHED_AT_ONCE]
+            digests.update(zip(some.tolist(), job.source.digests(some, root=root).tolist(), strict=True))
+            bar.advance(len(some))
     return digests
 
 

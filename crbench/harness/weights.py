@@ -1,29 +1,25 @@
-"""Step 4, where weights are missing: train on a trial's training rows, and keep the weights with a card."""
+"""Step 4, where weights are missing: train on a trial's training rows; keep the weights with their card."""
 
 from __future__ import annotations
 
-import functools
-import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
-import numpy as np
 from filelock import FileLock
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader, Trainable
 from crbench.config.paths import weights_root
-from crbench.errors import ConfigError, DataError
+from crbench.errors import ConfigError
+from crbench.harness.cards import make_card, write_card
+from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock
-from crbench.harness.trial import TrialData, data_checksum
-from crbench.protocol.hashing import digest, sha256_file
-from crbench.records import Samples
+from crbench.harness.trial import TrialData, training_rows
 from crbench.registry.discovery import plugin_stage
-from crbench.store.files import write_text
 from crbench.store.transforms import save_state
 from crbench.training.processes import current
 
@@ -31,80 +27,26 @@ if TYPE_CHECKING:
     from crbench.training import Epoch
 
 
-def training_rows(job: Job, trial: TrialData) -> Samples:
-    """The rows of a trial that the backbone's entry asks for: the HR training rows, or all of them."""
-    if job.backbone.registered.entry.train_rows == "all":
-        return trial.train_all
-    return trial.split.train.take(trial.split.train.rates == 1)
-
-
-def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> str:
-    """Digest of all that trained weights depend on: backbone, its start, rows, images, seed and kind of device.
-
-    Where LR images are trained on, so do the rules that make them.
-
-    Args:
-        start: weights that the training starts from; None = as the backbone's parameters say.
-
-    Raises:
-        DataError: the file that the training starts from is missing.
-    """
-    entry = job.backbone.registered.entry
-    rows = training_rows(job, trial)
-    columns = [rows.keys, trial.digests(rows), rows.pids]
-    facts = encoder_facts(job, None if start is None else _file_sha256(start), run.device)
-    if entry.train_rows == "all":
-        columns += [rows.rates, rows.native_rates]
-        facts["degrade"] = job.protocol.image_rules(training=True)
-    for name in entry.test_parameters:
-        facts["backbone"]["parameters"].pop(name, None)
-    lists = sorted(zip(*(column.tolist() for column in columns), strict=True))
-    file = job.backbone.starting_file() if start is None else None
-    if file is not None:
-        facts["start"] = _file_sha256(file)
-    return digest({**facts, "rows": lists, "seed": run.seed})
-
-
-def _file_sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256(path, status.st_mtime_ns, status.st_size)
-
-
-@functools.cache
-def _sha256(path: Path, _changed: int, _size: int) -> str:
-    return sha256_file(path)
-
-
-def encoder_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
-    """All that features depend on beside the images (JSON values)."""
-    return {"backbone": job.backbone.identity(), "weights": sha256, "device": device.partition(":")[0]}
-
-
 def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:
-    """Where the weights that are trained for this trial are kept; see `training_key`."""
+    """Where weights that are trained for this trial are kept, see `crbench.harness.identity.training_key`."""
     name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run, start)}.safetensors"
     return weights_root() / "trained" / name
 
 
-def card_path(weights: Path) -> Path:
-    """The card beside a weights file: what it was trained on, how, and its scores."""
-    return weights.with_suffix(".json")
-
-
 def checkpoint_path(weights: Path) -> Path:
-    """Where the training of a weights file keeps its state: in a folder of its own, so that all of it can go."""
+    """Where the training of a weights file keeps its state. It has a folder of its own, which is deleted as a whole."""
     return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
 def train_once(path: Path, make: Callable[[], object], *, device: str, anew: bool = False) -> float | None:
-    """Let `make` train and keep weights unless `path` is there; a second command at once waits and then finds them.
+    """Let `make` train and keep weights, unless `path` is there. A second command waits, and then finds them.
 
-    The lock file stays: to delete it would let two commands train at once, one of which waits for the deleted file.
+    The lock file is never deleted: a command that waits for a deleted file would train beside the next one.
 
     Args:
         make: calls `make_weights`, here or in other processes.
-        device: whose work counts for the time.
-        anew: train even if there are weights or a checkpoint; the old weights stay until the new ones are there.
+        device: whose work is timed.
+        anew: train even where weights or a checkpoint are; the old weights stay until the new ones are there.
 
     Returns:
         Seconds of the training; None where the weights were there.
@@ -130,12 +72,13 @@ def make_weights(
     run: RunContext,
     start: Path | None = None,
 ) -> None:
-    """Train `backbone`, and keep its weights with their card; of several processes, the first keeps them.
+    """Train `backbone`, and keep its weights with their card. Of several processes, the first keeps them.
 
     A training that was stopped continues from its checkpoint.
 
     Args:
-        start: the weights that `backbone` was loaded from, for the card; see `trained_path`.
+        path: where the weights go, see `trained_path`.
+        start: the weights that `backbone` was loaded from; the card names them.
 
     Raises:
         ConfigError: no HR training rows.
@@ -159,8 +102,8 @@ def make_weights(
         raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
     processes = current()
     if processes.first:
-        # The card first: weights without a card would look like weights of unknown origin.
-        card = _inherited(_card(job, trial, rows, run), start)
+        # The card comes first: weights without a card look like weights of unknown origin.
+        card = make_card(job, trial, run, start)
         history = [attrs.asdict(epoch) for epoch in epochs]
         write_card(path, {**card, "processes": processes.count, "epochs": history})
         save_state(path, trained.state(), {"backbone": job.backbone.name})
@@ -168,54 +111,5 @@ def make_weights(
 
 
 def _forget(weights: Path) -> None:
-    """Remove the training's state, with what a killed process left half-written."""
+    """Delete the state of a training, and what a killed process left half-written."""
     shutil.rmtree(checkpoint_path(weights).parent, ignore_errors=True)
-
-
-def read_card(weights: Path) -> dict[str, Any]:
-    """The card beside a weights file.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    card = card_path(weights)
-    try:
-        facts: dict[str, Any] = json.loads(card.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"weights card {card} cannot be read ({error}); delete it or restore it") from error
-    return facts
-
-
-def write_card(weights: Path, card: Mapping[str, Any]) -> None:
-    """Write the card beside a weights file, whole."""
-    write_text(card_path(weights), json.dumps(card, sort_keys=True) + "\n")
-
-
-def _card(job: Job, trial: TrialData, rows: Samples, run: RunContext) -> dict[str, Any]:
-    return {
-        "dataset": job.source.info.name,
-        "protocol": job.protocol.name,
-        "trial": trial.index,
-        "data_checksum": data_checksum([trial]),
-        "pids": np.unique(rows.pids).tolist(),
-        "pictures": sorted(set(trial.digests(rows).tolist())),
-        "images": len(rows),
-        "backbone": job.backbone.name,
-        "parameters": job.backbone.parameters,
-        "seed": run.seed,
-        "device": run.device,
-    }
-
-
-def _inherited(card: dict[str, Any], start: Path | None) -> dict[str, Any]:
-    """A card with what the weights that training started from were trained on, so that leakage is still seen."""
-    if start is None:
-        return card
-    card = {**card, "start": {"file": start.name, "sha256": sha256_file(start)}}
-    if not card_path(start).exists():
-        return {**card, "unknown_origin": start.name}
-    before = read_card(start)
-    pids = before["pids"] if before["dataset"] == card["dataset"] else []
-    images = sorted({*card["pictures"], *before["pictures"]})
-    unknown = {name: before[name] for name in ("unknown_origin",) if name in before}
-    return {**card, **unknown, "pids": sorted({*card["pids"], *pids}), "pictures": images}

@@ -23,6 +23,7 @@ def fakes(monkeypatch):
         ("backbone", Entry("learner-all", learner_all, train_rows="all", test_parameters=("scale",))),
         ("backbone", Entry("nan", nan_backbone)),
         ("aligner", Entry("failing", Failing)),
+        ("aligner", Entry("shift", MeanShift)),
         ("aligner", Entry("partnered", MeanShift, defaults={"backbone": "learner"})),
     ]
     entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)

@@ -1,11 +1,7 @@
-"""Step 4: rows to features, in batches of one shape, through the feature cache.
+"""Step 4: rows to features, in batches of one shape, into the table of features.
 
-What a feature depends on, and what therefore is in its cache key: the image's content, rates, camera and modality
-(`crbench.store.features.row_ids`); the encoder with its parameters, package version and weights; preprocessing, LR
-rules and flipping; and, since they may change its last bits or more, kind of device, batch size, autocast and
-compilation (`crbench.harness.run`). Not in the key are the threads that decode, the copies and the order of rows: they
-change how fast features come, not what they are. Nor are versions of libraries and models of processors, which may
-change last bits as between any two machines; the result names them.
+What a feature depends on is covered by its key, see `crbench.harness.identity.feature_origin`. The key leaves out what
+changes only how fast features come: the threads that decode, the copies, and the order of rows.
 """
 
 from __future__ import annotations
@@ -22,6 +18,7 @@ from torch import Tensor
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader
+from crbench.config.run_spec import RunSpec
 from crbench.errors import EvaluationError
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Pipeline
@@ -31,13 +28,13 @@ from crbench.store.features import FeatureTable
 from crbench.transfer import Download, Transfer
 
 CHUNK_BATCHES = 32
-"""Batches per cache file: what a killed extraction has to do again at most."""
+"""Batches per cache file; a killed extraction has to repeat so many at most."""
 
 IN_FLIGHT = 2
-"""Batches that the host runs ahead of the device."""
+"""Batches that the device may still work on while the host prepares the next."""
 
 AUTO_BATCH_SIZE = {"cpu": 64, "cuda": 256}
-"""Images per network call where the user leaves it open; a device of another kind takes the first."""
+"""Images per network call where the user leaves it open, by kind of device; other kinds take that of the CPU."""
 
 
 class BatchTooLargeError(EvaluationError):
@@ -54,13 +51,32 @@ def auto_batch_size(device: str) -> int:
     return AUTO_BATCH_SIZE.get(device.partition(":")[0], AUTO_BATCH_SIZE["cpu"])
 
 
+def extraction_for(spec: RunSpec, device: str) -> Extraction:
+    """How a run computes features on a device; a batch size left open is settled."""
+    size = auto_batch_size(device) if spec.batch_size == "auto" else spec.batch_size
+    return Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+
+
+def with_half_batches(extraction: Extraction, error: BatchTooLargeError, run: RunContext) -> Extraction:
+    """The same with half the batch size, which the log says.
+
+    Raises:
+        BatchTooLargeError: `error`, where a batch is one image already.
+    """
+    if extraction.batch_size == 1:
+        raise error
+    smaller = attrs.evolve(extraction, batch_size=extraction.batch_size // 2)
+    run.logger.warning("%s; going on with %d", str(error).partition(";")[0], smaller.batch_size)
+    return smaller
+
+
 @attrs.frozen(eq=False)
 class Extractor:
     """A backbone with all that decides how images reach it.
 
     Attributes:
-        extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows (the last is
-            filled up with repeats), since the rounding of matrix products may depend on the batch's shape.
+        extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows, as the rounding of
+            matrix products may depend on the shape; the last one is filled up with repeats.
         flip: average with the features of the mirror image.
         workers: threads that decode and resize.
     """
@@ -76,14 +92,14 @@ class Extractor:
 
         Raises:
             ConfigError: the backbone cannot be compiled.
-            DataError: a image cannot be read.
+            DataError: an image cannot be read.
             EvaluationError: the backbone gave a wrong shape or values that are not finite.
             BatchTooLargeError: the batch size is too large for the device.
         """
         missing = table.missing(ids)
         if len(missing) == 0:
             return 0
-        # Neighbours share a image, so that it is decoded once for all its rates.
+        # Rows of one image follow each other, so that it is decoded once for all its rates.
         order = missing[np.lexsort((rows.rates[missing], rows.keys[missing]))]
         try:
             self._extract(table, rows.take(order), ids[order], run)
@@ -125,9 +141,9 @@ class _Encoded:
 
 
 class _Chunks:
-    """Gathers features row by row and puts them into the table, a chunk at a time, beside the network's work.
+    """Gathers features and puts them into the table, a chunk at a time, in a thread of its own.
 
-    Leaving its block without an error writes what is left.
+    A context manager: leaving its block without an error writes what is left.
     """
 
     def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int) -> None:
@@ -135,7 +151,7 @@ class _Chunks:
         self._rows = rows
         self._ids = ids
         self._size = size
-        self._parts: list[tuple[Tensor, Tensor | None]] = []
+        self._batches: list[tuple[Tensor, Tensor | None]] = []
         self._gathered = self._written = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._writing: Future[None] | None = None
@@ -152,25 +168,25 @@ class _Chunks:
     def add(self, encoded: _Encoded) -> int:
         """Take the features of the next rows; returns how many."""
         x = encoded.x.take()
-        self._parts.append((x, None if encoded.dims is None else encoded.dims.take()))
+        self._batches.append((x, None if encoded.dims is None else encoded.dims.take()))
         self._gathered += len(x)
         if self._gathered - self._written >= self._size:
             self._write()
         return len(x)
 
     def _write(self) -> None:
-        parts, ids = self._parts, self._ids[self._written : self._gathered]
-        if not parts:
+        batches, ids = self._batches, self._ids[self._written : self._gathered]
+        if not batches:
             return
-        x = torch.cat([x for x, _ in parts])
+        x = torch.cat([x for x, _ in batches])
         finite = torch.isfinite(x).all(dim=1)
         if not bool(finite.all()):
             key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
             raise EvaluationError(f"the backbone gave NaN or infinite features for {key}; check its weights")
-        lengths = [dims for _, dims in parts if dims is not None]
+        lengths = [dims for _, dims in batches if dims is not None]
         self._wait()
         self._writing = self._pool.submit(self._table.add, ids, x, torch.cat(lengths) if lengths else None)
-        self._parts, self._written = [], self._gathered
+        self._batches, self._written = [], self._gathered
 
     def _wait(self) -> None:
         if self._writing is not None:

@@ -1,0 +1,179 @@
+"""What decides a number, a feature, a fit and trained weights: every digest by which a run finds what it has already.
+
+Equal digests mean equal content, so each covers all that changes what it names. What it leaves out is as much a choice:
+it may change without making anything stale.
+
+| digest | names | covers | leaves out |
+|---|---|---|---|
+| `data_checksum` | the data of a result | lists of all trials, bytes of all images | rules, methods |
+| `comparability` | results that are ranked together | data, protocol, trials, images left out | methods, seed |
+| `cell_id` | one result | comparability, methods, weights, seed, extraction, device | engine, threads |
+| `feature_origin` | features of a backbone | backbone, weights, image rules, extraction, device | aligner, seed |
+| `training_key` | trained weights | backbone, start, training rows, seed, device | test rows, test rules |
+| `fit_key` | a fitted aligner | aligner, features and persons of the training rows, seed | their order, test rows |
+
+`crbench.store.features.row_ids` covers what differs from row to row: image, rates, camera and modality. The device
+counts by its kind, such as ``cuda``. No digest covers versions of libraries or models of processors. They may change
+last bits, as between any two machines; the result names them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.context import RunContext
+from crbench.api.interfaces import Backbone, Precomputed
+from crbench.harness.plan import Job
+from crbench.harness.trial import TrialData, training_rows
+from crbench.protocol import EVALUATION_VERSION
+from crbench.protocol.hashing import canonical, digest, sha256_file, text_digest
+from crbench.registry.resolve import Resolved
+from crbench.results import Extraction
+
+
+def data_checksum(trials: Sequence[TrialData]) -> str:
+    """Digest of all lists and of the bytes of all images."""
+    images = {
+        key: trial.digest_of[key]
+        for trial in trials
+        for rows in (trial.split.train, trial.split.query, trial.split.gallery)
+        for key in rows.keys.tolist()
+    }
+    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": images})
+
+
+def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
+    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
+
+    Args:
+        checksum: `data_checksum` of the trials.
+        limit: identities that the trials were cut down to; None = all.
+    """
+    content = {
+        "dataset": job.source.info.name,
+        "protocol": job.protocol.fingerprint(),
+        "trials": [trial.index for trial in trials],
+        "data": checksum,
+        "skipped": [trial.skipped for trial in trials],
+        "limit": limit,
+        "version": EVALUATION_VERSION,
+    }
+    return digest(content)
+
+
+def cell_id(
+    job: Job, aligner: Resolved, *, fingerprint: str, weights: Path | None, extraction: Extraction, run: RunContext
+) -> str:
+    """12 hex digits that stand for all that decides a cell's numbers.
+
+    Args:
+        fingerprint: `comparability` of the cell's trials.
+        weights: the one weights file for all trials; None = each trial has its own.
+    """
+    return digest(
+        {
+            "data": fingerprint,
+            "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
+            "weights": None if weights is None else file_sha256(weights),
+            "seed": run.seed,
+            "extraction": attrs.asdict(extraction),
+            "device": _kind(run.device),
+            "version": EVALUATION_VERSION,
+        }
+    )
+
+
+def backbone_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
+    """What identifies a job's backbone with the weights of this SHA-256 (JSON values)."""
+    return {"backbone": job.backbone.identity(), "weights": sha256, "device": _kind(device)}
+
+
+def feature_origin(
+    job: Job, backbone: Backbone | Precomputed, facts: Mapping[str, Any], extraction: Extraction
+) -> Mapping[str, Any]:
+    """All that a feature depends on beside its row (JSON values); features with equal origins share a folder.
+
+    Batch size, autocast and compilation count, as they may change last bits or more. Threads and the order of rows do
+    not: they change how fast features come, not what they are.
+
+    Args:
+        facts: `backbone_facts` of the backbone.
+    """
+    if isinstance(backbone, Precomputed):
+        return facts
+    return {
+        **facts,
+        "preprocess": attrs.asdict(backbone.preprocess),
+        "degrade": job.protocol.image_rules(),
+        "extraction": attrs.asdict(extraction),
+    }
+
+
+def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> str:
+    """Digest of all that trained weights depend on: backbone, its start, rows, images, seed and kind of device.
+
+    Where LR images are trained on, so do the rules that make them.
+
+    Args:
+        start: weights that the training starts from; None = as the backbone's parameters say.
+
+    Raises:
+        DataError: the file that the training starts from is missing.
+    """
+    entry = job.backbone.registered.entry
+    rows = training_rows(job, trial)
+    columns = [rows.keys, trial.digests(rows), rows.pids]
+    facts = backbone_facts(job, None if start is None else file_sha256(start), run.device)
+    if entry.train_rows == "all":
+        columns += [rows.rates, rows.native_rates]
+        facts["degrade"] = job.protocol.image_rules(training=True)
+    for name in entry.test_parameters:
+        facts["backbone"]["parameters"].pop(name, None)
+    lists = sorted(zip(*(column.tolist() for column in columns), strict=True))
+    file = job.backbone.starting_file() if start is None else None
+    if file is not None:
+        facts["start"] = file_sha256(file)
+    return digest({**facts, "rows": lists, "seed": run.seed})
+
+
+def training_list(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
+    """What `fit_key` covers of the training rows: ids V16[n] and persons i64[n], sorted, as JSON text."""
+    return canonical(sorted(zip([row.tobytes().hex() for row in ids], pids.tolist(), strict=True)))
+
+
+def fit_key(aligner: Resolved, origin: Mapping[str, Any], rows: str, run: RunContext) -> str:
+    """Digest of all that a fitted aligner depends on: aligner, features of the training rows, persons and seed.
+
+    The digest is that of ``{"aligner": ..., "features": ..., "rows": ..., "seed": ...}``. Writing the rows takes 0.1 s
+    at the size of Market-1501, and all aligners of a trial share them, so their text comes ready made.
+
+    Args:
+        origin: `feature_origin` of the features.
+        rows: `training_list` of the training rows.
+    """
+    before = canonical({"aligner": aligner.identity(), "features": dict(origin)})
+    after = canonical({"seed": run.seed})
+    return text_digest(f'{before[:-1]},"rows":{rows},{after[1:]}')
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file; read again only where size or time of change differ."""
+    status = path.stat()
+    return _sha256(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.cache
+def _sha256(path: Path, _changed: int, _size: int) -> str:
+    return sha256_file(path)
+
+
+def _kind(device: str) -> str:
+    """``cuda`` of ``cuda:1``: which of several equal devices computes changes nothing."""
+    return device.partition(":")[0]
