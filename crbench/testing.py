@@ -21,8 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from crbench.api.capabilities import Restorable, Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Dataset, Metric, Restorable, Trainable, Transform
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Metric, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.data.info import DatasetInfo
 from crbench.data.preprocess import Preprocess

@@ -11,8 +11,9 @@ from typing import Any
 import attrs
 import numpy as np
 
+from crbench.api.capabilities import KnowsWeights, Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Backbone, Precomputed, Reader, Trainable
+from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, DataError, MissingWeightsError
 from crbench.harness.plan import Job
@@ -131,7 +132,7 @@ def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: 
 def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> Encoder:
     """A backbone that needs no `--weights`: those of the file that its argument names, of its own, or none."""
     file = job.backbone.file
-    sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
+    sha256 = job.backbone.file_sha256 or (backbone.weights_sha256 if isinstance(backbone, KnowsWeights) else None)
     warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
     return Encoder(backbone, sha256, encoder_facts(job, sha256, device), warnings=tuple(warnings))
 

@@ -10,8 +10,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
+from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
@@ -138,7 +139,7 @@ class CellRunner:
         aligner: Aligner = self.aligner.build()
         with Clock(self.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
             transform = aligner.fit(train, run=self.run)
-        if self.cache is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
+        if self.cache is not None and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             save_state(self._path(key), transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
@@ -169,11 +170,11 @@ class CellRunner:
 
 def parameter_count(transform: Transform) -> int | None:
     """Learned parameters of a transform: what it says, else the size of its state, else not known."""
-    count = getattr(transform, "parameter_count", None)
-    if isinstance(count, int):
-        return count
-    state = getattr(transform, "state", None)
-    return sum(tensor.numel() for tensor in state().values()) if state else None
+    if isinstance(transform, CountsParameters):
+        return transform.parameter_count
+    if isinstance(transform, Stateful):
+        return sum(int(tensor.numel()) for tensor in transform.state().values())
+    return None
 
 
 def trial_scores(index: int, evaluation: Evaluation) -> TrialScores:

@@ -13,8 +13,9 @@ import attrs
 import numpy as np
 from filelock import FileLock
 
+from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader, Trainable
+from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError
 from crbench.harness.plan import Job

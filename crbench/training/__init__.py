@@ -1,4 +1,4 @@
-"""One training engine for every `crbench.api.interfaces.Trainable` backbone: an `Objective` and a `Recipe`.
+"""One training engine for every `crbench.api.capabilities.Trainable` backbone: an `Objective` and a `Recipe`.
 
 The usual case, a network body with a BN neck under ID loss and triplet loss, is an `Embedder` and one call of `train`.
 A method with losses, masks or phases of its own gives an `Objective` and `Phase` records to `train_objective`.

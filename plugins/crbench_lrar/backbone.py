@@ -210,7 +210,7 @@ class LrarBackbone:
         return trained
 
     def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """Gallery rows as queries at `rate` are compared with; see `crbench.api.interfaces.GalleryByRate`."""
+        """Gallery rows as queries at `rate` are compared with; see `crbench.api.GalleryByRate`."""
         if self._gallery == "query-rate":
             return gallery.at_rate(rate)
         if self._gallery == "query-level":

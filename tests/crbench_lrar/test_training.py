@@ -20,8 +20,9 @@ from crbench_lrar.presets import PRESETS
 from crbench_lrar.sampler import MixedLevelSampler
 from PIL import Image
 
+from crbench.api.capabilities import GalleryByRate, Trainable
 from crbench.api.context import RunContext, TrainingSession
-from crbench.api.interfaces import Backbone, GalleryByRate, Trainable
+from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.errors import DataError
 from crbench.records import Batch, Row, Samples
