@@ -1,4 +1,4 @@
-"""One training engine for every `crbench.api.capabilities.Trainable` backbone: an `Objective` and a `Recipe`.
+"""One training engine for every `crbench.api.Trainable` backbone: an `Objective` and a `Recipe`.
 
 The usual case, a network body with a BN neck under ID loss and triplet loss, is an `Embedder` and one call of `train`.
 A method with losses, masks or phases of its own gives an `Objective` and `Phase` records to `train_objective`.
@@ -8,10 +8,11 @@ Importing this package imports torch.
 from crbench.api.context import Epoch
 from crbench.training.embedder import Embedder
 from crbench.training.engine import train, train_objective
+from crbench.training.losses import batch_hard_triplet
 from crbench.training.objective import IdTriplet, Objective, ParameterGroup, TrainBatch, identity_classifier
 from crbench.training.phases import History, Phase
 from crbench.training.processes import gathered
-from crbench.training.recipe import Recipe
+from crbench.training.recipe import Recipe, learning_rate
 from crbench.training.sampler import PKSampler, Sampler
 from crbench.training.seeding import seeded
 
@@ -27,8 +28,10 @@ __all__ = [
     "Recipe",
     "Sampler",
     "TrainBatch",
+    "batch_hard_triplet",
     "gathered",
     "identity_classifier",
+    "learning_rate",
     "seeded",
     "train",
     "train_objective",
