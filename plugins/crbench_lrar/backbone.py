@@ -12,12 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.api.weights import load_weights, read_tensors
-from crbench.data.rates import ASSIGNMENTS, Assign, quantise
+from crbench.api import (
+    ASSIGNMENTS,
+    Assign,
+    Batch,
+    Encoded,
+    Reader,
+    RunContext,
+    Samples,
+    load_weights,
+    quantise,
+    read_tensors,
+)
 from crbench.errors import DataError
-from crbench.records import Batch, Encoded, Samples
 from crbench.training import Recipe, seeded, train_objective
 from crbench_lrar.bodies import BODIES, Architecture
 from crbench_lrar.network import LrarNetwork, Shape
@@ -52,7 +59,7 @@ class LrarBackbone:
         masks, mask_mean, length, embedding: see `crbench_lrar.network.Shape`.
         cls_weight, verif_weight, classifier, verification, reduction: see `crbench_lrar.objective.Losses`.
         training, steps: see `crbench_lrar.phases.make_phases`.
-        assign: level of a rate that was not trained; see `crbench.data.rates.quantise`. Training does not depend on it.
+        assign: level of a rate that was not trained; see `crbench.api.quantise`. Training does not depend on it.
         gallery: gallery images are encoded once, at their ``own`` level; or anew for each rate of the queries, as
             they are but with the masks of the ``query-level``, or shrunk to the ``query-rate``. Training does not
             depend on it.
@@ -172,7 +179,7 @@ class LrarBackbone:
 
     @staticmethod
     def varies(parameters: Mapping[str, Any]) -> bool:
-        """Whether features have a length by level with these parameters; see `crbench.harness.match`."""
+        """Whether features have a length by level with these parameters; see `crbench.api.VariesInLength`."""
         return bool(parameters.get("length") != "full")
 
     def extract(self, batch: Batch) -> Encoded:

@@ -6,8 +6,7 @@ import functools
 
 import attrs
 
-from crbench.training import Phase, Recipe, Sampler
-from crbench.training.recipe import learning_rate
+from crbench.training import Phase, Recipe, Sampler, learning_rate
 from crbench_lrar.objective import LrarObjective
 
 TRAININGS = ("progressive", "e2e")

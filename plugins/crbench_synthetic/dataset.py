@@ -13,12 +13,18 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Progress, no_progress
-from crbench.data.info import DatasetInfo, Verification
-from crbench.data.splits import Index, draw_split
+from crbench.api import (
+    DatasetInfo,
+    EvalProtocol,
+    Index,
+    Progress,
+    Samples,
+    Split,
+    Verification,
+    draw_split,
+    no_progress,
+)
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import EvalProtocol
-from crbench.records import Samples, Split
 from crbench_synthetic.cameras import CAMERAS
 from crbench_synthetic.image import HEIGHT, WIDTH, take
 

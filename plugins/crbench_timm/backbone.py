@@ -9,10 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.api.weights import find_imagenet, load_weights
-from crbench.records import Batch, Encoded, Samples
+from crbench.api import Batch, Encoded, Reader, RunContext, Samples, find_imagenet, load_weights
 from crbench.training import Embedder, Recipe, train
 from crbench_timm.architectures import ARCHITECTURES, build_embedder
 

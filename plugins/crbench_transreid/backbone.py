@@ -10,11 +10,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.data.preprocess import Preprocess
+from crbench.api import Batch, Encoded, Preprocess, Reader, RunContext, Samples
 from crbench.errors import DataError, MissingWeightsError
-from crbench.records import Batch, Encoded, Samples
 from crbench.training import Phase, Recipe, seeded, train_objective
 from crbench_transreid.checkpoint import Checkpoint, Report, load, read_checkpoint
 from crbench_transreid.imagenet import imagenet_file, load_imagenet

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from crbench.training.objective import identity_classifier
+from crbench.training import identity_classifier
 from crbench_transreid.vit import ARCHITECTURES, Architecture, VisionTransformer, grid
 
 CHUNKS = 4
