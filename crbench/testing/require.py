@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -62,8 +62,3 @@ def global_seeds(seed: int) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(legacy)
-
-
-def copies(arrays: Sequence[Tensor]) -> list[Tensor]:
-    """Each tensor once more, with memory of its own."""
-    return [array.clone() for array in arrays]
