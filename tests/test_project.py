@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
-import pluggy
 import pytest
 
 import crbench
 from crbench.api import hooks
+from crbench.api.entry import KINDS
 from crbench.cli import EXIT_CODES, INTERRUPTED, invoke
 from crbench.errors import CrbenchError
 from crbench.protocol import EVALUATION_VERSION
+from crbench.testing import check_aligner
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,13 +33,7 @@ def test_ci_calls_the_readmes_test_command():
 
 def test_every_hook_is_documented_and_tested():
     names = [name for name in vars(hooks) if name.startswith("crbench_")]
-    manager = pluggy.PluginManager(hooks.GROUP)
-    manager.add_hookspecs(hooks)
-    assert (
-        sorted(names)
-        == sorted(vars(manager.hook))
-        == [f"crbench_{kind}s" for kind in ("aligner", "backbone", "dataset", "metric")]
-    )
+    assert sorted(names) == sorted(f"crbench_{kind}s" for kind in KINDS)
     tests = (ROOT / "tests" / "registry" / "test_discovery.py").read_text(encoding="utf-8")
     for hook in names:
         assert hook in README
@@ -51,6 +48,33 @@ def test_the_packages_of_the_wheel_are_the_plugins():
     assert packages == {"crbench"} | folders
     modules = set(project["project"]["entry-points"]["crbench"].values())
     assert modules == {folder.removeprefix("plugins/") for folder in folders}
+
+
+def test_the_map_names_what_is_there():
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = contributing[contributing.index("## Where things live") : contributing.index("One run:")]
+    paths = re.findall(r"`((?:crbench|plugins|benchmarks|tests|docs)/[^` ]*)`", contributing)
+    assert [path for path in paths if not list(ROOT.glob(path.rstrip("/")))] == []
+    packages = {f"crbench/{path.parent.name}/" for path in (ROOT / "crbench").glob("*/__init__.py")}
+    assert [name for name in sorted(packages) if name not in rooms] == []
+
+
+def test_the_readmes_aligner_is_the_packaged_one_and_keeps_its_contract():
+    (example,) = re.findall(r"```python\n(import attrs.*?)```", README, flags=re.DOTALL)
+    packaged = ROOT / "tests" / "plugins" / "mean-shift-plugin" / "shrunk_shift.py"
+    assert example == packaged.read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(example, names)
+    (entry,) = names["crbench_aligners"]()
+    check_aligner(entry.target)
+
+
+def test_names_of_crbench_in_the_guides_exist():
+    for path in ("README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("plugins/*/README.md"))):
+        for name in re.findall(
+            r"`(crbench(?:\.[A-Za-z_]+)+)(?:\([^`]*\))?`", (ROOT / path).read_text(encoding="utf-8")
+        ):
+            assert pkgutil.resolve_name(name) is not None, (path, name)
 
 
 def test_exit_codes_are_documented(capsys):

@@ -1,1 +1,249 @@
-"""The face for plugins."""
+"""All that a plugin may use of crbench, besides `crbench.errors` and, for backbones that learn, `crbench.training`.
+
+A plugin is a module that an entry point of the group ``crbench`` names. Its hooks, marked by `hookimpl`, return `Entry`
+records; an entry names a class or function, and a summary, source, presets and more for the user. Nothing is inherited:
+what has the members of an interface is one (`typing.Protocol`). Feature arrays are torch float32 tensors [n, D] on
+``run.device``. `crbench.testing` checks a plugin against its contract, rule by rule.
+
+=====================  ==================  ================================================================
+hook                   implement           what it does
+=====================  ==================  ================================================================
+``crbench_backbones``  `Backbone`          ``extract(batch)``: images to features; it has `Preprocess`
+..                     `Precomputed`       ``lookup(rows)``: features that are there already
+``crbench_aligners``   `Aligner`           ``fit(train, run=...)``: training features to a `Transform`
+..                     `Transform`         ``transform(feats)``: features to features, row by row
+``crbench_datasets``   `Dataset`           ``split``, ``read``, ``digests``: lists, images and their hashes
+``crbench_metrics``    `Metric`            ``metric(query, gallery)``: a distance of its own
+=====================  ==================  ================================================================
+
+Optional capabilities are Protocols too. A plugin that has the members has the capability:
+
+==================  ===========  ================================================  =============================
+capability          of           the user gets                                     without it
+==================  ===========  ================================================  =============================
+`Trainable`         backbone     training where weights are missing                used as it was built
+`StartsFromFile`    its class    another training when the starting file changes   weights of the old file serve
+`VariesInLength`    its class    a refusal of aligners that need one length        the aligner fails at its fit
+`GalleryByRate`     backbone     a gallery encoded for each rate of the queries    one gallery for all
+`HoldsNetwork`      backbone     ``--compile``, parameters in ``crbench bench``    refused; number not known
+`KnowsWeights`      backbone     downloaded weights told apart                     they count as none
+`TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work
+`Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run
+`Stateful`          transform    fits that are kept, with `Restorable`             fitted again in every run
+`CountsParameters`  transform    learned parameters in the leaderboard             size of its state, or unknown
+`LocatesFolder`     data set     its folder from ``crbench data path``             the data root
+`VerifiesFiles`     data set     ``crbench data verify``                           cannot be verified
+==================  ===========  ================================================  =============================
+
+Helpers, by what they are for:
+
+- aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`, `nearest_domain`,
+  `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates to levels);
+- backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
+  `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
+  files and tables: `load_arrays`, `load_meta`, `to_torch`;
+- data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
+  `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_rgb`, `read_size`.
+
+Every name is loaded at its first use, so that this import stays light (no torch, no Pillow, no timm).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crbench.api.capabilities import CountsParameters as CountsParameters
+    from crbench.api.capabilities import GalleryByRate as GalleryByRate
+    from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
+    from crbench.api.capabilities import KnowsWeights as KnowsWeights
+    from crbench.api.capabilities import LocatesFolder as LocatesFolder
+    from crbench.api.capabilities import Restorable as Restorable
+    from crbench.api.capabilities import StartsFromFile as StartsFromFile
+    from crbench.api.capabilities import Stateful as Stateful
+    from crbench.api.capabilities import TakesAnyLength as TakesAnyLength
+    from crbench.api.capabilities import Trainable as Trainable
+    from crbench.api.capabilities import VariesInLength as VariesInLength
+    from crbench.api.capabilities import VerifiesFiles as VerifiesFiles
+    from crbench.api.context import Epoch as Epoch
+    from crbench.api.context import Progress as Progress
+    from crbench.api.context import RunContext as RunContext
+    from crbench.api.context import Tracker as Tracker
+    from crbench.api.context import TrainingSession as TrainingSession
+    from crbench.api.context import no_progress as no_progress
+    from crbench.api.datasets import ImageFile as ImageFile
+    from crbench.api.datasets import ImageFiles as ImageFiles
+    from crbench.api.datasets import ImageSource as ImageSource
+    from crbench.api.datasets import count_images as count_images
+    from crbench.api.datasets import digest_images as digest_images
+    from crbench.api.datasets import image_digest as image_digest
+    from crbench.api.datasets import is_image as is_image
+    from crbench.api.datasets import list_images as list_images
+    from crbench.api.datasets import make_index as make_index
+    from crbench.api.datasets import match_images as match_images
+    from crbench.api.datasets import verify_images as verify_images
+    from crbench.api.domains import domains_key as domains_key
+    from crbench.api.domains import map_by_domain as map_by_domain
+    from crbench.api.domains import nearest_domain as nearest_domain
+    from crbench.api.domains import parse_domains as parse_domains
+    from crbench.api.entry import API_VERSION as API_VERSION
+    from crbench.api.entry import Entry as Entry
+    from crbench.api.entry import Released as Released
+    from crbench.api.hooks import hookimpl as hookimpl
+    from crbench.api.interfaces import Aligner as Aligner
+    from crbench.api.interfaces import Backbone as Backbone
+    from crbench.api.interfaces import Dataset as Dataset
+    from crbench.api.interfaces import Metric as Metric
+    from crbench.api.interfaces import Precomputed as Precomputed
+    from crbench.api.interfaces import Reader as Reader
+    from crbench.api.interfaces import Transform as Transform
+    from crbench.api.pairing import Pairing as Pairing
+    from crbench.api.pairing import Pairs as Pairs
+    from crbench.api.pairing import Scope as Scope
+    from crbench.api.pairing import TrainFeatures as TrainFeatures
+    from crbench.api.pairing import by_scope as by_scope
+    from crbench.api.pairing import check_alignable as check_alignable
+    from crbench.api.parameters import Flattened as Flattened
+    from crbench.api.weights import fill_weights as fill_weights
+    from crbench.api.weights import find_imagenet as find_imagenet
+    from crbench.api.weights import load_weights as load_weights
+    from crbench.api.weights import module_state as module_state
+    from crbench.api.weights import read_tensors as read_tensors
+    from crbench.arrays import Array as Array
+    from crbench.arrays import to_torch as to_torch
+    from crbench.config.paths import weights_root as weights_root
+    from crbench.data.decode import read_rgb as read_rgb
+    from crbench.data.decode import read_size as read_size
+    from crbench.data.draws import choices as choices
+    from crbench.data.draws import hashes as hashes
+    from crbench.data.draws import shuffled as shuffled
+    from crbench.data.info import DatasetInfo as DatasetInfo
+    from crbench.data.info import Verification as Verification
+    from crbench.data.preprocess import Preprocess as Preprocess
+    from crbench.data.rates import ASSIGNMENTS as ASSIGNMENTS
+    from crbench.data.rates import Assign as Assign
+    from crbench.data.rates import quantise as quantise
+    from crbench.data.splits import Index as Index
+    from crbench.data.splits import draw_split as draw_split
+    from crbench.data.splits import lr_cameras as lr_cameras
+    from crbench.data.splits import with_drawn_rates as with_drawn_rates
+    from crbench.files.feature_files import FEATURE_SUFFIXES as FEATURE_SUFFIXES
+    from crbench.files.feature_files import load_arrays as load_arrays
+    from crbench.files.table import load_meta as load_meta
+    from crbench.linear import linear_layers as linear_layers
+    from crbench.protocol import KERNELS as KERNELS
+    from crbench.protocol import EvalProtocol as EvalProtocol
+    from crbench.protocol.hashing import content_digest as content_digest
+    from crbench.records import Batch as Batch
+    from crbench.records import Domain as Domain
+    from crbench.records import Encoded as Encoded
+    from crbench.records import Features as Features
+    from crbench.records import Row as Row
+    from crbench.records import Samples as Samples
+    from crbench.records import Split as Split
+    from crbench.records import features_from_arrays as features_from_arrays
+
+_ROOMS = {
+    "API_VERSION": "api.entry",
+    "ASSIGNMENTS": "data.rates",
+    "Aligner": "api.interfaces",
+    "Array": "arrays",
+    "Assign": "data.rates",
+    "Backbone": "api.interfaces",
+    "Batch": "records",
+    "CountsParameters": "api.capabilities",
+    "Dataset": "api.interfaces",
+    "DatasetInfo": "data.info",
+    "Domain": "records",
+    "Encoded": "records",
+    "Entry": "api.entry",
+    "Epoch": "api.context",
+    "EvalProtocol": "protocol",
+    "FEATURE_SUFFIXES": "files.feature_files",
+    "Features": "records",
+    "GalleryByRate": "api.capabilities",
+    "HoldsNetwork": "api.capabilities",
+    "ImageFile": "api.datasets",
+    "ImageFiles": "api.datasets",
+    "ImageSource": "api.datasets",
+    "Index": "data.splits",
+    "KERNELS": "protocol",
+    "KnowsWeights": "api.capabilities",
+    "LocatesFolder": "api.capabilities",
+    "Metric": "api.interfaces",
+    "Pairing": "api.pairing",
+    "Pairs": "api.pairing",
+    "Precomputed": "api.interfaces",
+    "Preprocess": "data.preprocess",
+    "Progress": "api.context",
+    "Reader": "api.interfaces",
+    "Released": "api.entry",
+    "Restorable": "api.capabilities",
+    "Row": "records",
+    "RunContext": "api.context",
+    "Samples": "records",
+    "Scope": "api.pairing",
+    "Split": "records",
+    "StartsFromFile": "api.capabilities",
+    "Stateful": "api.capabilities",
+    "TakesAnyLength": "api.capabilities",
+    "Tracker": "api.context",
+    "TrainFeatures": "api.pairing",
+    "Trainable": "api.capabilities",
+    "TrainingSession": "api.context",
+    "Transform": "api.interfaces",
+    "VariesInLength": "api.capabilities",
+    "Verification": "data.info",
+    "VerifiesFiles": "api.capabilities",
+    "Flattened": "api.parameters",
+    "by_scope": "api.pairing",
+    "check_alignable": "api.pairing",
+    "choices": "data.draws",
+    "content_digest": "protocol.hashing",
+    "count_images": "api.datasets",
+    "digest_images": "api.datasets",
+    "domains_key": "api.domains",
+    "draw_split": "data.splits",
+    "features_from_arrays": "records",
+    "fill_weights": "api.weights",
+    "find_imagenet": "api.weights",
+    "module_state": "api.weights",
+    "hashes": "data.draws",
+    "hookimpl": "api.hooks",
+    "image_digest": "api.datasets",
+    "is_image": "api.datasets",
+    "linear_layers": "linear",
+    "list_images": "api.datasets",
+    "load_arrays": "files.feature_files",
+    "load_meta": "files.table",
+    "load_weights": "api.weights",
+    "lr_cameras": "data.splits",
+    "make_index": "api.datasets",
+    "map_by_domain": "api.domains",
+    "match_images": "api.datasets",
+    "nearest_domain": "api.domains",
+    "no_progress": "api.context",
+    "parse_domains": "api.domains",
+    "quantise": "data.rates",
+    "read_rgb": "data.decode",
+    "read_size": "data.decode",
+    "read_tensors": "api.weights",
+    "shuffled": "data.draws",
+    "to_torch": "arrays",
+    "verify_images": "api.datasets",
+    "weights_root": "config.paths",
+    "with_drawn_rates": "data.splits",
+}
+
+__all__ = [*_ROOMS]
+
+if not TYPE_CHECKING:  # a type checker sees the imports above, and so a name that is not there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _ROOMS:
+            raise AttributeError(f"module 'crbench.api' has no attribute {name!r}")
+        return getattr(importlib.import_module(f"crbench.{_ROOMS[name]}"), name)
+
+    def __dir__() -> list[str]:
+        return sorted([*globals(), *_ROOMS])

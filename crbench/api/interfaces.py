@@ -1,6 +1,7 @@
 """What a plugin implements: behaviour as `typing.Protocol`, so that nothing has to be inherited.
 
-Feature arrays at this border are torch float32 tensors on ``run.device``.
+Feature arrays at this border are torch float32 tensors on ``run.device``. What a plugin may offer beyond these
+interfaces is in `crbench.api.capabilities`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Backbone(Protocol):
     An entry's target is called with ``weights: Path | None``, ``device: str`` and its own parameters by keyword, and
     returns a ready backbone. It raises `crbench.errors.MissingWeightsError` where it needs weights and gets none (the
     entry's `crbench.api.entry.Released` are then added to the message), and `crbench.errors.DataError` for weights that
-    do not fit. One that fetched weights by itself has an attribute ``weights_sha256`` that tells them from others.
+    do not fit.
     """
 
     dim: int
@@ -63,32 +64,8 @@ class Precomputed(Protocol):
 
 
 @runtime_checkable
-class Trainable(Protocol):
-    """A backbone that can be trained on the training rows of a split; without weights, a run trains it first.
-
-    Trained weights are kept by all that decides them. An entry's target whose training starts from a file that is not
-    one of its parameters (ImageNet weights) also has a static method ``starting_file(**parameters) -> Path | None``, so
-    that the file's content counts.
-    """
-
-    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> Backbone:
-        """A new, trained backbone; `rows` are HR training rows, or all of them where its entry asks so."""
-
-    def state(self) -> Mapping[str, Array]:
-        """All that `weights=` needs to give this backbone again; saved as safetensors."""
-
-
-@runtime_checkable
-class GalleryByRate(Protocol):
-    """A backbone for which a gallery may have to be encoded anew for each rate of the queries."""
-
-    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """The rows as which `gallery` is encoded for queries at `rate`, one for one; `gallery` itself = as it is."""
-
-
-@runtime_checkable
 class Transform(Protocol):
-    """A fitted aligner. One that also has ``state() -> dict[str, Tensor]`` can be kept (see `Restorable`)."""
+    """A fitted aligner; a plain function will do."""
 
     def __call__(self, feats: Features) -> Features:
         """Same rows in the same order; may change x, D and dims, never its input."""
@@ -104,14 +81,6 @@ class Aligner(Protocol):
         Raises:
             DataError: the features do not allow it (no pairs, NaN, unequal lengths).
         """
-
-
-@runtime_checkable
-class Restorable(Protocol):
-    """An aligner whose transform, if it has ``state()``, can be restored from it instead of fitted again."""
-
-    def restore(self, state: Mapping[str, Array]) -> Transform:
-        """The transform that had this state."""
 
 
 @runtime_checkable

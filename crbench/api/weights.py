@@ -52,10 +52,11 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
         DataError: the file is missing, damaged or holds code; a tensor is missing, unexpected, of another shape or not
             finite. The module is then unchanged.
     """
-    fill(module, {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}, path)
+    tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}
+    fill_weights(module, tensors, path)
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def fill_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Fill all parameters and buffers of `module` from tensors that came from the file `path`.
 
     Raises:

@@ -13,6 +13,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from crbench import linear
+from crbench.api.capabilities import HoldsNetwork
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Backbone, Reader
 from crbench.api.pairing import TrainFeatures
@@ -255,5 +256,6 @@ def _product(query: Features, gallery: Features) -> Callable[[], object]:
 
 
 def _model_parameters(backbone: Backbone | None) -> int | None:
-    model = getattr(backbone, "model", None)
-    return sum(p.numel() for p in model.parameters()) if isinstance(model, torch.nn.Module) else None
+    if isinstance(backbone, HoldsNetwork) and isinstance(backbone.model, torch.nn.Module):
+        return sum(parameter.numel() for parameter in backbone.model.parameters())
+    return None

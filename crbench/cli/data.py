@@ -85,13 +85,14 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
     """Count, open and compare every image of your copy; exit code 3 if it is not as published."""
     import attrs
 
+    from crbench.api.capabilities import VerifiesFiles
     from crbench.cli.progress import progress
     from crbench.config.paths import data_root as find_root
 
-    dataset: Any = _load(name, settings)
-    if not hasattr(dataset, "verify"):
+    dataset = _load(name, settings)
+    if not isinstance(dataset, VerifiesFiles):
         raise click.UsageError(f"data set {name!r} cannot be verified: it offers no verify()")
-    found: Verification = dataset.verify(root=find_root(data_root), track=progress)
+    found = dataset.verify(root=find_root(data_root), track=progress)
     if as_json:
         click.echo(json.dumps({**attrs.asdict(found), "ok": found.ok}, indent=2))
     else:
@@ -105,11 +106,12 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
 @_ROOT
 def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) -> None:
     """Print the data root, or the folder in which a data set was found."""
+    from crbench.api.capabilities import LocatesFolder
     from crbench.config.paths import data_root as find_root
 
     root = find_root(data_root)
-    dataset: Any = _load(name, settings) if name else None
-    click.echo(dataset.locate(root) if hasattr(dataset, "locate") else root)
+    dataset = _load(name, settings) if name else None
+    click.echo(dataset.locate(root) if isinstance(dataset, LocatesFolder) else root)
 
 
 @data.command()

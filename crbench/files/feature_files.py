@@ -22,7 +22,7 @@ from crbench.errors import DataError, EvaluationError
 from crbench.files.table import Meta, load_meta
 from crbench.records import Features, features_from_arrays
 
-SUFFIXES = (".npz", ".npy", ".safetensors")
+FEATURE_SUFFIXES = (".npz", ".npy", ".safetensors")
 
 _LABELS = ("pids", "camids", "dims")
 _ARRAYS = ("features", *_LABELS, "rates", "keys")
@@ -59,7 +59,7 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
     converted, which takes memory for all of them.
 
     Args:
-        path: a file whose name ends in one of `SUFFIXES`.
+        path: a file whose name ends in one of `FEATURE_SUFFIXES`.
         meta: table with the other columns; it has one row per row of the file, of this role or of all roles. Without
             one, a npy file's is the CSV file of the same name beside it, where there is one.
         role: ``query`` or ``gallery``, which rows of the table are meant.
@@ -130,8 +130,8 @@ def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:
 
 def _read(path: Path) -> Mapping[str, Any]:
     """Arrays by name; those of a npz that are not ours are not even read."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in FEATURE_SUFFIXES:
+        raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(FEATURE_SUFFIXES)}")
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() == ".safetensors":

@@ -9,8 +9,9 @@ from typing import Any
 
 import attrs
 
+from crbench.api.capabilities import KnowsWeights, Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Backbone, Precomputed, Reader, Trainable
+from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.run_spec import RunSpec
 from crbench.errors import MissingWeightsError
 from crbench.harness.cards import check_card
@@ -105,7 +106,7 @@ def _trained(
 def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> ReadyBackbone:
     """A backbone that takes no ``--weights``: its argument names a file, it has weights of its own, or none at all."""
     file = job.backbone.file
-    sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
+    sha256 = job.backbone.file_sha256 or (backbone.weights_sha256 if isinstance(backbone, KnowsWeights) else None)
     warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
     return ReadyBackbone(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
 

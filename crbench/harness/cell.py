@@ -8,7 +8,8 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.interfaces import Aligner, Metric, Restorable, Transform
+from crbench.api.capabilities import CountsParameters, Restorable, Stateful
+from crbench.api.interfaces import Aligner, Metric, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
@@ -100,7 +101,7 @@ class CellRunner:
         with Clock(self.facts.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
             transform = aligner.fit(train, run=self.facts.run)
         path = self._path(key)
-        if path is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
+        if path is not None and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             save_state(path, transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
@@ -146,11 +147,11 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
 
 def parameter_count(transform: Transform) -> int | None:
     """Learned parameters of a transform: what it says, else the size of its state, else not known."""
-    count = getattr(transform, "parameter_count", None)
-    if isinstance(count, int):
-        return count
-    state = getattr(transform, "state", None)
-    return sum(tensor.numel() for tensor in state().values()) if state else None
+    if isinstance(transform, CountsParameters):
+        return transform.parameter_count
+    if isinstance(transform, Stateful):
+        return sum(int(tensor.numel()) for tensor in transform.state().values())
+    return None
 
 
 def trial_scores(index: int, evaluation: Evaluation) -> TrialScores:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from crbench.api.interfaces import Backbone, GalleryByRate, Precomputed
+from crbench.api.capabilities import GalleryByRate
+from crbench.api.interfaces import Backbone, Precomputed
 from crbench.records import Samples, Split
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from crbench.api.capabilities import TakesAnyLength, VariesInLength
 from crbench.api.entry import Entry
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError
@@ -73,13 +74,15 @@ def with_preset(aligner: str, dataset: Entry, notes: list[str]) -> str:
 def check_lengths(backbone: Resolved, aligner: Resolved) -> None:
     """Refuse an aligner that needs one length on a backbone whose feature length varies.
 
-    A backbone's class tells by ``varies(parameters)``, an aligner's by ``any_length = True``.
+    The backbone's class may be `VariesInLength`, the aligner's `TakesAnyLength`.
 
     Raises:
         ConfigError: they do not fit.
     """
-    varies = getattr(load_target(backbone.registered), "varies", None)
-    if varies is None or not varies(backbone.values) or getattr(load_target(aligner.registered), "any_length", False):
+    giving, taking = load_target(backbone.registered), load_target(aligner.registered)
+    if not isinstance(giving, VariesInLength) or not giving.varies(backbone.values):
+        return
+    if isinstance(taking, TakesAnyLength) and taking.any_length:
         return
     raise ConfigError(
         f"aligner {aligner.name} needs features of one length, but those of backbone {backbone.name} follow the "

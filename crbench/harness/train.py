@@ -10,8 +10,9 @@ from typing import Any
 
 import attrs
 
+from crbench.api.capabilities import Trainable
 from crbench.api.context import Progress, RunContext, TrainingSession
-from crbench.api.interfaces import Backbone, Reader, Trainable
+from crbench.api.interfaces import Backbone, Reader
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import attrs
 from filelock import FileLock
 
+from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader, Trainable
+from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError
 from crbench.harness.cards import make_card, write_card

@@ -1,7 +1,7 @@
 """Find plugins by their entry points, load each one alone, and look names up.
 
-pluggy loads and calls all plugins in one go: one bad import or one raising hook would stop everything. So every entry
-point is loaded by itself and its hooks are called by themselves; what fails becomes a `BrokenPlugin` and the rest work.
+One bad import or one raising hook must not stop the others. So every entry point is loaded by itself and its hooks are
+called by themselves; what fails becomes a `BrokenPlugin` and the rest work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
-import pluggy
 
 from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
@@ -205,23 +204,40 @@ def _load(point: EntryPoint) -> list[Registered]:
     try:
         plugin = point.load()
         stage = "hook"
-        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, point.name)]
+        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin)]
     except Exception as error:
         raise _StageError(stage, error) from error
 
 
-def _offers(plugin: object, name: str) -> Iterator[tuple[Kind, Entry]]:
-    # One manager per plugin: a hook call reaches this plugin alone.
-    manager = pluggy.PluginManager(hooks.GROUP)
-    manager.add_hookspecs(hooks)
-    manager.register(plugin, name=name)
-    manager.check_pending()
-    for kind in KINDS:
-        for offered in getattr(manager.hook, f"{hooks.GROUP}_{kind}s")():
-            for entry in offered:
-                if not isinstance(entry, Entry):
-                    raise TypeError(f"crbench_{kind}s returned {entry!r}; expected crbench.Entry records")
-                yield kind, entry
+def _offers(plugin: object) -> Iterator[tuple[Kind, Entry]]:
+    kinds = {f"{hooks.GROUP}_{kind}s": kind for kind in KINDS}
+    for name in _implemented(plugin, list(kinds)):
+        offered = getattr(plugin, name)()
+        if not isinstance(offered, Iterable):
+            raise TypeError(f"{name} returned {offered!r}; expected a list of crbench.Entry records")
+        for entry in offered:
+            if not isinstance(entry, Entry):
+                raise TypeError(f"{name} returned {entry!r}; expected crbench.Entry records")
+            yield kinds[name], entry
+
+
+def _implemented(plugin: object, known: list[str]) -> list[str]:
+    """The hooks that a plugin implements, in the order of `known`.
+
+    Raises:
+        TypeError: it marks something that is no hook, forgets the mark, or implements none.
+    """
+    marked = {name for name in dir(plugin) if hooks.is_hook(getattr(plugin, name, None))}
+    for name in sorted(marked - set(known)):
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ";"
+        raise TypeError(f"there is no hook {name}{hint} known: {', '.join(known)}")
+    for name in known:
+        if name not in marked and hasattr(plugin, name):
+            raise TypeError(f"{name} is not marked as a hook; put @crbench.hookimpl above it")
+    if not marked:
+        raise TypeError(f"it implements no hook; known: {', '.join(known)}")
+    return [name for name in known if name in marked]
 
 
 def _owner(point: EntryPoint) -> Owner:

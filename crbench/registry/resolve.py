@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import attrs
 
+from crbench.api.capabilities import StartsFromFile
 from crbench.api.entry import Entry, Kind, Released
 from crbench.api.interfaces import Aligner, Backbone, Dataset, Precomputed
 from crbench.config.convert import convert, plain
@@ -109,17 +110,16 @@ class Resolved:
             raise
 
     def starting_file(self) -> Path | None:
-        """The file that a training starts from, if the target says so by a method `starting_file`.
+        """The file that a training starts from, if the target is `StartsFromFile`.
 
         Raises:
             DataError: it is missing.
         """
-        find = getattr(load_target(self.registered), "starting_file", None)
-        if find is None:
+        target = load_target(self.registered)
+        if not isinstance(target, StartsFromFile):
             return None
         with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
-            path: Path | None = find(**self.values)
-        return path
+            return target.starting_file(**self.values)
 
     @contextmanager
     def _naming_released(self) -> Iterator[None]:

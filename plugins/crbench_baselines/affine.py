@@ -8,9 +8,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.domains import domains_key, map_by_domain, parse_domains
+from crbench.api import Domain, Features, domains_key, map_by_domain, parse_domains
 from crbench.errors import DataError
-from crbench.records import Domain, Features
 
 
 @attrs.frozen(eq=False)

@@ -9,10 +9,8 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.pairing import TrainFeatures, check_alignable
+from crbench.api import Domain, RunContext, TrainFeatures, check_alignable
 from crbench.errors import DataError
-from crbench.records import Domain
 from crbench_baselines.affine import Affine, AffineTransform, from_state
 
 

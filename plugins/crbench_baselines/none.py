@@ -8,8 +8,7 @@ from typing import ClassVar
 import attrs
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.pairing import TrainFeatures
+from crbench.api import RunContext, TrainFeatures
 from crbench_baselines.affine import AffineTransform, from_state
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.pairing import Pairs, Scope, TrainFeatures, by_scope, check_alignable
+from crbench.api import Pairs, RunContext, Scope, TrainFeatures, by_scope, check_alignable
 from crbench_baselines.affine import Affine, AffineTransform, from_state
 
 PairRule = Literal["auto", "image", "id_mean"]

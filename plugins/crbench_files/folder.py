@@ -11,13 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.arrays import to_torch
+from crbench.api import FEATURE_SUFFIXES, Encoded, Samples, load_arrays, load_meta, to_torch
 from crbench.errors import ConfigError, DataError
-from crbench.files.feature_files import SUFFIXES, load_arrays
-from crbench.files.table import load_meta
-from crbench.records import Encoded, Samples
 
 _TABLES = (".csv", ".tsv")
+_KNOWN = ", ".join(FEATURE_SUFFIXES)
 _AGREEMENT = 1e-3
 """How far two features of one row may differ, relative to the largest value: rounding of another batch, not more."""
 
@@ -44,7 +42,7 @@ class FeatureFolder:
     """All feature files of a folder as one table.
 
     Args:
-        folder: holds files as `crbench.files.feature_files.load_features` reads them, with ``keys`` (and ``rates``,
+        folder: holds files as `crbench.api.load_arrays` reads them, with ``keys`` (and ``rates``,
             1 where absent) in place of persons. Columns may come from a table of the same name beside the file
             (``.csv`` or ``.tsv``), for example the ``manifest.tsv`` of ``crbench data export``.
         weights: must be None; the folder is all there is.
@@ -117,10 +115,10 @@ class FeatureFolder:
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"features {folder}: not a folder; put feature files ({', '.join(SUFFIXES)}) into one")
-    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+        raise DataError(f"features {folder}: not a folder; put feature files ({_KNOWN}) into one")
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES]
     if not found:
-        raise DataError(f"features {folder}: no feature file in it; expected names that end in {', '.join(SUFFIXES)}")
+        raise DataError(f"features {folder}: no feature file in it; expected names that end in {_KNOWN}")
     return found
 
 

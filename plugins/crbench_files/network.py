@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.data.preprocess import Preprocess
+from crbench.api import KERNELS, Preprocess
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import KERNELS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -12,8 +12,8 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import Tensor
 
+from crbench.api import Batch, Encoded
 from crbench.errors import ConfigError, DataError
-from crbench.records import Batch, Encoded
 from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, feature_length, flat, preprocessing, refuse_weights
 
 _FALLBACK_SIZE = (256, 128)

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from crbench.api import Batch, Encoded
 from crbench.errors import DataError
-from crbench.records import Batch, Encoded
 from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, feature_length, flat, preprocessing, refuse_weights
 
 

@@ -9,10 +9,7 @@ import attrs
 import torch
 from attrs import validators as v
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Transform
-from crbench.api.pairing import TrainFeatures
-from crbench.records import Features
+from crbench.api import Features, RunContext, TrainFeatures, Transform
 
 
 @attrs.frozen

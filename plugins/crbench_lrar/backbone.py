@@ -12,13 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.api.parameters import Flattened
-from crbench.api.weights import load_weights, module_state
-from crbench.data.rates import ASSIGNMENTS, Assign, quantise
+from crbench.api import (
+    ASSIGNMENTS,
+    Assign,
+    Batch,
+    Encoded,
+    Flattened,
+    Reader,
+    RunContext,
+    Samples,
+    load_weights,
+    module_state,
+    quantise,
+)
 from crbench.errors import DataError
-from crbench.records import Batch, Encoded, Samples
 from crbench.training import Recipe, train_objective
 from crbench_lrar.bodies import BODIES
 from crbench_lrar.models import Blueprint, Model, networks_with_rows, stored_rates
@@ -83,7 +90,7 @@ class LrarBackbone:
         shape: of the network.
         losses: what training minimises.
         phases: how training is split.
-        assign: level of a rate that was not trained; see `crbench.data.rates.quantise`. Training does not depend on it.
+        assign: level of a rate that was not trained; see `crbench.api.quantise`. Training does not depend on it.
         gallery: gallery images are encoded once, at their ``own`` level; or anew for each rate of the queries, as
             they are but with the masks of the ``query-level``, or shrunk to the ``query-rate``. Training does not
             depend on it.
@@ -154,7 +161,7 @@ class LrarBackbone:
 
     @staticmethod
     def varies(parameters: Mapping[str, Any]) -> bool:
-        """Whether features have a length by level with these parameters; see `crbench.harness.match`."""
+        """Whether features have a length by level with these parameters; see `crbench.api.VariesInLength`."""
         return bool(parameters.get("length") != "full")
 
     def extract(self, batch: Batch) -> Encoded:
@@ -192,7 +199,7 @@ class LrarBackbone:
         return trained
 
     def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """Gallery rows as queries at `rate` are compared with; see `crbench.api.interfaces.GalleryByRate`."""
+        """Gallery rows as queries at `rate` are compared with; see `crbench.api.GalleryByRate`."""
         if self._gallery == "query-rate":
             return gallery.at_rate(rate)
         if self._gallery == "query-level":

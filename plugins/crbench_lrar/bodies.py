@@ -12,7 +12,7 @@ from crbench_timm.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_ST
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-from crbench.data.preprocess import Preprocess
+from crbench.api import Preprocess
 
 UNITS = ("stages", "blocks")
 

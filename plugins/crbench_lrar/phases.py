@@ -7,8 +7,7 @@ import functools
 import attrs
 from attrs import validators as v
 
-from crbench.training import Phase, Recipe, Sampler
-from crbench.training.recipe import learning_rate
+from crbench.training import Phase, Recipe, Sampler, learning_rate
 from crbench_lrar.objective import LrarObjective
 
 TRAININGS = ("progressive", "e2e")

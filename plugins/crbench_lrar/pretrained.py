@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from crbench.api.weights import fill, find_imagenet, read_tensors
+from crbench.api import fill_weights, find_imagenet, read_tensors
 from crbench_lrar.bodies import Architecture
 
 HEADS = ("fc.", "head.", "classifier.")
@@ -21,7 +21,7 @@ def load_imagenet(network: nn.Module, name: str, architecture: Architecture) -> 
     """
     path = imagenet_file(name, architecture)
     tensors = architecture.adapt(read_tensors(path), network)
-    fill(network, {key: tensor for key, tensor in tensors.items() if not key.startswith(HEADS)}, path)
+    fill_weights(network, {key: tensor for key, tensor in tensors.items() if not key.startswith(HEADS)}, path)
 
 
 def imagenet_file(name: str, architecture: Architecture) -> Path:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.records import Samples
+from crbench.api import Samples
 
 Indices = NDArray[np.intp]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crbench.api.entry import Entry
-from crbench.api.hooks import hookimpl
+from crbench.api import Entry, hookimpl
 
 _MLR = "SING (Jiao et al., AAAI 2018); LRAR (Wu et al., TIP 2023); see crbench_mlr/README.md"
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.context import Progress, RunContext
-from crbench.data.info import DatasetInfo, Verification
-from crbench.data.splits import Index, draw_split, with_drawn_rates
+from crbench.api import (
+    DatasetInfo,
+    EvalProtocol,
+    Index,
+    Progress,
+    Split,
+    Verification,
+    digest_images,
+    draw_split,
+    no_progress,
+    verify_images,
+    with_drawn_rates,
+)
 from crbench.errors import DataError
-from crbench.protocol import EvalProtocol
-from crbench.records import Split
 from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
@@ -28,13 +33,10 @@ from crbench_mlr.layout import Layout
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_T = TypeVar("_T")
-_THREADS = min(8, (os.cpu_count() or 1) + 1)
-
 
 @attrs.define(eq=False)
 class ImageDataset:
-    """A `crbench.api.interfaces.Dataset` made of the user's original images; nothing is written beside them.
+    """A `crbench.api.Dataset` made of the user's original images; nothing is written beside them.
 
     Attributes:
         info: what the data set says about itself.
@@ -99,39 +101,19 @@ class ImageDataset:
         """
         source = self.inventory(root).source
         new = [key for key in dict.fromkeys(keys.tolist()) if (root, key) not in self._digests]
-        with _threaded(source.digest, new) as found:
-            self._digests.update({(root, key): digest for key, digest in zip(new, found, strict=True)})
+        found = digest_images(source, new).tolist()
+        self._digests.update({(root, key): digest for key, digest in zip(new, found, strict=True)})
         return np.array([self._digests[root, key] for key in keys.tolist()], dtype=np.str_)
 
-    def verify(self, *, root: Path, track: Progress | None = None) -> Verification:
+    def verify(self, *, root: Path, track: Progress = no_progress) -> Verification:
         """Count everything, open every image, compare their contents.
 
         Raises:
             DataError: the data are missing altogether.
         """
         folder, inventory = self.locate(root), self.inventory(root)
-        keys = inventory.index.rows.keys.tolist()
-        unreadable, by_digest = [], defaultdict(list)
-        progress = track or RunContext().progress
-        with (
-            progress(len(keys), f"verify {self.info.name}", "image") as tracker,
-            _threaded(lambda key: _inspect(inventory, key), keys) as found,
-        ):
-            for key, (digest, problem) in zip(keys, found, strict=True):
-                tracker.advance()
-                if problem:
-                    unreadable.append(problem)
-                else:
-                    by_digest[digest].append(key)
-        return Verification(
-            root=str(folder),
-            found=inventory.figures,
-            expected=self.info.counts,
-            missing=inventory.missing,
-            extra=inventory.extra,
-            unreadable=tuple(unreadable),
-            duplicate=tuple(f"{key} = {same[0]}" for same in by_digest.values() for key in same[1:]),
-        )
+        opened = verify_images(self.info, folder, inventory.source, inventory.index, track=track)
+        return attrs.evolve(opened, found=inventory.figures, missing=inventory.missing, extra=inventory.extra)
 
     def _find(self, root: Path) -> tuple[Path, Layout]:
         self._check_opt_in()
@@ -181,22 +163,3 @@ def _with_test_set(inventory: Inventory, trial: int) -> Index:
         )
     test = np.isin(inventory.index.rows.pids, inventory.test_sets[trial])
     return attrs.evolve(inventory.index, roles=np.where(test, "query", "train"))
-
-
-def _inspect(inventory: Inventory, key: str) -> tuple[str, str | None]:
-    """Content digest of a image, and what is wrong with it."""
-    try:
-        inventory.source.image(key)
-        return inventory.source.digest(key), None
-    except DataError as error:
-        return "", str(error)
-
-
-@contextmanager
-def _threaded(function: Callable[[str], _T], keys: Iterable[str]) -> Iterator[Iterator[_T]]:
-    """Results in order of the keys; what has not begun is dropped if the block is left early."""
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        yield pool.map(function, keys)
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -10,13 +10,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.data.decode import read_size
-from crbench.data.info import DatasetInfo
-from crbench.data.splits import Index
-from crbench.protocol import EvalProtocol
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, Index, match_images, read_size
 from crbench_mlr.base import ImageDataset
-from crbench_mlr.folders import matching
-from crbench_mlr.inventory import ImageFile, Inventory, from_images
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols
 
@@ -75,7 +71,7 @@ def _dataset(name: str) -> ImageDataset:
 
 
 def _scan(folder: Path) -> Inventory:
-    matches, others = matching(folder, _NAME, _EXAMPLE)
+    matches, others = match_images(folder, _NAME, _EXAMPLE)
     found = [
         ImageFile(path.name, path, int(match["pid"]), 1 if int(match["number"]) <= _PER_CAMERA else 2)
         for path, match in matches

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import attrs
 
-from crbench.data.info import DatasetInfo
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, match_images
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import EvalProtocol
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
-from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import ImageFile, Inventory, from_images
+from crbench_mlr.folders import child
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.market_style import FOLDERS, scan_folders
 from crbench_mlr.rules import mlr_protocols, plain
@@ -98,7 +97,7 @@ def _layouts(boxes: tuple[str, ...]) -> tuple[Layout, ...]:
 def _scan_extracted(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
     found, others = [], []
     for box in boxes:
-        matches, rest = matching(child(folder, f"images_{box}"), _EXTRACTED, _EXTRACTED_EXAMPLE)
+        matches, rest = match_images(child(folder, f"images_{box}"), _EXTRACTED, _EXTRACTED_EXAMPLE)
         others += rest
         for path, match in matches:
             pair, number = int(match["pair"]), int(match["id"])

@@ -16,9 +16,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.api import ImageFile, count_images, image_digest, make_index
 from crbench.errors import DataError
 from crbench_mlr.folders import child
-from crbench_mlr.inventory import ImageFile, Inventory, content_digest, figures, make_index
+from crbench_mlr.inventory import Inventory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,7 +57,7 @@ class MatFile:
 
     def digest(self, key: str) -> str:
         """16 hex digits of BLAKE2b over its pixels, row by row."""
-        return content_digest(self._pixels(key).tobytes())
+        return image_digest(self._pixels(key).tobytes())
 
     def _pixels(self, key: str) -> NDArray[np.uint8]:
         if key not in self.references:
@@ -92,7 +93,7 @@ def scan_mat(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
     if not listed:
         raise DataError(f"{path}: it holds no images")
     index = make_index("cuhk03", sorted(listed, key=lambda image: image.key))
-    return Inventory(index, MatFile(path, file, references), figures(index), test_sets=test_sets)
+    return Inventory(index, MatFile(path, file, references), count_images(index), test_sets=test_sets)
 
 
 def _list_boxes(file: Any, path: Path, box: str, references: dict[str, Any]) -> list[ImageFile]:

@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from crbench.data.info import DatasetInfo
-from crbench.protocol import EvalProtocol
+from crbench.api import DatasetInfo, EvalProtocol
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout

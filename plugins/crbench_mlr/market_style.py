@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import ImageFile
+from crbench.api import ImageFile, match_images
+from crbench_mlr.folders import child
 
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 """Official role by folder."""
@@ -31,7 +31,7 @@ def scan_folders(
     """
     found, others = [], []
     for name, role in FOLDERS.items():
-        matches, rest = matching(child(folder, name), pattern, example)
+        matches, rest = match_images(child(folder, name), pattern, example)
         others += rest
         found += [
             ImageFile(f"{prefix}{name}/{path.name}", path, int(match["pid"]), int(match["camid"]), role)

@@ -9,12 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
-from crbench.data.info import DatasetInfo
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import EvalProtocol
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child
-from crbench_mlr.inventory import ImageFile, Inventory, from_images
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 

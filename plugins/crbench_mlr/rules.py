@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from crbench.protocol import EvalProtocol
+from crbench.api import EvalProtocol
 
 
 def mlr_protocols(mlr: EvalProtocol, vpfa_code: EvalProtocol) -> dict[str, EvalProtocol]:

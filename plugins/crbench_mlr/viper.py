@@ -6,11 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from crbench.data.info import DatasetInfo
-from crbench.protocol import EvalProtocol
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, match_images
 from crbench_mlr.base import ImageDataset
-from crbench_mlr.folders import child, matching
-from crbench_mlr.inventory import ImageFile, Inventory, from_images
+from crbench_mlr.folders import child
+from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols, plain
 
@@ -60,7 +59,7 @@ def _dataset(name: str, protocols: Mapping[str, EvalProtocol]) -> ImageDataset:
 def _scan(folder: Path) -> Inventory:
     found, others = [], []
     for camera, camid in _CAMERAS.items():
-        matches, rest = matching(child(folder, camera), _NAME, _EXAMPLE)
+        matches, rest = match_images(child(folder, camera), _NAME, _EXAMPLE)
         others += rest
         # ids start at 000, but pid 0 means a distractor
         found += [ImageFile(f"{camera}/{path.name}", path, int(match["pid"]) + 1, camid) for path, match in matches]

@@ -9,10 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.data.draws import choices
-from crbench.data.splits import Index, draw_split, lr_cameras, with_drawn_rates
-from crbench.protocol import EvalProtocol
-from crbench.records import Samples, Split
+from crbench.api import EvalProtocol, Index, Samples, Split, choices, draw_split, lr_cameras, with_drawn_rates
 
 
 def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
@@ -23,7 +20,7 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     for VPFA come from copies of all training images at every rate.
 
     Raises:
-        ConfigError, DataError: as `crbench.data.splits.draw_split`.
+        ConfigError, DataError: as `crbench.api.draw_split`.
     """
     official = protocol.query == "official"
     split = draw_split(index, attrs.evolve(protocol, lr_camera="none" if official else "fixed:1"), trial)
@@ -39,7 +36,7 @@ def one_query_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     """One random first-camera image per test identity as query, all test images as gallery (the CAVIAR script).
 
     Raises:
-        ConfigError, DataError: as `crbench.data.splits.draw_split`.
+        ConfigError, DataError: as `crbench.api.draw_split`.
     """
     split = draw_split(index, protocol, trial)
     pool = Samples.concat([split.query, split.gallery])

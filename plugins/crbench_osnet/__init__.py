@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crbench.api.entry import Entry, Released
-from crbench.api.hooks import hookimpl
+from crbench.api import Entry, Released, hookimpl
 
 VARIANTS = ("x1_0", "x0_75", "x0_5", "x0_25", "ibn_x1_0", "ain_x1_0", "ain_x0_75", "ain_x0_5", "ain_x0_25")
 

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import torch
 
-from crbench.api.weights import load_weights
-from crbench.data.preprocess import Preprocess
+from crbench.api import Batch, Encoded, Preprocess, load_weights
 from crbench.errors import MissingWeightsError
-from crbench.records import Batch, Encoded
 from crbench_osnet.network import FEATURES, VARIANTS, OSNet
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

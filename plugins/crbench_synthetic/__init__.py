@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crbench.api.entry import Entry
-from crbench.api.hooks import hookimpl
+from crbench.api import Entry, hookimpl
 
 
 @hookimpl

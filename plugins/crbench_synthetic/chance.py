@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.data.draws import hashes
+from crbench.api import hashes
 
 _T = TypeVar("_T")
 _CHUNK = 64
@@ -21,7 +21,7 @@ class Chance:
     methods may change from version to version).
 
     Args:
-        stream: the purpose, as in `crbench.data.draws.hashes`.
+        stream: the purpose, as in `crbench.api.hashes`.
         name: the item within the stream.
 
     Example:

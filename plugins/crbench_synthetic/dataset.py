@@ -13,11 +13,18 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.data.info import DatasetInfo, Verification
-from crbench.data.splits import Index, draw_split
+from crbench.api import (
+    DatasetInfo,
+    EvalProtocol,
+    Index,
+    Progress,
+    Samples,
+    Split,
+    Verification,
+    draw_split,
+    no_progress,
+)
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import EvalProtocol
-from crbench.records import Samples, Split
 from crbench_synthetic.cameras import CAMERAS
 from crbench_synthetic.image import HEIGHT, WIDTH, take
 
@@ -156,14 +163,17 @@ class SyntheticPedestrians:
         """SHA-256 of what determines each image (generator, seed, person, camera, shot); nothing is drawn."""
         return np.array([hashlib.sha256(f"{self._stream}|{key}".encode()).hexdigest() for key in keys.tolist()])
 
-    def verify(self, root: Path) -> Verification:
+    def verify(self, *, root: Path, track: Progress = no_progress) -> Verification:
         """Draw every image and count; two equal images are reported."""
         seen: dict[bytes, str] = {}
         duplicate = []
-        for key in self.index.rows.keys.tolist():
-            first = seen.setdefault(hashlib.sha256(self._drawn(key)).digest(), key)
-            if first != key:
-                duplicate.append(f"{key} equals {first}")
+        keys = self.index.rows.keys.tolist()
+        with track(len(keys), "verify mlr-synthetic", "image") as tracker:
+            for key in keys:
+                first = seen.setdefault(hashlib.sha256(self._drawn(key)).digest(), key)
+                if first != key:
+                    duplicate.append(f"{key} equals {first}")
+                tracker.advance()
         return Verification(
             root="drawn in memory", found=self._found(), expected=self.info.counts, duplicate=tuple(duplicate)
         )

@@ -10,7 +10,7 @@ import timm
 from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
-from crbench.data.preprocess import Preprocess
+from crbench.api import Preprocess
 from crbench.training import Embedder, seeded
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -10,11 +10,17 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.api.parameters import Flattened
-from crbench.api.weights import find_imagenet, load_weights, module_state
-from crbench.records import Batch, Encoded, Samples
+from crbench.api import (
+    Batch,
+    Encoded,
+    Flattened,
+    Reader,
+    RunContext,
+    Samples,
+    find_imagenet,
+    load_weights,
+    module_state,
+)
 from crbench.training import Embedder, Recipe, train
 from crbench_timm.architectures import ARCHITECTURES, build_embedder
 

@@ -12,13 +12,8 @@ import torch
 from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
-from crbench.api.weights import load_weights
-from crbench.config.paths import weights_root
-from crbench.data.preprocess import Preprocess
+from crbench.api import KERNELS, Batch, Encoded, Preprocess, content_digest, load_weights, weights_root
 from crbench.errors import ConfigError, DataError
-from crbench.protocol import KERNELS
-from crbench.protocol.hashing import content_digest
-from crbench.records import Batch, Encoded
 
 
 class TimmModel:

@@ -11,13 +11,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.interfaces import Reader
-from crbench.api.parameters import Flattened
-from crbench.api.weights import module_state
-from crbench.data.preprocess import Preprocess
+from crbench.api import Batch, Encoded, Flattened, Preprocess, Reader, RunContext, Samples, module_state
 from crbench.errors import DataError, MissingWeightsError
-from crbench.records import Batch, Encoded, Samples
 from crbench.training import Phase, Recipe, seeded, train_objective
 from crbench_transreid.checkpoint import Report, load, read_checkpoint
 from crbench_transreid.imagenet import imagenet_file, load_imagenet

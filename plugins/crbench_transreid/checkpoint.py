@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.weights import read_tensors
+from crbench.api import read_tensors
 from crbench.errors import DataError
 from crbench_transreid.network import TransReID
 from crbench_transreid.vit import ARCHITECTURES

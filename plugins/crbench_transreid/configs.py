@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from crbench.api.entry import Released
+from crbench.api import Released
 
 PERSONS = ("market", "duke", "msmt17", "occ-duke")
 VEHICLES = ("veri", "vehicleid")

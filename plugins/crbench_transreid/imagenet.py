@@ -12,8 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from timm.models import load_state_dict_from_hf
 from torch import Tensor
 
-from crbench.api.weights import find_imagenet, read_tensors
-from crbench.config.paths import weights_root
+from crbench.api import find_imagenet, read_tensors, weights_root
 from crbench.errors import DataError
 from crbench_transreid.network import TransReID
 from crbench_transreid.vit import grid, resize_position

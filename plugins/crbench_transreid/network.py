@@ -9,7 +9,7 @@ import torch
 from attrs import validators as v
 from torch import Tensor, nn
 
-from crbench.training.objective import identity_classifier
+from crbench.training import identity_classifier
 from crbench_transreid.vit import ARCHITECTURES, PATCH, Architecture, VisionTransformer, grid
 
 CHUNKS = 4

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from crbench.training import Objective, Recipe, TrainBatch
-from crbench.training.losses import batch_hard_triplet
+from crbench.training import Objective, Recipe, TrainBatch, batch_hard_triplet
 from crbench_transreid.checkpoint import is_idle
 from crbench_transreid.network import TransReID
 

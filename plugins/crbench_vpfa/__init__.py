@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from crbench.api.entry import Entry
-from crbench.api.hooks import hookimpl
+from crbench.api import Entry, hookimpl
 
 OFFICIAL_CODE = {
     "pairs": "image",

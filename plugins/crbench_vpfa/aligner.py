@@ -11,9 +11,7 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
-from crbench.api.context import RunContext
-from crbench.api.pairing import Scope, TrainFeatures, by_scope, check_alignable
-from crbench.api.parameters import Flattened
+from crbench.api import Flattened, RunContext, Scope, TrainFeatures, by_scope, check_alignable
 from crbench.errors import DataError
 from crbench_vpfa import weights as weight_files
 from crbench_vpfa.module import Gate, Init, VectorPanning

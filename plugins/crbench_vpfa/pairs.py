@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from crbench.api.pairing import Pairs, TrainFeatures
-from crbench.records import Samples
+from crbench.api import Pairs, Samples, TrainFeatures
 
 PairRule = Literal["id_mean", "image", "bootstrap"]
 

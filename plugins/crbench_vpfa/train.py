@@ -11,9 +11,8 @@ import torch
 from attrs import validators as v
 from torch import Tensor, nn
 
-from crbench.api.context import Tracker
+from crbench.api import Tracker, linear_layers
 from crbench.errors import DataError
-from crbench.linear import linear_layers
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
 
@@ -119,7 +118,7 @@ class _LinearInto(torch.autograd.Function):
 
     Autograd would take fresh memory for it, 97 MB a step for features of 3,840 columns; to have these pages from the
     system again and again takes a CPU a quarter of the step. Gradients are the same bit for bit; the layer's values
-    are those of `crbench.linear.linear_layers`, which save a fifth of the step.
+    are those of `crbench.api.linear_layers`, which save a fifth of the step.
     """
 
     @staticmethod

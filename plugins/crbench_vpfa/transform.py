@@ -10,10 +10,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api.domains import domains_key, map_by_domain, parse_domains
+from crbench.api import Domain, Features, domains_key, linear_layers, map_by_domain, parse_domains
 from crbench.errors import ConfigError, DataError
-from crbench.linear import linear_layers
-from crbench.records import Domain, Features
 from crbench_vpfa.module import Gate, VectorPanning
 
 Precision = Literal["float32", "bf16"]
@@ -46,7 +44,7 @@ class PanningTransform:
     def __call__(self, feats: Features) -> Features:
         """Map LR rows, those of each module in one pass; an unseen rate by the nearest trained one.
 
-        See `crbench.api.domains.nearest_domain`.
+        See `crbench.api.nearest_domain`.
 
         Raises:
             DataError: the features have another length than those that the module was fitted on.

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import safetensors.torch
 
-from crbench.api.weights import read_tensors
+from crbench.api import Domain, read_tensors
 from crbench.errors import DataError
-from crbench.records import Domain
 from crbench_vpfa.module import Gate
 from crbench_vpfa.transform import PanningTransform, from_state, module_from
 

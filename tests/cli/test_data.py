@@ -76,6 +76,12 @@ def test_verify_complete(root: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.rstrip().endswith("complete")
 
 
+def test_the_embedded_data_set_is_verified_too(capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--set", "dataset.train_identities=1", "--set", "dataset.test_identities=1"]
+    assert invoke(["data", "verify", "mlr-synthetic", *small]) == 0
+    assert capsys.readouterr().out.rstrip().endswith("complete")
+
+
 def test_missing_data_and_withheld_opt_in_end_with_3(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,9 @@ HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "h5py")
     [
         "import crbench",
         "import crbench; crbench.Entry, crbench.hookimpl, crbench.RunSpec, crbench.list_plugins()",
+        "import crbench.api; dir(crbench.api)",
+        "from crbench.api import Aligner, Backbone, Dataset, Entry, RunContext, Trainable, VerifiesFiles, hookimpl",
+        "from crbench.api import ImageFiles, Preprocess, draw_split, read_rgb, verify_images",
         "from crbench.cli import invoke; invoke(['--help'])",
         "from crbench.cli import invoke; invoke(['--version'])",
         "from crbench.cli import invoke; invoke(['run', '--help'])",

@@ -21,8 +21,9 @@ from crbench_lrar.sampler import MixedLevelSampler, with_copies
 from PIL import Image
 
 from crbench import load_backbone
+from crbench.api.capabilities import GalleryByRate, Trainable
 from crbench.api.context import RunContext, TrainingSession
-from crbench.api.interfaces import Backbone, GalleryByRate, Trainable
+from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.errors import ConfigError, DataError
 from crbench.records import Batch, Row, Samples

@@ -172,7 +172,7 @@ def test_digests_tell_images_apart(small):
 
 
 def test_verify_draws_and_counts(small):
-    report = small.verify(ROOT)
+    report = small.verify(root=ROOT)
     assert report.ok
     assert report.found == report.expected
     assert report.found["train images"] == 24
@@ -182,4 +182,4 @@ def test_verify_draws_and_counts(small):
 def test_verify_names_equal_images(monkeypatch):
     monkeypatch.setattr(dataset, "take", lambda *_: np.zeros((128, 64, 3), np.uint8))
     data = SyntheticPedestrians(train_identities=1, test_identities=1, images_per_camera=1)
-    assert len(data.verify(ROOT).duplicate) == 7
+    assert len(data.verify(root=ROOT).duplicate) == 7

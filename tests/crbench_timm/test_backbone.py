@@ -15,8 +15,9 @@ from crbench_timm.backbone import TimmBackbone
 from PIL import Image
 
 from crbench import load_backbone
+from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Backbone, Trainable
+from crbench.api.interfaces import Backbone
 from crbench.errors import ConfigError, DataError
 from crbench.records import Batch, Row, Samples
 from crbench.training import Recipe

@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from torch.nn import functional
 from transreid_weights import TINY, images, transreid
 
+from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext, TrainingSession
-from crbench.api.interfaces import Backbone, Trainable
+from crbench.api.interfaces import Backbone
 from crbench.errors import DataError
 from crbench.records import Batch, Row, Samples
 from crbench.training import Recipe, TrainBatch

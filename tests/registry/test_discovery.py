@@ -73,9 +73,47 @@ def test_a_hook_must_return_entries(point):
     assert "expected crbench.Entry" in str(registry.broken[0])
 
 
-def test_a_misspelt_hook_is_reported(point):
-    registry = discover([point("bad", crbench_aligner=offers("x"))])
-    assert "crbench_aligner" in str(registry.broken[0])
+@pytest.mark.parametrize(
+    ("hooks", "message"),
+    [
+        (
+            {"crbench_aligner": offers("x")},
+            "there is no hook crbench_aligner; did you mean crbench_aligners? known: ",
+        ),
+        ({"cr_plugins": offers("x")}, "there is no hook cr_plugins; known: crbench_backbones, crbench_aligners, cr"),
+        (
+            {"crbench_aligners": lambda: None},
+            "crbench_aligners returned None; expected a list of crbench.Entry",
+        ),
+        ({"crbench_aligners": lambda: Entry("x", dict)}, "; expected a list of crbench.Entry records"),
+        ({"crbench_aligners": lambda plugins: []}, "missing 1 required positional argument: 'plugins'"),
+        ({}, "it implements no hook; known: crbench_backbones"),
+    ],
+)
+def test_a_wrong_hook_is_named(point, hooks, message):
+    registry = discover([point("bad", **hooks), point("good", crbench_aligners=offers("y"))])
+    assert registry.broken[0].stage == "hook"
+    assert message in str(registry.broken[0])
+    assert registry.names("aligner") == ["y"]
+
+
+def test_a_hook_without_its_mark_is_named(point):
+    found = point("bad", crbench_datasets=offers("y"))
+    sys.modules[found.value].crbench_aligners = offers("x")
+    (broken,) = discover([found]).broken
+    assert "crbench_aligners is not marked as a hook; put @crbench.hookimpl above it" in str(broken)
+
+
+def test_a_plugin_may_be_an_object_and_its_hook_a_generator(monkeypatch):
+    class Plugin:
+        @crbench.hookimpl
+        def crbench_aligners(self):
+            yield Entry("x", dict)
+
+    module = types.ModuleType("plugin_in_an_object")
+    module.plugin = Plugin()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert discover([EntryPoint("a", "plugin_in_an_object:plugin", GROUP)]).names("aligner") == ["x"]
 
 
 def test_asking_for_what_a_broken_plugin_may_own_names_its_error(point):

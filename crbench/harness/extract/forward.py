@@ -8,6 +8,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from crbench.api.capabilities import HoldsNetwork
 from crbench.api.interfaces import Backbone
 from crbench.config.amp import half_dtype
 from crbench.data.preprocess import Normaliser
@@ -88,8 +89,7 @@ class Forward:
 
 
 def _compile(backbone: Backbone) -> None:
-    model = getattr(backbone, "model", None)
-    if not isinstance(model, nn.Module):
+    if not isinstance(backbone, HoldsNetwork) or not isinstance(backbone.model, nn.Module):
         raise ConfigError(f"{type(backbone).__name__} has no torch network to compile; leave out --compile")
     # All batches have one shape, so that one compilation serves all.
-    model.compile(dynamic=False)
+    backbone.model.compile(dynamic=False)

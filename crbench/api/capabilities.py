@@ -1,0 +1,234 @@
+"""What a plugin may offer beyond its interface: each capability is a Protocol that crbench looks for.
+
+A plugin has a capability as soon as it has the members of the Protocol; nothing is inherited and nothing registered.
+Each docstring says what the user gets, and what happens without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from crbench.api.context import Progress, RunContext
+from crbench.api.interfaces import Backbone, Reader, Transform
+from crbench.arrays import Array
+from crbench.data.info import Verification
+from crbench.records import Samples
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A backbone that learns from the training rows of a split.
+
+    The user gets trained weights: a run without weights trains first, and ``crbench train`` works. Trained weights are
+    kept by all that decides them, so that equal trainings run once. Without it, the backbone is used as it was built.
+    """
+
+    def train(self, rows: Samples, read: Reader, *, run: RunContext) -> Backbone:
+        """A new, trained backbone; `rows` are HR training rows, or all of them where its entry asks so."""
+
+    def state(self) -> Mapping[str, Array]:
+        """All that `weights=` needs to give this backbone again; saved as safetensors."""
+
+
+@runtime_checkable
+class StartsFromFile(Protocol):
+    """A class of `Trainable` backbones whose training starts from a file that is no parameter (ImageNet weights).
+
+    The user gets another training when the content of that file changes. Without it, weights that were trained from
+    the former file are taken again.
+
+    Example:
+        >>> class FromImageNet:
+        ...     @staticmethod
+        ...     def starting_file(*, pretrained, **others):
+        ...         return Path("resnet50.pth") if pretrained else None
+        >>> isinstance(FromImageNet, StartsFromFile), FromImageNet.starting_file(pretrained=False, epochs=3)
+        (True, None)
+    """
+
+    @staticmethod
+    def starting_file(**parameters: Any) -> Path | None:
+        """The file that a training with these parameters starts from; None = from no file.
+
+        Raises:
+            DataError: the file is missing.
+        """
+
+
+@runtime_checkable
+class VariesInLength(Protocol):
+    """A class of backbones whose feature length may follow the row; its `extract` then sets ``Encoded.dims``.
+
+    The user gets a refusal before any work where an aligner needs one length (see `TakesAnyLength`). Without it, one
+    length is assumed, and such an aligner meets the varying features only when it is fitted.
+
+    Example:
+        >>> class Growing:
+        ...     @staticmethod
+        ...     def varies(parameters):
+        ...         return parameters["length"] == "by-rate"
+        >>> isinstance(Growing, VariesInLength), Growing.varies({"length": "full"})
+        (True, False)
+    """
+
+    @staticmethod
+    def varies(parameters: Mapping[str, Any]) -> bool:
+        """Whether the length varies by row with these parameters, of which every one has a value."""
+
+
+@runtime_checkable
+class GalleryByRate(Protocol):
+    """A backbone for which a gallery may have to be encoded anew for each rate of the queries.
+
+    The user gets queries of each rate ranked against a gallery encoded for that rate. Without it, the gallery is
+    encoded once.
+    """
+
+    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
+        """The rows as which `gallery` is encoded for queries at `rate`, one for one; `gallery` itself = as it is."""
+
+
+@runtime_checkable
+class HoldsNetwork(Protocol):
+    """A backbone that runs a torch network, in `model`.
+
+    The user gets ``--compile``, and the number of parameters in ``crbench bench``. Without it, ``--compile`` is refused
+    and the number is not known.
+
+    Example:
+        >>> import torch
+        >>> class Pooled:
+        ...     model = torch.nn.AdaptiveAvgPool2d(1)
+        >>> isinstance(Pooled(), HoldsNetwork)
+        True
+    """
+
+    model: nn.Module
+
+
+@runtime_checkable
+class KnowsWeights(Protocol):
+    """A backbone that fetched its weights by itself and tells them from others.
+
+    The user gets the digest in results, and features that are kept by it. Without it, weights that come from neither a
+    file nor a training count as none: two downloads that differ would share one cache.
+
+    Example:
+        >>> class Downloaded:
+        ...     weights_sha256 = "5e1f..."
+        >>> isinstance(Downloaded(), KnowsWeights)
+        True
+    """
+
+    weights_sha256: str | None
+    """64 hex digits; None where the weights came from the given file."""
+
+
+@runtime_checkable
+class TakesAnyLength(Protocol):
+    """A class of aligners that take features whose length varies by row (``Features.dims`` is set).
+
+    The user may combine it with backbones of varying length (see `VariesInLength`). Without it, this is refused before
+    any work.
+
+    Example:
+        >>> class Unchanged:
+        ...     any_length = True
+        >>> isinstance(Unchanged, TakesAnyLength)
+        True
+    """
+
+    any_length: bool
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A transform that can be written to a file; its aligner is then `Restorable`.
+
+    The user gets a fit that is kept: the next run with the same features and parameters restores it. Without it, every
+    run fits again.
+
+    Example:
+        >>> import torch
+        >>> class Shift:
+        ...     def state(self):
+        ...         return {"bias": torch.zeros(2)}
+        >>> isinstance(Shift(), Stateful)
+        True
+    """
+
+    def state(self) -> Mapping[str, Array]:
+        """All that `Restorable.restore` needs, as tensors by name; saved as safetensors, never pickled."""
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An aligner that makes a transform from the state of a `Stateful` one instead of a fit.
+
+    The user gets a fit that is kept. Without it, a state is of no use, and every run fits again.
+    """
+
+    def restore(self, state: Mapping[str, Array]) -> Transform:
+        """The transform that had this state."""
+
+
+@runtime_checkable
+class CountsParameters(Protocol):
+    """A transform that says how many values it learned.
+
+    The user sees the number in the leaderboard. Without it, the values of its state count (see `Stateful`); without a
+    state the table says that the number is not known.
+
+    Example:
+        >>> class Shift:
+        ...     parameter_count = 256
+        >>> isinstance(Shift(), CountsParameters)
+        True
+    """
+
+    @property
+    def parameter_count(self) -> int:
+        """Learned values, at least 0."""
+
+
+@runtime_checkable
+class LocatesFolder(Protocol):
+    """A data set that finds its folder below the data root.
+
+    The user gets that folder from ``crbench data path NAME``. Without it, the command prints the data root.
+
+    Example:
+        >>> class Shop:
+        ...     def locate(self, root):
+        ...         return root / "shop"
+        >>> isinstance(Shop(), LocatesFolder)
+        True
+    """
+
+    def locate(self, root: Path) -> Path:
+        """The folder below `root` that holds the data.
+
+        Raises:
+            DataError: there is none.
+        """
+
+
+@runtime_checkable
+class VerifiesFiles(Protocol):
+    """A data set that compares the user's copy with what was published.
+
+    The user gets ``crbench data verify NAME``. Without it, the command says that the data set cannot be verified.
+    `crbench.api.verify_images` does most of the work; `crbench.api.datasets` has an example.
+    """
+
+    def verify(self, *, root: Path, track: Progress) -> Verification:
+        """Count everything, open every image, and name what is missing, damaged or there twice.
+
+        Raises:
+            DataError: the data are missing altogether.
+        """

@@ -1,0 +1,216 @@
+"""The rules of an aligner and its transform."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import attrs
+import numpy as np
+import torch
+
+from crbench.api.capabilities import CountsParameters, Restorable, Stateful
+from crbench.api.context import RunContext
+from crbench.api.interfaces import Aligner, Transform
+from crbench.api.pairing import TrainFeatures
+from crbench.records import Features
+from crbench.testing.fakes import train_features
+from crbench.testing.require import are_tensors, close, global_seeds, require, require_dims, same
+
+
+@attrs.frozen(slots=False, eq=False)
+class Case:
+    """An aligner on training features; every rule works on copies of them."""
+
+    factory: Callable[[], Aligner]
+    train: TrainFeatures = attrs.field(factory=train_features)
+
+    @property
+    def own_train(self) -> TrainFeatures:
+        """A copy of the training features."""
+        return TrainFeatures(source=_copied(self.train.source), target=_copied(self.train.target))
+
+    def fit(self, train: TrainFeatures, *, global_seed: int = 1) -> Transform:
+        """A fresh aligner, fitted by the run's seed 0 under other global random states."""
+        made = self.factory()
+        require(isinstance(made, Aligner), f"{made!r} has no method fit(train, *, run)")
+        with global_seeds(global_seed):
+            transform = made.fit(train, run=RunContext(seed=0))
+        require(isinstance(transform, Transform), f"fit returned {transform!r}, which cannot be called")
+        return transform
+
+    @cached_property
+    def transform(self) -> Transform:
+        """Fitted once."""
+        return self.fit(self.own_train)
+
+    def map(self, feats: Features) -> Features:
+        """A copy of the features, mapped."""
+        result = self.transform(_copied(feats))
+        require(isinstance(result, Features), f"the transform returned {type(result).__name__}, not Features")
+        return result
+
+
+def interface(case: Case) -> None:
+    """An aligner has a method fit(train, *, run)."""
+    made = case.factory()
+    require(isinstance(made, Aligner), f"{made!r} has no method fit(train, *, run)")
+
+
+def callable_transform(case: Case) -> None:
+    """What fit returns can be called."""
+    require(callable(case.transform), "fit returned something that cannot be called")
+
+
+def returns_features(case: Case) -> None:
+    """The transform returns Features."""
+    case.map(case.train.source)
+
+
+def training_features_kept(case: Case) -> None:
+    """A fit leaves the training features as they are."""
+    train = case.own_train
+    case.fit(train)
+    kept = same(train.source.x, case.train.source.x) and same(train.target.x, case.train.target.x)
+    require(kept, "fit changed the training features")
+
+
+def repeatable_fit(case: Case) -> None:
+    """Two fits with the same run.seed give the same, whatever the global random states are."""
+    again = case.fit(case.own_train, global_seed=2)(_copied(case.train.source))
+    message = "two fits with the same run.seed differ; draw from run.seed alone"
+    require(same(case.map(case.train.source).x, again.x), message)
+
+
+def input_kept(case: Case) -> None:
+    """The transform leaves its input as it is."""
+    given = _copied(case.train.source)
+    case.transform(given)
+    require(same(given.x, case.train.source.x), "the transform changed its input")
+
+
+def rows_kept(case: Case) -> None:
+    """The transform returns the rows that it was given, in their order."""
+    _require_rows(case.map(case.train.source), case.train.source)
+
+
+def dtype(case: Case) -> None:
+    """Features stay float32 tensors on their device."""
+    given, result = case.train.source.x, case.map(case.train.source).x
+    require(result.dtype == torch.float32, f"features are {result.dtype}, not float32")
+    require(result.device == given.device, f"features moved to {result.device}")
+
+
+def no_gradient(case: Case) -> None:
+    """Features carry no gradient."""
+    require(not case.map(case.train.source).x.requires_grad, "features carry gradients; detach them")
+
+
+def finite(case: Case) -> None:
+    """Features of training rows are finite."""
+    require(bool(torch.isfinite(case.map(case.train.source).x).all()), "features are not finite")
+
+
+def dims(case: Case) -> None:
+    """Where lengths are given, they are whole numbers from 1 to the number of columns."""
+    result = case.map(case.train.source)
+    require_dims(result.dims, len(result), result.x.shape[1])
+
+
+def permutation(case: Case) -> None:
+    """A row's feature does not depend on the place of the row."""
+    order = np.random.default_rng(0).permutation(len(case.train.source))
+    permuted = case.map(case.train.source.take(order))
+    expected = case.map(case.train.source).x[order]
+    require(close(permuted.x, expected), "shuffled rows give other features; rows must keep their order")
+
+
+def no_rows(case: Case) -> None:
+    """No rows at all are no error."""
+    source = case.train.source
+    _require_sound(case, Features(x=source.x[:0], rows=source.rows.take(slice(0, 0))), "no rows at all")
+
+
+def one_row(case: Case) -> None:
+    """A single row is enough."""
+    _require_sound(case, case.train.source.take(np.array([0])), "one row")
+
+
+def target_rows(case: Case) -> None:
+    """Rows of the target domain (HR) are accepted."""
+    _require_sound(case, case.train.target, "HR rows only")
+
+
+def unseen_rate(case: Case) -> None:
+    """Rows at a rate that was not trained are accepted."""
+    source = case.train.source
+    _require_sound(case, Features(x=source.x, rows=source.rows.at_rate(2.5)), "a rate that was not trained")
+
+
+def unseen_modality(case: Case) -> None:
+    """Rows of a modality that was not trained are accepted."""
+    source = case.train.source
+    rows = attrs.evolve(source.rows, modality="unseen")
+    _require_sound(case, Features(x=source.x, rows=rows), "a modality that was not trained")
+
+
+def restored(case: Case) -> None:
+    """A transform that has a state gives the same features when its aligner restores it."""
+    if not isinstance(case.transform, Stateful):
+        return
+    state = case.transform.state()
+    require(are_tensors(state), "state() must map names to tensors")
+    made = case.factory()
+    if not isinstance(made, Restorable):
+        raise AssertionError("the transform has state(), but its aligner has no restore(state)")
+    again = made.restore({name: tensor.clone() for name, tensor in state.items()})
+    expected = case.map(case.train.source).x
+    require(same(again(_copied(case.train.source)).x, expected), "the restored transform gives other features")
+
+
+def parameter_count(case: Case) -> None:
+    """A transform that counts its parameters gives a whole number."""
+    if isinstance(case.transform, CountsParameters):
+        count: object = case.transform.parameter_count
+        require(type(count) is int and count >= 0, f"parameter_count is {count!r}, not a whole number from 0")
+
+
+def _copied(feats: Features) -> Features:
+    return attrs.evolve(feats, x=feats.x.clone(), dims=None if feats.dims is None else feats.dims.clone())
+
+
+def _require_rows(result: Features, given: Features) -> None:
+    columns = ("keys", "pids", "camids", "rates")
+    kept = all(np.array_equal(getattr(result.rows, name), getattr(given.rows, name)) for name in columns)
+    require(kept, "the transform returned other rows, or the rows in another order")
+
+
+def _require_sound(case: Case, feats: Features, which: str) -> None:
+    """The transform accepts these rows and returns them with finite features."""
+    result = case.map(feats)
+    require(len(result) == len(feats), f"{which}: the transform returned other rows")
+    _require_rows(result, feats)
+    require(bool(torch.isfinite(result.x).all()), f"{which}: features are not finite")
+
+
+RULES: Sequence[Callable[[Case], None]] = (
+    interface,
+    callable_transform,
+    returns_features,
+    training_features_kept,
+    repeatable_fit,
+    input_kept,
+    rows_kept,
+    dtype,
+    no_gradient,
+    finite,
+    dims,
+    permutation,
+    no_rows,
+    one_row,
+    target_rows,
+    unseen_rate,
+    unseen_modality,
+    restored,
+    parameter_count,
+)

@@ -1,0 +1,141 @@
+"""The rules of a data set."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from crbench.api.capabilities import VerifiesFiles
+from crbench.api.context import no_progress
+from crbench.api.interfaces import Dataset
+from crbench.data.info import DatasetInfo
+from crbench.protocol import EvalProtocol
+from crbench.records import Samples, Split
+from crbench.testing.require import require
+
+_ROLES = ("train", "query", "gallery")
+
+
+@attrs.frozen(slots=False, eq=False)
+class Case:
+    """A data set below `root`: trial 0 of each protocol, and the first `images` of each role."""
+
+    factory: Callable[[], Dataset]
+    root: Path
+    images: int = 8
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Built once."""
+        made = self.factory()
+        require(isinstance(made, Dataset), f"{made!r} lacks info, protocols, split, read or digests")
+        return made
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """Trial 0 of each protocol."""
+        found = self.dataset.protocols.items()
+        return {name: self.dataset.split(protocol, 0, root=self.root) for name, protocol in found}
+
+    def lists(self) -> Iterator[tuple[str, Samples]]:
+        """The rows of each protocol and role, with a name for messages."""
+        for name, split in self.splits.items():
+            for role in _ROLES:
+                yield f"{name}: {role}", getattr(split, role)
+
+    def first_keys(self) -> Iterator[tuple[str, str]]:
+        """The first keys of each list, with its name."""
+        for case, rows in self.lists():
+            for key in rows.keys[: self.images].tolist():
+                yield case, key
+
+
+def interface(case: Case) -> None:
+    """A data set has info, protocols, split, read and digests."""
+    made = case.factory()
+    require(isinstance(made, Dataset), f"{made!r} lacks info, protocols, split, read or digests")
+
+
+def info(case: Case) -> None:
+    """The attribute info is a crbench.api.DatasetInfo."""
+    require(isinstance(case.dataset.info, DatasetInfo), "info is not a crbench.api.DatasetInfo")
+
+
+def protocols(case: Case) -> None:
+    """There is at least one protocol, and each is an EvalProtocol."""
+    require(len(case.dataset.protocols) > 0, "protocols is empty")
+    for name, protocol in case.dataset.protocols.items():
+        require(isinstance(protocol, EvalProtocol), f"protocol {name!r} is not an EvalProtocol")
+
+
+def repeatable_split(case: Case) -> None:
+    """Another object of the data set gives the same splits."""
+    other = case.factory()
+    for name, split in case.splits.items():
+        again = other.split(case.dataset.protocols[name], 0, root=case.root)
+        require(again.checksum == split.checksum, f"{name}: two splits of trial 0 differ")
+
+
+def rows_in_every_role(case: Case) -> None:
+    """There are training, query and gallery rows."""
+    for name, split in case.splits.items():
+        for role in _ROLES:
+            require(len(getattr(split, role)) > 0, f"{name}: there are no {role} rows")
+
+
+def queries_have_matches(case: Case) -> None:
+    """The gallery shows at least one person who is asked for."""
+    for name, split in case.splits.items():
+        found = len(split.query) == 0 or np.isin(split.query.pids, split.gallery.pids).any()
+        require(bool(found), f"{name}: no query person is in the gallery")
+
+
+def rgb(case: Case) -> None:
+    """Images are RGB."""
+    for name, key in case.first_keys():
+        mode = case.dataset.read(key, root=case.root).mode
+        require(mode == "RGB", f"{name}: image {key} is {mode}, not RGB")
+
+
+def repeatable_read(case: Case) -> None:
+    """An image is the same each time it is read."""
+    for name, key in case.first_keys():
+        first, again = (case.dataset.read(key, root=case.root) for _ in range(2))
+        require(first == again, f"{name}: image {key} differs when read again")
+
+
+def digests(case: Case) -> None:
+    """There is one digest for each key, in the order of the keys."""
+    for name, rows in case.lists():
+        keys = rows.keys[: case.images]
+        found, backwards = (case.dataset.digests(some, root=case.root) for some in (keys, keys[::-1]))
+        require(found.shape == (len(keys),), f"{name}: digests have shape {found.shape}, expected ({len(keys)},)")
+        require(bool(np.array_equal(backwards[::-1], found)), f"{name}: digests do not follow the order of the keys")
+
+
+def verify_arguments(case: Case) -> None:
+    """A method verify takes the arguments root and track."""
+    if isinstance(case.dataset, VerifiesFiles):
+        try:
+            inspect.signature(case.dataset.verify).bind(root=case.root, track=no_progress)
+        except TypeError as error:
+            raise AssertionError(f"verify cannot be called as verify(root=..., track=...): {error}") from error
+
+
+RULES: Sequence[Callable[[Case], None]] = (
+    interface,
+    info,
+    protocols,
+    repeatable_split,
+    rows_in_every_role,
+    queries_have_matches,
+    rgb,
+    repeatable_read,
+    digests,
+    verify_arguments,
+)

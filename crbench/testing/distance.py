@@ -1,0 +1,111 @@
+"""The rules of a distance: query and gallery features to f32[q, g]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from crbench.arrays import Array
+from crbench.records import Features
+from crbench.testing.fakes import random_features
+from crbench.testing.require import close, require, same
+
+
+@attrs.frozen(slots=False, eq=False)
+class Case:
+    """A distance on features in one cluster per person."""
+
+    factory: Callable[[], Callable[[Features, Features], Array]]
+
+    @property
+    def query(self) -> Features:
+        """The same features each time, in memory of their own."""
+        return random_features(rates=(2,), seed=0)
+
+    @property
+    def gallery(self) -> Features:
+        """As `query`, at rate 1."""
+        return random_features(rates=(1,), seed=0)
+
+    @cached_property
+    def distance(self) -> Callable[[Features, Features], Array]:
+        """Built once."""
+        made = self.factory()
+        require(callable(made), f"{made!r} cannot be called")
+        return made
+
+    def measure(self, query: Features, gallery: Features) -> Tensor:
+        """Distances [q, g]."""
+        return torch.as_tensor(self.distance(query, gallery))
+
+    @cached_property
+    def found(self) -> Tensor:
+        """Distances of all queries to all of the gallery."""
+        return self.measure(self.query, self.gallery)
+
+
+def interface(case: Case) -> None:
+    """A distance can be called."""
+    require(callable(case.distance), "a distance must be callable")
+
+
+def shape(case: Case) -> None:
+    """There is one row for each query and one column for each gallery item."""
+    expected = (len(case.query), len(case.gallery))
+    require(tuple(case.found.shape) == expected, f"distances have shape {tuple(case.found.shape)}, not {expected}")
+
+
+def dtype(case: Case) -> None:
+    """Distances are float32."""
+    require(case.found.dtype == torch.float32, f"distances are {case.found.dtype}, not float32")
+
+
+def finite(case: Case) -> None:
+    """Distances are finite."""
+    require(bool(torch.isfinite(case.found).all()), "distances are not finite")
+
+
+def input_kept(case: Case) -> None:
+    """The features stay as they are."""
+    query, gallery = case.query, case.gallery
+    case.measure(query, gallery)
+    require(same(query.x, case.query.x) and same(gallery.x, case.gallery.x), "the distance changed its input")
+
+
+def repeatable(case: Case) -> None:
+    """Two calls give the same distances."""
+    require(same(case.found, case.measure(case.query, case.gallery)), "two calls differ")
+
+
+def permutation(case: Case) -> None:
+    """The distance to an item does not depend on the item's place in the gallery."""
+    backwards = np.arange(len(case.gallery))[::-1].copy()
+    found = case.measure(case.query, case.gallery.take(backwards))
+    require(close(found.flip(1), case.found), "another order of the gallery gives other distances")
+
+
+def smaller_is_closer(case: Case) -> None:
+    """Features of one person are nearer than those of two."""
+    pids = case.query.rows.pids[:, None] == case.gallery.rows.pids[None, :]
+    one_person = torch.from_numpy(pids).to(case.found.device)
+    if one_person.shape == case.found.shape:
+        near, far = float(case.found[one_person].mean()), float(case.found[~one_person].mean())
+        # NaN is for the check of finite values
+        require(not near >= far, "features of one person are farther apart than those of two; smaller must mean closer")
+
+
+RULES: Sequence[Callable[[Case], None]] = (
+    interface,
+    shape,
+    dtype,
+    finite,
+    input_kept,
+    repeatable,
+    permutation,
+    smaller_is_closer,
+)

@@ -1,0 +1,64 @@
+"""What several checks demand of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-4
+"""How far results may differ, relative to the largest value, when rows only share another batch."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `AssertionError` with `message` unless `condition` holds; a plain assert vanishes under ``python -O``."""
+    if not condition:
+        raise AssertionError(message)
+
+
+def same(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors are equal bit for bit; NaN equals NaN, which only the check for finite values is about."""
+    if left.shape != right.shape or not torch.equal(left.isnan(), right.isnan()):
+        return False
+    return torch.equal(left[~left.isnan()], right[~right.isnan()])
+
+
+def close(left: Tensor, right: Tensor) -> bool:
+    """Whether two tensors agree within `TOLERANCE`."""
+    if left.shape != right.shape:
+        return False
+    left, right = left.detach(), right.detach()
+    size = float(right.nan_to_num().abs().max()) if right.numel() else 0.0
+    return torch.allclose(left, right, rtol=0, atol=TOLERANCE * size, equal_nan=True)
+
+
+def are_tensors(state: Mapping[str, object]) -> bool:
+    """Whether a mapping holds tensors by name."""
+    return all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items())
+
+
+def require_dims(dims: Tensor | None, count: int, columns: int) -> None:
+    """Lengths i64[count] from 1 to `columns`, or None."""
+    if dims is None:
+        return
+    shape = dims.dtype == torch.int64 and tuple(dims.shape) == (count,)
+    require(
+        shape and bool(((dims > 0) & (dims <= columns)).all()),
+        f"dims must be int64 of shape ({count},) between 1 and {columns}",
+    )
+
+
+@contextmanager
+def global_seeds(seed: int) -> Iterator[None]:
+    """Other global random states inside; the ones before are put back."""
+    legacy = np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(legacy)
