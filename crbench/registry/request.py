@@ -11,7 +11,7 @@ class Request:
 
     Example:
         >>> Request.parse("onnx:nets/a.onnx")
-        Wish(name='onnx', preset='', argument='nets/a.onnx')
+        Request(name='onnx', preset='', argument='nets/a.onnx')
         >>> Request.parse("vpfa/paper").preset
         'paper'
     """
