@@ -1,7 +1,8 @@
 """Find plugins by their entry points, load each one alone, and look names up.
 
-One bad import or one raising hook must not stop the others. So every entry point is loaded by itself and its hooks are
-called by themselves; what fails becomes a `BrokenPlugin` and the rest work.
+pluggy's own loading stops at one bad import or one raising hook. So every entry point is loaded by itself, pluggy
+checks its hooks, and these are called as the plain functions that they are. What fails becomes a `BrokenPlugin`, and
+the rest work.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
+import pluggy
 
 from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
@@ -161,9 +163,11 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
     """
     entries: list[Registered] = []
     broken: list[BrokenPlugin] = []
+    manager = pluggy.PluginManager(hooks.GROUP)
+    manager.add_hookspecs(hooks)
     for point in sorted(points if points is not None else entry_points(group=hooks.GROUP), key=_point_order):
         try:
-            entries.extend(_load(point))
+            entries.extend(_load(point, manager))
         except _StageError as failure:
             broken.append(BrokenPlugin(owner=_owner(point), stage=failure.stage, error=failure.error))
     registry = Registry(entries=tuple(entries), broken=tuple(broken))
@@ -199,19 +203,22 @@ class _StageError(Exception):
         self.error = error
 
 
-def _load(point: EntryPoint) -> list[Registered]:
+def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered]:
     stage = "import"
     try:
         plugin = point.load()
         stage = "hook"
-        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin)]
+        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, manager)]
     except Exception as error:
         raise _StageError(stage, error) from error
 
 
-def _offers(plugin: object) -> Iterator[tuple[Kind, Entry]]:
+def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry]]:
     kinds = {f"{hooks.GROUP}_{kind}s": kind for kind in KINDS}
-    for name in _implemented(plugin, list(kinds)):
+    implemented = _implemented(plugin, list(kinds), manager)
+    if not manager.is_registered(plugin):
+        manager.register(plugin)  # which refuses arguments that a hook does not have
+    for name in implemented:
         offered = getattr(plugin, name)()
         if not isinstance(offered, Iterable):
             raise TypeError(f"{name} returned {offered!r}; expected a list of crbench.Entry records")
@@ -221,13 +228,13 @@ def _offers(plugin: object) -> Iterator[tuple[Kind, Entry]]:
             yield kinds[name], entry
 
 
-def _implemented(plugin: object, known: list[str]) -> list[str]:
+def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager) -> list[str]:
     """The hooks that a plugin implements, in the order of `known`.
 
     Raises:
         TypeError: it marks something that is no hook, forgets the mark, or implements none.
     """
-    marked = {name for name in dir(plugin) if hooks.is_hook(getattr(plugin, name, None))}
+    marked = {name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None}
     for name in sorted(marked - set(known)):
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ";"
