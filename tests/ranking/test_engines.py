@@ -288,8 +288,34 @@ def test_a_finer_precision_takes_over_where_too_much_is_in_doubt(precision, capl
     with mock.patch.object(tiling.Sizes, "within", return_value=tiling.Sizes(queries=8, items=16, counts=100)):
         found = evaluate(query, gallery, small, precision=precision)
     assert found.precision == "fp32"
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * (1 if precision == "int8" else 2)
+    finer = [record.levelname for record in caplog.records if "too close" in record.message]
+    assert finer == ["WARNING"] * (1 if precision == "int8" else 2)
     assert_same(found, evaluate(query, gallery, small, engine="reference"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"precision": "bf16"}, "has no instructions for bf16 products"),
+        ({"precision": "bf16x3"}, "has no instructions for bf16x3 products"),
+        ({"precision": "tf32"}, "has no instructions for tf32 products"),
+        ({"precision": "int8"}, "has no instructions for int8 products"),
+        ({"engine": "torch"}, "engine 'torch' on a CPU takes 8 to 40 times as long"),
+        ({"precision": "fp32"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_processor_is_slow_at_is_said(options, said, monkeypatch, caplog):
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: False)
+    evaluate(*noise(30), MULTI, **options)
+    slow = [record.message for record in caplog.records if "too close" not in record.message]
+    assert [said in message for message in slow] == ([True] if said else [])
+
+
+def test_a_processor_that_is_fast_at_int8_is_not_called_slow(monkeypatch, caplog):
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: True)
+    evaluate(*noise(30), MULTI, precision="int8")
+    assert not caplog.records
 
 
 def noise(rows):
