@@ -22,7 +22,7 @@ from crbench.registry.resolve import choose_weights
 
 
 @attrs.frozen(eq=False)
-class Encoder:
+class ReadyBackbone:
     """A ready backbone with what identifies it.
 
     Attributes:
@@ -65,16 +65,16 @@ def _is_trained(job: Job, trial: TrialData, run: RunContext) -> bool:
         return False  # without the file that its training starts from, nothing says which weights would be its own
 
 
-def encoder_key(job: Job, trial: TrialData, weights: Path | None, run: RunContext) -> str:
+def backbone_key(job: Job, trial: TrialData, weights: Path | None, run: RunContext) -> str:
     """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
     weights = weights or job.backbone.file
     return str(weights) if weights is not None else training_key(job, trial, run)
 
 
-def provide_encoder(
+def provide_backbone(
     job: Job, trials: Sequence[TrialData], weights: Path | None, *, read: Reader, run: RunContext
-) -> Encoder:
-    """The backbone for trials of one `encoder_key`.
+) -> ReadyBackbone:
+    """The backbone for trials of one `backbone_key`.
 
     Raises:
         DataError: weights that do not fit, or that training would start from are missing.
@@ -93,23 +93,25 @@ def provide_encoder(
     return _loaded(job, path, run.device, trained=True)
 
 
-def _trained(job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: RunContext) -> Encoder:
+def _trained(
+    job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: RunContext
+) -> ReadyBackbone:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
     seconds = train_once(path, make, device=run.device)
     return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)
 
 
-def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> Encoder:
+def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> ReadyBackbone:
     """A backbone that needs no `--weights`: those of the file that its argument names, of its own, or none."""
     file = job.backbone.file
     sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
     warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
-    return Encoder(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
+    return ReadyBackbone(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
 
 
-def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> Encoder:
+def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> ReadyBackbone:
     sha256 = file_sha256(weights)
-    return Encoder(
+    return ReadyBackbone(
         backbone=job.backbone.build(weights=weights, device=device),
         weights_sha256=sha256,
         facts=backbone_facts(job, sha256, device),

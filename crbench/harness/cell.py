@@ -15,7 +15,7 @@ from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
-from crbench.harness.galleries import blocks_of
+from crbench.harness.galleries import query_galleries
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.timing import Clock, median_seconds
@@ -48,10 +48,10 @@ class Fitted:
 
 @attrs.define(eq=False)
 class CellRunner:
-    """Runs one aligner over the trials of an encoder; equal training rows are fitted once.
+    """Runs one aligner over the trials of a backbone; equal training rows are fitted once.
 
     Attributes:
-        table, origin: features of the encoder, and all that they depend on beside the images (JSON values).
+        table, origin: features of the backbone, and all that they depend on beside the images (JSON values).
         cache: folder of the cache, None = keep nothing.
         spec: says how the evaluation is computed.
     """
@@ -69,21 +69,21 @@ class CellRunner:
     def trial(self, trial: TrialData) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(trial)
-        blocks = [
+        compared = [
             (
                 self._transformed(fitted, self.features(trial, query)),
                 self._transformed(fitted, self.features(trial, own)),
             )
-            for query, own in blocks_of(self.backbone, trial.split)
+            for query, own in query_galleries(self.backbone, trial.split)
         ]
         prepare(self.spec.engine, self.run.device)
         with Clock(self.run.device) as clock:
-            scores = self.score(trial, blocks)
+            scores = self.score(trial, compared)
         return scores, fitted, clock.seconds
 
-    def score(self, trial: TrialData, blocks: Sequence[tuple[Features, Features]]) -> TrialScores:
-        """Scores of one trial for blocks of query and gallery features that are ready to be compared."""
-        parts = [
+    def score(self, trial: TrialData, compared: Sequence[tuple[Features, Features]]) -> TrialScores:
+        """Scores of one trial for query features and the gallery features that they are compared with."""
+        evaluations = [
             evaluate(
                 query,
                 gallery,
@@ -94,9 +94,9 @@ class CellRunner:
                 stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
                 metric=self._metric(),
             )
-            for query, gallery in blocks
+            for query, gallery in compared
         ]
-        return trial_scores(trial.index, joined(parts))
+        return trial_scores(trial.index, joined(evaluations))
 
     def features(self, trial: TrialData, rows: Samples) -> Features:
         """Features of rows, from the table."""

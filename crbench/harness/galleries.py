@@ -6,13 +6,14 @@ from crbench.api.interfaces import Backbone, GalleryByRate, Precomputed
 from crbench.records import Samples, Split
 
 
-def blocks_of(backbone: Backbone | Precomputed, split: Split) -> list[tuple[Samples, Samples]]:
+def query_galleries(backbone: Backbone | Precomputed, split: Split) -> list[tuple[Samples, Samples]]:
     """Query rows and the gallery rows that they are compared with; together the queries are those of the split.
 
     Example:
         >>> from crbench.testing import RandomBackbone
         >>> rows = Samples(keys=["a", "b"], pids=[1, 1], rates=[2, 3])
-        >>> len(blocks_of(RandomBackbone(), Split(train=rows.take(slice(0)), query=rows, gallery=rows.at_rate(1))))
+        >>> split = Split(train=rows.take(slice(0)), query=rows, gallery=rows.at_rate(1))
+        >>> len(query_galleries(RandomBackbone(), split))
         1
     """
     query, gallery = split.query, split.gallery

@@ -12,7 +12,7 @@ import attrs
 
 from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
-from crbench.harness.backbone import Encoder
+from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.environment import describe_environment
 from crbench.harness.identity import cell_id, comparability, data_checksum
@@ -23,7 +23,7 @@ from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFa
 
 
 @attrs.define(eq=False)
-class Accumulator:
+class CellAccumulator:
     """What one aligner gathers over the trials of a job."""
 
     aligner: Resolved
@@ -36,14 +36,14 @@ class Accumulator:
     error: str | None = None
     _fits: set[str] = attrs.field(factory=set, init=False)
 
-    def use(self, encoder: Encoder, extraction: Timing) -> None:
-        """Count in an encoder and the extraction of its features."""
-        self.weights.add(encoder.weights_sha256)
-        self.trained |= encoder.trained
-        self.warnings.extend(encoder.warnings)
+    def use(self, ready: ReadyBackbone, extraction: Timing) -> None:
+        """Count in a backbone and the extraction of its features."""
+        self.weights.add(ready.weights_sha256)
+        self.trained |= ready.trained
+        self.warnings.extend(ready.warnings)
         self._count("extract", extraction)
-        if encoder.seconds is not None:
-            self._count("train", Timing(seconds=encoder.seconds, count=1, unit="trainings"))
+        if ready.seconds is not None:
+            self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
 
     def add(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
         """Count in one trial; trials may share a fit."""
@@ -66,7 +66,7 @@ class Accumulator:
 
 
 @attrs.frozen(eq=False)
-class RunFacts:
+class JobFacts:
     """What the results of one job share.
 
     Attributes:
@@ -94,7 +94,7 @@ class RunFacts:
         run: RunContext,
         extraction: Extraction,
         weights: Path | None,
-    ) -> RunFacts:
+    ) -> JobFacts:
         """The facts of a job whose splits are drawn."""
         checksum = data_checksum(trials)
         fingerprint = comparability(job, trials, checksum, spec.limit)
@@ -112,7 +112,7 @@ class RunFacts:
         )
 
 
-def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Result:
+def make_result(facts: JobFacts, accumulator: CellAccumulator, seconds: float) -> Result:
     """The result of one cell, ok or failed."""
     job, spec = facts.job, facts.spec
     warnings = list(accumulator.warnings)
@@ -156,7 +156,7 @@ def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Re
     )
 
 
-def command_line(facts: RunFacts, aligner: Resolved) -> str:
+def command_line(facts: JobFacts, aligner: Resolved) -> str:
     """The command that repeats one cell, with every default spelled out."""
     spec, job = facts.spec, facts.job
     words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]

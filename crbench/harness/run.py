@@ -15,16 +15,16 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.paths import cache_root, data_root
 from crbench.config.run_spec import RunSpec
-from crbench.harness.backbone import Encoder, encoder_key, job_weights, provide_encoder
+from crbench.harness.backbone import ReadyBackbone, backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
-from crbench.harness.galleries import blocks_of
+from crbench.harness.galleries import query_galleries
 from crbench.harness.identity import feature_origin
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.record import Accumulator, RunFacts, make_result
+from crbench.harness.record import CellAccumulator, JobFacts, make_result
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, load_trials, make_reader
 from crbench.records import Samples
@@ -93,7 +93,7 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Res
     weights = job_weights(job, trials, spec, context)
     left = list(job.aligners)
     while left:
-        facts = RunFacts.of(job, trials, spec, context, extraction, weights)
+        facts = JobFacts.of(job, trials, spec, context, extraction, weights)
         try:
             for aligner, result, earlier in _run_aligners(facts, left, started):
                 left = [other for other in left if other is not aligner]
@@ -107,14 +107,14 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Res
 
 
 def _run_aligners(
-    facts: RunFacts, aligners: Sequence[Resolved], started: float
+    facts: JobFacts, aligners: Sequence[Resolved], started: float
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     todo = []
     for aligner in aligners:
         earlier = find_result(facts.spec.output, facts.cell_id(aligner)) if facts.spec.resume else None
         if earlier is None:
-            todo.append(Accumulator(aligner))
+            todo.append(CellAccumulator(aligner))
         else:
             yield aligner, earlier, True
     for accumulator in _run_trials(facts, todo) if todo else ():
@@ -123,40 +123,40 @@ def _run_aligners(
         yield accumulator.aligner, result, False
 
 
-def _run_trials(facts: RunFacts, accumulators: list[Accumulator]) -> Iterator[Accumulator]:
-    """Steps 4 to 8, one encoder after the other; gives each cell as soon as its last trial is done."""
+def _run_trials(facts: JobFacts, accumulators: list[CellAccumulator]) -> Iterator[CellAccumulator]:
+    """Steps 4 to 8, one backbone after the other; gives each cell as soon as its last trial is done."""
     job, spec, context = facts.job, facts.spec, facts.run
     read = make_reader(job, data_root(spec.data_root))
     cache = cache_root(spec.cache_dir) if spec.cache else None
-    groups = [list(group) for _, group in groupby(facts.trials, lambda t: encoder_key(job, t, facts.weights, context))]
+    groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, context))]
     origin, table = None, FeatureTable.open(None, {})
     for group in groups:
-        encoder = provide_encoder(job, group, facts.weights, read=read, run=context)
-        # Trials with other training rows may still share the encoder, and so its features.
-        if origin != (origin := feature_origin(job, encoder.backbone, encoder.facts, facts.extraction)):
-            table = FeatureTable.open(None if isinstance(encoder.backbone, Precomputed) else cache, origin)
+        ready = provide_backbone(job, group, facts.weights, read=read, run=context)
+        # Trials with other training rows may still share the backbone, and so its features.
+        if origin != (origin := feature_origin(job, ready.backbone, ready.facts, facts.extraction)):
+            table = FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else cache, origin)
         with Clock(context.device) as clock:
-            count = _fill(facts, encoder, table, read, group)
+            count = _fill(facts, ready, table, read, group)
         extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
         for accumulator in accumulators:
-            accumulator.use(encoder, extraction)
-            runner = CellRunner(job, encoder.backbone, accumulator.aligner, table, origin, cache, spec, context)
+            accumulator.use(ready, extraction)
+            runner = CellRunner(job, ready.backbone, accumulator.aligner, table, origin, cache, spec, context)
             _run_cell(runner, group, accumulator)
             if group is groups[-1]:
                 yield accumulator
 
 
-def _fill(facts: RunFacts, encoder: Encoder, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
+def _fill(facts: JobFacts, ready: ReadyBackbone, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
     """Step 4 for all rows of some trials; returns how many were not in the table yet."""
-    rows, ids = _all_rows(encoder.backbone, group)
-    if isinstance(encoder.backbone, Precomputed):
-        return look_up(encoder.backbone, table, rows, ids)
+    rows, ids = _all_rows(ready.backbone, group)
+    if isinstance(ready.backbone, Precomputed):
+        return look_up(ready.backbone, table, rows, ids)
     workers = worker_count(facts.spec.num_workers)
-    extractor = Extractor(encoder.backbone, read, facts.extraction, facts.job.protocol.flip, workers)
+    extractor = Extractor(ready.backbone, read, facts.extraction, facts.job.protocol.flip, workers)
     return extractor.fill(table, rows, ids, facts.run)
 
 
-def _run_cell(runner: CellRunner, trials: list[TrialData], accumulator: Accumulator) -> None:
+def _run_cell(runner: CellRunner, trials: list[TrialData], accumulator: CellAccumulator) -> None:
     if accumulator.error is not None:
         return
     try:
@@ -170,6 +170,6 @@ def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tupl
     parts = [
         (rows, trial.digests(rows))
         for trial in trials
-        for rows in (trial.train_all, *(rows for block in blocks_of(backbone, trial.split) for rows in block))
+        for rows in (trial.train_all, *(rows for pair in query_galleries(backbone, trial.split) for rows in pair))
     ]
     return Samples.concat([rows for rows, _ in parts]), np.concatenate([row_ids(*part) for part in parts])

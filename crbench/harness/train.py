@@ -21,7 +21,7 @@ from crbench.harness.cell import CellRunner
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.extract.extractor import Extractor, auto_batch_size
 from crbench.harness.extract.pipeline import worker_count
-from crbench.harness.galleries import blocks_of
+from crbench.harness.galleries import query_galleries
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.trial import TrialData, load_trials, make_reader
 from crbench.harness.weights import make_weights, train_once, trained_path
@@ -198,12 +198,12 @@ class _Evaluation:
         workers = worker_count(self.spec.num_workers)
         extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
         table = FeatureTable.open(None, {})
-        blocks = blocks_of(backbone, self.trial.split)
-        parts = [rows for block in blocks for rows in block]
+        pairs = query_galleries(backbone, self.trial.split)
+        parts = [rows for pair in pairs for rows in pair]
         ids = np.concatenate([row_ids(rows, self.trial.digests(rows)) for rows in parts])
         extractor.fill(table, Samples.concat(parts), ids, self.run)
         cell = CellRunner(self.job, backbone, self.job.aligners[0], table, {}, None, self.spec, self.run)
-        features = [(cell.features(self.trial, query), cell.features(self.trial, own)) for query, own in blocks]
+        features = [(cell.features(self.trial, query), cell.features(self.trial, own)) for query, own in pairs]
         scores = cell.score(self.trial, features)
         ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
         means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them

@@ -285,7 +285,7 @@ def test_a_finished_cell_is_written_before_the_next_one_ends(spec, tmp_path):
     assert seen == [1, 2, 3]
 
 
-def test_costs_add_up_over_encoders_and_shared_fits_count_once(spec):
+def test_costs_add_up_over_backbones_and_shared_fits_count_once(spec):
     result = run(spec(backbone="learner", aligner="ridge"))[1]
     assert result.timings["train"].count == 2
     assert result.timings["fit"].count == 2

@@ -1,7 +1,7 @@
 """Step 4: rows to features, in batches of one shape, through the feature cache.
 
 What a feature depends on, and what therefore is in its cache key: the image's content, rates, camera and modality
-(`crbench.store.features.row_ids`); the encoder with its parameters, package version and weights; preprocessing, LR
+(`crbench.store.features.row_ids`); the backbone with its parameters, package version and weights; preprocessing, LR
 rules and flipping; and, since they may change its last bits or more, kind of device, batch size, autocast and
 compilation (`crbench.harness.run`). Not in the key are the threads that decode, the copies and the order of rows: they
 change how fast features come, not what they are. Nor are versions of libraries and models of processors, which may
