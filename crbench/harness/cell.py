@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
 
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
+from crbench.api.interfaces import Aligner, Metric, Restorable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
-from crbench.harness.galleries import query_galleries
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
+from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock, median_seconds
-from crbench.harness.trial import TrialData
 from crbench.ranking.distance import DISTANCES
-from crbench.records import Features, Samples
+from crbench.records import Features
 from crbench.registry.discovery import plugin_stage
 from crbench.registry.resolve import Resolved, resolve
 from crbench.results import RateScores, Timing, TrialScores
-from crbench.store.features import FeatureTable, row_ids
+from crbench.store.features import FeatureTable
 from crbench.store.transforms import load_state, save_state
 
 _TIMED_ROWS = 1024
@@ -51,67 +49,41 @@ class CellRunner:
     """Runs one aligner over the trials of a backbone; equal training rows are fitted once.
 
     Attributes:
-        table, origin: features of the backbone, and all that they depend on beside the images (JSON values).
+        table: features of the backbone for all rows of these trials.
         cache: folder of the cache, None = keep nothing.
         spec: says how the evaluation is computed.
     """
 
     job: Job
-    backbone: Backbone | Precomputed
     aligner: Resolved
     table: FeatureTable
-    origin: Mapping[str, Any]
     cache: Path | None
     spec: RunSpec
     run: RunContext
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
-    def trial(self, trial: TrialData) -> tuple[TrialScores, Fitted, float]:
+    def trial(self, trial: TrialRows) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(trial)
         compared = [
-            (
-                self._transformed(fitted, self.features(trial, query)),
-                self._transformed(fitted, self.features(trial, own)),
-            )
-            for query, own in query_galleries(self.backbone, trial.split)
+            (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in trial.compared
         ]
         prepare(self.spec.engine, self.run.device)
         with Clock(self.run.device) as clock:
-            scores = self.score(trial, compared)
+            scores = evaluate_trial(self.job, trial.trial.index, compared, self.spec)
         return scores, fitted, clock.seconds
 
-    def score(self, trial: TrialData, compared: Sequence[tuple[Features, Features]]) -> TrialScores:
-        """Scores of one trial for query features and the gallery features that they are compared with."""
-        evaluations = [
-            evaluate(
-                query,
-                gallery,
-                self.job.protocol,
-                engine=self.spec.engine,
-                precision=self.spec.precision,
-                memory_budget=self.spec.memory_budget,
-                stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
-                metric=self._metric(),
-            )
-            for query, gallery in compared
-        ]
-        return trial_scores(trial.index, joined(evaluations))
-
-    def features(self, trial: TrialData, rows: Samples) -> Features:
-        """Features of rows, from the table."""
-        x, dims = self.table.gather(row_ids(rows, trial.digests(rows)), self.run.device)
-        return Features(x=x, rows=rows, dims=dims)
-
-    def _fit(self, trial: TrialData) -> Fitted:
-        rows = trial.train_all
-        key = fit_key(self.aligner, self.origin, row_ids(rows, trial.digests(rows)), rows, self.run)
+    def _fit(self, trial: TrialRows) -> Fitted:
+        key = fit_key(self.aligner, self.table.origin, trial.training_list, self.run)
         if key not in self._fitted:
-            lr = rows.take(rows.rates > 1)
-            source = self.features(trial, lr)
-            train = TrainFeatures(source=source, target=self.features(trial, rows.take(rows.rates == 1)))
+            rates = trial.train.rows.rates
+            source, target = (self._features(trial.train.take(mask)) for mask in (rates > 1, rates == 1))
+            train = TrainFeatures(source=source, target=target)
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]
+
+    def _features(self, rows: IdentifiedRows) -> Features:
+        return rows.features(self.table, self.run.device)
 
     def _restored(self, key: str, source: Features) -> Fitted | None:
         aligner = self.aligner.build()
@@ -141,7 +113,8 @@ class CellRunner:
             raise ValueError("no cache folder")
         return self.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
-    def _transformed(self, fitted: Fitted, feats: Features) -> Features:
+    def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
+        feats = self._features(rows)
         owner = self.aligner.registered.owner
         with plugin_stage(owner, "transform"):
             result = fitted.transform(feats)
@@ -149,11 +122,25 @@ class CellRunner:
             raise PluginError(f"{owner}: the transform of {self.aligner.name} must return Features with the same rows")
         return result
 
-    def _metric(self) -> Metric | None:
-        if self.job.protocol.distance in DISTANCES:
-            return None
-        metric: Metric = resolve("metric", self.job.protocol.distance).build()
-        return metric
+
+def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
+    """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
+    distance = job.protocol.distance
+    metric: Metric | None = None if distance in DISTANCES else resolve("metric", distance).build()
+    evaluations = [
+        evaluate(
+            query,
+            gallery,
+            job.protocol,
+            engine=spec.engine,
+            precision=spec.precision,
+            memory_budget=spec.memory_budget,
+            stream=f"{job.source.info.name}|trial {index}|gallery",
+            metric=metric,
+        )
+        for query, gallery in compared
+    ]
+    return trial_scores(index, joined(evaluations))
 
 
 def parameter_count(transform: Transform) -> int | None:

@@ -1,4 +1,4 @@
-"""One run, in order: plan, split, features, pairs, fit, transform, evaluate, record."""
+"""One run, in order: the ten steps of `crbench.harness`, each of them a call."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from pathlib import Path
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
@@ -18,21 +17,20 @@ from crbench.config.run_spec import RunSpec
 from crbench.harness.backbone import ReadyBackbone, backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
-from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
+from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, extraction_for, with_half_batches
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
-from crbench.harness.galleries import query_galleries
 from crbench.harness.identity import feature_origin
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, JobFacts, make_result
+from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock
-from crbench.harness.trial import TrialData, load_trials, make_reader
-from crbench.records import Samples
+from crbench.harness.trial import load_trials, make_reader
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
-from crbench.results import Extraction, Result, Timing, to_json
+from crbench.results import Result, Timing, to_json
 from crbench.results.folder import find_result, result_path
-from crbench.store.features import FeatureTable, row_ids
+from crbench.store.features import FeatureTable
 from crbench.store.files import write_text
 
 OnResult = Callable[[Result, bool], None]
@@ -77,19 +75,10 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
 
 
 def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Result, bool]]:
-    """The cells of one job: results, and whether each comes from an earlier run."""
+    """Steps 2 to 9 for one job: its results, and whether each comes from an earlier run."""
     started = time.perf_counter()
-    skip_bad = spec.on_bad_image == "skip"
-    trials = load_trials(
-        job,
-        root=data_root(spec.data_root),
-        limit=spec.limit,
-        skip_bad=skip_bad,
-        run=context,
-        workers=worker_count(spec.num_workers),
-    )
-    size = auto_batch_size(context.device) if spec.batch_size == "auto" else spec.batch_size
-    extraction = Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+    trials = load_trials(job, spec, context)
+    extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
     left = list(job.aligners)
     while left:
@@ -99,77 +88,77 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Res
                 left = [other for other in left if other is not aligner]
                 yield result, earlier
         except BatchTooLargeError as error:
-            if extraction.batch_size == 1:
-                raise
-            # Features may depend on the batch's shape, so all that are still to come are made with the smaller one.
-            extraction = attrs.evolve(extraction, batch_size=extraction.batch_size // 2)
-            context.logger.warning("%s; going on with %d", str(error).partition(";")[0], extraction.batch_size)
+            # Features may depend on the batch size, so the cells that are left have all of theirs by the smaller one.
+            extraction = with_half_batches(extraction, error, context)
 
 
 def _run_aligners(
     facts: JobFacts, aligners: Sequence[Resolved], started: float
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
-    todo = []
+    cells = []
     for aligner in aligners:
         earlier = find_result(facts.spec.output, facts.cell_id(aligner)) if facts.spec.resume else None
         if earlier is None:
-            todo.append(CellAccumulator(aligner))
+            cells.append(CellAccumulator(aligner))
         else:
             yield aligner, earlier, True
-    for accumulator in _run_trials(facts, todo) if todo else ():
-        result = make_result(facts, accumulator, time.perf_counter() - started)
+    for cell in _run_trials(facts, cells) if cells else ():
+        result = make_result(facts, cell, time.perf_counter() - started)
         write_text(result_path(facts.spec.output, result), to_json(result))
-        yield accumulator.aligner, result, False
+        yield cell.aligner, result, False
 
 
-def _run_trials(facts: JobFacts, accumulators: list[CellAccumulator]) -> Iterator[CellAccumulator]:
+def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellAccumulator]:
     """Steps 4 to 8, one backbone after the other; gives each cell as soon as its last trial is done."""
     job, spec, context = facts.job, facts.spec, facts.run
     read = make_reader(job, data_root(spec.data_root))
     cache = cache_root(spec.cache_dir) if spec.cache else None
     groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, context))]
-    origin, table = None, FeatureTable.open(None, {})
+    table = FeatureTable.open(None, {})
     for group in groups:
         ready = provide_backbone(job, group, facts.weights, read=read, run=context)
-        # Trials with other training rows may still share the backbone, and so its features.
-        if origin != (origin := feature_origin(job, ready.backbone, ready.facts, facts.extraction)):
-            table = FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else cache, origin)
-        with Clock(context.device) as clock:
-            count = _fill(facts, ready, table, read, group)
-        extraction = Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
-        for accumulator in accumulators:
-            accumulator.use(ready, extraction)
-            runner = CellRunner(job, ready.backbone, accumulator.aligner, table, origin, cache, spec, context)
-            _run_cell(runner, group, accumulator)
+        rows = [TrialRows.of(trial, ready.backbone) for trial in group]
+        table = _feature_table(facts, ready, table, cache)
+        extraction = _extract(facts, ready.backbone, table, rows, read)
+        for cell in cells:
+            cell.use(ready, extraction)
+            _run_cell(CellRunner(job, cell.aligner, table, cache, spec, context), rows, cell)
             if group is groups[-1]:
-                yield accumulator
+                yield cell
 
 
-def _fill(facts: JobFacts, ready: ReadyBackbone, table: FeatureTable, read: Reader, group: list[TrialData]) -> int:
-    """Step 4 for all rows of some trials; returns how many were not in the table yet."""
-    rows, ids = _all_rows(ready.backbone, group)
-    if isinstance(ready.backbone, Precomputed):
-        return look_up(ready.backbone, table, rows, ids)
-    workers = worker_count(facts.spec.num_workers)
-    extractor = Extractor(ready.backbone, read, facts.extraction, facts.job.protocol.flip, workers)
-    return extractor.fill(table, rows, ids, facts.run)
+def _feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable, cache: Path | None) -> FeatureTable:
+    """The features of a backbone that are known: those of the `last` one where both give the same."""
+    origin = feature_origin(facts.job, ready.backbone, ready.facts, facts.extraction)
+    if origin == last.origin:
+        return last
+    return FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else cache, origin)
 
 
-def _run_cell(runner: CellRunner, trials: list[TrialData], accumulator: CellAccumulator) -> None:
-    if accumulator.error is not None:
+def _extract(
+    facts: JobFacts, backbone: Backbone | Precomputed, table: FeatureTable, trials: list[TrialRows], read: Reader
+) -> Timing:
+    """Step 4: put the features of all rows into the table; tells how many it lacked, and how long they took."""
+    spec, device = facts.spec, facts.run.device
+    rows = IdentifiedRows.concat([rows for trial in trials for rows in (trial.train, trial.test)])
+    with Clock(device) as clock:
+        if isinstance(backbone, Precomputed):
+            count = look_up(backbone, table, rows.rows, rows.ids)
+        else:
+            flip, workers = facts.job.protocol.flip, worker_count(spec.num_workers)
+            count = Extractor(backbone, read, facts.extraction, flip, workers).fill(
+                table, rows.rows, rows.ids, facts.run
+            )
+    return Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
+
+
+def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator) -> None:
+    """Steps 5 to 8 for one aligner; after an error its other trials are left out."""
+    if cell.error is not None:
         return
     try:
         for trial in trials:
-            accumulator.add(*runner.trial(trial))
+            cell.add(*runner.trial(trial))
     except Exception:  # noqa: BLE001  one failing cell must not stop the others
-        accumulator.error = traceback.format_exc()
-
-
-def _all_rows(backbone: Backbone | Precomputed, trials: list[TrialData]) -> tuple[Samples, NDArray[np.bytes_]]:
-    parts = [
-        (rows, trial.digests(rows))
-        for trial in trials
-        for rows in (trial.train_all, *(rows for pair in query_galleries(backbone, trial.split) for rows in pair))
-    ]
-    return Samples.concat([rows for rows, _ in parts]), np.concatenate([row_ids(*part) for part in parts])
+        cell.error = traceback.format_exc()

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy as np
 
 from crbench.api.context import Progress, RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, Reader, Trainable
@@ -17,19 +16,17 @@ from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
 from crbench.harness.cards import check_card, read_card, write_card
-from crbench.harness.cell import CellRunner
+from crbench.harness.cell import evaluate_trial
 from crbench.harness.environment import describe_environment, pick_device
-from crbench.harness.extract.extractor import Extractor, auto_batch_size
+from crbench.harness.extract.extractor import Extractor, extraction_for
 from crbench.harness.extract.pipeline import worker_count
-from crbench.harness.galleries import query_galleries
 from crbench.harness.plan import Job, make_plan
+from crbench.harness.rows import TrialRows
 from crbench.harness.trial import TrialData, load_trials, make_reader
 from crbench.harness.weights import make_weights, train_once, trained_path
 from crbench.protocol.hashing import sha256_file
-from crbench.records import Samples
 from crbench.registry.weight_files import find_weights
-from crbench.results import Extraction
-from crbench.store.features import FeatureTable, row_ids
+from crbench.store.features import FeatureTable
 from crbench.store.files import write_text
 from crbench.training.curve import draw_curve
 from crbench.training.launch import check_processes, launch
@@ -177,9 +174,8 @@ def _take_part(device: str, spec: RunSpec, path: Path, every: _Every, progress: 
 
 
 def _evaluation(job: Job, spec: RunSpec, run: RunContext) -> _Evaluation:
-    root, workers, skip_bad = data_root(spec.data_root), worker_count(spec.num_workers), spec.on_bad_image == "skip"
-    (trial,) = load_trials(job, root=root, limit=spec.limit, skip_bad=skip_bad, run=run, workers=workers)
-    return _Evaluation(job, trial, spec, make_reader(job, root), run)
+    (trial,) = load_trials(job, spec, run)
+    return _Evaluation(job, trial, spec, make_reader(job, data_root(spec.data_root)), run)
 
 
 @attrs.frozen(eq=False)
@@ -193,18 +189,15 @@ class _Evaluation:
     run: RunContext
 
     def __call__(self, backbone: Backbone) -> dict[str, float]:
-        size = auto_batch_size(self.run.device) if self.spec.batch_size == "auto" else self.spec.batch_size
-        extraction = Extraction(batch_size=size, amp=self.spec.amp, compile=self.spec.compile)
-        workers = worker_count(self.spec.num_workers)
+        device, workers = self.run.device, worker_count(self.spec.num_workers)
+        extraction = extraction_for(self.spec, device)
         extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
-        table = FeatureTable.open(None, {})
-        pairs = query_galleries(backbone, self.trial.split)
-        parts = [rows for pair in pairs for rows in pair]
-        ids = np.concatenate([row_ids(rows, self.trial.digests(rows)) for rows in parts])
-        extractor.fill(table, Samples.concat(parts), ids, self.run)
-        cell = CellRunner(self.job, backbone, self.job.aligners[0], table, {}, None, self.spec, self.run)
-        features = [(cell.features(self.trial, query), cell.features(self.trial, own)) for query, own in pairs]
-        scores = cell.score(self.trial, features)
+        table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone)
+        extractor.fill(table, rows.test.rows, rows.test.ids, self.run)
+        compared = [
+            (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
+        ]
+        scores = evaluate_trial(self.job, self.trial.index, compared, self.spec)
         ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
         means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them
         found = {f"R-{rank}": scores.cmc[rank - 1] for rank in ranks}

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
+from crbench.config.paths import data_root
+from crbench.config.run_spec import RunSpec
 from crbench.data.degrade import degrade
 from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
+from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.plan import Job
 from crbench.protocol import EvalProtocol
 from crbench.records import Row, Samples, Split
@@ -53,20 +56,20 @@ class TrialData:
         return np.array([self.digest_of[key] for key in rows.keys.tolist()])
 
 
-def load_trials(
-    job: Job, *, root: Path, limit: int | None, skip_bad: bool, run: RunContext, workers: int
-) -> list[TrialData]:
+def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
     """The splits of all trials of a job, checked.
 
     Raises:
-        DataError: data missing, or an unreadable image while `skip_bad` is off (found when it is read).
+        DataError: data missing, or an unreadable image (found when it is read) unless the spec says to skip it.
         ComparisonError: a test image is also a training image.
     """
+    root = data_root(spec.data_root)
     splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
-    if limit is not None:
-        splits = [_limited(split, limit) for split in splits]
+    if spec.limit is not None:
+        splits = [_limited(split, spec.limit) for split in splits]
     keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))
-    bad = _unreadable(job, keys, root, run, workers) if skip_bad else frozenset()
+    skips, workers = spec.on_bad_image == "skip", worker_count(spec.num_workers)
+    bad = _unreadable(job, keys, root, run, workers) if skips else frozenset()
     digests = _digests(job, keys, root, run)
     trials = []
     for index, split in zip(job.trials, splits, strict=True):

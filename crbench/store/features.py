@@ -1,6 +1,6 @@
-"""The feature cache: one folder per encoder, one safetensors file per chunk of rows, rows found by their content.
+"""The feature cache: one folder per backbone, one safetensors file per chunk of rows, rows found by their content.
 
-A row's id hashes the image's bytes, the rate and the side data; an encoder's key hashes everything else that a
+A row's id hashes the image's bytes, the rate and the side data; a folder's name hashes everything else that a
 feature depends on. So nothing has to be invalidated, runs with other trials share what they have in common, and two
 runs at once can at worst do the same work twice.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def row_ids(rows: Samples, digests: NDArray[np.str_]) -> NDArray[np.bytes_]:
-    """16 bytes per row: what a feature depends on beside its encoder (image, rates, camera, modality)."""
+    """16 bytes per row: what a feature depends on beside its backbone (image, rates, camera, modality)."""
     columns = (digests.tolist(), rows.rates.tolist(), rows.native_rates.tolist(), rows.camids.tolist())
     return np.array(
         [
@@ -40,25 +40,25 @@ def row_ids(rows: Samples, digests: NDArray[np.str_]) -> NDArray[np.bytes_]:
 
 @attrs.define
 class FeatureTable:
-    """Features of one encoder by row id, from memory-mapped files or, without a folder, from memory.
+    """Features of one backbone by row id, from memory-mapped files or, without a folder, from memory.
 
     Attributes:
         folder: where chunks are kept; None = memory only.
-        encoder: what the features depend on, written beside the first of them.
+        origin: what the features depend on beside their rows (JSON values); written beside the first of them.
     """
 
     folder: Path | None
-    encoder: Mapping[str, Any] = attrs.field(factory=dict)
+    origin: Mapping[str, Any] = attrs.field(factory=dict)
     _places: dict[bytes, tuple[int, int]] = attrs.field(factory=dict, init=False)
     _chunks: list[Mapping[str, torch.Tensor]] = attrs.field(factory=list, init=False)
 
     @classmethod
-    def open(cls, root: Path | None, encoder: Mapping[str, Any]) -> FeatureTable:
-        """The table of an encoder, given by all that its features depend on (JSON values)."""
+    def open(cls, root: Path | None, origin: Mapping[str, Any]) -> FeatureTable:
+        """The table of a backbone below the cache folder `root`; None = a new one in memory."""
         if root is None:
-            return cls(folder=None)
-        folder = root / "features" / digest(encoder)
-        table = cls(folder=folder, encoder=encoder)
+            return cls(folder=None, origin=origin)
+        folder = root / "features" / digest(origin)
+        table = cls(folder=folder, origin=origin)
         for path in sorted(folder.glob("*.safetensors")):
             table._attach(path)
         return table
@@ -79,7 +79,7 @@ class FeatureTable:
             return
         header = self.folder / "encoder.json"
         if not header.exists():
-            write_text(header, json.dumps(self.encoder, indent=2, sort_keys=True) + "\n")
+            write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
         name = hashlib.blake2b(ids.tobytes(), digest_size=8).hexdigest()
         path = self.folder / f"{name}.safetensors"
         write_tensors(path, tensors, {"sha256": content_digest(tensors)})

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader
+from crbench.config.run_spec import RunSpec
 from crbench.errors import EvaluationError
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Pipeline
@@ -52,6 +53,25 @@ def auto_batch_size(device: str) -> int:
         256
     """
     return AUTO_BATCH_SIZE.get(device.partition(":")[0], AUTO_BATCH_SIZE["cpu"])
+
+
+def extraction_for(spec: RunSpec, device: str) -> Extraction:
+    """How a run computes features on a device; a batch size left open is settled."""
+    size = auto_batch_size(device) if spec.batch_size == "auto" else spec.batch_size
+    return Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+
+
+def with_half_batches(extraction: Extraction, error: BatchTooLargeError, run: RunContext) -> Extraction:
+    """The same with half the batch size, which the log says.
+
+    Raises:
+        BatchTooLargeError: `error`, where a batch is one image already.
+    """
+    if extraction.batch_size == 1:
+        raise error
+    smaller = attrs.evolve(extraction, batch_size=extraction.batch_size // 2)
+    run.logger.warning("%s; going on with %d", str(error).partition(";")[0], smaller.batch_size)
+    return smaller
 
 
 @attrs.frozen(eq=False)
