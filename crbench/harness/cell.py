@@ -8,12 +8,12 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Metric, Restorable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
+from crbench.harness.facts import JobFacts
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
@@ -27,13 +27,18 @@ from crbench.store.features import FeatureTable
 from crbench.store.transforms import load_state, save_state
 
 _TIMED_ROWS = 1024
+"""Rows, at most, on which a transform's throughput is measured."""
 
 
 @attrs.frozen(eq=False)
 class Fitted:
-    """A fitted aligner with its cost: seconds of the fit (also where the fit itself came from the cache).
+    """A fitted aligner with what it costs.
 
-    `key` is the same for fits by the same aligner on the same rows, and only for those.
+    Attributes:
+        key: equal for fits by the same aligner on the same rows, and only for those.
+        seconds: of the fit, even where the transform was restored from the cache.
+        cached: the transform was restored.
+        samples_per_s: throughput of the transform, measured on `timed` LR training rows.
     """
 
     key: str
@@ -50,16 +55,11 @@ class CellRunner:
 
     Attributes:
         table: features of the backbone for all rows of these trials.
-        cache: folder of the cache, None = keep nothing.
-        spec: says how the evaluation is computed.
     """
 
-    job: Job
+    facts: JobFacts
     aligner: Resolved
     table: FeatureTable
-    cache: Path | None
-    spec: RunSpec
-    run: RunContext
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
     def trial(self, trial: TrialRows) -> tuple[TrialScores, Fitted, float]:
@@ -68,13 +68,13 @@ class CellRunner:
         compared = [
             (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in trial.compared
         ]
-        prepare(self.spec.engine, self.run.device)
-        with Clock(self.run.device) as clock:
-            scores = evaluate_trial(self.job, trial.trial.index, compared, self.spec)
+        prepare(self.facts.spec.engine, self.facts.run.device)
+        with Clock(self.facts.run.device) as clock:
+            scores = evaluate_trial(self.facts.job, trial.trial.index, compared, self.facts.spec)
         return scores, fitted, clock.seconds
 
     def _fit(self, trial: TrialRows) -> Fitted:
-        key = fit_key(self.aligner, self.table.origin, trial.training_list, self.run)
+        key = fit_key(self.aligner, self.table.origin, trial.training_list, self.facts.run)
         if key not in self._fitted:
             rates = trial.train.rows.rates
             source, target = (self._features(trial.train.take(mask)) for mask in (rates > 1, rates == 1))
@@ -83,13 +83,13 @@ class CellRunner:
         return self._fitted[key]
 
     def _features(self, rows: IdentifiedRows) -> Features:
-        return rows.features(self.table, self.run.device)
+        return rows.features(self.table, self.facts.run.device)
 
     def _restored(self, key: str, source: Features) -> Fitted | None:
-        aligner = self.aligner.build()
-        if self.cache is None or not isinstance(aligner, Restorable):
+        aligner, path = self.aligner.build(), self._path(key)
+        if path is None or not isinstance(aligner, Restorable):
             return None
-        kept = load_state(self._path(key), self.run.device)
+        kept = load_state(path, self.facts.run.device)
         if kept is None:
             return None
         state, facts = kept
@@ -97,21 +97,22 @@ class CellRunner:
 
     def _fresh(self, key: str, train: TrainFeatures) -> Fitted:
         aligner: Aligner = self.aligner.build()
-        with Clock(self.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
-            transform = aligner.fit(train, run=self.run)
-        if self.cache is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
-            save_state(self._path(key), transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
+        with Clock(self.facts.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
+            transform = aligner.fit(train, run=self.facts.run)
+        path = self._path(key)
+        if path is not None and isinstance(aligner, Restorable) and hasattr(transform, "state"):
+            save_state(path, transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         rows = source.take(np.arange(min(len(source), _TIMED_ROWS)))
-        per_s = len(rows) / median_seconds(lambda: transform(rows), self.run.device) if len(rows) else 0.0
+        per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
-    def _path(self, key: str) -> Path:
-        if self.cache is None:
-            raise ValueError("no cache folder")
-        return self.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
+    def _path(self, key: str) -> Path | None:
+        if self.facts.cache is None:
+            return None
+        return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
     def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
         feats = self._features(rows)

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import attrs
 
-from crbench.api.context import RunContext
-from crbench.config.run_spec import RunSpec
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
+from crbench.harness.command import command_line
 from crbench.harness.environment import describe_environment
-from crbench.harness.identity import cell_id, comparability, data_checksum
-from crbench.harness.plan import Job
-from crbench.harness.trial import TrialData
+from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
-from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import Component, DataFacts, Method, ProtocolFacts, Result, Timing, TrialScores
 
 
 @attrs.define(eq=False)
@@ -65,53 +59,6 @@ class CellAccumulator:
         )
 
 
-@attrs.frozen(eq=False)
-class JobFacts:
-    """What the results of one job share.
-
-    Attributes:
-        extraction: how features are computed; a size left to ``auto`` is settled here.
-        weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
-        checksum: of the data, see `data_checksum`.
-        fingerprint: of rules and data, see `comparability`.
-    """
-
-    job: Job
-    trials: Sequence[TrialData]
-    spec: RunSpec
-    run: RunContext
-    extraction: Extraction
-    weights: Path | None
-    checksum: str
-    fingerprint: str
-
-    @classmethod
-    def of(
-        cls,
-        job: Job,
-        trials: Sequence[TrialData],
-        spec: RunSpec,
-        run: RunContext,
-        extraction: Extraction,
-        weights: Path | None,
-    ) -> JobFacts:
-        """The facts of a job whose splits are drawn."""
-        checksum = data_checksum(trials)
-        fingerprint = comparability(job, trials, checksum, spec.limit)
-        return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
-
-    def cell_id(self, aligner: Resolved) -> str:
-        """The id of an aligner's cell, see `crbench.harness.identity.cell_id`."""
-        return cell_id(
-            self.job,
-            aligner,
-            fingerprint=self.fingerprint,
-            weights=self.weights,
-            extraction=self.extraction,
-            run=self.run,
-        )
-
-
 def make_result(facts: JobFacts, accumulator: CellAccumulator, seconds: float) -> Result:
     """The result of one cell, ok or failed."""
     job, spec = facts.job, facts.spec
@@ -154,49 +101,6 @@ def make_result(facts: JobFacts, accumulator: CellAccumulator, seconds: float) -
         warnings=tuple(dict.fromkeys(warnings)),
         duration_s=seconds,
     )
-
-
-def command_line(facts: JobFacts, aligner: Resolved) -> str:
-    """The command that repeats one cell, with every default spelled out."""
-    spec, job = facts.spec, facts.job
-    words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
-    words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
-    words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
-    words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
-    if facts.extraction.amp != "off":
-        words += ["--amp", facts.extraction.amp]
-    if facts.extraction.compile:
-        words += ["--compile"]
-    weights = spec.weights or facts.weights
-    if weights is not None:
-        words += ["--weights", str(weights)]
-    if spec.weights_sha256 is not None:
-        words += ["--weights-sha256", spec.weights_sha256]
-    if spec.limit is not None:
-        words += ["--limit", str(spec.limit)]
-    if spec.on_bad_image != "error":
-        words += ["--on-bad-image", spec.on_bad_image]
-    entry = job.backbone.registered.entry
-    said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
-    for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
-        part = key.partition(".")[0]
-        if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
-            part == "aligner" and key.partition(".")[2] in aligner.parameters
-        ):
-            words += ["--set", f"{key}={_toml(value)}"]
-    return shlex.join(words)
-
-
-def _names(*methods: Resolved) -> set[str]:
-    return {method.registered.entry.name for method in methods}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
 
 
 def component(method: Resolved, **facts: Any) -> Component:

@@ -6,29 +6,25 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 
 import attrs
 
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Backbone, Precomputed, Reader
-from crbench.config.paths import cache_root, data_root
+from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
-from crbench.harness.backbone import ReadyBackbone, backbone_key, job_weights, provide_backbone
+from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
-from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, extraction_for, with_half_batches
-from crbench.harness.extract.lookup import look_up
-from crbench.harness.extract.pipeline import worker_count
-from crbench.harness.identity import feature_origin
+from crbench.harness.extract.extractor import BatchTooLargeError, extraction_for, with_half_batches
+from crbench.harness.facts import JobFacts
+from crbench.harness.features import add_features, feature_table
 from crbench.harness.plan import Job, make_plan
-from crbench.harness.record import CellAccumulator, JobFacts, make_result
-from crbench.harness.rows import IdentifiedRows, TrialRows
-from crbench.harness.timing import Clock
+from crbench.harness.record import CellAccumulator, make_result
+from crbench.harness.rows import TrialRows
 from crbench.harness.trial import load_trials, make_reader
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
-from crbench.results import Result, Timing, to_json
+from crbench.results import Result, to_json
 from crbench.results.folder import find_result, result_path
 from crbench.store.features import FeatureTable
 from crbench.store.files import write_text
@@ -111,46 +107,20 @@ def _run_aligners(
 
 def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellAccumulator]:
     """Steps 4 to 8, one backbone after the other; gives each cell as soon as its last trial is done."""
-    job, spec, context = facts.job, facts.spec, facts.run
-    read = make_reader(job, data_root(spec.data_root))
-    cache = cache_root(spec.cache_dir) if spec.cache else None
-    groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, context))]
+    job, run = facts.job, facts.run
+    read = make_reader(job, data_root(facts.spec.data_root))
+    groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, run))]
     table = FeatureTable.open(None, {})
     for group in groups:
-        ready = provide_backbone(job, group, facts.weights, read=read, run=context)
-        rows = [TrialRows.of(trial, ready.backbone) for trial in group]
-        table = _feature_table(facts, ready, table, cache)
-        extraction = _extract(facts, ready.backbone, table, rows, read)
+        ready = provide_backbone(job, group, facts.weights, read=read, run=run)
+        trials = [TrialRows.of(trial, ready.backbone) for trial in group]
+        table = feature_table(facts, ready, table)
+        extraction = add_features(facts, ready.backbone, table, trials, read)
         for cell in cells:
             cell.use(ready, extraction)
-            _run_cell(CellRunner(job, cell.aligner, table, cache, spec, context), rows, cell)
+            _run_cell(CellRunner(facts, cell.aligner, table), trials, cell)
             if group is groups[-1]:
                 yield cell
-
-
-def _feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable, cache: Path | None) -> FeatureTable:
-    """The features of a backbone that are known: those of the `last` one where both give the same."""
-    origin = feature_origin(facts.job, ready.backbone, ready.facts, facts.extraction)
-    if origin == last.origin:
-        return last
-    return FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else cache, origin)
-
-
-def _extract(
-    facts: JobFacts, backbone: Backbone | Precomputed, table: FeatureTable, trials: list[TrialRows], read: Reader
-) -> Timing:
-    """Step 4: put the features of all rows into the table; tells how many it lacked, and how long they took."""
-    spec, device = facts.spec, facts.run.device
-    rows = IdentifiedRows.concat([rows for trial in trials for rows in (trial.train, trial.test)])
-    with Clock(device) as clock:
-        if isinstance(backbone, Precomputed):
-            count = look_up(backbone, table, rows.rows, rows.ids)
-        else:
-            flip, workers = facts.job.protocol.flip, worker_count(spec.num_workers)
-            count = Extractor(backbone, read, facts.extraction, flip, workers).fill(
-                table, rows.rows, rows.ids, facts.run
-            )
-    return Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
 
 
 def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator) -> None:

@@ -1,0 +1,52 @@
+"""The command that repeats a cell, for its result."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from crbench.harness.facts import JobFacts
+from crbench.registry.resolve import Resolved
+
+
+def command_line(facts: JobFacts, aligner: Resolved) -> str:
+    """The command that repeats one cell, with every default spelled out."""
+    spec, job = facts.spec, facts.job
+    words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
+    words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
+    words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
+    words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
+    if facts.extraction.amp != "off":
+        words += ["--amp", facts.extraction.amp]
+    if facts.extraction.compile:
+        words += ["--compile"]
+    weights = spec.weights or facts.weights
+    if weights is not None:
+        words += ["--weights", str(weights)]
+    if spec.weights_sha256 is not None:
+        words += ["--weights-sha256", spec.weights_sha256]
+    if spec.limit is not None:
+        words += ["--limit", str(spec.limit)]
+    if spec.on_bad_image != "error":
+        words += ["--on-bad-image", spec.on_bad_image]
+    entry = job.backbone.registered.entry
+    said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
+    for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
+        part = key.partition(".")[0]
+        if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
+            part == "aligner" and key.partition(".")[2] in aligner.parameters
+        ):
+            words += ["--set", f"{key}={_toml(value)}"]
+    return shlex.join(words)
+
+
+def _names(*methods: Resolved) -> set[str]:
+    return {method.registered.entry.name for method in methods}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    return repr(value) if isinstance(value, (int, float)) else f'"{value}"'

@@ -1,0 +1,69 @@
+"""What all cells of a job share once its data are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from crbench.api.context import RunContext
+from crbench.config.paths import cache_root
+from crbench.config.run_spec import RunSpec
+from crbench.harness.identity import cell_id, comparability, data_checksum
+from crbench.harness.plan import Job
+from crbench.harness.trial import TrialData
+from crbench.registry.resolve import Resolved
+from crbench.results import Extraction
+
+
+@attrs.frozen(eq=False)
+class JobFacts:
+    """What the cells of one job share.
+
+    Attributes:
+        extraction: how features are computed; a batch size left to ``auto`` is settled here.
+        weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
+        checksum: of the data, see `crbench.harness.identity.data_checksum`.
+        fingerprint: of rules and data, see `crbench.harness.identity.comparability`.
+    """
+
+    job: Job
+    trials: Sequence[TrialData]
+    spec: RunSpec
+    run: RunContext
+    extraction: Extraction
+    weights: Path | None
+    checksum: str
+    fingerprint: str
+
+    @classmethod
+    def of(
+        cls,
+        job: Job,
+        trials: Sequence[TrialData],
+        spec: RunSpec,
+        run: RunContext,
+        extraction: Extraction,
+        weights: Path | None,
+    ) -> JobFacts:
+        """The facts of a job whose trials are read."""
+        checksum = data_checksum(trials)
+        fingerprint = comparability(job, trials, checksum, spec.limit)
+        return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
+
+    @property
+    def cache(self) -> Path | None:
+        """The cache folder; None = keep nothing."""
+        return cache_root(self.spec.cache_dir) if self.spec.cache else None
+
+    def cell_id(self, aligner: Resolved) -> str:
+        """The id of an aligner's cell, see `crbench.harness.identity.cell_id`."""
+        return cell_id(
+            self.job,
+            aligner,
+            fingerprint=self.fingerprint,
+            weights=self.weights,
+            extraction=self.extraction,
+            run=self.run,
+        )
