@@ -1,4 +1,4 @@
-"""Step 4, first half: a ready backbone, from given or kept weights, or trained on the training rows."""
+"""Step 4, first half: a ready backbone, with given weights, with kept ones, or trained on the training rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from crbench.registry.resolve import choose_weights
 
 @attrs.frozen(eq=False)
 class ReadyBackbone:
-    """A ready backbone with what identifies it.
+    """A backbone that can be called, with what identifies it.
 
     Attributes:
-        facts: all that its features depend on, beside the images (JSON values).
-        trained: its weights were learned on the training rows of this data set by this harness.
-        seconds: time of the training; None where it was taken from the weights folder.
+        weights_sha256: of its weights file; None = it has none.
+        facts: what identifies it, see `crbench.harness.identity.backbone_facts`.
+        trained: a run or `crbench train` trained it on the training rows of this data set.
+        seconds: time of the training; None where this run did not train it.
         warnings: what the reader of a result should know of the weights.
     """
 
@@ -41,10 +42,10 @@ class ReadyBackbone:
 
 
 def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: RunContext) -> Path | None:
-    """The one weights file for all trials of a job, None = each trial has weights that are trained on its rows.
+    """The one weights file for all trials of a job; None = each trial has weights that are trained on its rows.
 
-    Weights that were trained here for any of the trials go before the released ones of the weights folder, unless a
-    SHA-256 is asked for.
+    Given weights come first, then weights that were trained here for any of the trials, then released ones in the
+    weights folder. Where a SHA-256 is asked for, weights that were trained here are not considered.
 
     Raises:
         ConfigError, DataError: see `crbench.registry.resolve.choose_weights`.
@@ -62,11 +63,11 @@ def _is_trained(job: Job, trial: TrialData, run: RunContext) -> bool:
     try:
         return trained_path(job, trial, run).exists()
     except MissingWeightsError:
-        return False  # without the file that its training starts from, nothing says which weights would be its own
+        return False  # the key of trained weights covers the file that training starts from, and it is missing
 
 
 def backbone_key(job: Job, trial: TrialData, weights: Path | None, run: RunContext) -> str:
-    """Trials with equal keys share a backbone: given weights, or weights trained on the same rows."""
+    """Trials with equal keys share a backbone: it has given weights, or is trained on the same rows."""
     weights = weights or job.backbone.file
     return str(weights) if weights is not None else training_key(job, trial, run)
 
@@ -77,8 +78,8 @@ def provide_backbone(
     """The backbone for trials of one `backbone_key`.
 
     Raises:
-        DataError: weights that do not fit, or that training would start from are missing.
-        ComparisonError: the weights were trained on identities or images of these trials' test rows.
+        DataError: the weights do not fit, or those that training starts from are missing.
+        ComparisonError: the weights were trained on persons or images of these trials' queries.
     """
     if weights is not None:
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
@@ -102,7 +103,7 @@ def _trained(
 
 
 def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> ReadyBackbone:
-    """A backbone that needs no `--weights`: those of the file that its argument names, of its own, or none."""
+    """A backbone that takes no ``--weights``: its argument names a file, it has weights of its own, or none at all."""
     file = job.backbone.file
     sha256 = job.backbone.file_sha256 or getattr(backbone, "weights_sha256", None)
     warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []

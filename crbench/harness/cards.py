@@ -102,7 +102,7 @@ def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
     if len(persons) or images:
         raise ComparisonError(
             f"weights {weights.name} were trained on {len(persons)} identities and {len(images)} images that "
-            f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same split or train anew"
+            f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same trial or train anew"
         )
     unknown = card.get("unknown_origin")
     if unknown:

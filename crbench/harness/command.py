@@ -10,7 +10,7 @@ from crbench.registry.resolve import Resolved
 
 
 def command_line(facts: JobFacts, aligner: Resolved) -> str:
-    """The command that repeats one cell, with every default spelled out."""
+    """The command that repeats one cell; it names every method, trial and setting, and relies on no default."""
     spec, job = facts.spec, facts.job
     words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
     words += ["--backbone", job.backbone.name, "--aligner", aligner.name]

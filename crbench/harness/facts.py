@@ -57,6 +57,11 @@ class JobFacts:
         """The cache folder; None = keep nothing."""
         return cache_root(self.spec.cache_dir) if self.spec.cache else None
 
+    @property
+    def skipped(self) -> int:
+        """Unreadable test images that were left out, over all trials."""
+        return sum(trial.skipped for trial in self.trials)
+
     def cell_id(self, aligner: Resolved) -> str:
         """The id of an aligner's cell, see `crbench.harness.identity.cell_id`."""
         return cell_id(

@@ -7,7 +7,7 @@ from crbench.records import Samples, Split
 
 
 def query_galleries(backbone: Backbone | Precomputed, split: Split) -> list[tuple[Samples, Samples]]:
-    """Query rows and the gallery rows that they are compared with; together the queries are those of the split.
+    """Pairs of query rows and the gallery rows that these are compared with; every query is in one of them.
 
     Example:
         >>> from crbench.testing import RandomBackbone

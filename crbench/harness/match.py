@@ -1,4 +1,4 @@
-"""Which aligner runs on which backbone: an aligner that names a backbone is one method with it."""
+"""Step 1, a part: which aligner runs on which backbone. An aligner that names a backbone is one method with it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Chosen:
     """An aligner as the user named it.
 
     Attributes:
-        aligner: NAME[/PRESET]; a preset that only the partner has is the partner's.
-        partner: the backbone that it names, None = runs on any.
+        aligner: NAME[/PRESET].
+        partner: the backbone that it names, with the preset where only the partner has that; None = it runs on any.
     """
 
     aligner: str
@@ -28,7 +28,7 @@ class Chosen:
 
     @classmethod
     def of(cls, text: str) -> Chosen:
-        """The wish behind ``--aligner TEXT``.
+        """What ``--aligner TEXT`` asks for.
 
         Raises:
             ConfigError: no such aligner.
@@ -44,11 +44,11 @@ class Chosen:
 def pair(spec: RunSpec, dataset: Entry, notes: list[str]) -> dict[str, list[str]]:
     """Aligners by backbone, both as NAME[/PRESET], in the order in which they run.
 
-    Aligners that name a backbone run on that one (in the variants that are given, if any), all others on the given
-    backbones or the data set's default. The baseline is added wherever an aligner of the latter kind runs.
+    An aligner that names a backbone runs on that one; where variants of it are given, on these. All other aligners run
+    on the given backbones, or on the data set's default. The baseline runs wherever one of the others does.
 
     Raises:
-        ConfigError: a backbone is given, but no aligner that could run on it, or no backbone is known.
+        ConfigError: a backbone is given on which no aligner could run, or no backbone is known.
     """
     requests = list(dict.fromkeys(Chosen.of(text) for text in spec.aligner))
     free = [request.aligner for request in requests if request.partner is None]
@@ -88,7 +88,12 @@ def check_lengths(backbone: Resolved, aligner: Resolved) -> None:
 
 
 def _partners(request: Chosen, given: tuple[str, ...], others: bool, notes: list[str]) -> list[str]:
-    """The backbones of an aligner that names one; `others`: the given ones also serve other aligners."""
+    """The backbones of an aligner that names one.
+
+    Args:
+        given: those that the user gave.
+        others: the given ones serve other aligners too, so that none of them need fit this one.
+    """
     partner = str(request.partner)
     name, preset = Request.parse(partner).name, Request.parse(partner).preset
     fitting = [other for other in given if Request.parse(other).name == name and (not preset or other == partner)]

@@ -1,4 +1,4 @@
-"""Step 1: from a `RunSpec` to cells, with every name and parameter resolved, or an error before any work."""
+"""Step 1: from a `RunSpec` to cells, every name and parameter resolved; what does not fit stops it before any work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crbench.results import BASELINE
 
 @attrs.frozen
 class Job:
-    """All cells that share data set, protocol and backbone, and so share features.
+    """All cells with one data set, protocol and backbone; they share features.
 
     Attributes:
         dataset, backbone, aligners: the resolved methods; one cell per aligner.
@@ -43,7 +43,7 @@ class Job:
 
 @attrs.frozen
 class Plan:
-    """The jobs of a run, and what was taken by default and why, for the user to read."""
+    """The jobs of a run, and notes for the user: what was taken by default, and why."""
 
     jobs: tuple[Job, ...]
     notes: tuple[str, ...]

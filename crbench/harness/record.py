@@ -1,4 +1,4 @@
-"""Step 9: what a cell gathered, as a `Result`."""
+"""Step 9: what a cell gathers over its trials, and the `Result` of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,17 @@ from crbench.results import Component, DataFacts, Method, ProtocolFacts, Result,
 
 @attrs.define(eq=False)
 class CellAccumulator:
-    """What one aligner gathers over the trials of a job."""
+    """What one cell gathers over the trials of its job.
+
+    Attributes:
+        scores: of the trials that are done, in order.
+        timings: by stage, summed over backbones, fits and trials.
+        weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
+        trained: a run or `crbench train` trained one of the backbones.
+        warnings: what the reader of the result should know of the weights.
+        parameters: learned parameters of the last transform; None = not known.
+        error: traceback of the trial that failed, which was the last one.
+    """
 
     aligner: Resolved
     scores: list[TrialScores] = attrs.field(factory=list)
@@ -31,7 +41,7 @@ class CellAccumulator:
     _fits: set[str] = attrs.field(factory=set, init=False)
 
     def use(self, ready: ReadyBackbone, extraction: Timing) -> None:
-        """Count in a backbone and the extraction of its features."""
+        """Add a backbone, and the extraction of its features."""
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.trained
         self.warnings.extend(ready.warnings)
@@ -40,7 +50,7 @@ class CellAccumulator:
             self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
 
     def add(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
-        """Count in one trial; trials may share a fit."""
+        """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform)
         if fitted.key not in self._fits:
@@ -59,52 +69,58 @@ class CellAccumulator:
         )
 
 
-def make_result(facts: JobFacts, accumulator: CellAccumulator, seconds: float) -> Result:
-    """The result of one cell, ok or failed."""
+def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Result:
+    """The result of one cell, ok or failed; `seconds` passed since its job began."""
     job, spec = facts.job, facts.spec
-    warnings = list(accumulator.warnings)
-    skipped = sum(trial.skipped for trial in facts.trials)
-    if skipped:
-        warnings.append(f"{skipped} unreadable test images were skipped")
-    if spec.limit is not None:
-        warnings.append(f"limited to {spec.limit} identities: not rankable")
     return Result(
-        cell_id=facts.cell_id(accumulator.aligner),
-        status="ok" if accumulator.error is None else "failed",
-        error=accumulator.error,
+        cell_id=facts.cell_id(cell.aligner),
+        status="ok" if cell.error is None else "failed",
+        error=cell.error,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=job.dataset.name,
         data=DataFacts(
             checksum=facts.checksum,
             splits=tuple(trial.split.checksum for trial in facts.trials),
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
-            skipped=skipped,
+            skipped=facts.skipped,
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,
         rate_source=job.protocol.rate_source,
         rankable=spec.limit is None,
         seed=spec.seed,
-        method=Method(
-            backbone=component(
-                job.backbone,
-                weights_sha256=next(iter(accumulator.weights)) if len(accumulator.weights) == 1 else None,
-                trained=accumulator.trained,
-            ),
-            aligner=component(accumulator.aligner, parameter_count=accumulator.parameters),
-        ),
+        method=_method(facts, cell),
         extraction=facts.extraction,
-        trials=tuple(accumulator.scores) if accumulator.error is None else (),
-        timings=accumulator.timings,
+        trials=tuple(cell.scores) if cell.error is None else (),
+        timings=cell.timings,
         environment=describe_environment(facts.run.device),
-        command=command_line(facts, accumulator.aligner),
-        warnings=tuple(dict.fromkeys(warnings)),
+        command=command_line(facts, cell.aligner),
+        warnings=_warnings(facts, cell),
         duration_s=seconds,
     )
 
 
+def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
+    (weights,) = (
+        cell.weights if len(cell.weights) == 1 else (None,)
+    )  # trials with weights of their own have no one hash
+    return Method(
+        backbone=component(facts.job.backbone, weights_sha256=weights, trained=cell.trained),
+        aligner=component(cell.aligner, parameter_count=cell.parameters),
+    )
+
+
+def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
+    warnings = list(cell.warnings)
+    if facts.skipped:
+        warnings.append(f"{facts.skipped} unreadable test images were skipped")
+    if facts.spec.limit is not None:
+        warnings.append(f"limited to {facts.spec.limit} identities: not rankable")
+    return tuple(dict.fromkeys(warnings))
+
+
 def component(method: Resolved, **facts: Any) -> Component:
-    """A resolved method as results name it; `facts` are further fields."""
+    """A resolved method as results name it; `facts` are further fields of `Component`."""
     owner = method.registered.owner
     return Component(
         name=method.label,

@@ -30,20 +30,20 @@ from crbench.store.features import FeatureTable
 from crbench.store.files import write_text
 
 OnResult = Callable[[Result, bool], None]
-"""Called with each result as soon as it is there, and whether it was taken from an earlier run."""
+"""Called with a result, and with whether it was taken from an earlier run."""
 
 
 def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult | None = None) -> list[Result]:
     """Run every cell of `spec`, writing each result to ``spec.output`` as soon as it is there.
 
     Args:
-        spec: the wish; seed and device of `context` are taken from it.
-        context: logger and progress bars; silent by default.
-        on_result: told of each result.
+        spec: what to run, and how.
+        context: logger and progress bars; silent by default. Seed and device are those of `spec`.
+        on_result: called with each result as soon as it is there.
 
     Returns:
-        One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner
-        fails is ``failed`` with its traceback; the others go on.
+        One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner fails
+        has a result with status ``failed`` and the traceback; the others go on.
 
     Raises:
         CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage.

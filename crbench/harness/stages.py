@@ -1,4 +1,4 @@
-"""What each stage of extraction costs alone, and what the whole costs beside the network's own pace."""
+"""What each stage of extraction costs alone, and how near the whole comes to the pace of the network."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StageSeconds:
 
     @property
     def share(self) -> float:
-        """How much of the network's own throughput the whole reaches, from 0 to about 1.
+        """Throughput of the whole as a share of the network's own, from 0 to about 1.
 
         Example:
             >>> StageSeconds(decode=1, resize=1, copy=0, forward=9, load=1, whole=10).share
@@ -55,11 +55,11 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     """Time each stage of `extractor` over the same images, after one warm-up of each.
 
     Args:
-        extractor: its reader must not keep images (that of a run does), or `decode` is the cost of looking them up.
-        rows: at least as many as a batch has; a multiple of the batch size, so that no batch is filled up.
+        extractor: its reader must not keep decoded images, as that of a run does; else `decode` times a look-up.
+        rows: a multiple of the batch size, so that no batch is filled up with repeats.
 
     Raises:
-        ValueError: `rows` is no such multiple.
+        ValueError: the number of rows is no multiple of the batch size, or 0.
     """
     size, preprocess = extractor.extraction.batch_size, extractor.backbone.preprocess
     if len(rows) == 0 or len(rows) % size:
@@ -72,7 +72,7 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     batch = Loaded(index=np.arange(size), count=size, images=transfer.upload(host))
     pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)
     forward = Forward(extractor.backbone, extractor.extraction, flip=extractor.flip, device=device)
-    ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any, as long as they differ
+    ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any ids that differ
 
     def seconds(work: Callable[[], object], count: int) -> float:
         return median_seconds(work, device, repeats=repeats) / count

@@ -11,7 +11,7 @@ REPEATS = 10
 
 
 class Clock:
-    """A context manager that measures the wall time of its block in `seconds`, with the device's work finished."""
+    """A context manager: `seconds` is the wall time of its block, until the device has finished its work."""
 
     def __init__(self, device: str) -> None:
         self._device = device

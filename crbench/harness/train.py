@@ -1,4 +1,4 @@
-"""`train`: weights for one backbone and one split, with scores, a log and a image of the loss."""
+"""`train`: weights for one backbone and one trial, with scores, a log and a plot of the loss."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Training:
     Attributes:
         weights: file that `crbench.run` finds by itself; its card lies beside it.
         log: JSON file of epochs, scores and parameters.
-        image: of the loss; None where matplotlib is missing.
-        scores: of the aligner ``none`` on the split's test rows, in [0, 1].
-        seconds: of this call's training; None where the weights were there.
+        image: plot of the loss; None where matplotlib is missing.
+        scores: of the aligner ``none`` on the trial's test rows, in [0, 1].
+        seconds: time of this training; None where the weights were there.
     """
 
     weights: Path
@@ -62,22 +62,23 @@ def train(
 ) -> Training:
     """Train the backbone of `spec` on the HR training rows of its one trial, and evaluate it.
 
-    The weights are those that `crbench.run` makes where it finds none, under the same name, so that either finds the
-    other's; those that started from ``spec.weights`` must be given to it. A training that was stopped continues from
-    its last checkpoint.
+    `crbench.run` makes the same weights, under the same name, where it finds none; so each finds the other's. Weights
+    that started from ``spec.weights`` have a name of their own, and must be given to `crbench.run`. A training that
+    was stopped continues from its last checkpoint.
 
     Args:
-        spec: names one data set, one trial and at most one backbone; ``resume=False`` trains even where weights are;
-            log and image go to ``spec.output``.
+        spec: names one data set, one trial and at most one backbone. ``resume=False`` trains even where weights are.
+            Log and plot go to ``spec.output``.
         eval_every: epochs between two evaluations on the way; 0 = at the end only.
         checkpoint_every: epochs between two checkpoints.
-        processes: that share every batch, on one CUDA device each or all on the CPU. They are new ones: a script that
-            asks for them keeps its own work under ``if __name__ == "__main__"``.
+        processes: how many share every batch, on one CUDA device each or all on the CPU. They are started anew, so a
+            script that asks for them keeps its own work under ``if __name__ == "__main__"``.
         context: logger and progress bars; silent by default. For several processes `progress` must be picklable.
 
     Raises:
-        ConfigError: the wish names several cells, or a backbone that cannot be trained; too many processes.
-        DataError: data or weights that training starts from are missing or do not fit, or the output cannot be written.
+        ConfigError: `spec` names several cells, or a backbone that cannot be trained; too many processes.
+        DataError: data, or weights that training starts from, are missing or do not fit; or the output cannot be
+            written.
         ComparisonError: the weights that it starts from were trained on persons or images of the test rows.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
 
@@ -123,12 +124,14 @@ def plan_training(spec: RunSpec) -> tuple[Job, tuple[str, ...]]:
     plan = make_plan(attrs.evolve(spec, aligner=("none",), baseline=True))
     job = plan.jobs[0]
     if len(plan.jobs) > 1 or len(job.trials) > 1:
-        raise ConfigError("train: give one data set, one backbone and one split")
+        raise ConfigError("train: give one data set, one backbone and one trial")
     return job, tuple(note for note in plan.notes if not note.startswith("aligner"))
 
 
 def starting_weights(spec: RunSpec) -> Path | None:
-    """The file that a training starts from; None = as the backbone's parameters say. Released weights are no start.
+    """The file that a training starts from; None = as the backbone's parameters say.
+
+    Released weights are never taken unasked: training starts from them only where they are given.
 
     Raises:
         ConfigError, DataError: see `crbench.registry.weight_files.find_weights`.
@@ -166,7 +169,7 @@ def _make(backbone: Trainable, evaluation: _Evaluation, path: Path, every: _Ever
 
 
 def _take_part(device: str, spec: RunSpec, path: Path, every: _Every, progress: Progress) -> None:
-    """What each of several processes does: the training of `train`, from its own copy of all that is needed."""
+    """What each of several processes does: it prepares all that `train` needs by itself, and trains."""
     run = current().role(RunContext(seed=spec.seed, device=device, progress=progress))
     job, _ = plan_training(spec)
     start = starting_weights(spec)
@@ -180,7 +183,7 @@ def _evaluation(job: Job, spec: RunSpec, run: RunContext) -> _Evaluation:
 
 @attrs.frozen(eq=False)
 class _Evaluation:
-    """Scores of a backbone on the test rows of a trial, without an aligner."""
+    """Called with a backbone, gives its scores on the test rows of a trial, without an aligner."""
 
     job: Job
     trial: TrialData
@@ -222,7 +225,7 @@ class _Evaluation:
 def _reported(
     spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: RunContext
 ) -> Training:
-    """Write log and image."""
+    """Write log and plot."""
     name = f"{card['backbone'].replace('/', '-')}-{card['dataset']}-{weights.stem[-12:]}"
     log = {key: value for key, value in card.items() if key not in ("pids", "pictures")}
     environment = attrs.asdict(describe_environment(run.device))
@@ -233,7 +236,7 @@ def _reported(
         write_text(path, json.dumps(log, indent=1, sort_keys=True) + "\n")
         draw_curve(card.get("epochs", []), path.with_suffix(".png"), title=f"{card['backbone']} on {card['dataset']}")
     except ModuleNotFoundError:
-        run.logger.warning("no image of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
+        run.logger.warning("no plot of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
         image = None
     except OSError as error:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Step 2: splits, with the checks that keep training and test apart."""
+"""Steps 2 and 3: splits and rates, checked so that training and test stay apart, and a reader of the images."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ _HASHED_AT_ONCE = 2048
 """Files between two steps of the progress bar."""
 
 _OPEN_IMAGES = 64
-"""Decoded images kept, so that a image's LR copies, which are asked for one after another, decode it once."""
+"""Decoded images that are kept. LR copies of an image are asked for one after another, and decode it once."""
 
 
 @attrs.frozen(eq=False)
 class TrialData:
-    """The split of one trial with what its images hash to.
+    """The split of one trial, with content hashes of its images.
 
     Attributes:
+        index: number of the trial.
         train_all: HR training rows and their LR copies at the protocol's training rates.
         digest_of: content hash by image key.
         skipped: unreadable test images that were left out.
@@ -97,7 +98,7 @@ def training_rows(job: Job, trial: TrialData) -> Samples:
 
 
 def make_reader(job: Job, root: Path) -> Reader:
-    """A function from a row to its image as the protocol shows it; threads that want one image decode it once."""
+    """A function from a row to its image as the protocol shows it; threads that ask for one image decode it once."""
     locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
     @functools.lru_cache(maxsize=_OPEN_IMAGES)
@@ -107,14 +108,14 @@ def make_reader(job: Job, root: Path) -> Reader:
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:
             image = stored(row.key)
-        # rounded, as rates are float32 and 3 must not become 2.9999998
+        # Rates are float32: without rounding, 3 could become 2.9999998.
         return degrade(image, round(row.rate / row.native_rate, 5), job.protocol)
 
     return read
 
 
 def _with_estimated_rates(split: Split, protocol: EvalProtocol, read: Reader, run: RunContext) -> Split:
-    """Query and gallery at the rates that their heights suggest, with the same images."""
+    """The split with rates of query and gallery rows estimated from the heights of their images."""
     full_height = float(protocol.rate_source.partition(":")[2] or 256)
 
     def estimated(rows: Samples) -> Samples:
@@ -134,7 +135,7 @@ def _roles(split: Split) -> tuple[Samples, Samples, Samples]:
 
 
 def _limited(split: Split, limit: int) -> Split:
-    """The first `limit` training and test identities; a quick look, not a rankable number."""
+    """The first `limit` training and test identities, for a quick look; such a result is not ranked."""
     train = np.unique(split.train.pids)[:limit]
     test = np.unique(split.query.pids)[:limit]
     return attrs.evolve(
@@ -174,7 +175,7 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext, w
 
 
 def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> dict[str, str]:
-    """Content hash by key; reading every file of a large data set takes a while."""
+    """Content hash by key. Every file is read, so a progress bar shows how far it is."""
     digests: dict[str, str] = {}
     with run.progress(len(keys), "hash images", "image") as bar:
         for start in range(0, len(keys), _HASHED_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Step 4, where weights are missing: train on a trial's training rows, and keep the weights with a card."""
+"""Step 4, where weights are missing: train on a trial's training rows; keep the weights with their card."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
 
 
 def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:
-    """Where the weights that are trained for this trial are kept; see `training_key`."""
+    """Where weights that are trained for this trial are kept, see `crbench.harness.identity.training_key`."""
     name = f"{job.backbone.registered.entry.name}-{training_key(job, trial, run, start)}.safetensors"
     return weights_root() / "trained" / name
 
 
 def checkpoint_path(weights: Path) -> Path:
-    """Where the training of a weights file keeps its state: in a folder of its own, so that all of it can go."""
+    """Where the training of a weights file keeps its state. It has a folder of its own, which is deleted as a whole."""
     return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
 def train_once(path: Path, make: Callable[[], object], *, device: str, anew: bool = False) -> float | None:
-    """Let `make` train and keep weights unless `path` is there; a second command at once waits and then finds them.
+    """Let `make` train and keep weights, unless `path` is there. A second command waits, and then finds them.
 
-    The lock file stays: to delete it would let two commands train at once, one of which waits for the deleted file.
+    The lock file is never deleted: a command that waits for a deleted file would train beside the next one.
 
     Args:
         make: calls `make_weights`, here or in other processes.
-        device: whose work counts for the time.
-        anew: train even if there are weights or a checkpoint; the old weights stay until the new ones are there.
+        device: whose work is timed.
+        anew: train even where weights or a checkpoint are; the old weights stay until the new ones are there.
 
     Returns:
         Seconds of the training; None where the weights were there.
@@ -72,12 +72,13 @@ def make_weights(
     run: RunContext,
     start: Path | None = None,
 ) -> None:
-    """Train `backbone`, and keep its weights with their card; of several processes, the first keeps them.
+    """Train `backbone`, and keep its weights with their card. Of several processes, the first keeps them.
 
     A training that was stopped continues from its checkpoint.
 
     Args:
-        start: the weights that `backbone` was loaded from, for the card; see `trained_path`.
+        path: where the weights go, see `trained_path`.
+        start: the weights that `backbone` was loaded from; the card names them.
 
     Raises:
         ConfigError: no HR training rows.
@@ -101,7 +102,7 @@ def make_weights(
         raise ConfigError(f"{owner}: a trained {job.backbone.name} has no state() to keep")
     processes = current()
     if processes.first:
-        # The card first: weights without a card would look like weights of unknown origin.
+        # The card comes first: weights without a card look like weights of unknown origin.
         card = make_card(job, trial, run, start)
         history = [attrs.asdict(epoch) for epoch in epochs]
         write_card(path, {**card, "processes": processes.count, "epochs": history})
@@ -110,5 +111,5 @@ def make_weights(
 
 
 def _forget(weights: Path) -> None:
-    """Remove the training's state, with what a killed process left half-written."""
+    """Delete the state of a training, and what a killed process left half-written."""
     shutil.rmtree(checkpoint_path(weights).parent, ignore_errors=True)

@@ -251,7 +251,7 @@ def test_flip_averages_with_the_mirror_image(spec):
         ({"precision": "half"}, "unknown precision 'half'; known: auto"),
     ],
 )
-def test_a_wish_that_cannot_be_met_stops_before_any_work(spec, tmp_path, values, message):
+def test_a_request_that_cannot_be_met_stops_before_any_work(spec, tmp_path, values, message):
     with pytest.raises(ConfigError, match=message):
         run(spec(**values))
     assert not (tmp_path / "cache").exists()

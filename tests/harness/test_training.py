@@ -65,7 +65,7 @@ def test_a_backbone_without_training_is_refused(spec):
 
 
 def test_one_cell_only(spec):
-    with pytest.raises(ConfigError, match="give one data set, one backbone and one split"):
+    with pytest.raises(ConfigError, match="give one data set, one backbone and one trial"):
         train(spec(backbone=("learner", "random"), trial=0))
-    with pytest.raises(ConfigError, match="one split"):
+    with pytest.raises(ConfigError, match="one trial"):
         train(spec(backbone="learner"))

@@ -1,11 +1,7 @@
-"""Step 4: rows to features, in batches of one shape, through the feature cache.
+"""Step 4: rows to features, in batches of one shape, into the table of features.
 
-What a feature depends on, and what therefore is in its cache key: the image's content, rates, camera and modality
-(`crbench.store.features.row_ids`); the backbone with its parameters, package version and weights; preprocessing, LR
-rules and flipping; and, since they may change its last bits or more, kind of device, batch size, autocast and
-compilation (`crbench.harness.run`). Not in the key are the threads that decode, the copies and the order of rows: they
-change how fast features come, not what they are. Nor are versions of libraries and models of processors, which may
-change last bits as between any two machines; the result names them.
+What a feature depends on is covered by its key, see `crbench.harness.identity.feature_origin`. The key leaves out what
+changes only how fast features come: the threads that decode, the copies, and the order of rows.
 """
 
 from __future__ import annotations
@@ -32,13 +28,13 @@ from crbench.store.features import FeatureTable
 from crbench.transfer import Download, Transfer
 
 CHUNK_BATCHES = 32
-"""Batches per cache file: what a killed extraction has to do again at most."""
+"""Batches per cache file; a killed extraction has to repeat so many at most."""
 
 IN_FLIGHT = 2
-"""Batches that the host runs ahead of the device."""
+"""Batches that the device may still work on while the host prepares the next."""
 
 AUTO_BATCH_SIZE = {"cpu": 64, "cuda": 256}
-"""Images per network call where the user leaves it open; a device of another kind takes the first."""
+"""Images per network call where the user leaves it open, by kind of device; other kinds take that of the CPU."""
 
 
 class BatchTooLargeError(EvaluationError):
@@ -79,8 +75,8 @@ class Extractor:
     """A backbone with all that decides how images reach it.
 
     Attributes:
-        extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows (the last is
-            filled up with repeats), since the rounding of matrix products may depend on the batch's shape.
+        extraction: batch size, autocast and compilation. Every batch has exactly `batch_size` rows, as the rounding of
+            matrix products may depend on the shape; the last one is filled up with repeats.
         flip: average with the features of the mirror image.
         workers: threads that decode and resize.
     """
@@ -96,14 +92,14 @@ class Extractor:
 
         Raises:
             ConfigError: the backbone cannot be compiled.
-            DataError: a image cannot be read.
+            DataError: an image cannot be read.
             EvaluationError: the backbone gave a wrong shape or values that are not finite.
             BatchTooLargeError: the batch size is too large for the device.
         """
         missing = table.missing(ids)
         if len(missing) == 0:
             return 0
-        # Neighbours share a image, so that it is decoded once for all its rates.
+        # Rows of one image follow each other, so that it is decoded once for all its rates.
         order = missing[np.lexsort((rows.rates[missing], rows.keys[missing]))]
         try:
             self._extract(table, rows.take(order), ids[order], run)
@@ -145,9 +141,9 @@ class _Encoded:
 
 
 class _Chunks:
-    """Gathers features row by row and puts them into the table, a chunk at a time, beside the network's work.
+    """Gathers features and puts them into the table, a chunk at a time, in a thread of its own.
 
-    Leaving its block without an error writes what is left.
+    A context manager: leaving its block without an error writes what is left.
     """
 
     def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int) -> None:

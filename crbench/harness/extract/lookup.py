@@ -1,4 +1,4 @@
-"""Step 4 for features that are there already: looked up by row instead of extracted from images."""
+"""Step 4 for features that are there already: they are looked up by row, not extracted from images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crbench.store.features import FeatureTable
 
 
 def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_]) -> int:
-    """Put the features of the rows that `table` lacks into it; returns how many there were.
+    """Put the features of the rows that `table` lacks into it; gives how many it lacked.
 
     Raises:
         DataError: `source` has no features of some rows.

@@ -1,9 +1,9 @@
-"""Step 4, first part: images on their way to the network, decoded and resized by threads, ahead of its work.
+"""Step 4, first part: images on their way to the network. Threads decode and resize them ahead of its work.
 
-Threads, not processes: Pillow lets go of the interpreter while it decodes and resizes. Measured on two cores of an
-AMD EPYC, JPEG files of 64x128 to 256x128: two threads 0.25 ms for a image, two processes that send pixels through a
-pipe 0.34 ms, one thread 0.39 ms. What holds the interpreter, mostly the parsing of a JPEG's header, takes 0.06 ms.
-Beside the forward pass of ResNet-50 at 256x128 all of it, normalising included, is 2 % of the processor time.
+They are threads, not processes, as Pillow releases the interpreter while it decodes and resizes. On two cores of an
+AMD EPYC, an image from a JPEG file of 64x128 to 256x128 took 0.25 ms with two threads, 0.34 ms with two processes that
+send pixels through a pipe, and 0.39 ms with one thread. The interpreter is held for 0.06 ms, mostly while a header is
+parsed. All of it, normalising included, is 2 % of the processor time of ResNet-50 at 256x128.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AHEAD = 3
 """Batches that are decoded ahead of the network; each takes ``batch_size * height * width * 3`` bytes."""
 
 MOST_WORKERS = 16
-"""Threads that are taken unasked; beyond them the interpreter, not the processors, sets the pace."""
+"""Threads that are taken unasked; with more of them, the interpreter sets the pace, not the processors."""
 
 
 def worker_count(request: int) -> int:
@@ -44,8 +44,8 @@ class Loaded:
     """A batch on the device.
 
     Attributes:
-        index: i64[batch_size], the rows that it shows; the last batch of all is filled up with repeats.
-        count: how many of them count, from the front.
+        index: i64[batch_size], the rows that it shows; the last batch is filled up with repeats.
+        count: how many leading rows are no repeats.
         images: u8[batch_size, height, width, 3].
     """
 
@@ -76,7 +76,7 @@ class Pipeline:
         """All rows in their order; close the iterator to stop the threads early.
 
         Raises:
-            DataError: a image cannot be read.
+            DataError: an image cannot be read.
         """
         starts = range(0, len(rows), self._batch_size)
         with ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as pool:
@@ -93,7 +93,7 @@ class Pipeline:
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self, rows: Samples, index: NDArray[np.intp], pool: ThreadPoolExecutor) -> Callable[[], Loaded]:
-        """Let the threads fill a batch; the function that is returned waits for them."""
+        """Let the threads fill a batch; gives a function that waits for them and returns the batch."""
         buffer = self._transfer.buffer((self._batch_size, *self._preprocess.size, 3), torch.uint8)
         target, parts = buffer.numpy(), min(len(index), 4 * self._workers)
         places = np.array_split(np.arange(len(index)), parts)
