@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
+import attrs
+import numpy as np
+import pytest
+from fakes import random_backbone
+from safetensors.torch import load_file
+
+from crbench.api.context import RunContext
+from crbench.harness.identity import feature_origin, fit_key, training_key, training_list
+from crbench.harness.plan import make_plan
 from crbench.harness.run import run
+from crbench.harness.trial import load_trials, make_reader
+from crbench.protocol import EvalProtocol
+from crbench.protocol.hashing import digest
+from crbench.records import Row
+from crbench.results import Extraction
+
+CPU = RunContext(device="cpu")
 
 
 def only(folder, pattern):
@@ -23,3 +41,115 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
     assert names == {"learner-3efb9ed2d112.safetensors", "learner-all-db1d8bc620cb.safetensors"}
+
+
+def job_and_trial(request):
+    job = make_plan(request).jobs[0]
+    return job, load_trials(job, request, CPU)[0]
+
+
+def with_training_rows(trial, rows):
+    """The trial with other training rows, HR ones (in the split) and all."""
+    return attrs.evolve(trial, train_all=rows, split=attrs.evolve(trial.split, train=rows.take(rows.rates == 1)))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "column", "value"),
+    [
+        ("learner", "keys", "another name"),
+        ("learner", "pids", 999),
+        ("learner-all", "keys", "another name"),
+        ("learner-all", "pids", 999),
+        ("learner-all", "rates", 2.5),
+        ("learner-all", "native_rates", 2.5),
+    ],
+)
+def test_the_training_key_covers_the_training_rows(spec, backbone, column, value):
+    job, trial = job_and_trial(spec(backbone=backbone, trial=0))
+    rows = trial.train_all
+    content = trial.digest_of[rows.keys[0]]  # the same image under either name
+    trial = attrs.evolve(trial, digest_of={**trial.digest_of, "another name": content})
+    values = getattr(rows, column).tolist()
+    changed = attrs.evolve(rows, **{column: [value, *values[1:]]})
+    assert training_key(job, with_training_rows(trial, changed), CPU) != training_key(job, trial, CPU)
+
+
+def test_the_training_key_covers_the_images_and_nothing_of_the_test_rows(spec):
+    job, trial = job_and_trial(spec(backbone="learner", trial=0))
+    key = training_key(job, trial, CPU)
+    train, query = trial.split.train.keys[0], trial.split.query.keys[0]
+    assert training_key(job, attrs.evolve(trial, digest_of={**trial.digest_of, train: "another"}), CPU) != key
+    assert training_key(job, attrs.evolve(trial, digest_of={**trial.digest_of, query: "another"}), CPU) == key
+    assert training_key(job, with_training_rows(trial, trial.split.train.take(slice(None, None, -1))), CPU) == key
+
+
+def test_the_fit_key_is_the_digest_of_all_that_it_covers(spec):
+    job, _ = job_and_trial(spec(aligner="ridge", baseline=False))
+    ids, pids = np.array([b"2" * 16, b"1" * 16]).astype("V16"), np.array([7, 8])
+    covered = {
+        "aligner": job.aligners[0].identity(),
+        "features": {"backbone": "any", "a \u201cname\u201d": [1.5, None]},
+        "rows": sorted([(("32" * 16), 7), (("31" * 16), 8)]),
+        "seed": 5,
+    }
+    key = fit_key(job.aligners[0], covered["features"], training_list(ids, pids), RunContext(seed=5))
+    assert key == digest(covered)
+
+
+RULES = {
+    "kernel": "hamming",
+    "antialias": False,
+    "rounding": "ceil",
+    "encoder": "jpeg:20",
+    "encode_hr": True,
+    "flip": True,
+}
+"""For each rule that a feature depends on, another value than `VISIBLE` has."""
+
+VISIBLE = {"encoder": "jpeg:50", "train_rates": [2.5], "query_rates": [2.5]}
+"""Rules by which every other one shows: 24 pixels at rate 2.5 are 9 or 10, and an HR image is encoded or not."""
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_features_by_another_image_rule_are_never_taken_from_the_cache(spec, tmp_path, rule):
+    features = []
+    for rules in (VISIBLE, {**VISIBLE, rule: RULES[rule]}):
+        request = spec(trial=0, device="cpu", set={f"protocol.{name}": value for name, value in rules.items()})
+        (result,) = run(request)
+        assert not result.timings["extract"].cached
+        (folder,) = set((tmp_path / "cache" / "features").iterdir()) - {folder for folder, _ in features}
+        features.append((folder, load_file(only_path(folder))))
+    (folder, before), (_, after) = features
+    assert before["ids"].equal(after["ids"])
+    assert not before["x"].equal(after["x"])
+    assert set(json.loads((folder / "encoder.json").read_text())["degrade"]) == set(RULES)
+
+
+def only_path(folder):
+    return folder / only(folder, "*.safetensors")
+
+
+def test_a_rule_that_changes_an_image_changes_the_origin_of_its_features(spec):
+    """Whatever is a choice among the rules of a protocol, also one that is yet to come."""
+    job, trial = job_and_trial(spec(trial=0))
+    base = EvalProtocol(**VISIBLE)
+    rows = [Row(key=str(trial.split.query.keys[0]), pid=1, rate=rate) for rate in (1, 2.5)]
+
+    def images_and_origin(protocol):
+        other = attrs.evolve(job, protocol=protocol)
+        read = make_reader(other, None)
+        return [(read(row).size, read(row).tobytes()) for row in rows], feature_origin(
+            other, random_backbone(), {}, Extraction(batch_size=1)
+        )
+
+    images, origin = images_and_origin(base)
+    shown = set()
+    for field in attrs.fields(EvalProtocol):
+        value = getattr(base, field.name)
+        options = (False, True) if isinstance(value, bool) else getattr(field.validator, "options", ())
+        for option in set(options) - {value}:
+            other_images, other_origin = images_and_origin(attrs.evolve(base, **{field.name: option}))
+            if other_images != images:
+                shown.add(field.name)
+                assert other_origin != origin, field.name
+    assert shown == {"kernel", "antialias", "rounding", "encode_hr"}

@@ -13,6 +13,7 @@ from fakes import Hard
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
 from crbench.harness.run import run
+from crbench.records import Samples
 from crbench.registry.resolve import load_dataset
 from crbench.results import Extraction, load_results
 from crbench.testing import RandomBackbone
@@ -140,6 +141,35 @@ def test_a_image_in_training_and_test_is_refused(spec, monkeypatch):
     monkeypatch.setattr(Hard, "digests", lambda self, keys, *, root: np.full(len(keys), "same"))
     with pytest.raises(ComparisonError, match="test images are also training images"):
         run(spec())
+
+
+@pytest.mark.parametrize("role", ["query", "gallery"])
+def test_a_copy_of_a_training_image_is_refused_among(role, spec, monkeypatch):
+    split = Hard().split(Hard().protocols["mlr"], 0, root=None)
+    original, digests = split.train.keys[0], Hard.digests
+    copy = next(key for key in getattr(split, role).keys if role == "query" or key not in split.query.keys)
+    monkeypatch.setattr(
+        Hard, "digests", lambda self, keys, *, root: digests(self, np.where(keys == copy, original, keys), root=root)
+    )
+    with pytest.raises(ComparisonError, match=rf"1 test images are also training images \(first: {copy}\)"):
+        run(spec(trial=0))
+
+
+def test_a_copy_of_a_training_image_may_be_a_distractor(spec, monkeypatch):
+    """A gallery image of nobody who is asked for: it can only stand in the way."""
+    split_of, digests = Hard.split, Hard.digests
+    original = split_of(Hard(), Hard().protocols["mlr"], 0, root=None).train.keys[0]
+
+    def split(self, protocol, index, *, root):
+        plain = split_of(self, protocol, index, root=root)
+        distractor = Samples(keys=["100_0"], pids=[0], camids=[1])
+        return attrs.evolve(plain, gallery=Samples.concat([plain.gallery, distractor]))
+
+    monkeypatch.setattr(Hard, "split", split)
+    monkeypatch.setattr(
+        Hard, "digests", lambda self, keys, *, root: digests(self, np.where(keys == "100_0", original, keys), root=root)
+    )
+    assert run(spec(trial=0))[0].status == "ok"
 
 
 def test_a_bad_image_stops_or_is_skipped(spec, monkeypatch):
