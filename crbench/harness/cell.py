@@ -62,22 +62,22 @@ class CellRunner:
     table: FeatureTable
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
-    def trial(self, trial: TrialRows) -> tuple[TrialScores, Fitted, float]:
+    def trial(self, rows: TrialRows) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
-        fitted = self._fit(trial)
+        fitted = self._fit(rows)
         compared = [
-            (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in trial.compared
+            (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
         ]
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
-            scores = evaluate_trial(self.facts.job, trial.trial.index, compared, self.facts.spec)
+            scores = evaluate_trial(self.facts.job, rows.trial.index, compared, self.facts.spec)
         return scores, fitted, clock.seconds
 
-    def _fit(self, trial: TrialRows) -> Fitted:
-        key = fit_key(self.aligner, self.table.origin, trial.training_list, self.facts.run)
+    def _fit(self, rows: TrialRows) -> Fitted:
+        key = fit_key(self.aligner, self.table.origin, rows.training_list, self.facts.run)
         if key not in self._fitted:
-            rates = trial.train.rows.rates
-            source, target = (self._features(trial.train.take(mask)) for mask in (rates > 1, rates == 1))
+            rates = rows.train.rows.rates
+            source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))
             train = TrainFeatures(source=source, target=target)
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]

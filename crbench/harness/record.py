@@ -40,7 +40,7 @@ class CellAccumulator:
     error: str | None = None
     _fits: set[str] = attrs.field(factory=set, init=False)
 
-    def use(self, ready: ReadyBackbone, extraction: Timing) -> None:
+    def add_backbone(self, ready: ReadyBackbone, extraction: Timing) -> None:
         """Add a backbone, and the extraction of its features."""
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.trained
@@ -49,7 +49,7 @@ class CellAccumulator:
         if ready.seconds is not None:
             self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
 
-    def add(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
+    def add_trial(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
         """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform)

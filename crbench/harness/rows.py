@@ -34,9 +34,9 @@ class IdentifiedRows:
         return cls(rows, row_ids(rows, trial.digests(rows)))
 
     @classmethod
-    def concat(cls, parts: Sequence[IdentifiedRows]) -> IdentifiedRows:
-        """All rows of `parts`, in order."""
-        return cls(Samples.concat([part.rows for part in parts]), np.concatenate([part.ids for part in parts]))
+    def concat(cls, lists: Sequence[IdentifiedRows]) -> IdentifiedRows:
+        """All rows of all lists, in order."""
+        return cls(Samples.concat([some.rows for some in lists]), np.concatenate([some.ids for some in lists]))
 
     def take(self, mask: NDArray[np.bool_]) -> IdentifiedRows:
         """The rows at a mask bool[n]."""

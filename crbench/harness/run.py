@@ -117,7 +117,7 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
         table = feature_table(facts, ready, table)
         extraction = add_features(facts, ready.backbone, table, trials, read)
         for cell in cells:
-            cell.use(ready, extraction)
+            cell.add_backbone(ready, extraction)
             _run_cell(CellRunner(facts, cell.aligner, table), trials, cell)
             if group is groups[-1]:
                 yield cell
@@ -129,6 +129,6 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
         return
     try:
         for trial in trials:
-            cell.add(*runner.trial(trial))
+            cell.add_trial(*runner.trial(trial))
     except Exception:  # noqa: BLE001  one failing cell must not stop the others
         cell.error = traceback.format_exc()

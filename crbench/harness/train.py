@@ -196,7 +196,8 @@ class _Evaluation:
         extraction = extraction_for(self.spec, device)
         extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
         table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone)
-        extractor.fill(table, rows.test.rows, rows.test.ids, self.run)
+        test = rows.test
+        extractor.fill(table, test.rows, test.ids, self.run)
         compared = [
             (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
         ]

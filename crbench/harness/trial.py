@@ -179,9 +179,9 @@ def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> d
     digests: dict[str, str] = {}
     with run.progress(len(keys), "hash images", "image") as bar:
         for start in range(0, len(keys), _HASHED_AT_ONCE):
-            part = keys[start : start + _HASHED_AT_ONCE]
-            digests.update(zip(part.tolist(), job.source.digests(part, root=root).tolist(), strict=True))
-            bar.advance(len(part))
+            some = keys[start : start + _HASHED_AT_ONCE]
+            digests.update(zip(some.tolist(), job.source.digests(some, root=root).tolist(), strict=True))
+            bar.advance(len(some))
     return digests
 
 

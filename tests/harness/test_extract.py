@@ -70,7 +70,7 @@ def test_no_more_is_decoded_than_is_needed_soon_and_closing_stops_the_threads():
     assert threading.active_count() == before
 
 
-def test_a_image_that_cannot_be_read_ends_the_extraction():
+def test_an_image_that_cannot_be_read_ends_the_extraction():
     def broken(row):
         if row.key == "007":
             raise DataError("007: damaged or truncated image")

@@ -137,7 +137,7 @@ def test_features_that_are_not_finite_are_refused_and_not_cached(spec, tmp_path)
     assert list(tmp_path.glob("cache/**/*.safetensors")) == []
 
 
-def test_a_image_in_training_and_test_is_refused(spec, monkeypatch):
+def test_an_image_in_training_and_test_is_refused(spec, monkeypatch):
     monkeypatch.setattr(Hard, "digests", lambda self, keys, *, root: np.full(len(keys), "same"))
     with pytest.raises(ComparisonError, match="test images are also training images"):
         run(spec())

@@ -151,7 +151,7 @@ class _Chunks:
         self._rows = rows
         self._ids = ids
         self._size = size
-        self._parts: list[tuple[Tensor, Tensor | None]] = []
+        self._batches: list[tuple[Tensor, Tensor | None]] = []
         self._gathered = self._written = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._writing: Future[None] | None = None
@@ -168,25 +168,25 @@ class _Chunks:
     def add(self, encoded: _Encoded) -> int:
         """Take the features of the next rows; returns how many."""
         x = encoded.x.take()
-        self._parts.append((x, None if encoded.dims is None else encoded.dims.take()))
+        self._batches.append((x, None if encoded.dims is None else encoded.dims.take()))
         self._gathered += len(x)
         if self._gathered - self._written >= self._size:
             self._write()
         return len(x)
 
     def _write(self) -> None:
-        parts, ids = self._parts, self._ids[self._written : self._gathered]
-        if not parts:
+        batches, ids = self._batches, self._ids[self._written : self._gathered]
+        if not batches:
             return
-        x = torch.cat([x for x, _ in parts])
+        x = torch.cat([x for x, _ in batches])
         finite = torch.isfinite(x).all(dim=1)
         if not bool(finite.all()):
             key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
             raise EvaluationError(f"the backbone gave NaN or infinite features for {key}; check its weights")
-        lengths = [dims for _, dims in parts if dims is not None]
+        lengths = [dims for _, dims in batches if dims is not None]
         self._wait()
         self._writing = self._pool.submit(self._table.add, ids, x, torch.cat(lengths) if lengths else None)
-        self._parts, self._written = [], self._gathered
+        self._batches, self._written = [], self._gathered
 
     def _wait(self) -> None:
         if self._writing is not None:

@@ -95,9 +95,9 @@ class Pipeline:
     def _start(self, rows: Samples, index: NDArray[np.intp], pool: ThreadPoolExecutor) -> Callable[[], Loaded]:
         """Let the threads fill a batch; gives a function that waits for them and returns the batch."""
         buffer = self._transfer.buffer((self._batch_size, *self._preprocess.size, 3), torch.uint8)
-        target, parts = buffer.numpy(), min(len(index), 4 * self._workers)
-        places = np.array_split(np.arange(len(index)), parts)
-        futures: list[Future[None]] = [pool.submit(self._decode, rows, index[at], target[at[0] :]) for at in places]
+        target, tasks = buffer.numpy(), min(len(index), 4 * self._workers)
+        shares = np.array_split(np.arange(len(index)), tasks)
+        futures: list[Future[None]] = [pool.submit(self._decode, rows, index[at], target[at[0] :]) for at in shares]
 
         def finish() -> Loaded:
             for future in futures:
@@ -109,5 +109,5 @@ class Pipeline:
         return finish
 
     def _decode(self, rows: Samples, index: NDArray[np.intp], target: NDArray[np.uint8]) -> None:
-        for place, number in enumerate(index):
-            target[place] = image_array(self._read(rows.row(int(number))), self._preprocess)
+        for position, number in enumerate(index):
+            target[position] = image_array(self._read(rows.row(int(number))), self._preprocess)
