@@ -51,7 +51,7 @@ def checked(
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
     directed = metric is None and unit
     from crbench.evaluation.custom_distance import blocks
-    from crbench.ranking.gemm.norms import row_norms  # with torch, which takes seconds to import
+    from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
 
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
     _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if directed else None)

@@ -10,8 +10,8 @@ from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.evaluation import PRECISIONS
 from crbench.ranking import operands
 from crbench.ranking.backends.torch import TorchBackend
-from crbench.ranking.gemm.norms import row_norms
 from crbench.ranking.interface import RankRows
+from crbench.ranking.norms import row_norms
 from crbench.ranking.operands import NormalisedRows
 from crbench.ranking.threads import Workers
 

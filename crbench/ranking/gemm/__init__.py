@@ -1,7 +1,6 @@
 """Matrix products in several precisions, with bounds of their errors.
 
-`products` multiplies operands in a precision; `int8` splits rows for integer products; `precision` chooses one;
-`norms` gives the norms that the bounds are made of.
+`products` multiplies operands in a precision; `int8` splits rows for integer products; `precision` chooses one.
 """
 
 INT8_BASE = 254.0
