@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Dataset, Metric, Restorable, Trainable, Transform
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Distance, Restorable, Trainable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.data.info import DatasetInfo
 from crbench.data.preprocess import Preprocess
@@ -188,19 +188,19 @@ def check_dataset(factory: Callable[[], Dataset], root: Path, *, images: int = 8
         _require(bool(found), f"{name}: no query person is in the gallery")
 
 
-def check_metric(factory: Callable[[], Metric]) -> None:
-    """Check a metric on clustered features: shape, dtype, finiteness, determinism, order, and that near is small."""
-    metric = factory()
-    _require(callable(metric), f"{metric!r} cannot be called")
+def check_distance(factory: Callable[[], Distance]) -> None:
+    """Check a distance on clustered features: shape, dtype, finiteness, determinism, order, and that near is small."""
+    distance = factory()
+    _require(callable(distance), f"{distance!r} cannot be called")
     query, gallery = random_features(rates=(2,), seed=0), random_features(rates=(1,), seed=0)
     before = [query.x.clone(), gallery.x.clone()]
-    distances = torch.as_tensor(metric(query, gallery))
+    distances = torch.as_tensor(distance(query, gallery))
     _require(tuple(distances.shape) == (len(query), len(gallery)), f"distances have shape {tuple(distances.shape)}")
     _require(distances.dtype == torch.float32, f"distances are {distances.dtype}, not float32")
     _require(bool(torch.isfinite(distances).all()), "distances are not finite")
-    _require(_same(before, [query.x, gallery.x]), "the metric changed its input")
-    _require(_same([distances], [torch.as_tensor(metric(query, gallery))]), "two calls differ")
-    backwards = torch.as_tensor(metric(query, gallery.take(np.arange(len(gallery))[::-1].copy())))
+    _require(_same(before, [query.x, gallery.x]), "the distance changed its input")
+    _require(_same([distances], [torch.as_tensor(distance(query, gallery))]), "two calls differ")
+    backwards = torch.as_tensor(distance(query, gallery.take(np.arange(len(gallery))[::-1].copy())))
     _require(_close(backwards.flip(1), distances), "another order of the gallery gives other distances")
     same = torch.from_numpy(query.rows.pids[:, None] == gallery.rows.pids[None, :]).to(distances.device)
     near, far = float(distances[same].mean()), float(distances[~same].mean())

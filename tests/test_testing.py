@@ -20,7 +20,7 @@ from crbench.testing import (
     check_aligner,
     check_backbone,
     check_dataset,
-    check_metric,
+    check_distance,
     random_features,
     tiny_dataset,
     train_features,
@@ -265,11 +265,11 @@ def euclidean(query: Features, gallery: Features) -> torch.Tensor:
 
 
 def test_a_distance_passes() -> None:
-    check_metric(lambda: euclidean)
+    check_distance(lambda: euclidean)
 
 
 @pytest.mark.parametrize(
-    ("metric", "message"),
+    ("distance", "message"),
     [
         (lambda q, g: -euclidean(q, g), "smaller must mean closer"),
         (lambda q, g: euclidean(q, g).double(), "not float32"),
@@ -281,9 +281,9 @@ def test_a_distance_passes() -> None:
         (3, "cannot be called"),
     ],
 )
-def test_metrics_that_break_the_contract_are_named(metric: Any, message: str) -> None:
+def test_distances_that_break_the_contract_are_named(distance: Any, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
-        check_metric(lambda: metric)
+        check_distance(lambda: distance)
 
 
 def test_fakes_repeat_and_differ_by_seed() -> None:

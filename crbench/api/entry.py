@@ -1,4 +1,4 @@
-"""What a plugin offers: one `Entry` per backbone, aligner, data set or metric."""
+"""What a plugin offers: one `Entry` per backbone, aligner, data set or distance."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import attrs
 
-API_VERSION = 1
+API_VERSION = 2
 """Raised whenever a signature or a shape of `crbench.api.interfaces` changes; `Entry.api` must equal it."""
 
-Kind = Literal["backbone", "aligner", "dataset", "metric"]
-KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "metric")
+Kind = Literal["backbone", "aligner", "dataset", "distance"]
+KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "distance")
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

@@ -36,5 +36,5 @@ def crbench_datasets() -> Iterable[Entry]:  # type: ignore[empty-body]
 
 
 @hookspec
-def crbench_metrics() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Offer distances beyond cosine and Euclidean (see `crbench.api.interfaces.Metric`)."""
+def crbench_distances() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer distances beyond cosine and Euclidean (see `crbench.api.interfaces.Distance`)."""

@@ -32,7 +32,7 @@ from crbench.ranking.interface import PRECISIONS, Engine, RankCounts, RankInputs
 from crbench.records import Features
 
 if TYPE_CHECKING:
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 __all__ = [
     "CPU_ENGINES",
@@ -71,7 +71,7 @@ def evaluate(
     *,
     engine: str = "auto",
     stream: str = "evaluate",
-    metric: Metric | None = None,
+    distance: Distance | None = None,
     precision: str = "auto",
     device: str | None = None,
     memory_budget: int | None = None,
@@ -93,7 +93,7 @@ def evaluate(
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.
-        metric: distances f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
+        distance: gives f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
             as they are, so normalising is its own affair.
         precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
             float64, so scores do not depend on it.
@@ -108,7 +108,7 @@ def evaluate(
 
     Raises:
         EvaluationError: empty, integer, non-finite or zero features, lengths that differ, pids or dims out of range, an
-            unknown distance, engine, precision or device, a memory budget below 1 MiB, a metric of the wrong shape, no
+            unknown distance, engine, precision or device, a memory budget below 1 MiB, distances of the wrong shape, no
             query with a positive.
 
     Example:
@@ -121,7 +121,7 @@ def evaluate(
     """
     protocol = EvalProtocol() if protocol is None else protocol
     _check_settings(precision, memory_budget)
-    inputs = checked(query, gallery, protocol, metric, device)
+    inputs = checked(query, gallery, protocol, distance, device)
     settings = _settings(precision, memory_budget, inputs)
     answer = _answered(
         inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, range(len(query))
@@ -137,7 +137,7 @@ def evaluate_part(
     shard: Shard,
     engine: str = "auto",
     stream: str = "evaluate",
-    metric: Metric | None = None,
+    distance: Distance | None = None,
     precision: str = "auto",
     device: str | None = None,
     memory_budget: int | None = None,
@@ -148,8 +148,8 @@ def evaluate_part(
     Args:
         query, gallery: all queries and the whole gallery, the same for each part.
         shard: which of the queries to score.
-        protocol, engine, stream, metric, precision, device, memory_budget, progress: see `evaluate`; parts may differ
-            in engine, precision, device and memory. A metric must be the same for each part, which is not checked.
+        protocol, engine, stream, distance, precision, device, memory_budget, progress: see `evaluate`; parts may differ
+            in engine, precision, device and memory. A distance must be the same for each part, which is not checked.
 
     Raises:
         EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
@@ -164,7 +164,7 @@ def evaluate_part(
     """
     protocol = EvalProtocol() if protocol is None else protocol
     _check_settings(precision, memory_budget)
-    inputs, rows = checked(query, gallery, protocol, metric, device), shard.rows(len(query))
+    inputs, rows = checked(query, gallery, protocol, distance, device), shard.rows(len(query))
     settings = _settings(precision, memory_budget, inputs)
     answer = _answered(inputs, protocol, _chosen(engine, precision, inputs), settings, stream, progress, rows)
     return Part(

@@ -1,4 +1,4 @@
-"""Distances of a metric plugin, block by block; every engine sees the same blocks and so the same numbers."""
+"""Distances of a plugin, block by block; every engine sees the same blocks and so the same numbers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from crbench.ranking.interface import RankInputs
 from crbench.ranking.threads import Workers
 
 if TYPE_CHECKING:
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
-def blocks(inputs: RankInputs, metric: Metric, workers: Workers) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
+def blocks(inputs: RankInputs, metric: Distance, workers: Workers) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
     Args:
         workers: look for NaN, so that no thread of torch is awake when they count.
 
     Raises:
-        EvaluationError: the metric gives another shape or NaN.
+        EvaluationError: the distance gives another shape or NaN.
     """
     count, width = len(inputs.query), len(inputs.gallery)
     size = max(1, _BLOCK // width)
@@ -37,12 +37,12 @@ def blocks(inputs: RankInputs, metric: Metric, workers: Workers) -> Iterator[tup
         found = to_torch(metric(inputs.query.take(queries), inputs.gallery), inputs.query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
-                f"the metric gives distances of shape {tuple(found.shape)}; expected {(len(queries), width)}"
+                f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"
             )
         with workers.alone():  # a sum is several times faster than to look; infinities of both signs give NaN too
             sums = workers.run(torch.sum, [(found[start:stop],) for start, stop in workers.ranges(*found.shape)])
         if any(bool(part.isnan()) for part in sums):
             wrong = found.isnan().any(dim=1).nonzero()
             if len(wrong):
-                raise EvaluationError(f"the metric gives NaN for query row {start + int(wrong[0])}")
+                raise EvaluationError(f"the distance gives NaN for query row {start + int(wrong[0])}")
         yield queries, found

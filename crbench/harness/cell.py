@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Metric, Precomputed, Restorable, Transform
+from crbench.api.interfaces import Aligner, Backbone, Distance, Precomputed, Restorable, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
@@ -93,7 +93,7 @@ class CellRunner:
                 precision=self.spec.precision,
                 memory_budget=self.spec.memory_budget,
                 stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
-                metric=self._metric(),
+                distance=self._distance(),
             )
             for query, gallery in blocks
         ]
@@ -160,11 +160,11 @@ class CellRunner:
             raise PluginError(f"{owner}: the transform of {self.aligner.name} must return Features with the same rows")
         return result
 
-    def _metric(self) -> Metric | None:
+    def _distance(self) -> Distance | None:
         if self.job.protocol.distance in DISTANCES:
             return None
-        metric: Metric = resolve("metric", self.job.protocol.distance).build()
-        return metric
+        distance: Distance = resolve("distance", self.job.protocol.distance).build()
+        return distance
 
 
 def parameter_count(transform: Transform) -> int | None:

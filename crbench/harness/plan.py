@@ -71,7 +71,7 @@ def make_plan(spec: RunSpec) -> Plan:
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
         if protocol.distance not in DISTANCES:
-            resolve("metric", protocol.distance)
+            resolve("distance", protocol.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)

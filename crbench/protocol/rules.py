@@ -159,7 +159,7 @@ class EvalProtocol:
             valid gallery images, beside a single-shot CMC).
         unmatched: queries without a match do not count (``ignore``), or count with zero in every mean (``zero``).
         normalise, distance: features are L2-normalised (``l2``) or not; ``cosine``, ``euclidean``, ``sqeuclidean``
-            or the name of a metric plugin.
+            or the name of a plugin's distance.
         flip: features of a image and of its mirror image are averaged.
         ranks: ranks at which the CMC curve is printed.
         ignored_cameras: gallery images, of whomever, that a query does not meet, by cameras: ``3:2`` for SYSU-MM01,

@@ -34,7 +34,7 @@ from crbench.ranking.tiles import TileItems, announced, tiles
 from crbench.ranking.tiling import CPU_SIDES, CUDA_SIDES, Sizes, ahead, counts_needed, query_blocks
 
 if TYPE_CHECKING:
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 _ROW_BYTES = 48
 """What is known of a row, its norm and its labels: on an average, at the peak."""
@@ -173,7 +173,7 @@ class TiledEngine:
             )
 
     def _metric_rows(
-        self, tasks: Sequence[RankTask], metric: Metric
+        self, tasks: Sequence[RankTask], metric: Distance
     ) -> Iterator[tuple[NDArray[np.intp], DistanceRows]]:
         sizes = np.sum([task.sizes for task in tasks], axis=0)
         for queries, distances in custom_distance.blocks(self._inputs, metric, self._workers):

@@ -19,7 +19,7 @@ from crbench.records import Features
 if TYPE_CHECKING:
     import torch
 
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 
 PRECISIONS = ("fp32", "tf32", "bf16x3", "bf16", "int8")
@@ -52,7 +52,7 @@ class RankInputs:
     unit: bool
     dot: bool
     pessimistic: bool
-    metric: Metric | None = None
+    metric: Distance | None = None
 
 
 @attrs.frozen(eq=False)

@@ -250,7 +250,7 @@ def load_dataset(name: str, **parameters: Any) -> Dataset:
 
 
 def list_plugins() -> tuple[PluginRecord, ...]:
-    """All backbones, aligners, data sets and metrics that are installed, and the plugins that are broken.
+    """All backbones, aligners, data sets and distances that are installed, and the plugins that are broken.
 
     Example:
         >>> "vpfa" in {record.name for record in list_plugins() if record.kind == "aligner"}

@@ -209,8 +209,8 @@ BAD_INPUT = {
     "integers": (GOOD, _features([[1, 2]], dtype=np.int64), {}, "features are int64; expected floating-point"),
     "distance": (GOOD, GOOD, {"protocol": EvalProtocol(distance="cosin")}, "unknown distance 'cosin'; known: cosine"),
     "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, numba, cupy, torch"),
-    "metric shape": (GOOD, GOOD, {"metric": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
-    "metric nan": (GOOD, GOOD, {"metric": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
+    "distance shape": (GOOD, GOOD, {"distance": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
+    "distance nan": (GOOD, GOOD, {"distance": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
 }
 
 
@@ -227,9 +227,9 @@ def test_zero_rows_have_a_euclidean_distance(engine):
 
 
 def test_metric_replaces_an_unknown_distance(engine):
-    protocol = EvalProtocol(distance="my-metric", shot="multi")
+    protocol = EvalProtocol(distance="my-distance", shot="multi")
     query, gallery = line([0], [1]), line([5, 1], [1, 2])
-    farthest_first = evaluate(query, gallery, protocol, engine=engine, metric=lambda q, g: -(q.x - g.x.T).abs())
+    farthest_first = evaluate(query, gallery, protocol, engine=engine, distance=lambda q, g: -(q.x - g.x.T).abs())
     assert farthest_first.scores.rank(1) == 1
 
 

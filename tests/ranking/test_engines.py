@@ -178,7 +178,7 @@ def test_increasing_transform_of_the_distances_changes_nothing(case, engine):
     def transformed(query, gallery):
         return plain(query, gallery) * 4 - 100
 
-    assert_same(run(case, metric=transformed, engine=engine), run(case, metric=plain))
+    assert_same(run(case, distance=transformed, engine=engine), run(case, distance=plain))
 
 
 def test_metric_sees_ties_and_infinite_distances():
@@ -196,7 +196,7 @@ def test_metric_sees_ties_and_infinite_distances():
                 gallery,
                 EvalProtocol(shot="multi", ties=ties),
                 engine=engine,
-                metric=lambda q, g, row=row: np.array([row], dtype=np.float32),
+                distance=lambda q, g, row=row: np.array([row], dtype=np.float32),
             )
             assert result.scores.mAP == 1 / expected
             assert result.ambiguous == 0

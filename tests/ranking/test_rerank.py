@@ -156,8 +156,8 @@ def test_features_that_are_all_equal_stay_tied():
 
 def test_what_cannot_be_re_ranked_is_refused():
     query, gallery = sides(np.random.default_rng(1))
-    with pytest.raises(EvaluationError, match="a metric gives distances only"):
-        evaluate(query, gallery, PAPER, metric=lambda q, g: q.x @ g.x.T)
+    with pytest.raises(EvaluationError, match="a plugin's distance gives none"):
+        evaluate(query, gallery, PAPER, distance=lambda q, g: q.x @ g.x.T)
     with pytest.raises(EvaluationError, match="needs rows of one length"):
         evaluate(attrs.evolve(query, dims=np.arange(12) % 5 + 1), gallery, PAPER)
 

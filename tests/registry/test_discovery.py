@@ -49,12 +49,12 @@ def test_every_kind_is_found_with_its_owner(point):
     registry = discover(
         [
             point("a", "dist-a", crbench_aligners=offers("x"), crbench_datasets=offers("y")),
-            point("b", "dist-b", crbench_backbones=offers("x"), crbench_metrics=offers("z")),
+            point("b", "dist-b", crbench_backbones=offers("x"), crbench_distances=offers("z")),
         ]
     )
     assert registry.get("aligner", "x").owner.distribution == "dist-a"
     assert registry.get("backbone", "x").owner.distribution == "dist-b"
-    assert [registry.names(kind) for kind in ("dataset", "metric")] == [["y"], ["z"]]
+    assert [registry.names(kind) for kind in ("dataset", "distance")] == [["y"], ["z"]]
 
 
 def test_broken_plugins_stop_nobody(point):
@@ -104,7 +104,7 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
 def test_another_api_is_listed_and_refused(point):
     registry = discover([point("a", crbench_aligners=offers("x", api=99))])
     assert [record.status for record in registry.records()] == ["incompatible"]
-    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 1"):
+    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 2"):
         registry.get("aligner", "x")
 
 

@@ -62,7 +62,7 @@ class RerankedEngine:
         self._place = np.full(len(inputs.gallery), -1)
         self._place[gallery] = np.arange(len(gallery))
         if inputs.metric is not None:
-            raise EvaluationError("re-ranking needs features, and a metric gives distances only; use rerank=none")
+            raise EvaluationError("re-ranking needs features, and a plugin's distance gives none; use rerank=none")
         lengths = np.unique(np.concatenate([inputs.query_dims, inputs.gallery_dims]))
         if len(lengths) > 1 or lengths[0] != self._pool.columns:
             raise EvaluationError("re-ranking needs rows of one length, but dims say that they differ; use rerank=none")
