@@ -35,7 +35,7 @@ def test_every_hook_is_documented_and_tested():
     assert (
         sorted(names)
         == sorted(vars(manager.hook))
-        == [f"crbench_{kind}s" for kind in ("aligner", "backbone", "dataset", "distance")]
+        == [f"crbench_{kind}s" for kind in ("aligner", "backbone", "dataset", "distance", "metric")]
     )
     tests = (ROOT / "tests" / "registry" / "test_discovery.py").read_text(encoding="utf-8")
     for hook in names:

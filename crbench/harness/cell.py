@@ -94,6 +94,7 @@ class CellRunner:
                 memory_budget=self.spec.memory_budget,
                 stream=f"{self.job.source.info.name}|trial {trial.index}|gallery",
                 distance=self._distance(),
+                metrics=self.spec.metrics,
             )
             for query, gallery in blocks
         ]
@@ -182,13 +183,12 @@ def trial_scores(index: int, evaluation: Evaluation) -> TrialScores:
     return TrialScores(
         index=index,
         cmc=tuple(scores.cmc.tolist()),
-        mAP=scores.mAP,
-        mINP=scores.mINP,
+        scores=scores.means,
         n_query=scores.n_query,
         n_valid=scores.n_valid,
         by_rate={
             f"{rate:g}": RateScores(
-                cmc=tuple(part.cmc.tolist()), mAP=part.mAP, mINP=part.mINP, n_query=part.n_query, n_valid=part.n_valid
+                cmc=tuple(part.cmc.tolist()), scores=part.means, n_query=part.n_query, n_valid=part.n_valid
             )
             for rate, part in evaluation.by_rate.items()
             if part.n_valid

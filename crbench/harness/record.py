@@ -12,6 +12,7 @@ import attrs
 
 from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
+from crbench.evaluation import Selection
 from crbench.harness.backbone import Encoder
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.environment import describe_environment
@@ -20,7 +21,17 @@ from crbench.harness.trial import TrialData, comparability, data_checksum
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest, sha256_file
 from crbench.registry.resolve import Resolved
-from crbench.results import Component, DataFacts, Extraction, Method, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import (
+    Component,
+    DataFacts,
+    Extraction,
+    Method,
+    MetricFacts,
+    ProtocolFacts,
+    Result,
+    Timing,
+    TrialScores,
+)
 
 
 @attrs.define(eq=False)
@@ -154,6 +165,7 @@ def make_result(facts: RunFacts, accumulator: Accumulator, seconds: float) -> Re
         ),
         extraction=facts.extraction,
         trials=tuple(accumulator.scores) if accumulator.error is None else (),
+        metric_facts=metric_facts(Selection.of(job.protocol, spec.metrics)) if accumulator.error is None else {},
         timings=accumulator.timings,
         environment=describe_environment(facts.run.device),
         command=command_line(facts, accumulator.aligner),
@@ -180,6 +192,8 @@ def command_line(facts: RunFacts, aligner: Resolved) -> str:
         words += ["--weights-sha256", spec.weights_sha256]
     if spec.limit is not None:
         words += ["--limit", str(spec.limit)]
+    for name in spec.metrics:
+        words += ["--metric", name]
     if spec.on_bad_image != "error":
         words += ["--on-bad-image", spec.on_bad_image]
     entry = job.backbone.registered.entry
@@ -203,6 +217,20 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(_toml(item) for item in value)}]"
     return repr(value) if isinstance(value, (int, float)) else f'"{value}"'
+
+
+def metric_facts(selection: Selection) -> dict[str, MetricFacts]:
+    """The metrics of an evaluation as results name them."""
+    return {
+        one.name: MetricFacts(
+            higher_is_better=one.metric.higher_is_better,
+            unit=one.metric.unit,
+            summary=one.metric.summary,
+            distribution=one.owner.distribution,
+            version=one.owner.version,
+        )
+        for one in selection.metrics
+    }
 
 
 def component(method: Resolved, **facts: Any) -> Component:

@@ -16,6 +16,7 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.paths import cache_root, data_root
 from crbench.config.run_spec import RunSpec
+from crbench.evaluation import Selection
 from crbench.harness.backbone import Encoder, encoder_key, job_weights, provide_encoder
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
@@ -112,8 +113,9 @@ def _run_aligners(
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     todo = []
+    scores = Selection.of(facts.job.protocol, facts.spec.metrics).names
     for aligner in aligners:
-        earlier = find_result(facts.spec.output, cell_id(facts, aligner)) if facts.spec.resume else None
+        earlier = find_result(facts.spec.output, cell_id(facts, aligner), scores) if facts.spec.resume else None
         if earlier is None:
             todo.append(Accumulator(aligner))
         else:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from crbench.leaderboard.published import SOURCES, Published
 from crbench.leaderboard.rows import Block, Board, Row, printed
 from crbench.leaderboard.speeds import Speed
-from crbench.results import Result, Summary
+from crbench.results import MetricFacts, Result, Summary
 from crbench.results.labels import clean, component_label
 
 MISSING = "-"
@@ -56,7 +56,8 @@ def block_table(block: Block, machines: Sequence[str], *, per_rate: bool) -> Tab
     """The table of a block; an unranked one has no places and no gains. `machines` are those of the board."""
     scores, speeds = block.scores(per_rate), block.speeds()
     placed = block.ranked
-    titles = [_score_title(name) for name in scores]
+    facts = {name: block.facts(name) for name in scores}
+    titles = [_score_title(name, facts[name]) for name in scores]
     costs = [Column("params"), Column("fit s ↓"), Column("samples/s ↑")]
     costs += [_speed_title(speed, machines) for speed in speeds]
     names = _words("backbone", "aligner")
@@ -65,7 +66,7 @@ def block_table(block: Block, machines: Sequence[str], *, per_rate: bool) -> Tab
         facts=_facts(block),
         rules=clean(block.rules),
         columns=tuple(columns),
-        rows=tuple(tuple(_cells(row, scores, speeds, placed)) for row in block.rows),
+        rows=tuple(tuple(_cells(row, facts, speeds, placed)) for row in block.rows),
         baselines=tuple(row.baseline and placed for row in block.rows),
     )
 
@@ -113,10 +114,11 @@ def _words(*titles: str) -> list[Column]:
     return [Column(title, numeric=False) for title in titles]
 
 
-def _score_title(name: str) -> Column:
+def _score_title(name: str, facts: MetricFacts | None = None) -> Column:
     metric, _, rate = name.partition("@")
     text = metric.replace("R", "R-") if metric[1:].isdigit() else metric
-    return Column(f"{text} x{rate} ↑" if rate else f"{text} ↑")
+    arrow = "↑" if facts is None or facts.higher_is_better else "↓"
+    return Column(f"{text} x{rate} ↑" if rate else f"{text} {arrow}")
 
 
 def _speed_title(speed: Speed, machines: Sequence[str]) -> Column:
@@ -140,14 +142,15 @@ def _facts(block: Block) -> tuple[str, ...]:
     )
 
 
-def _cells(row: Row, scores: Iterable[str], speeds: Iterable[Speed], placed: bool) -> Iterable[Cell]:
+def _cells(row: Row, scores: Mapping[str, MetricFacts | None], speeds: Iterable[Speed], placed: bool) -> Iterable[Cell]:
     if placed:
         yield Cell(str(row.rank), row.rank)
     yield Cell(row.backbone)
     yield Cell(row.aligner + (" (baseline)" if row.baseline and placed else ""))
     own = row.scores()
-    for name in scores:
-        yield Cell(_percent(own[name]), own[name].mean, row.marks.get(name, "")) if name in own else Cell(MISSING)
+    for name, facts in scores.items():
+        text = _percent if facts is None or facts.unit == "fraction" else _number
+        yield Cell(text(own[name]), own[name].mean, row.marks.get(name, "")) if name in own else Cell(MISSING)
     if placed:
         yield _gain(row.gain)
     parameters = row.result.method.aligner.parameter_count
@@ -172,6 +175,10 @@ def _published_cells(row: Published, names: Iterable[str]) -> Iterable[Cell]:
 def _percent(summary: Summary) -> str:
     mean = f"{printed(summary.mean):.1f}"
     return mean if summary.std is None else f"{mean} ± {printed(summary.std):.1f}"
+
+
+def _number(summary: Summary) -> str:
+    return f"{summary.mean:.4g}" if summary.std is None else f"{summary.mean:.4g} ± {summary.std:.2g}"
 
 
 def _gain(gain: tuple[float, float | None] | None) -> Cell:

@@ -57,13 +57,15 @@ _TAIL = (
 )
 
 
-def _column_order(name: str) -> tuple[int, float, int, bool]:
+def _column_order(name: str) -> tuple[int, float, str, bool]:
     """Scores in the usual order, each before its standard deviation, then Rank-1 by rate, then costs and origin."""
     if name in _TAIL:
-        return 2, _TAIL.index(name), 0, False
+        return 2, _TAIL.index(name), "", False
     score, _, std = name.partition("_")
     metric, _, rate = score.partition("@")
-    return (1, float(rate), 0, bool(std)) if rate else (0, 0.0, _SCORES.index(metric), bool(std))
+    if rate:
+        return 1, float(rate), "", bool(std)
+    return 0, _SCORES.index(metric) if metric in _SCORES else len(_SCORES), metric, bool(std)
 
 
 def _inert(value: Any) -> Any:
@@ -112,7 +114,7 @@ def _facts(row: Row, per_rate: bool) -> dict[str, Any]:
     scores = {
         key: number
         for name, score in row.scores().items()
-        if name in _SCORES or (per_rate and "@" in name)
+        if name in _SCORES or name in row.result.metric_facts or (per_rate and "@" in name)
         for key, number in ((name, score.mean), (f"{name}_std", score.std))
     }
     return {

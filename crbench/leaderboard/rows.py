@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ import attrs
 
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.speeds import Speed, fit_to_show, left_out, speeds_of
-from crbench.results import BASELINE, Result, Summary, summarise, summarise_rates, to_json
+from crbench.results import BASELINE, MetricFacts, Result, Summary, summarise, summarise_rates, to_json
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -80,10 +80,16 @@ class Block:
     rows: tuple[Row, ...]
 
     def scores(self, per_rate: bool) -> list[str]:
-        """The score columns that any row has: R1, R5, R10, mAP, mINP, then Rank-1 at each rate if wanted."""
+        """The score columns that any row has: R1, R5, R10, then mAP and others, then Rank-1 at each rate if wanted."""
         present = {name for row in self.rows for name in row.scores()}
+        others = dict.fromkeys(name for row in self.rows for name in row.result.metric_facts if name in present)
         rates = sorted((name for name in present if "@" in name), key=lambda name: float(name.partition("@")[2]))
-        return [name for name in ("R1", "R5", "R10", "mAP", "mINP") if name in present] + (rates if per_rate else [])
+        return [*(name for name in ("R1", "R5", "R10") if name in present), *others, *(rates if per_rate else [])]
+
+    def facts(self, name: str) -> MetricFacts | None:
+        """What a score is, as the first row says that has it; None for a rank of the CMC."""
+        found = (row.result.metric_facts.get(name) for row in self.rows)
+        return next((facts for facts in found if facts is not None), None)
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any row has, in the order of the columns."""
@@ -190,7 +196,8 @@ def _row(result: Result, backbone: str, aligner: str, benches: Sequence[Bench]) 
 
 def _ranked(rows: Sequence[Row]) -> list[Row]:
     """Rows in order of their places, with gains and marks; rows of equal place keep their order."""
-    scores = [{name: printed(score.mean) for name, score in row.scores().items()} for row in rows]
+    scores = [{name: _printed(row, name, score) for name, score in row.scores().items()} for row in rows]
+    lower = {name for row in rows for name, facts in row.result.metric_facts.items() if not facts.higher_is_better}
     places = [(score["R1"], score.get("mAP", 0.0)) for score in scores]
     baselines = {_encoder(row.result): row for row in rows if row.baseline}
     ranked = [
@@ -200,16 +207,21 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
             gain=None if row.baseline else _gain(row, baselines.get(_encoder(row.result))),
             marks=marks,
         )
-        for row, place, marks in zip(rows, places, _marks(scores), strict=True)
+        for row, place, marks in zip(rows, places, _marks(scores, lower), strict=True)
     ]
     return sorted(ranked, key=lambda row: row.rank or 0)
 
 
-def _marks(scores: Sequence[Mapping[str, float]]) -> list[dict[str, str]]:
+def _printed(row: Row, name: str, score: Summary) -> float:
+    facts = row.result.metric_facts.get(name)
+    return printed(score.mean) if facts is None or facts.unit == "fraction" else score.mean
+
+
+def _marks(scores: Sequence[Mapping[str, float]], lower: Collection[str]) -> list[dict[str, str]]:
     """For each row, its scores that are the best or second best of their column, as printed; none where all agree."""
     leaders: dict[str, dict[float, str]] = {}
     for name in {name for row in scores for name in row}:
-        values = sorted({row[name] for row in scores if name in row}, reverse=True)
+        values = sorted({row[name] for row in scores if name in row}, reverse=name not in lower)
         leaders[name] = dict(zip(values, ("best", "second"), strict=False)) if len(values) > 1 else {}
     return [{name: leaders[name][value] for name, value in row.items() if value in leaders[name]} for row in scores]
 

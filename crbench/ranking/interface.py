@@ -1,7 +1,7 @@
 """What an engine is asked, and what it answers.
 
 Every score follows from integers: for each positive of each query, how many gallery items are ahead of it. An engine
-finds these integers and knows nothing else; `crbench.metrics.rank` turns them into CMC, AP and INP. Counts over
+finds these integers and knows nothing else; `crbench.evaluation.ranks` makes ranks of them. Counts over
 parts of the gallery add up.
 """
 

@@ -11,13 +11,21 @@ import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 import attrs
 import pluggy
 
+from crbench._version import __version__
 from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
+from crbench.api.metric import Metric
 from crbench.errors import ConfigError, CrbenchError, PluginError
+
+OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
+"""Our metrics, found like those of plugins, but there even where an installation is older than they are."""
+
+Offer = TypeVar("Offer", bound=Entry | Metric)
 
 
 @attrs.frozen
@@ -45,11 +53,11 @@ class BrokenPlugin:
 
 
 @attrs.frozen
-class Registered:
-    """An entry with its kind and owner."""
+class Registered(Generic[Offer]):
+    """What a plugin offers, with its kind and owner; a `Metric` where the kind is ``metric``, else an `Entry`."""
 
     kind: Kind
-    entry: Entry
+    entry: Offer
     owner: Owner
 
     @property
@@ -84,14 +92,14 @@ class PluginRecord:
 class Registry:
     """All entries that were found, and the plugins that broke."""
 
-    entries: tuple[Registered, ...]
+    entries: tuple[Registered[Any], ...]
     broken: tuple[BrokenPlugin, ...]
 
     def names(self, kind: Kind) -> list[str]:
         """All names of a kind, sorted."""
         return sorted({found.entry.name for found in self.entries if found.kind == kind})
 
-    def get(self, kind: Kind, name: str) -> Registered:
+    def get(self, kind: Kind, name: str) -> Registered[Any]:
         """The entry of that name.
 
         Raises:
@@ -123,8 +131,8 @@ class Registry:
                 status=status,
                 summary=item.entry.summary,
                 source=item.entry.source,
-                presets=tuple(item.entry.presets),
-                argument=item.entry.argument or "",
+                presets=tuple(item.entry.presets) if isinstance(item.entry, Entry) else (),
+                argument=(item.entry.argument or "") if isinstance(item.entry, Entry) else "",
                 error=error,
             )
         for plugin in self.broken:
@@ -151,18 +159,19 @@ class Registry:
 
 
 def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False) -> Registry:
-    """Load every plugin of the entry-point group ``crbench``.
+    """Load every plugin of the entry-point group ``crbench``, and before them our own metrics.
 
     Args:
-        points: entry points to load instead of the installed ones.
+        points: entry points to load instead of these.
         strict: raise at the first plugin that fails or clashes, for plugin authors and CI.
 
     Raises:
         PluginError: with `strict` only.
     """
-    entries: list[Registered] = []
+    entries: list[Registered[Any]] = []
     broken: list[BrokenPlugin] = []
-    for point in sorted(points if points is not None else entry_points(group=hooks.GROUP), key=_point_order):
+    found = (OWN_METRICS, *entry_points(group=hooks.GROUP)) if points is None else points
+    for point in sorted(found, key=_point_order):
         try:
             entries.extend(_load(point))
         except _StageError as failure:
@@ -200,7 +209,7 @@ class _StageError(Exception):
         self.error = error
 
 
-def _load(point: EntryPoint) -> list[Registered]:
+def _load(point: EntryPoint) -> list[Registered[Any]]:
     stage = "import"
     try:
         plugin = point.load()
@@ -210,21 +219,27 @@ def _load(point: EntryPoint) -> list[Registered]:
         raise _StageError(stage, error) from error
 
 
-def _offers(plugin: object, name: str) -> Iterator[tuple[Kind, Entry]]:
+def _offers(plugin: object, name: str) -> Iterator[tuple[Kind, Entry | Metric]]:
     # One manager per plugin: a hook call reaches this plugin alone.
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
     manager.register(plugin, name=name)
     manager.check_pending()
     for kind in KINDS:
+        record = Metric if kind == "metric" else Entry
         for offered in getattr(manager.hook, f"{hooks.GROUP}_{kind}s")():
             for entry in offered:
-                if not isinstance(entry, Entry):
-                    raise TypeError(f"crbench_{kind}s returned {entry!r}; expected crbench.Entry records")
+                if not isinstance(entry, record):
+                    hint = "; distances come from crbench_distances" if kind == "metric" else ""
+                    raise TypeError(
+                        f"crbench_{kind}s returned {entry!r}; expected crbench.{record.__name__} records{hint}"
+                    )
                 yield kind, entry
 
 
 def _owner(point: EntryPoint) -> Owner:
+    if point is OWN_METRICS:
+        return Owner(plugin=point.name, distribution="crbench", version=__version__)
     distribution = point.dist
     if distribution is None:
         return Owner(plugin=point.name, distribution="unknown distribution", version="?")

@@ -29,7 +29,7 @@ from crbench.registry.weight_files import find_released, find_weights, released_
 class Resolved:
     """A name resolved: whose it is, which preset, and every parameter with its value, defaults included."""
 
-    registered: Registered
+    registered: Registered[Entry]
     preset: str
     values: Mapping[str, Any]
 
@@ -163,7 +163,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
 
 
 def _with_argument(
-    registered: Registered, argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
+    registered: Registered[Entry], argument: str, fields: Mapping[str, tuple[Any, Any]], changes: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """`changes` with the parameter that the text after the colon fills."""
     kind, entry = registered.kind, registered.entry
@@ -250,7 +250,7 @@ def load_dataset(name: str, **parameters: Any) -> Dataset:
 
 
 def list_plugins() -> tuple[PluginRecord, ...]:
-    """All backbones, aligners, data sets and distances that are installed, and the plugins that are broken.
+    """All backbones, aligners, data sets, distances and metrics that are installed, and the plugins that are broken.
 
     Example:
         >>> "vpfa" in {record.name for record in list_plugins() if record.kind == "aligner"}

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import attrs
 
-from crbench.api.entry import Kind
+from crbench.api.entry import Entry, Kind
 from crbench.errors import PluginError
 from crbench.registry.discovery import Registered, plugin_stage
 
@@ -18,11 +18,11 @@ _CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
 """Arguments that the run gives to a target and that are not parameters of the method."""
 
 
-def load_target(registered: Registered) -> Callable[..., Any]:
+def load_target(registered: Registered[Any]) -> Callable[..., Any]:
     """The class or function behind an entry, imported at first use."""
     target = registered.entry.target
     if not isinstance(target, str):
-        return target
+        return cast("Callable[..., Any]", target)
     module, _, attribute = target.partition(":")
     try:
         with plugin_stage(registered.owner, "import"):
@@ -35,7 +35,7 @@ def load_target(registered: Registered) -> Callable[..., Any]:
         raise
 
 
-def parameter_fields(registered: Registered) -> dict[str, tuple[Any, Any]]:
+def parameter_fields(registered: Registered[Entry]) -> dict[str, tuple[Any, Any]]:
     """Type and default of each parameter of a target (`inspect.Parameter.empty` where there is none)."""
     target = load_target(registered)
     hints = _hints(target)

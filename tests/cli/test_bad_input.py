@@ -30,7 +30,7 @@ SMALL = [
     "backbone.epochs=1",
 ]
 BOARD = ["leaderboard", "results", "--bench"]
-RESULT = (Path(__file__).parents[1] / "golden" / "result-1.json").read_text(encoding="utf-8")
+RESULT = (Path(__file__).parents[1] / "golden" / "result-2.json").read_text(encoding="utf-8")
 CEILINGS = '{"schema_version": 1, "ceilings": {}}'
 TRAIN = ["train", "--dataset", "mlr-synthetic"]
 MARKET = ["run", "--dataset", "mlr-market1501", "--backbone", "resnet-tiny", "--set", "backbone.epochs=1"]
@@ -442,9 +442,9 @@ CASES = {
     "weights-imagenet-missing": (market(), [*MARKET[:3], "--backbone", "resnet50"], 3, "resnet50"),
     "results-none": (nothing, ["leaderboard"], 3, "crbench run"),
     "results-no-such-file": (nothing, ["leaderboard", "nowhere.json"], 3, "nowhere.json: no such file"),
-    "results-cut": (results('{"schema_version": 1, "cell'), ["leaderboard"], 3, "not valid JSON"),
+    "results-cut": (results('{"schema_version": 2, "cell'), ["leaderboard"], 3, "not valid JSON"),
     "results-other-json": (results("[1, 2]"), ["leaderboard"], 3, "not a crbench result"),
-    "results-lacking-fields": (results('{"schema_version": 1}'), ["leaderboard"], 3, "lacks"),
+    "results-lacking-fields": (results('{"schema_version": 2}'), ["leaderboard"], 3, "lacks"),
     "results-are-a-benchmark": (
         results(CEILINGS),
         ["leaderboard"],
