@@ -74,6 +74,11 @@ def read_record(
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
+    for other, field in _ONLY_IN.items():
+        if other != kind and isinstance(content, dict) and field in content:
+            raise DataError(
+                f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
+            )
     content = upgrade(content)
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != version or isinstance(found, bool):
@@ -81,11 +86,6 @@ def read_record(
             f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {found!r}); "
             f"give {kind} files or folders of them"
         )
-    for other, field in _ONLY_IN.items():
-        if other != kind and field in content:
-            raise DataError(
-                f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
-            )
     try:
         return _converter().structure(content, record)
     except (BaseValidationError, ValueError) as error:

@@ -277,7 +277,7 @@ CASES = {
     "bad-memory-budget": (nothing, [*RUN, "--memory-budget", "lots"], 2, "'lots' is not a number of bytes"),
     "small-memory-budget": (nothing, [*EVALUATE, "--memory-budget", "1KB"], 2, "'1KB' is too small"),
     "unknown-device": (nothing, [*RUN, "--device", "tpu9"], 2, "device 'tpu9' cannot be used"),
-    "unknown-distance": (nothing, [*RUN, "--set", "protocol.distance=manhattan"], 2, "unknown metric 'manhattan'"),
+    "unknown-distance": (nothing, [*RUN, "--set", "protocol.distance=manhattan"], 2, "unknown distance 'manhattan'"),
     "config-missing": (nothing, ["run", "--config", "run.toml"], 2, "No such file"),
     "config-not-toml": (config("dataset = "), ["run", "--config", "run.toml"], 2, "is not TOML"),
     "config-unknown-key": (config('dataste = "x"'), ["run", "--config", "run.toml"], 2, "unknown dataste; known:"),
