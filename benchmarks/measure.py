@@ -112,7 +112,7 @@ def _ours(query: Features, gallery: Features) -> dict[str, Callable[[], object]]
 def _about(query: Features, gallery: Features, answers: Mapping[str, Any]) -> dict:
     """Sizes, and how hard the features are."""
     scores = answers["crbench"].scores
-    found = {"R1": float(scores.cmc[0]), "mAP": float(scores.mAP), "mINP": float(scores.mINP)}
+    found = {"R1": float(scores.cmc[0]), "mAP": scores["mAP"], "mINP": scores["mINP"]}
     return {"query": len(query), "gallery": len(gallery), "dim": query.x.shape[1], "scores": found}
 
 

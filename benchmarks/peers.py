@@ -56,7 +56,7 @@ class Peer:
         cmc, mean_ap = answer
         own = evaluate(query, gallery, self.rules).scores
         differences = [abs(value - float(own.cmc[rank - 1])) for rank, value in cmc.items() if rank <= len(own.cmc)]
-        return {"cmc_difference": max(differences), "mAP_difference": abs(mean_ap - float(own.mAP))}
+        return {"cmc_difference": max(differences), "mAP_difference": abs(mean_ap - float(own["mAP"]))}
 
 
 def found(folder: Path | None) -> list[Peer]:

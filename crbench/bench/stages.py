@@ -65,7 +65,7 @@ class Work:
 
 @attrs.frozen(eq=False)
 class PrecomputedDistances:
-    """A metric that looks its distances f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
+    """A distance that looks f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
 
     distances: torch.Tensor
     places: Mapping[str, int]
@@ -81,7 +81,7 @@ def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], i
     given = PrecomputedDistances(
         -(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())}
     )
-    return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, metric=given), given.distances.nbytes
+    return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, distance=given), given.distances.nbytes
 
 
 def _labels(side: Features) -> Features:

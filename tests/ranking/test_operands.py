@@ -87,4 +87,4 @@ def test_features_that_lie_close_together_leave_few_in_doubt(monkeypatch, distan
     monkeypatch.setattr(operands, "_WORTH", np.inf)
     still = evaluate(query, gallery, protocol, precision=precision)
     assert centred.ambiguous < still.ambiguous / 20
-    np.testing.assert_array_equal(centred.outcomes.ap, still.outcomes.ap)
+    np.testing.assert_array_equal(centred.per_query.values["mAP"], still.per_query.values["mAP"])
