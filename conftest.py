@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import hypothesis
 import pytest
 
@@ -19,3 +21,12 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory):
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
             patch.setenv(name, str(folder / name.lower()))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_logging():
+    """Commands set up the logger of crbench; the next test finds it as it was."""
+    logger = logging.getLogger("crbench")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate, logger.level = before

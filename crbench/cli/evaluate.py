@@ -75,7 +75,7 @@ def evaluate(
     crbench evaluate --query q.npz --gallery g.npz --as layumi
     crbench evaluate --query q.npz --gallery g.npz --shard 2/8 --output part2.npz
     """
-    from crbench.cli.progress import progress
+    from crbench.cli.progress import configure_logging, progress
     from crbench.config.units import parse_budget
     from crbench.evaluation import evaluate as score
     from crbench.evaluation.verification import verification
@@ -88,6 +88,7 @@ def evaluate(
     shard = _shard(
         shard_text, output, {"--fpr": fprs, "--metric": metrics, "--group-by": group_by, "--per-query": per_query}
     )
+    configure_logging(-1)
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
     options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
     options["device"] = _device(device, engine, precision)

@@ -25,7 +25,7 @@ from crbench.ranking.backends.interface import CountingBackend, Tile, UncertainP
 from crbench.ranking.backends.torch import TorchBackend, add
 from crbench.ranking.block import DistanceBlock, FeatureBlock, QueryBlock
 from crbench.ranking.filter import Comparison
-from crbench.ranking.gemm.precision import emulated, finer, for_cpu, usable
+from crbench.ranking.gemm.precision import finer, for_cpu, usable, why_slow
 from crbench.ranking.gemm.products import K_BLOCKED, matmul_precision
 from crbench.ranking.interface import DistanceBlocks, RankCounts, RankInputs, RankTask, Settings
 from crbench.ranking.positives import BlockPositives, block_positives, on_device, slice_or_rows
@@ -81,11 +81,11 @@ class TiledEngine:
         self._workers = workers
         self._device = inputs.device
         self._memory = settings.memory
-        if self._asked_for and emulated(self._precision, inputs):
+        if self._asked_for and (why := why_slow(self._precision, inputs)):
             _log.warning(
-                "evaluation: this processor has no instructions for %s products, so they take longer than precision "
-                "'auto' (4 to 5 times, where it was measured); the scores are the same",
-                self._precision,
+                "evaluation: %s, so they take longer than precision 'auto' (4 to 5 times, where it was measured); the "
+                "scores are the same",
+                why,
             )
         # Tiles that are in the making: work that waits for a CUDA device, or rows that a host copies for it.
         self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1

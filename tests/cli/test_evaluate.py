@@ -206,3 +206,13 @@ def test_a_missing_part_is_refused(tmp_path, capsys):
     (tmp_path / "part2.npz").write_bytes((tmp_path / "part1.npz").read_bytes()[:400])
     assert invoke(["merge", "part1.npz", "part2.npz"]) == 3
     assert "part2.npz: not a part of an evaluation, or cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [(["--engine", "torch"], "8 to 40 times"), (["--precision", "bf16"], "made of float32")]
+)
+def test_what_is_slow_is_said_in_one_line(option, said, tmp_path, capsys):
+    assert invoke(["evaluate", "--query", as_npz(tmp_path)[0], "--gallery", "g.npz", *option]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if said in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("crbench: evaluation: ")

@@ -288,10 +288,10 @@ def test_a_finer_precision_takes_over_where_too_much_is_in_doubt(precision, capl
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"precision": "bf16"}, "has no instructions for bf16 products"),
-        ({"precision": "bf16x3"}, "has no instructions for bf16x3 products"),
-        ({"precision": "tf32"}, "has no instructions for tf32 products"),
-        ({"precision": "int8"}, "has no instructions for int8 products"),
+        ({"precision": "bf16"}, "on a CPU, bf16 products are made of float32 ones"),
+        ({"precision": "bf16x3"}, "on a CPU, bf16x3 products are made of float32 ones"),
+        ({"precision": "tf32"}, "on a CPU, tf32 products are made of float32 ones"),
+        ({"precision": "int8"}, "this processor has no fast instructions for int8 products"),
         ({"engine": "torch"}, "engine 'torch' on a CPU takes 8 to 40 times as long"),
         ({"precision": "fp32"}, None),
         ({}, None),

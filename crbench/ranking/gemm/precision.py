@@ -51,11 +51,13 @@ def usable(precision: str, inputs: RankInputs) -> str:
     return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
 
 
-def emulated(precision: str, inputs: RankInputs) -> bool:
-    """Whether the device has no instructions for a precision, so that it costs more than it saves."""
+def why_slow(precision: str, inputs: RankInputs) -> str | None:
+    """Why a precision costs more than it saves on the device; None where it does not."""
     if inputs.device.type != "cpu" or precision == "fp32":
-        return False
-    return precision != "int8" or not _has_fast_int8()
+        return None
+    if precision == "int8":
+        return None if _has_fast_int8() else "this processor has no fast instructions for int8 products"
+    return f"on a CPU, {precision} products are made of float32 ones"
 
 
 @cache
