@@ -1,8 +1,8 @@
 """Matrix products in several precisions, with bounds of their errors.
 
-`products` multiplies operands in a precision; `int8` splits rows for integer products; `precision` chooses one;
-`norms` gives the norms that the bounds are made of.
+`products` multiplies operands in a precision; `int8` splits rows into digits for integer products; `precision` chooses
+the precision; `norms` gives the norms that the bounds are made of.
 """
 
 INT8_BASE = 254.0
-"""Base of the two int8 digits that stand for a float32 value, see `crbench.ranking.gemm.products`."""
+"""Base of the two int8 digits that stand for a float32 value, see `crbench.ranking.gemm.int8`."""
