@@ -1,4 +1,4 @@
-"""What happens to a image before the network: drawn, shrunk, brought to the input size."""
+"""What happens to an image before the network: drawn, shrunk, brought to the input size."""
 
 from __future__ import annotations
 
