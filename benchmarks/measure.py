@@ -46,18 +46,18 @@ HERE = Path(__file__).parent
 
 @attrs.frozen
 class Request:
-    """How large, and where the other tools are."""
+    """The scale of the measurements, and the folder of the other tools."""
 
     scale: float
     peers: Path | None
 
     def rows(self, count: int) -> int:
-        """A number of rows at this scale."""
+        """`count` rows at full scale are so many at this scale; at least 20."""
         return max(20, int(count * self.scale))
 
 
 def market(request: Request, dim: int) -> dict:
-    """3,368 x 15,913: ours, its ranking part, the product alone, and the peers' functions in turn."""
+    """3,368 x 15,913: crbench, its ranking alone, the product alone, and the functions of the other tools."""
     query, gallery = workload.people(request.rows(3368), request.rows(15913), dim)
     times, answers = workload.seconds(_ours(query, gallery) | {"crbench, ranking part": ranking(query, gallery)[0]})
     others = {peer.name: peer for peer in peers.found(request.peers)}
@@ -67,7 +67,7 @@ def market(request: Request, dim: int) -> dict:
 
 
 def hard(request: Request) -> dict:
-    """3,368 x 15,913 x 2,048 that score next to nothing, beside those of people."""
+    """3,368 x 15,913 x 2,048: features by which nobody is found, beside those of people."""
     query, gallery = workload.people(request.rows(3368), request.rows(15913), 2048)
     works: dict[str, Callable[[], object]] = {
         "product alone": partial(workload.product, query, gallery),
@@ -82,7 +82,7 @@ def hard(request: Request) -> dict:
 
 
 def large(request: Request) -> dict:
-    """10,000 x 100,000 x 512: ours beside the product alone; the peers with a part of the queries, times so many."""
+    """10,000 x 100,000 x 512: crbench and the product; other tools by a twentieth of the queries, extrapolated."""
     query, gallery = workload.people(request.rows(10_000), request.rows(100_000), 512)
     times, answers = workload.seconds(_ours(query, gallery), repeats=3)
     part = query.take(np.arange(max(1, len(query) // 20)))
@@ -112,7 +112,7 @@ def _ours(query: Features, gallery: Features) -> dict[str, Callable[[], object]]
 def _about(query: Features, gallery: Features, answers: Mapping[str, Any]) -> dict:
     """Sizes, and how hard the features are."""
     scores = answers["crbench"].scores
-    found = {"R1": float(scores.cmc[0]), "mAP": float(scores.mAP), "mINP": float(scores.mINP)}
+    found = {"R1": float(scores.cmc[0]), "mAP": scores["mAP"], "mINP": scores["mINP"]}
     return {"query": len(query), "gallery": len(gallery), "dim": query.x.shape[1], "scores": found}
 
 

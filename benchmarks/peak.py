@@ -22,7 +22,7 @@ def held(field: str) -> int:
 
 
 def forget() -> None:
-    """Start to note the peak anew, or that of drawing the features would hide what comes after."""
+    """Reset the peak (``VmHWM``): that of drawing the features would hide the evaluation's."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 

@@ -37,7 +37,7 @@ from crbench.records import Features
 
 RANK = 50
 TOLERANCE = 1e-6
-"""Between our scores and theirs: they average in float32 in places."""
+"""Largest difference of scores that counts as equal: some tools average in float32."""
 
 Answer = tuple[Mapping[int, float], float]
 """CMC by rank, and mAP, as fractions."""
@@ -45,7 +45,7 @@ Answer = tuple[Mapping[int, float], float]
 
 @attrs.frozen(eq=False)
 class Peer:
-    """A tool's function of two sides, and the rules by which ``crbench evaluate`` should score the same."""
+    """A tool's function of query and gallery, and the rules by which crbench should give the same scores."""
 
     name: str
     rules: EvalProtocol
@@ -56,11 +56,11 @@ class Peer:
         cmc, mean_ap = answer
         own = evaluate(query, gallery, self.rules).scores
         differences = [abs(value - float(own.cmc[rank - 1])) for rank, value in cmc.items() if rank <= len(own.cmc)]
-        return {"cmc_difference": max(differences), "mAP_difference": abs(mean_ap - float(own.mAP))}
+        return {"cmc_difference": max(differences), "mAP_difference": abs(mean_ap - float(own["mAP"]))}
 
 
 def found(folder: Path | None) -> list[Peer]:
-    """The peers that are there; `folder` holds checkouts."""
+    """The tools that can be imported here; `folder` holds checkouts."""
     return [*(_checkouts(folder) if folder is not None else ()), *_packages()]
 
 
@@ -111,7 +111,7 @@ def _rules(tool: str | None = None, **changes: str) -> EvalProtocol:
 
 
 def _labels(query: Features, gallery: Features) -> tuple[np.ndarray, ...]:
-    """Labels as arrays of their own: compiled functions want to be able to write."""
+    """Copies of the labels: compiled functions refuse arrays that are read-only."""
     rows = query.rows, gallery.rows
     return (*(side.pids.copy() for side in rows), *(side.camids.copy() for side in rows))
 

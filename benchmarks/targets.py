@@ -1,4 +1,4 @@
-"""What was wanted beside what was measured: the first table of the page."""
+"""The first table of the page: goals, and what was measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADERS = ("work", "to reach", "measured", "ratio", "reached", "hardware")
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """One line: `ratio` is what `reach` is about; `holds` says whether it is reached."""
+    """One line of the table: `reach` names the goal, `ratio` is the number that it bounds, `holds`: it is met."""
 
     work: str
     reach: str
@@ -25,7 +25,7 @@ class Target:
 
 
 def lines(records: Records) -> list[tuple[str, ...]]:
-    """The table's lines: of every part that was measured, then what needs a GPU."""
+    """The lines of the table: goals whose part was measured, then those that need a GPU."""
     own = [target for make in _MAKERS for target in make(records)]
     measured = [
         (
@@ -66,7 +66,7 @@ def _size(record: Mapping[str, Any]) -> str:
 
 
 def _over_product(records: Records, part: str, line: str, work: str, most: float) -> list[Target]:
-    """A line of a part beside the product of the same run, `most` times as long as that."""
+    """Goal: a time of a part is at most `most` times that of the matrix product in the same run."""
     if part not in records:
         return []
     record = records[part]
@@ -85,7 +85,7 @@ def _over_product(records: Records, part: str, line: str, work: str, most: float
 
 
 def _over_fastreid(records: Records, part: str, line: str, least: float) -> list[Target]:
-    """fast-reid beside a line of a part, at least `least` times as long as that; nothing where it was not there."""
+    """Goal: fast-reid takes at least `least` times as long as a time of a part; no goal where it was not measured."""
     peer = next((name for name in records.get(part, {}).get("seconds", {}) if name.startswith("fast-reid")), None)
     if peer is None:
         return []

@@ -17,7 +17,7 @@ COUNT = 100
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    (first, *_) = load_results([GOLDEN / "result-1.json"])
+    (first, *_) = load_results([GOLDEN / "result-2.json"])
     for block in range(3):
         for cell in range(COUNT):
             name = f"{block:04x}{cell:08x}"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from crbench.api.entry import API_VERSION as API_VERSION
     from crbench.api.entry import Entry as Entry
     from crbench.api.hooks import hookimpl as hookimpl
+    from crbench.api.metric import Metric as Metric
     from crbench.config.run_spec import RunSpec as RunSpec
     from crbench.errors import CrbenchError as CrbenchError
     from crbench.evaluation import evaluate as evaluate
@@ -36,6 +37,7 @@ _ROOMS = {
     "Entry": "api.entry",
     "EvalProtocol": "protocol",
     "Features": "records",
+    "Metric": "api.metric",
     "RunSpec": "config.run_spec",
     "Samples": "records",
     "evaluate": "evaluation",

@@ -1,9 +1,9 @@
 """All that a plugin may use of crbench, besides `crbench.errors` and, for backbones that learn, `crbench.training`.
 
 A plugin is a module that an entry point of the group ``crbench`` names. Its hooks, marked by `hookimpl`, return `Entry`
-records; an entry names a class or function, and a summary, source, presets and more for the user. Nothing is inherited:
-what has the members of an interface is one (`typing.Protocol`). Feature arrays are torch float32 tensors [n, D] on
-``run.device``. `crbench.testing` checks a plugin against its contract, rule by rule.
+records (`Metric` records for scores); an entry names a class or function, and a summary, source, presets and more.
+Nothing is inherited: what has the members of an interface is one (`typing.Protocol`). Feature arrays are torch float32
+tensors [n, D] on ``run.device``. `crbench.testing` checks a plugin against its contract, rule by rule.
 
 =====================  ==================  ================================================================
 hook                   implement           what it does
@@ -13,7 +13,8 @@ hook                   implement           what it does
 ``crbench_aligners``   `Aligner`           ``fit(train, run=...)``: training features to a `Transform`
 ..                     `Transform`         ``transform(feats)``: features to features, row by row
 ``crbench_datasets``   `Dataset`           ``split``, ``read``, ``digests``: lists, images and their hashes
-``crbench_metrics``    `Metric`            ``metric(query, gallery)``: a distance of its own
+``crbench_distances``  `Distance`          ``distance(query, gallery)``: a distance of its own
+``crbench_metrics``    `Metric` (record)   a function of ranks, or of a CMC curve, that gives a score
 =====================  ==================  ================================================================
 
 Optional capabilities are Protocols too. A plugin that has the members has the capability:
@@ -94,10 +95,11 @@ if TYPE_CHECKING:
     from crbench.api.interfaces import Aligner as Aligner
     from crbench.api.interfaces import Backbone as Backbone
     from crbench.api.interfaces import Dataset as Dataset
-    from crbench.api.interfaces import Metric as Metric
+    from crbench.api.interfaces import Distance as Distance
     from crbench.api.interfaces import Precomputed as Precomputed
     from crbench.api.interfaces import Reader as Reader
     from crbench.api.interfaces import Transform as Transform
+    from crbench.api.metric import Metric as Metric
     from crbench.api.pairing import Pairing as Pairing
     from crbench.api.pairing import Pairs as Pairs
     from crbench.api.pairing import Scope as Scope
@@ -171,7 +173,8 @@ _ROOMS = {
     "KERNELS": "protocol",
     "KnowsWeights": "api.capabilities",
     "LocatesFolder": "api.capabilities",
-    "Metric": "api.interfaces",
+    "Distance": "api.interfaces",
+    "Metric": "api.metric",
     "Pairing": "api.pairing",
     "Pairs": "api.pairing",
     "Precomputed": "api.interfaces",

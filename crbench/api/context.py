@@ -6,13 +6,10 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
-
-if TYPE_CHECKING:
-    from crbench.api.interfaces import Backbone
 
 
 @attrs.frozen
@@ -79,7 +76,7 @@ class TrainingSession:
 
     checkpoint: Path | None = None
     every: int = 1
-    score: Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None = None
+    score: Callable[[int, Callable[[], Any]], Mapping[str, float]] | None = None
     on_epoch: Callable[[Epoch], None] | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a plugin offers: one `Entry` per backbone, aligner, data set or metric."""
+"""What a plugin offers: one `Entry` per backbone, aligner, data set or distance; scores are `crbench.api.metric`s."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import attrs
 
-API_VERSION = 1
+API_VERSION = 2
 """Raised whenever a signature or a shape of `crbench.api.interfaces` changes; `Entry.api` must equal it."""
 
-Kind = Literal["backbone", "aligner", "dataset", "metric"]
-KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "metric")
+Kind = Literal["backbone", "aligner", "dataset", "distance", "metric"]
+KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "distance", "metric")
 
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -22,7 +22,8 @@ def _kebab(instance: object, attribute: attrs.Attribute[str], value: object) -> 
         raise ValueError(f"entry name {value!r} is not kebab-case; expected letters a-z, digits and single hyphens")
 
 
-def _target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def check_target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Validator: a class or function, or a string that names one."""
     if not callable(value) and not (isinstance(value, str) and value.count(":") == 1):
         raise ValueError(f"entry target {value!r} is neither a class nor a string 'package.module:Class'")
 
@@ -72,7 +73,7 @@ class Entry:
     """
 
     name: str = attrs.field(validator=_kebab)
-    target: str | Callable[..., Any] = attrs.field(validator=_target)
+    target: str | Callable[..., Any] = attrs.field(validator=check_target)
     summary: str = ""
     source: str = ""
     api: int = API_VERSION

@@ -1,4 +1,4 @@
-"""The hooks of a crbench plugin, and the two markers that declare and implement them.
+"""The five hooks of a crbench plugin, and the two markers that declare and implement them.
 
 A plugin is a module (or object) named by an entry point of the group ``crbench``. It implements any of the hooks below
 and returns what it offers as data; crbench never calls back into a half-loaded plugin. A hook takes no arguments, and a
@@ -21,6 +21,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from crbench.api.entry import Entry
+    from crbench.api.metric import Metric
 
 GROUP = "crbench"
 
@@ -44,5 +45,10 @@ def crbench_datasets() -> Iterable[Entry]:  # type: ignore[empty-body]
 
 
 @hookspec
-def crbench_metrics() -> Iterable[Entry]:  # type: ignore[empty-body]
-    """Offer distances beyond cosine and Euclidean (see `crbench.api.interfaces.Metric`)."""
+def crbench_distances() -> Iterable[Entry]:  # type: ignore[empty-body]
+    """Offer distances beyond cosine and Euclidean (see `crbench.api.interfaces.Distance`)."""
+
+
+@hookspec
+def crbench_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
+    """Offer scores: ranks of a query's matches to a number (see `crbench.api.metric.Metric`)."""

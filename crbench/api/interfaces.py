@@ -84,8 +84,8 @@ class Aligner(Protocol):
 
 
 @runtime_checkable
-class Metric(Protocol):
-    """A distance of its own, for methods that the fast distances do not cover."""
+class Distance(Protocol):
+    """A distance of its own, for methods that cosine and Euclidean distances do not cover."""
 
     def __call__(self, query: Features, gallery: Features) -> Array:
         """Distances f32[q, g]; smaller is closer."""

@@ -1,4 +1,4 @@
-"""What the device can do at most, measured in the same run: copying, and the matrix product of each precision."""
+"""What the device can do at most: copies, and matrix products of each precision. Measured in the same run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")
 
 @attrs.frozen(kw_only=True)
 class Ceilings:
-    """Of the fastest call each: other work on the machine lowers a ceiling, and nothing raises it.
+    """Each is the rate of the fastest call: other work on the machine can lower a rate, and nothing can raise it.
 
     Attributes:
         bytes_per_s: of a copy within the device's memory, read and write together.
@@ -58,9 +58,9 @@ def measure_ceilings(device: str, *, spread: float, budget_s: float) -> Ceilings
 
 @cache
 def fastest_product(kind: str) -> Product:
-    """The float32 matrix product of the library that is the fastest here; `kind` is ``cpu`` or ``cuda``.
+    """The float32 matrix product of the fastest library on this machine; `kind` is ``cpu`` or ``cuda``.
 
-    oneDNN, and torch's and NumPy's libraries for CPUs, are each the fastest one on processors of some make.
+    Which of oneDNN, torch's and NumPy's libraries is the fastest depends on the make of the processor.
     """
     if kind != "cpu":
         return _torch_product
@@ -85,7 +85,7 @@ def numpy_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:
 
 @contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Whether float32 products on CUDA may use TF32, inside; the setting before is put back."""
+    """Let float32 products on CUDA use TF32, or not, inside the context; the setting before it is put back."""
     before = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = allowed
     try:

@@ -32,7 +32,7 @@ class Comparison:
 
     Attributes:
         rows: stages that both measured.
-        differences: (what, value in the first, value in the second), for all that decides speed beside the code.
+        differences: (name, value in the first, value in the second) of what decides speed beside the code and differs.
         unmatched: stages that one lacks.
     """
 
@@ -73,7 +73,7 @@ def _key(one: Measured) -> tuple[str, str, str]:
 
 
 def _facts(first: Bench, second: Bench) -> list[tuple[str, Any, Any]]:
-    """What decides speed beside the code, by name, in both."""
+    """(name, value in the first, value in the second) of what decides speed beside the code."""
     left, right = (_own_facts(one) for one in (first, second))
     return [(name, left.get(name), right.get(name)) for name in dict.fromkeys([*left, *right])]
 

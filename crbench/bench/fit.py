@@ -1,4 +1,7 @@
-"""The pace of an aligner's training: time between the steps that it reports, stopped when that is known."""
+"""The pace of an aligner's training: the time between the steps that it reports.
+
+The training is stopped as soon as its pace is known.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,11 @@ from crbench.bench.repeat import LEAST, Quantiles, call_seconds, repeat
 from crbench.harness.timing import Clock
 
 _WARM_UP = 2
-"""Reports before the first that counts."""
+"""Reports that do not count, at the start."""
 
 
 class _EnoughError(Exception):
-    """Raised from a progress report to end a training whose pace is known."""
+    """Ends a training whose pace is known; raised from its progress report."""
 
 
 @attrs.define
@@ -38,7 +41,7 @@ class _Pace:
     def advance(self, count: int = 1, **figures: float) -> None:
         """Note a report."""
         del figures
-        with Clock(self.device):  # the work before it is done
+        with Clock(self.device):  # waits until the device has done the work so far
             pass
         now = time.perf_counter()
         self._reports += 1
@@ -56,7 +59,12 @@ class _Pace:
 def fit_pace(
     aligner: Aligner, train: TrainFeatures, *, device: str, spread: float, budget_s: float
 ) -> tuple[Quantiles, float, str]:
-    """Seconds per step of a fit, seconds to its first report, and the unit: ``steps``, or ``fits`` without steps."""
+    """Measure how fast `aligner` fits `train`.
+
+    Returns:
+        Seconds per step, seconds to the first step, and the unit ``steps``. For an aligner that reports no steps:
+        seconds per fit, seconds of the first fit, and ``fits``.
+    """
     pace = _Pace(device, spread, budget_s)
 
     @contextmanager

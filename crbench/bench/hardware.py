@@ -16,7 +16,7 @@ _THROTTLED = {
     "HwThermalSlowdown": "temperature (hardware)",
     "HwPowerBrakeSlowdown": "power brake",
 }
-"""Reasons by which NVML says that a device runs below the clocks that it was asked for."""
+"""NVML's reasons why a device runs below the clocks that it was asked for, in words."""
 
 
 def _strings(values: Iterable[str]) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def device_state(device: str) -> DeviceState:
 
 
 def _handle(nvml: ModuleType, device: str) -> Any:
-    """The device by its UUID, as CUDA_VISIBLE_DEVICES renumbers."""
+    """The device by its UUID: CUDA_VISIBLE_DEVICES gives it another number in torch than in NVML."""
     import torch
 
     uuid = torch.cuda.get_device_properties(device).uuid
@@ -86,7 +86,7 @@ def _state(nvml: ModuleType, handle: Any) -> DeviceState:
 
 
 def _asked(nvml: ModuleType, question: str, *arguments: Any) -> Any:
-    """An answer of NVML, or None where this device or driver has none."""
+    """What a function of NVML returns; None where this device or driver does not support it."""
     try:
         return getattr(nvml, question)(*arguments)
     except (nvml.NVMLError, AttributeError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STAGES: Mapping[str, str] = {
     "decode": "decode and resize images, by threads",
-    "forward": "the backbone's network, on images that are on the device",
+    "forward": "the backbone's network, on images that are on the device already",
     "fit": "steps of the aligner's training, or whole fits where it has no steps",
     "transform": "the fitted aligner",
     "distance": "matrix product of query and gallery features, nothing else",
@@ -41,12 +41,12 @@ def _strings(values: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen(kw_only=True)
 class BenchSpec:
-    """A wish.
+    """What to measure, as a user asks for it.
 
     Attributes:
         stages: names of `STAGES`; empty = all that the named parts allow.
-        backbone, aligner, dataset: ``NAME[/PRESET]``; None leaves their stages out, and without a data set images and
-            features are synthetic.
+        backbone, aligner, dataset: ``NAME[/PRESET]``. Stages of a part that is None are left out. Without a data set,
+            images and features are synthetic.
         settings: ``part.name`` to value, as in ``--set``.
         weights, data_root: as for ``crbench run``.
         device: ``auto`` or a torch device.
@@ -56,8 +56,8 @@ class BenchSpec:
         batch_size: images per network call; None = the best of several.
         amp, compile, tf32: arithmetic of the network.
         precision: of the evaluation's products.
-        spread: see `crbench.bench.repeat.Quantiles.spread`; what is wider is not published.
-        budget_s: seconds for each measurement, after ten repeats.
+        spread: largest `crbench.bench.repeat.Quantiles.spread` of a number that is fit to be published.
+        budget_s: seconds after which a measurement stops; ten repeats are made whatever they cost.
     """
 
     stages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
@@ -112,8 +112,8 @@ class BenchSpec:
     def resolved(self) -> tuple[Resolved | None, Resolved | None]:
         """Backbone and aligner with their parameters, as ``crbench run`` resolves them.
 
-        With a data set its default presets count, and for the stage ``run`` its default backbone and the aligner
-        ``none`` too, where none is named.
+        A data set chooses default presets. For the stage ``run``, a backbone or aligner that is not named is the data
+        set's default backbone and the aligner ``none``.
 
         Raises:
             ConfigError, PluginError: see `crbench.harness.plan.make_plan`; a setting that belongs to no part.

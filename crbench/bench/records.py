@@ -41,11 +41,10 @@ class Measured:
         parameters: learned parameters of what is called; None = not known.
         flops: floating-point operations of one call, as torch counts them (two for each multiply-accumulate); None
             where torch sees none.
-        bytes: bytes that one call has to move at least: what goes in, what comes out and the parameters; None = not
-            known.
+        bytes: the fewest bytes that one call can move: input, output and parameters; None = not known.
         macs_per_sample: multiply-accumulates per unit.
         flop_share, bytes_share: achieved operations and bytes per second over the ceilings of the same run.
-        note: on the measurement, for readers.
+        note: a remark on the measurement, for readers.
     """
 
     stage: str
@@ -80,8 +79,8 @@ class Bench:
         status: ``ok``, or why the numbers are not fit to be published.
         reasons: one line for each reason.
         dim: length of the features.
-        settings: the wish (JSON values): sizes, amp, compile, tf32, precision, spread, budget; ``dim`` is null where
-            features are as long as the backbone's.
+        settings: what was asked for (JSON values): sizes, amp, compile, tf32, precision, spread, budget. ``dim`` is
+            null where features are as long as the backbone's.
         before, after: state of the device.
         command: the line that repeats it.
     """

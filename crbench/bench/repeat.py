@@ -11,10 +11,10 @@ import numpy as np
 from crbench.harness.timing import Clock
 
 LEAST = 10
-"""Repeats that are made whatever they cost."""
+"""Calls that are timed whatever they cost."""
 
 MOST = 2000
-"""Repeats after which there is nothing more to learn."""
+"""Calls that are timed at most."""
 
 CONFIDENCE = 0.95
 
@@ -83,8 +83,8 @@ def repeat(
         least: calls that are timed whatever they cost.
 
     Returns:
-        The quantiles, and the seconds of the very first call: what is compiled or set up at first use is in it and in
-        no other number.
+        The quantiles, and the seconds of the very first call. Only that call holds what is compiled or set up at first
+        use.
     """
     with Clock(device) as first:
         work()

@@ -122,7 +122,7 @@ def _shared(plain: Measured, work: Work, flops: int | None, peak: float | None, 
 
 
 def _fit(stages: Stages) -> list[Measured]:
-    """Without operations: a training that is stopped on its way is not counted."""
+    """The stage ``fit``. Its operations are not counted, since the training is stopped on its way."""
     spec = stages.spec
     aligner, train = stages.training()
     quantiles, first_s, unit = fit_pace(

@@ -43,7 +43,14 @@ _SHORT = {"epochs": 1, "draws": 64}
 
 @attrs.frozen(kw_only=True, eq=False)
 class Work:
-    """A call and what it works on; see `crbench.bench.records.Measured`. `flops` None: torch counts them."""
+    """A call and what it works on.
+
+    Attributes:
+        flops: floating-point operations of one call; None = torch counts them, 0 = there are none to count.
+        least: calls that are timed whatever they cost; None = `crbench.bench.repeat.LEAST`.
+
+    The other fields are those of `crbench.bench.records.Measured`.
+    """
 
     stage: str
     scenario: Scenario
@@ -58,7 +65,7 @@ class Work:
 
 @attrs.frozen(eq=False)
 class PrecomputedDistances:
-    """A metric that looks its distances f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
+    """A distance that looks f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
 
     distances: torch.Tensor
     places: Mapping[str, int]
@@ -70,21 +77,21 @@ class PrecomputedDistances:
 
 
 def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], int]:
-    """The evaluation from distances that are there already, and the bytes of them; no feature is read again."""
+    """A call that evaluates given distances, without reading features, and the bytes of those distances."""
     given = PrecomputedDistances(
         -(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())}
     )
-    return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, metric=given), given.distances.nbytes
+    return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, distance=given), given.distances.nbytes
 
 
 def _labels(side: Features) -> Features:
-    """The rows of a side with one column of its features, which nothing reads."""
+    """The rows of `side` with one column of features: the evaluation wants some, and given distances need none."""
     return attrs.evolve(side, x=side.x[:, :1].contiguous())
 
 
 @attrs.frozen(eq=False)
 class Stages:
-    """The work of every stage but ``fit``, for a wish and its parts."""
+    """The work of every stage but ``fit``, for a `BenchSpec` and its backbone and aligner."""
 
     spec: BenchSpec
     device: str
@@ -185,16 +192,16 @@ class Stages:
             )
 
     def _distance(self) -> Iterator[Work]:
-        query, gallery = self._sides()
+        query, gallery = self._query_and_gallery()
         yield self._scored("distance", query, gallery, _product(query, gallery))
 
     def _ranking(self) -> Iterator[Work]:
-        query, gallery = self._sides()
+        query, gallery = self._query_and_gallery()
         call, moved = ranking(query, gallery)
         yield attrs.evolve(self._scored("ranking", query, gallery, call), flops=0, bytes=moved)
 
     def _evaluate(self) -> Iterator[Work]:
-        query, gallery = self._sides()
+        query, gallery = self._query_and_gallery()
         for some in (query, query.take(np.arange(1))):
             call = partial(evaluate, some, gallery, OWN_FEATURES, precision=self.spec.precision)
             yield self._scored("evaluate", some, gallery, call)
@@ -210,8 +217,8 @@ class Stages:
             flops=2 * len(query) * len(gallery) * self.dim,
         )
 
-    def _sides(self) -> tuple[Features, Features]:
-        return synthetic.sides(self.spec.query, self.spec.gallery, self.dim, device=self.device)
+    def _query_and_gallery(self) -> tuple[Features, Features]:
+        return synthetic.query_and_gallery(self.spec.query, self.spec.gallery, self.dim, device=self.device)
 
     def _run(self) -> Iterator[Work]:
         yield Work(
@@ -243,7 +250,7 @@ def _drain(pipeline: Pipeline, rows: Samples) -> None:
 
 
 def _product(query: Features, gallery: Features) -> Callable[[], object]:
-    """The matrix product alone, in blocks whose size is best on CPUs, nothing kept."""
+    """The matrix product alone, in blocks of the size that is the fastest on CPUs; its values are thrown away."""
     multiply = fastest_product(gallery.x.device.type)
     held = torch.empty(min(_PRODUCT_ROWS, len(query)), len(gallery), device=gallery.x.device)
 

@@ -43,7 +43,7 @@ def clustered(count: int, persons: int, dim: int, *, device: str, seed: int, rat
     return Features(x=x.to(device), rows=_rows(pids + 1, camid=seed).at_rate(rate))
 
 
-def sides(query: int, gallery: int, dim: int, *, device: str) -> tuple[Features, Features]:
+def query_and_gallery(query: int, gallery: int, dim: int, *, device: str) -> tuple[Features, Features]:
     """Query and gallery features; every person of the gallery has about `PER_PERSON` images there."""
     persons = max(1, gallery // PER_PERSON)
     return (

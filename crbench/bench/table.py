@@ -26,7 +26,7 @@ _HEADERS = (
 
 
 def render(bench: Bench) -> str:
-    """What was measured, on what, and whether it may be published."""
+    """What was measured, on which machine, and whether it may be published."""
     parts = [component_label(part) for part in (bench.backbone, bench.aligner) if part is not None]
     env, ceilings = bench.environment, bench.ceilings
     peaks = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in ceilings.flop_per_s.items())

@@ -57,11 +57,12 @@ def evaluate(
     fprs: list[float],
     shard_text: str | None,
     output: Path | None,
+    metrics: tuple[str, ...],
     group_by: str | None,
     per_query: Path | None,
     form: str,
 ) -> None:
-    """Score your own features: CMC, mAP and mINP.
+    """Score your own features: CMC, mAP, mINP and more.
 
     A npz or safetensors file holds the arrays features [n, D] and pids [n], and optionally camids, rates and dims [n].
     A npy file holds the features; the rest comes from --meta, one line per row, whose column role (query or gallery)
@@ -84,7 +85,9 @@ def evaluate(
     if rerank is not None:
         settings = (*settings, f"protocol.rerank={rerank}")
     protocol = _protocol(settings, tool)
-    shard = _shard(shard_text, output, {"--fpr": fprs, "--group-by": group_by, "--per-query": per_query})
+    shard = _shard(
+        shard_text, output, {"--fpr": fprs, "--metric": metrics, "--group-by": group_by, "--per-query": per_query}
+    )
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
     options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
     options["device"] = _device(device, engine, precision)
@@ -95,7 +98,7 @@ def evaluate(
         click.echo(_write_part(query.features, gallery, protocol, shard, output, options), err=True)
         return
     masks = groups(query.features.rows, group_by, query.columns)
-    found = score(query.features, gallery, protocol, **options)
+    found = score(query.features, gallery, protocol, metrics=metrics, **options)
     accepted = verification(query.features, gallery, protocol, fprs) if fprs else {}
     for note in _notes(query.features, gallery, protocol, settings, tool):
         click.echo(f"crbench: {note}", err=True)

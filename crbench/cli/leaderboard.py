@@ -39,8 +39,8 @@ def leaderboard(
 ) -> None:
     """Rank results that are comparable, in one table per protocol.
 
-    RESULTS are result files or folders of them; by default the folder "results". A benchmark adds columns to the rows
-    of its method (same backbone, aligner, presets, parameters and versions), apart for each machine.
+    RESULTS are result files or folders of them; by default the folder "results". A benchmark adds columns of speeds to
+    the rows of its method (same backbone, aligner, presets, parameters and versions), apart for each machine.
 
     \b
     crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json

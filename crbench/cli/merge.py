@@ -12,7 +12,9 @@ from crbench.cli.scores import FILE, groups, output_options, show, write_outcome
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=FILE)
 @output_options
-def merge(parts: tuple[Path, ...], group_by: str | None, per_query: Path | None, form: str) -> None:
+def merge(
+    parts: tuple[Path, ...], metrics: tuple[str, ...], group_by: str | None, per_query: Path | None, form: str
+) -> None:
     """Put the PARTS of an evaluation together: the same scores, bit for bit, as without --shard.
 
     Each part comes from `crbench evaluate --shard I/N --output FILE` with the same features and rules, on whatever
@@ -27,7 +29,7 @@ def merge(parts: tuple[Path, ...], group_by: str | None, per_query: Path | None,
     from crbench.store.shards import load_part
 
     loaded = complete([load_part(path) for path in parts])
-    found, protocol = merged(loaded), loaded[0].protocol
+    found, protocol = merged(loaded, metrics), loaded[0].protocol
     queries = Samples.concat([part.queries for part in loaded])
     masks = groups(queries, group_by)
     if per_query is not None:

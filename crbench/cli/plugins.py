@@ -13,7 +13,7 @@ _SHOWN_PRESETS = 6
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--strict-plugins", is_flag=True, help="Stop with exit code 4 at the first plugin that fails or clashes.")
 def plugins(as_json: bool, strict_plugins: bool) -> None:
-    """List backbones, aligners, data sets and metrics, and plugins that are broken."""
+    """List backbones, aligners, data sets, distances and metrics, and plugins that are broken."""
     import attrs
     from tabulate import tabulate
 

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from crbench.cli.names import PluginName
+from crbench.cli.scores import metric_option
 from crbench.cli.terminal import wants_colour
 from crbench.config.amp import AMP
 from crbench.leaderboard import FORMATS
@@ -52,6 +53,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--on-bad-image", type=click.Choice(["error", "skip"]), help="Stop at an unreadable image, or skip it.")
 @click.option("--engine", help="Evaluation engine: auto, numba, cupy, torch, reference.")
 @click.option("--precision", help="Of the evaluation's products, e.g. fp32, int8; scores do not depend on it.")
+@metric_option
 @click.option(
     "--memory-budget",
     help="Memory of an evaluation on top of the features; default: 40MiB a thread, 1/16 of a GPU's.",

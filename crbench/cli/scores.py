@@ -1,4 +1,4 @@
-"""How scores of given features are shown: table, JSON, and a CSV file of the outcomes per query."""
+"""How scores of given features are shown: table, JSON, and a CSV file of the scores of each query."""
 
 from __future__ import annotations
 
@@ -11,19 +11,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from crbench.api.metric import Metric
     from crbench.evaluation import Evaluation, Scores
+    from crbench.evaluation.selection import Selection
     from crbench.protocol import EvalProtocol
     from crbench.records import Samples
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
+metric_option = click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="Another score, e.g. nDCG; CMC, mAP, mINP and the scores of plugins are always given. See crbench plugins.",
+)
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --group-by, --per-query and --format to a command."""
+    """Adds --metric, --group-by, --per-query and --format to a command."""
     for option in (
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
-        click.option("--per-query", "per_query", type=FILE, help="Write the outcome of each query to this CSV file."),
+        click.option("--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."),
         click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
+        metric_option,
     ):
         command = option(command)
     return command
@@ -65,8 +77,8 @@ def show(
         group_by, masks: name of a column, and the queries of each of its values.
         accepted: TPR by FPR.
     """
-    counted = found.outcomes.counted
-    by_group = {value: found.outcomes.scores(mask) for value, mask in masks.items() if (counted & mask).any()}
+    counted = found.per_query.counted
+    by_group = {value: found.per_query.scores(mask) for value, mask in masks.items() if (counted & mask).any()}
     text = _as_json if form == "json" else _as_table
     return text(found, protocol, group_by, by_group, accepted)
 
@@ -87,6 +99,7 @@ def _as_json(
         **({"tpr_at_fpr": {f"{fpr:g}": tpr for fpr, tpr in accepted.items()}} if accepted else {}),
         "protocol": attrs.asdict(protocol),
         "fingerprint": protocol.fingerprint(),
+        **({"undefined": dict(found.selection.undefined)} if found.selection.undefined else {}),
         "engine": found.engine,
         "precision": found.precision,
         "ambiguous": found.ambiguous,
@@ -97,8 +110,8 @@ def _as_json(
 def _plain(scores: Scores) -> dict[str, Any]:
     return {
         "cmc": scores.cmc.tolist(),
-        "mAP": scores.mAP,
-        "mINP": scores.mINP,
+        **dict.fromkeys(scores.undefined),
+        **scores.means,
         "n_query": scores.n_query,
         "n_valid": scores.n_valid,
     }
@@ -119,26 +132,41 @@ def _as_table(
         **{f"rate {rate:g}": scores for rate, scores in rates.items()},
         **{f"{group_by} {value}": scores for value, scores in by_group.items()},
     }
+    metrics = [one.metric for one in found.selection.metrics]
     rows = [
         (
             name,
             *(_per_cent(scores.rank(rank)) for rank in protocol.ranks),
-            _per_cent(scores.mAP),
-            _per_cent(scores.mINP),
+            *(_shown(scores.means[metric.name], metric) for metric in metrics),
             scores.n_query,
             scores.n_valid,
         )
         for name, scores in parts.items()
     ]
-    headers = ("queries", *(f"R{rank}" for rank in protocol.ranks), "mAP", "mINP", "number", "with a match")
+    titles = (metric.name if metric.higher_is_better else f"{metric.name} (lower is better)" for metric in metrics)
+    headers = ("queries", *(f"R{rank}" for rank in protocol.ranks), *titles, "number", "with a match")
     lines = [tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))]
     lines += [f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()]
-    lines.append(f"per cent; protocol fingerprint {protocol.fingerprint()}")
+    lines += _undefined(found.selection)
+    numbers = "".join(f", {metric.name} as it is" for metric in metrics if metric.unit == "number")
+    lines.append(f"per cent{numbers}; protocol fingerprint {protocol.fingerprint()}")
     return "\n".join(lines)
 
 
-def _per_cent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _undefined(selection: Selection) -> list[str]:
+    """One line for each reason why scores are undefined."""
+    names: dict[str, list[str]] = {}
+    for name, reason in selection.undefined.items():
+        names.setdefault(reason, []).append(name)
+    return [f"undefined: {', '.join(alike)}: {reason}" for reason, alike in names.items()]
+
+
+def _shown(value: float, metric: Metric) -> str:
+    return _per_cent(value) if metric.unit == "fraction" else f"{value:.4g}"
+
+
+def _per_cent(value: float) -> str:
+    return f"{100 * value:.2f}"
 
 
 def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalProtocol) -> None:
@@ -149,20 +177,16 @@ def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalP
     """
     from crbench.errors import DataError
 
-    outcomes = found.outcomes
-    measures = {
-        **{f"R{rank}": outcomes.cmc[:, rank - 1] for rank in protocol.ranks},
-        **({} if outcomes.ap is None else {"ap": outcomes.ap}),
-        **({} if outcomes.inp is None else {"inp": outcomes.inp}),
-    }
+    scores = found.per_query
+    measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in protocol.ranks}, **scores.values}
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(["row", "key", "pid", "camid", "rate", "has_match", *measures])
             for row in range(len(rows)):
                 own = rows.row(row)
-                values = [repr(float(m[row])) if outcomes.valid[row] else "" for m in measures.values()]
-                valid = int(outcomes.valid[row])
+                values = [repr(float(m[row])) if scores.valid[row] else "" for m in measures.values()]
+                valid = int(scores.valid[row])
                 writer.writerow([row, own.key, own.pid, own.camid, f"{own.rate:g}", valid, *values])
     except OSError as error:
         raise DataError(f"cannot write {path} ({error})") from error

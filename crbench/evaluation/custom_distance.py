@@ -1,4 +1,4 @@
-"""Distances of a metric plugin, block by block; every engine sees the same blocks and so the same numbers."""
+"""Distances of a plugin, block by block; every engine sees the same blocks and so the same numbers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from crbench.ranking.threads import Workers
 from crbench.records import Features
 
 if TYPE_CHECKING:
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
 def blocks(
-    query: Features, gallery: Features, metric: Metric, workers: Workers
+    query: Features, gallery: Features, metric: Distance, workers: Workers
 ) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
@@ -30,7 +30,7 @@ def blocks(
         workers: look for NaN, so that no thread of torch is awake when they count.
 
     Raises:
-        EvaluationError: the metric gives another shape or NaN.
+        EvaluationError: the distance gives another shape or NaN.
     """
     count, width = len(query), len(gallery)
     size = max(1, _BLOCK // width)
@@ -39,12 +39,12 @@ def blocks(
         found = to_torch(metric(query.take(queries), gallery), query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
-                f"the metric gives distances of shape {tuple(found.shape)}; expected {(len(queries), width)}"
+                f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"
             )
         with workers.alone():  # a sum is several times faster than to look; infinities of both signs give NaN too
             sums = workers.run(torch.sum, [(found[start:stop],) for start, stop in workers.ranges(*found.shape)])
         if any(bool(part.isnan()) for part in sums):
             wrong = found.isnan().any(dim=1).nonzero()
             if len(wrong):
-                raise EvaluationError(f"the metric gives NaN for query row {start + int(wrong[0])}")
+                raise EvaluationError(f"the distance gives NaN for query row {start + int(wrong[0])}")
         yield queries, found

@@ -20,7 +20,7 @@ from crbench.records import Features
 if TYPE_CHECKING:
     import torch
 
-    from crbench.api.interfaces import Metric
+    from crbench.api.interfaces import Distance
 
 _CHUNK = 1 << 22
 """Elements checked in one go."""
@@ -33,29 +33,29 @@ _MAX_COLUMNS = 1 << 20
 
 
 def checked(
-    query: Features, gallery: Features, protocol: EvalProtocol, metric: Metric | None, device: str | None = None
+    query: Features, gallery: Features, protocol: EvalProtocol, distance: Distance | None, device: str | None = None
 ) -> RankInputs:
     """The inputs of an evaluation, checked and placed.
 
     Args:
-        metric: replaces the protocol's distance.
+        distance: replaces the protocol's.
         device: where to compare; None = on the CUDA device of either side, else on the CPU.
 
     Raises:
         EvaluationError: see `crbench.evaluation.evaluate`.
     """
-    if metric is None and protocol.distance not in DISTANCES:
+    if distance is None and protocol.distance not in DISTANCES:
         raise EvaluationError(
-            f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)} (or pass the metric itself)"
+            f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)} (or pass the distance itself)"
         )
     query, gallery = _converted(query, gallery)
-    query, gallery, where = placed(query, gallery, device, stay=metric is None and protocol.reranking is None)
+    query, gallery, where = placed(query, gallery, device, stay=distance is None and protocol.reranking is None)
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
-    needs_direction = metric is None and unit
+    needs_direction = distance is None and unit
     from crbench.evaluation.custom_distance import blocks
-    from crbench.ranking.gemm.norms import row_norms  # with torch, which takes seconds to import
+    from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
 
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
     _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if needs_direction else None)
@@ -67,7 +67,7 @@ def checked(
         unit=unit,
         dot=protocol.distance == "cosine",
         pessimistic=protocol.ties == "pessimistic",
-        distances=None if metric is None else functools.partial(blocks, query, gallery, metric),
+        distances=None if distance is None else functools.partial(blocks, query, gallery, distance),
     )
 
 

@@ -92,6 +92,13 @@ def restricted(task: RankTask, queries: NDArray[np.intp], items: NDArray[np.bool
     )
 
 
+def valid_items(task: RankTask, query: Samples, gallery: Samples) -> NDArray[np.int64]:
+    """i64[q], how many gallery images a query may find: the positives, and candidates of other persons."""
+    pids = np.sort(gallery.pids[task.candidates])
+    own = np.searchsorted(pids, query.pids, side="right") - np.searchsorted(pids, query.pids, side="left")
+    return len(pids) - own + task.sizes
+
+
 def identities(task: RankTask, query: Samples, gallery: Samples) -> Identities:
     """The identities of the candidates."""
     pids = gallery.pids[task.candidates]

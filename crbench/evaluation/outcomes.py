@@ -1,190 +1,114 @@
-"""What an evaluation gives: outcomes per query, and scores as their means."""
+"""What an evaluation found for each query: the integers and curves that every score follows from."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.errors import EvaluationError
-from crbench.records import Samples
+from crbench.metrics.cmc import match_curve
 
 
 @attrs.frozen(eq=False)
-class Scores:
-    """Means over the queries that count, as fractions in [0, 1].
+class Ranks:
+    """Where the positives of each query are among all its valid gallery images.
 
     Attributes:
-        cmc: f64[R]; entry k-1 is CMC at rank k, the share of queries with a match among the k nearest. Where the
-            gallery is shorter than R the curve goes on flat.
-        mAP, mINP: means of `Outcomes.ap` and `Outcomes.inp`; None where these are.
-        n_query: all queries.
-        n_valid: queries that have a match in the gallery; only these count, unless ``unmatched="zero"``.
+        ranks: i64[P], places from 1, query by query and ascending within a query.
+        starts: i64[q + 1]; those of query i are ``ranks[starts[i]:starts[i + 1]]``.
+        candidates: i64[q], valid gallery images of each query, positives included.
+
+    Raises:
+        ValueError: lengths that do not belong together.
     """
 
-    cmc: NDArray[np.float64]
-    mAP: float | None  # noqa: N815 (the field's own spelling)
-    mINP: float | None  # noqa: N815
-    n_query: int
-    n_valid: int
+    ranks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    candidates: NDArray[np.int64]
 
-    def rank(self, k: int) -> float:
-        """CMC at rank `k`, from 1 to R.
+    def __attrs_post_init__(self) -> None:
+        if len(self.starts) != len(self.candidates) + 1 or self.starts[0] != 0 or self.starts[-1] != len(self.ranks):
+            raise ValueError(
+                f"{len(self.ranks)} ranks, {len(self.starts)} starts and {len(self.candidates)} candidates do not match"
+            )
 
-        Raises:
-            ValueError: the curve does not reach that rank.
-        """
-        if not 1 <= k <= len(self.cmc):
-            raise ValueError(f"rank {k} was not computed; the curve has ranks 1 to {len(self.cmc)}")
-        return float(self.cmc[k - 1])
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """i64[q], positives of each query."""
+        return np.diff(self.starts)
+
+    def take(self, rows: NDArray[np.intp]) -> Ranks:
+        """The ranks of some queries, in the order of the rows intp[b]."""
+        sizes = self.sizes[rows]
+        starts = _starts(sizes)
+        places = np.arange(starts[-1]) + np.repeat(self.starts[:-1][rows] - starts[:-1], sizes)
+        return Ranks(self.ranks[places], starts, self.candidates[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Ranks]) -> Ranks:
+        """The queries of all parts, part by part."""
+        return cls(
+            np.concatenate([part.ranks for part in parts]),
+            _starts(np.concatenate([part.sizes for part in parts])),
+            np.concatenate([part.candidates for part in parts]),
+        )
 
 
 @attrs.frozen(eq=False)
 class Outcomes:
-    """What became of each query, in the order of the query rows.
+    """What became of each query, in the order of the query rows; all scores follow from it, see `crbench.metrics`.
 
     Attributes:
-        cmc: f64[q, R]; entry k-1 says whether a match is among the k nearest (0 or 1), or how probable that is where
-            the gallery is drawn. NaN for a query without a match.
-        ap, inp: f64[q], average precision and inverse negative penalty; NaN for a query without a match; None for a
-            single-shot gallery, where the mean of `ap` would only be the mean reciprocal rank.
-        valid: bool[q], whether the query has a match in the gallery under the protocol's rules.
-        unmatched_count: queries without a match take part in means, with zero.
+        ranks: of the positives among all gallery images; None where a single-shot protocol does not ask for them
+            (``ap_gallery=drawn``).
+        cmc: f64[q, R] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest; NaN
+            for a query without a match. None for a multi-shot gallery, whose curves follow from `ranks`.
+
+    Raises:
+        ValueError: neither of the two, or of different numbers of queries.
     """
 
-    cmc: NDArray[np.float64]
-    ap: NDArray[np.float64] | None
-    inp: NDArray[np.float64] | None
-    valid: NDArray[np.bool_]
-    unmatched_count: bool = False
+    ranks: Ranks | None
+    cmc: NDArray[np.float64] | None
+
+    def __attrs_post_init__(self) -> None:
+        counts = {
+            *(() if self.cmc is None else (len(self.cmc),)),
+            *(() if self.ranks is None else (len(self.ranks.candidates),)),
+        }
+        if len(counts) != 1:
+            raise ValueError("outcomes are ranks, curves or both, of the same queries")
 
     @property
-    def counted(self) -> NDArray[np.bool_]:
-        """bool[q], the queries that take part in means."""
-        return np.ones_like(self.valid) if self.unmatched_count else self.valid
+    def valid(self) -> NDArray[np.bool_]:
+        """bool[q], whether the query has a match in the gallery under the protocol's rules."""
+        return ~np.isnan(self.curves(1)[:, 0])
 
-    def scores(self, mask: NDArray[np.bool_] | None = None) -> Scores:
-        """Means over the queries that count, or over those of them in a mask bool[q].
-
-        Sums are rounded once (`math.fsum`), so the order of the queries does not matter.
-
-        Raises:
-            EvaluationError: none of the queries counts.
-        """
-        chosen = np.ones(len(self.valid), dtype=np.bool_) if mask is None else mask
-        counted = chosen & self.counted
-        if not counted.any():
-            raise EvaluationError(f"none of the {int(chosen.sum())} chosen queries has a match in the gallery")
-        return Scores(
-            cmc=np.array([_mean(column) for column in self._numbers(self.cmc, counted).T]),
-            mAP=None if self.ap is None else _mean(self._numbers(self.ap, counted)),
-            mINP=None if self.inp is None else _mean(self._numbers(self.inp, counted)),
-            n_query=int(chosen.sum()),
-            n_valid=int((chosen & self.valid).sum()),
-        )
+    def curves(self, length: int) -> NDArray[np.float64]:
+        """f64[q, R], the CMC curve of each query: `cmc` as it is, or `length` ranks of the curve that `ranks` give."""
+        if self.ranks is None or self.cmc is not None:
+            return np.asarray(self.cmc)
+        return match_curve(self.ranks.ranks, self.ranks.starts, length)
 
     def take(self, rows: NDArray[np.intp]) -> Outcomes:
         """The outcomes of some queries, in the order of the rows intp[b]."""
         return Outcomes(
-            cmc=self.cmc[rows],
-            ap=None if self.ap is None else self.ap[rows],
-            inp=None if self.inp is None else self.inp[rows],
-            valid=self.valid[rows],
-            unmatched_count=self.unmatched_count,
+            ranks=None if self.ranks is None else self.ranks.take(rows),
+            cmc=None if self.cmc is None else self.cmc[rows],
         )
 
     @classmethod
     def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
-        """Outcomes of all queries from parts, each of which knows some of the queries that have a match."""
-        first, *others = parts
-        cmc, ap, inp, valid = first.cmc, first.ap, first.inp, first.valid
-        for part in others:
-            cmc = np.where(part.valid[:, None], part.cmc, cmc)
-            ap = None if ap is None or part.ap is None else np.where(part.valid, part.ap, ap)
-            inp = None if inp is None or part.inp is None else np.where(part.valid, part.inp, inp)
-            valid = valid | part.valid
-        return cls(cmc=cmc, ap=ap, inp=inp, valid=valid, unmatched_count=first.unmatched_count)
-
-    def _numbers(self, column: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """The outcomes of a mask, zero for a query without a match."""
-        chosen: NDArray[np.float64] = column[mask]
-        chosen[~self.valid[mask]] = 0.0
-        return chosen
-
-
-@attrs.frozen(eq=False)
-class Evaluation:
-    """Scores of one split, and how they came about.
-
-    Attributes:
-        scores: over all queries that count.
-        by_rate: over the queries of each down-sampling rate, lowest first; rates of which no query counts are left out.
-        outcomes: per query.
-        engine: what computed it.
-        precision: of its products; finer than asked for where too much was ambiguous.
-        ambiguous: pairs of a query and a gallery item that were too close to a positive for that precision, so that
-            float64 decided; 0 where it decides everything. It depends on engine and precision, the scores do not.
-    """
-
-    scores: Scores
-    by_rate: Mapping[float, Scores]
-    outcomes: Outcomes
-    engine: str
-    precision: str
-    ambiguous: int
-
-    @classmethod
-    def of(cls, queries: Samples, outcomes: Outcomes, *, engine: str, precision: str, ambiguous: int) -> Evaluation:
-        """The scores that follow from the outcomes of these queries.
-
-        Raises:
-            EvaluationError: none of the queries counts.
-        """
-        masks = {domain.rate: mask for domain, mask in queries.domains() if np.any(outcomes.counted & mask)}
-        scores = outcomes.scores()
+        """The queries of all parts under one protocol, part by part."""
+        ranks = [part.ranks for part in parts if part.ranks is not None]
+        curves = [part.cmc for part in parts if part.cmc is not None]
         return cls(
-            scores=scores,
-            by_rate={rate: scores if mask.all() else outcomes.scores(mask) for rate, mask in masks.items()},
-            outcomes=outcomes,
-            engine=engine,
-            precision=precision,
-            ambiguous=ambiguous,
+            ranks=Ranks.joined(ranks) if ranks else None,
+            cmc=np.concatenate(curves) if curves else None,
         )
 
 
-def joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation of several that share a protocol and have no query or rate in common.
-
-    For methods whose gallery depends on the rate of the query; outcomes come in the order of the parts.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    outcomes = [part.outcomes for part in parts]
-    whole = Outcomes(
-        cmc=np.concatenate([part.cmc for part in outcomes]),
-        ap=_joined([part.ap for part in outcomes]),
-        inp=_joined([part.inp for part in outcomes]),
-        valid=np.concatenate([part.valid for part in outcomes]),
-        unmatched_count=outcomes[0].unmatched_count,
-    )
-    return attrs.evolve(
-        parts[0],
-        scores=whole.scores(),
-        by_rate={rate: scores for part in parts for rate, scores in part.by_rate.items()},
-        outcomes=whole,
-        ambiguous=sum(part.ambiguous for part in parts),
-    )
-
-
-def _joined(columns: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    present = [column for column in columns if column is not None]
-    return np.concatenate(present) if present else None
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    """Of f64[n], whose sum is rounded once."""
-    whole = np.array_equal(values, np.rint(values))  # as most CMC curves are; their sums need no care
-    return (float(values.sum()) if whole else math.fsum(values.tolist())) / len(values)
+def _starts(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(sizes)], dtype=np.int64)

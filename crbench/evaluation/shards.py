@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from crbench._version import __version__
 from crbench.errors import ComparisonError, ConfigError
-from crbench.evaluation.outcomes import Evaluation, Outcomes
+from crbench.evaluation.outcomes import Outcomes
+from crbench.evaluation.scores import Evaluation
+from crbench.evaluation.selection import Selection
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import RankRows
 from crbench.records import Samples
@@ -75,7 +77,7 @@ class Part:
         protocol: the rules.
         stream: names the draws.
         version: of crbench.
-        engine, precision, ambiguous: see `crbench.evaluation.outcomes.Evaluation`.
+        engine, precision, ambiguous: see `crbench.evaluation.scores.Evaluation`.
     """
 
     shard: Shard
@@ -90,26 +92,24 @@ class Part:
     version: str = __version__
 
 
-def merge(parts: Sequence[Part]) -> Evaluation:
+def merge(parts: Sequence[Part], metrics: Sequence[str] = ()) -> Evaluation:
     """The evaluation of all queries from all its parts, in any order; the same bits as without shards.
+
+    Args:
+        metrics: see `crbench.evaluate`; parts hold ranks, so they need not know.
 
     Raises:
         ComparisonError: parts of different features, rules, draws or versions, a part that is missing or given twice.
         EvaluationError: no query has a match.
+        ConfigError, PluginError: see `crbench.evaluate`.
     """
     ordered = complete(parts)
-    outcomes = [part.outcomes for part in ordered]
-    first = outcomes[0]
-    whole = Outcomes(
-        cmc=np.concatenate([part.cmc for part in outcomes]),
-        ap=None if first.ap is None else np.concatenate([part.ap for part in outcomes if part.ap is not None]),
-        inp=None if first.inp is None else np.concatenate([part.inp for part in outcomes if part.inp is not None]),
-        valid=np.concatenate([part.valid for part in outcomes]),
-        unmatched_count=first.unmatched_count,
-    )
+    protocol = ordered[0].protocol
     return Evaluation.of(
         Samples.concat([part.queries for part in ordered]),
-        whole,
+        Outcomes.joined([part.outcomes for part in ordered]),
+        protocol,
+        Selection.of(protocol, metrics),
         engine=_names(part.engine for part in ordered),
         precision=_names(part.precision for part in ordered),
         ambiguous=sum(part.ambiguous for part in ordered),

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from crbench.api.capabilities import CountsParameters, Restorable, Stateful
-from crbench.api.interfaces import Aligner, Metric, Transform
+from crbench.api.interfaces import Aligner, Distance, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
@@ -128,7 +128,7 @@ class CellRunner:
 def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
     """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
     distance = job.protocol.distance
-    metric: Metric | None = None if distance in DISTANCES else resolve("metric", distance).build()
+    custom: Distance | None = None if distance in DISTANCES else resolve("distance", distance).build()
     evaluations = [
         evaluate(
             query,
@@ -138,7 +138,8 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
             precision=spec.precision,
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {index}|gallery",
-            metric=metric,
+            distance=custom,
+            metrics=spec.metrics,
         )
         for query, gallery in compared
     ]
@@ -160,13 +161,12 @@ def trial_scores(index: int, evaluation: Evaluation) -> TrialScores:
     return TrialScores(
         index=index,
         cmc=tuple(scores.cmc.tolist()),
-        mAP=scores.mAP,
-        mINP=scores.mINP,
+        scores=scores.means,
         n_query=scores.n_query,
         n_valid=scores.n_valid,
         by_rate={
             f"{rate:g}": RateScores(
-                cmc=tuple(part.cmc.tolist()), mAP=part.mAP, mINP=part.mINP, n_query=part.n_query, n_valid=part.n_valid
+                cmc=tuple(part.cmc.tolist()), scores=part.means, n_query=part.n_query, n_valid=part.n_valid
             )
             for rate, part in evaluation.by_rate.items()
             if part.n_valid

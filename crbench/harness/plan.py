@@ -13,7 +13,7 @@ from crbench.config.protocol_changes import change_protocol
 from crbench.config.run_spec import RunSpec
 from crbench.config.settings import PARTS
 from crbench.errors import ConfigError
-from crbench.evaluation import ENGINES, PRECISIONS
+from crbench.evaluation import ENGINES, PRECISIONS, Selection
 from crbench.harness.match import check_lengths, pair, with_preset
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
@@ -70,8 +70,9 @@ def make_plan(spec: RunSpec) -> Plan:
         dataset = resolve("dataset", name, _changes(spec, "dataset", name))
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
+        Selection.of(protocol, spec.metrics)
         if protocol.distance not in DISTANCES:
-            resolve("metric", protocol.distance)
+            resolve("distance", protocol.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)

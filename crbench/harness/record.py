@@ -7,13 +7,14 @@ from typing import Any
 
 import attrs
 
+from crbench.evaluation import Selection
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.command import command_line
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
-from crbench.results import Component, DataFacts, Method, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import Component, DataFacts, Method, MetricFacts, ProtocolFacts, Result, Timing, TrialScores
 
 
 @attrs.define(eq=False)
@@ -92,6 +93,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         method=_method(facts, cell),
         extraction=facts.extraction,
         trials=tuple(cell.scores) if cell.error is None else (),
+        metric_facts=metric_facts(Selection.of(job.protocol, spec.metrics)) if cell.error is None else {},
         timings=cell.timings,
         environment=describe_environment(facts.run.device),
         command=command_line(facts, cell.aligner),
@@ -117,6 +119,20 @@ def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
     if facts.spec.limit is not None:
         warnings.append(f"limited to {facts.spec.limit} identities: not rankable")
     return tuple(dict.fromkeys(warnings))
+
+
+def metric_facts(selection: Selection) -> dict[str, MetricFacts]:
+    """The metrics of an evaluation as results name them."""
+    return {
+        one.name: MetricFacts(
+            higher_is_better=one.metric.higher_is_better,
+            unit=one.metric.unit,
+            summary=one.metric.summary,
+            distribution=one.owner.distribution,
+            version=one.owner.version,
+        )
+        for one in selection.metrics
+    }
 
 
 def component(method: Resolved, **facts: Any) -> Component:

@@ -12,6 +12,7 @@ import attrs
 from crbench.api.context import RunContext
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
+from crbench.evaluation import Selection
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
 from crbench.harness.environment import pick_device
@@ -93,8 +94,9 @@ def _run_aligners(
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     cells = []
+    scores = Selection.of(facts.job.protocol, facts.spec.metrics).names
     for aligner in aligners:
-        earlier = find_result(facts.spec.output, facts.cell_id(aligner)) if facts.spec.resume else None
+        earlier = find_result(facts.spec.output, facts.cell_id(aligner), scores) if facts.spec.resume else None
         if earlier is None:
             cells.append(CellAccumulator(aligner))
         else:

@@ -16,6 +16,7 @@ from crbench.api.interfaces import Backbone, Reader
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
+from crbench.evaluation import Selection
 from crbench.harness.cards import check_card, read_card, write_card
 from crbench.harness.cell import evaluate_trial
 from crbench.harness.environment import describe_environment, pick_device
@@ -204,9 +205,9 @@ class _Evaluation:
         ]
         scores = evaluate_trial(self.job, self.trial.index, compared, self.spec)
         ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
-        means = {"mAP": scores.mAP, "mINP": scores.mINP}  # None where a protocol does not define them
+        shares = [one.name for one in Selection.of(self.job.protocol).metrics if one.metric.unit == "fraction"]
         found = {f"R{rank}": scores.cmc[rank - 1] for rank in ranks}
-        return found | {name: value for name, value in means.items() if value is not None}
+        return found | {name: scores.scores[name] for name in shares}
 
     def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:
         """For `TrainingSession.score`: evaluate after each `epochs` epochs; None for 0."""

@@ -4,8 +4,8 @@ Results are ranked only among equals: same fingerprint (data set, rules, splits,
 rates. Results of a part of a protocol (``--limit``), failed cells and published numbers are shown apart, unranked.
 
 Order: Rank-1, then mAP, highest first. Both are compared as printed (one decimal of a per cent), so that a reader can
-check every place from the table; rows that are equal so far share it. The baseline (aligner ``none``) is ranked like
-every other row, and marked.
+check every place from the table. Rows that are equal in both share a place. The baseline (aligner ``none``) is ranked
+like every other row, and marked.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 
 def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
-    """Sort results into blocks and rank them, with the speeds of `benches` beside; no order of entry matters.
+    """Sort results into blocks, rank them, and add the speeds that `benches` measured.
 
-    Of several results of one cell the newest counts, and of several benchmarks of one column.
+    Of several results of one cell the newest counts, and so does the newest of several benchmarks of one column. The
+    order in which results and benchmarks are given does not matter.
     """
     everything, measured = list(results), list(benches)
     newest, shown = _newest(everything), fit_to_show(measured)
@@ -151,14 +152,14 @@ def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]
 
 
 def _features(result: Result) -> tuple[object, ...]:
-    """What two cells must share for their difference to be the aligner's doing."""
+    """What made the features of a cell: two cells that share it differ by their aligners alone."""
     backbone = result.method.backbone
     parameters = json.dumps(backbone.parameters, sort_keys=True)
     return backbone.name, backbone.version, parameters, backbone.weights_sha256, result.extraction
 
 
 def _gain(row: Row, baseline: Row | None) -> Spread | None:
-    """The Rank-1 differences, trial by trial: both saw the same splits."""
+    """Rank-1 over that of the baseline, as differences trial by trial where both have the same trials."""
     if baseline is None:
         return None
     own, other = ({trial.index: trial.cmc[0] for trial in one.result.trials} for one in (row, baseline))

@@ -1,7 +1,7 @@
 """The columns of the leaderboard. Each is one record, from which every format takes what it prints.
 
-`measured_columns` lists those of measured methods, `published_columns` those of numbers from papers. A new column is
-one more record in such a list.
+`measured_columns` gives those of measured methods, `published_columns` those of numbers from papers. A new column is
+one more record in `_BEFORE`, `_AFTER` or `published_columns`; scores and speeds make theirs from what the results hold.
 """
 
 from __future__ import annotations
@@ -96,6 +96,73 @@ class Column(Generic[Line]):
         return Cell(text, number if self.numeric else None, mark)
 
 
+def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
+    """A fact about the cell itself, for programs."""
+    return Column(key=key, of_cell=True, get=lambda row: clean(get(row.result)))
+
+
+_BEFORE: tuple[Column[Row], ...] = (
+    Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
+    _of_cell("dataset", lambda result: result.dataset),
+    _of_cell("protocol", lambda result: result.protocol.name),
+    _of_cell("fingerprint", lambda result: result.fingerprint),
+    _of_cell("rate_source", lambda result: result.rate_source),
+    Column(key="backbone", title="backbone", numeric=False, of_cell=True, get=lambda row: row.backbone),
+    Column(
+        key="aligner",
+        title="aligner",
+        numeric=False,
+        of_cell=True,
+        get=lambda row: row.aligner,
+        label=lambda row: f"{row.aligner} (baseline)" if row.baseline and row.rank else row.aligner,
+    ),
+    Column(key="baseline", get=lambda row: row.baseline),
+)
+"""Columns to the left of the scores: place, data, method."""
+
+_AFTER: tuple[Column[Row], ...] = (
+    Column(
+        key="gain",
+        title="gain",
+        better="higher",
+        spread=True,
+        ranked=True,
+        get=lambda row: row.gain,
+        text=lambda gain: formats.points(*gain),
+        footnote="gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",
+    ),
+    Column(
+        key="parameters",
+        title="params",
+        get=lambda row: row.result.method.aligner.parameter_count,
+        text=formats.short,
+        footnote="params: learned parameters of the aligner.",
+    ),
+    Column(
+        key="fit_s",
+        title="fit s",
+        better="lower",
+        get=lambda row: row.fit_s,
+        text=formats.seconds,
+        footnote="fit s: seconds of one fit.",
+    ),
+    Column(
+        key="samples_per_s",
+        title="samples/s",
+        better="higher",
+        get=lambda row: row.samples_per_s,
+        text=formats.short,
+        footnote="samples/s: features aligned per second.",
+    ),
+    Column(key="trials", get=lambda row: len(row.result.trials)),
+    _of_cell("created", lambda result: result.created),
+    _of_cell("crbench", lambda result: result.environment.crbench),
+    _of_cell("cell_id", lambda result: result.cell_id),
+    _of_cell("command", lambda result: result.command),
+)
+"""Columns to the right of the scores: gain, cost, origin."""
+
+
 def measured_columns(
     scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = ()
 ) -> list[Column[Row]]:
@@ -106,63 +173,8 @@ def measured_columns(
         speeds: one for each column of speeds, in order.
         machines: of all speeds of the board; headings name them by their place here.
     """
-    return [
-        Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
-        _of_cell("dataset", lambda result: result.dataset),
-        _of_cell("protocol", lambda result: result.protocol.name),
-        _of_cell("fingerprint", lambda result: result.fingerprint),
-        _of_cell("rate_source", lambda result: result.rate_source),
-        Column(key="backbone", title="backbone", numeric=False, of_cell=True, get=lambda row: row.backbone),
-        Column(
-            key="aligner",
-            title="aligner",
-            numeric=False,
-            of_cell=True,
-            get=lambda row: row.aligner,
-            label=lambda row: f"{row.aligner} (baseline)" if row.baseline and row.rank else row.aligner,
-        ),
-        Column(key="baseline", get=lambda row: row.baseline),
-        *map(_score_column, scores),
-        Column(
-            key="gain",
-            title="gain",
-            better="higher",
-            spread=True,
-            ranked=True,
-            get=lambda row: row.gain,
-            text=lambda gain: formats.points(*gain),
-            footnote=("gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial."),
-        ),
-        Column(
-            key="parameters",
-            title="params",
-            get=lambda row: row.result.method.aligner.parameter_count,
-            text=formats.short,
-            footnote="params: learned parameters of the aligner.",
-        ),
-        Column(
-            key="fit_s",
-            title="fit s",
-            better="lower",
-            get=lambda row: row.fit_s,
-            text=formats.seconds,
-            footnote="fit s: seconds of one fit.",
-        ),
-        Column(
-            key="samples_per_s",
-            title="samples/s",
-            better="higher",
-            get=lambda row: row.samples_per_s,
-            text=formats.short,
-            footnote="samples/s: features aligned per second.",
-        ),
-        Column(key="trials", get=lambda row: len(row.result.trials)),
-        _of_cell("created", lambda result: result.created),
-        _of_cell("crbench", lambda result: result.environment.crbench),
-        _of_cell("cell_id", lambda result: result.cell_id),
-        _of_cell("command", lambda result: result.command),
-        *(_speed_column(speed, machines) for speed in speeds),
-    ]
+    own = map(_score_column, scores)
+    return [*_BEFORE, *own, *_AFTER, *(_speed_column(speed, machines) for speed in speeds)]
 
 
 def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
@@ -193,11 +205,6 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
         Column(key="also", get=lambda row: row.also),
         Column(key="note", get=lambda row: row.note),
     ]
-
-
-def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
-    """A fact about the cell itself, for programs."""
-    return Column(key=key, of_cell=True, get=lambda row: clean(get(row.result)))
 
 
 def _score_column(score: Score) -> Column[Row]:

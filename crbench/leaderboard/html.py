@@ -50,7 +50,7 @@ def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
 
 
 def _digest(source: str) -> str:
-    """How a content security policy names the one inline script or style that it allows."""
+    """The name of an inline script or style in the page's content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 

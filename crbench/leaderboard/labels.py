@@ -21,8 +21,8 @@ def backbone_label(result: Result) -> str:
 def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Labels of backbone and aligner for each result.
 
-    Where two results would read the same, what they differ in (parameters, versions, weights, extraction, seed, trials)
-    is added in brackets.
+    Results that would have equal labels get in brackets what they differ in: parameters, versions, weights, extraction,
+    seed, trials.
 
     Returns:
         One (backbone, aligner) pair per result, in order.

@@ -36,14 +36,17 @@ def render_csv(board: Board, rows: Sequence[Published], *, per_rate: bool) -> st
         *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
         *({"part": "published", **_values(published_columns(printed), row)} for row in rows),
     ]
-    names = [
-        *("part", *_keys(measured_columns(in_order([*scores, *printed])))),
-        *(*_keys(published_columns(())), "error", *_keys(measured)),
+    order = [  # published scores stand among the measured ones, speeds at the end
+        "part",
+        *_keys(measured_columns(in_order([*scores, *printed]))),
+        *_keys(published_columns(())),
+        "error",
+        *_keys(measured),
     ]
     present = set(chain.from_iterable(lines))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    headings = [name for name in dict.fromkeys(names) if name in present]
+    headings = [name for name in dict.fromkeys(order) if name in present]
     writer.writerow(map(_inert, headings))
     writer.writerows([_inert(line.get(name)) for name in headings] for line in lines)
     return buffer.getvalue()

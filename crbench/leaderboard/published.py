@@ -25,11 +25,11 @@ class Published:
     Attributes:
         method, year: of the method's own paper.
         backbone: as the source states it; empty = not stated.
-        dataset, protocol: by our names; papers leave much of a protocol open, so it is like, not equal.
+        dataset, protocol: by our names. Papers leave much of a protocol open: theirs is like ours, not equal to it.
         rates: down-sampling rates as stated.
         scores: fractions of the columns that the source has: R1, R5, R10, R20, mAP.
         source: citation key and table; `also`: further places that print the same numbers.
-        note: a doubt about the printed numbers.
+        note: what is doubtful about the printed numbers.
     """
 
     method: str

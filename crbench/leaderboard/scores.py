@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -78,27 +77,17 @@ def _place(score: Score) -> tuple[float, int, int, str]:
     return (rate, 1, _MEANS.index(score.name), "") if score.name in _MEANS else (rate, 2, 0, score.name)
 
 
-def lower_is_better(result: Result) -> frozenset[str]:
-    """Names of the scores of `result` whose smallest value is the best; today there is none."""
-    del result
-    return frozenset()
-
-
 def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
-    """The scores that any of `results` has, in order.
-
-    A score is a fraction if all its means over all `results` lie in [0, 1], so that it reads the same in every table.
-    """
+    """The scores that any of `results` has, in order; direction and unit are those that the results state."""
     results = list(results)
-    means: dict[str, list[float]] = defaultdict(list, R1=[])
-    for result in results:
-        for name, summary in result.metrics.items():
-            means[name].append(summary.mean)
-    lower = frozenset().union(*map(lower_is_better, results))
-    whole = (
-        Score(name, lower_is_better=name in lower, fraction=all(0 <= mean <= 1 for mean in values))
-        for name, values in means.items()
-    )
+    facts = {name: one for result in results for name, one in result.metric_facts.items()}
+    names = {"R1": None} | {name: None for result in results for name in result.metrics}
+    whole = [
+        Score(name, lower_is_better=not facts[name].higher_is_better, fraction=facts[name].unit == "fraction")
+        if name in facts
+        else Score(name)
+        for name in names
+    ]
     rates = {rate for result in results for rate in result.by_rate}
     return in_order([*whole, *(Score("R1", rate) for rate in rates)])
 

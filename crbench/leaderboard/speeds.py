@@ -1,8 +1,8 @@
-"""What ``crbench bench`` measured, beside the scores of the same method: one column for each stage on each machine.
+"""Speeds that ``crbench bench`` measured, beside the scores of the same method: a column for each stage and machine.
 
-A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same, and for the forward
-pass also its arithmetic (``--amp``, ``--compile``). Speeds of two machines never share a column.
-A whole run has none: it depends on data and protocol too.
+A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same. The forward pass
+must have used the same arithmetic too (``--amp``, ``--compile``). Speeds of two machines never share a column. The
+stage ``run`` has no column: it depends on data and protocol, not on the method alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
 
 STAGES = ("forward", "fit", "transform")
-"""Stages whose speed is the method's doing, in the order of their columns."""
+"""Stages whose speed depends on the method alone, in the order of their columns."""
 
 
 @attrs.frozen(kw_only=True)
@@ -28,8 +28,8 @@ class Speed:
     """One stage of a method on one machine, in the batch of the highest throughput (scenario Offline).
 
     Attributes:
-        machine: device and software that decide speed, for readers.
-        stage, unit, batch, per_second: see `crbench.bench.records.Measured`; the median.
+        machine: device and software that decide speed, on one line.
+        stage, unit, batch, per_second: see `crbench.bench.records.Measured`; `per_second` is the median.
         created, command: of the benchmark.
     """
 
@@ -43,7 +43,7 @@ class Speed:
 
     @property
     def key(self) -> tuple[str, int, str]:
-        """What speeds must share to stand in one column: machine, place of the stage in `STAGES`, unit."""
+        """Speeds with the same key stand in one column: machine, place of the stage in `STAGES`, unit."""
         return self.machine, STAGES.index(self.stage), self.unit
 
     @property
@@ -59,12 +59,12 @@ def columns_of(speeds: Iterable[Speed]) -> list[Speed]:
 
 
 def fit_to_show(benches: Iterable[Bench]) -> list[Bench]:
-    """Those that are fit to be published, oldest first; their order of entry does not matter."""
+    """The benchmarks that are fit to be published, oldest first, whatever their order in `benches`."""
     return sorted((b for b in benches if b.status == "ok"), key=lambda b: (datetime.fromisoformat(b.created), repr(b)))
 
 
 def speeds_of(result: Result, benches: Sequence[Bench]) -> tuple[Speed, ...]:
-    """The speeds of a result's method by column; of several benchmarks of one column the last of `benches` counts."""
+    """The speeds of a result's method, in the order of their columns; the last of `benches` with a column counts."""
     found: dict[tuple[str, int, str], Speed] = {}
     for bench in benches:
         for one in bench.stages:
@@ -126,12 +126,12 @@ def _belongs(bench: Bench, stage: str, result: Result) -> bool:
     if stage == "forward":
         arithmetic = bench.settings.get("amp"), bench.settings.get("compile")
         return arithmetic == (result.extraction.amp, result.extraction.compile)
-    # A length that was asked for is that of other features than the backbone's.
+    # With --dim the features had another length than the backbone's.
     return _same(bench.aligner, result.method.aligner) and bench.settings.get("dim") is None
 
 
 def _same(one: Component | None, other: Component) -> bool:
-    """Equal but for what was learned; a file behind the name counts where the benchmark knows it."""
+    """Whether two components are equal up to what was learned; a weights file that the benchmark names must agree."""
     if one is None or one.weights_sha256 not in (None, other.weights_sha256):
         return False
     return _identity(one) == _identity(other)

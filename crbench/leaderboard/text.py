@@ -16,7 +16,8 @@ from crbench.leaderboard.tables import Table, below, tables
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
 _MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-# tabulate escapes the cells, so marks travel through it as private characters; `clean` keeps those out of names.
+# tabulate escapes what is in the cells. Marks pass through it as private characters, which `clean` keeps out of names,
+# and become LaTeX commands afterwards.
 _LATEX = {"best": ("\ue000", "\ue002"), "second": ("\ue001", "\ue002"), "": ("", "")}
 _LATEX_AFTER = {
     "\ue000": r"\textbf{",

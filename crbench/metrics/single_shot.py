@@ -1,4 +1,10 @@
-"""Sums of independent Bernoulli variables, in compiled loops: the places of positives in single-shot galleries."""
+"""CMC curves of galleries that show one image of each person: sums of independent Bernoulli variables, compiled.
+
+Each person shows one of the valid images, drawn uniformly and independently. For a positive, the image of another
+person j is ahead with probability p_j, the share of j's images that are. Its rank is 1 plus a sum of independent
+Bernoulli(p_j), so CMC at k is a Poisson-binomial probability. A query's curve is the mean over its positives, each of
+which is drawn with equal probability.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +45,23 @@ def _place(start, stop, ahead, sizes, within):  # type: ignore[no-untyped-def]
         for rank in range(ranks):
             total += mass[rank]
             mass[rank] = min(total, 1.0)
+
+
+def expected_curve(
+    ahead: NDArray[np.integer], starts: NDArray[np.integer], sizes: NDArray[np.intp], length: int
+) -> NDArray[np.float64]:
+    """f64[q, length], the expected CMC curves of queries that each have a positive.
+
+    Args:
+        ahead: integers [P, width], images ahead of each positive, per identity; see `placed_within`.
+        starts: integers [q + 1]; the positives of query i are ``starts[i]`` to ``starts[i + 1] - 1``.
+        sizes: intp[width], images per identity.
+        length: of the curves.
+    """
+    curves = placed_within(ahead, sizes, length)
+    # sorted, so that the sum does not depend on the order of the gallery
+    means = [np.sort(mine, axis=0).sum(axis=0) / len(mine) for mine in np.split(curves, starts[1:-1])]
+    return np.array(means)
 
 
 def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: int) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ A map of the modules:
 - `interface`: what an engine is given (`RankInputs`), asked (`RankTask`) and answers (`RankCounts`);
 - `distance`, `reference`: the definition;
 - `filter`: the three levels, their error bounds and their derivation; shared by the engine, re-ranking and `pooled`;
-- `operands`: rows as they are multiplied; `gemm`: products by precision, and what each may be wrong by;
+- `operands`: rows as they are multiplied, with their `norms`; `gemm`: products by precision, and their error bounds;
 - `engine`: the tiled engine; `tiling` cuts its work, `block` compares a block of queries, `positives` sorts theirs;
 - `backends`: how a tile is counted, by compiled loops (CPU), CUDA kernels or torch operations;
 - `streaming`: rows that a device's memory does not hold; `threads`, `jit`: the CPU's threads and compiled loops;

@@ -12,13 +12,21 @@ import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 import attrs
 import pluggy
 
+from crbench._version import __version__
 from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
+from crbench.api.metric import Metric
 from crbench.errors import ConfigError, CrbenchError, PluginError
+
+OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
+"""Our metrics, found like those of plugins, but there even where an installation is older than they are."""
+
+Offer = TypeVar("Offer", bound=Entry | Metric)
 
 
 @attrs.frozen
@@ -46,11 +54,11 @@ class BrokenPlugin:
 
 
 @attrs.frozen
-class Registered:
-    """An entry with its kind and owner."""
+class Registered(Generic[Offer]):
+    """What a plugin offers, with its kind and owner; a `Metric` where the kind is ``metric``, else an `Entry`."""
 
     kind: Kind
-    entry: Entry
+    entry: Offer
     owner: Owner
 
     @property
@@ -85,14 +93,14 @@ class PluginRecord:
 class Registry:
     """All entries that were found, and the plugins that broke."""
 
-    entries: tuple[Registered, ...]
+    entries: tuple[Registered[Any], ...]
     broken: tuple[BrokenPlugin, ...]
 
     def names(self, kind: Kind) -> list[str]:
         """All names of a kind, sorted."""
         return sorted({found.entry.name for found in self.entries if found.kind == kind})
 
-    def get(self, kind: Kind, name: str) -> Registered:
+    def get(self, kind: Kind, name: str) -> Registered[Any]:
         """The entry of that name.
 
         Raises:
@@ -124,8 +132,8 @@ class Registry:
                 status=status,
                 summary=item.entry.summary,
                 source=item.entry.source,
-                presets=tuple(item.entry.presets),
-                argument=item.entry.argument or "",
+                presets=tuple(item.entry.presets) if isinstance(item.entry, Entry) else (),
+                argument=(item.entry.argument or "") if isinstance(item.entry, Entry) else "",
                 error=error,
             )
         for plugin in self.broken:
@@ -152,20 +160,21 @@ class Registry:
 
 
 def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False) -> Registry:
-    """Load every plugin of the entry-point group ``crbench``.
+    """Load every plugin of the entry-point group ``crbench``, and before them our own metrics.
 
     Args:
-        points: entry points to load instead of the installed ones.
+        points: entry points to load instead of these.
         strict: raise at the first plugin that fails or clashes, for plugin authors and CI.
 
     Raises:
         PluginError: with `strict` only.
     """
-    entries: list[Registered] = []
+    entries: list[Registered[Any]] = []
     broken: list[BrokenPlugin] = []
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
-    for point in sorted(points if points is not None else entry_points(group=hooks.GROUP), key=_point_order):
+    found = (OWN_METRICS, *entry_points(group=hooks.GROUP)) if points is None else points
+    for point in sorted(found, key=_point_order):
         try:
             entries.extend(_load(point, manager))
         except _StageError as failure:
@@ -203,7 +212,7 @@ class _StageError(Exception):
         self.error = error
 
 
-def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered]:
+def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[Any]]:
     stage = "import"
     try:
         plugin = point.load()
@@ -213,19 +222,21 @@ def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered]:
         raise _StageError(stage, error) from error
 
 
-def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry]]:
+def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry | Metric]]:
     kinds = {f"{hooks.GROUP}_{kind}s": kind for kind in KINDS}
     implemented = _implemented(plugin, list(kinds), manager)
     if not manager.is_registered(plugin):
         manager.register(plugin)  # which refuses arguments that a hook does not have
     for name in implemented:
-        offered = getattr(plugin, name)()
+        kind, offered = kinds[name], getattr(plugin, name)()
+        record = Metric if kind == "metric" else Entry
         if not isinstance(offered, Iterable):
-            raise TypeError(f"{name} returned {offered!r}; expected a list of crbench.Entry records")
+            raise TypeError(f"{name} returned {offered!r}; expected a list of crbench.{record.__name__} records")
         for entry in offered:
-            if not isinstance(entry, Entry):
-                raise TypeError(f"{name} returned {entry!r}; expected crbench.Entry records")
-            yield kinds[name], entry
+            if not isinstance(entry, record):
+                hint = "; distances come from crbench_distances" if kind == "metric" else ""
+                raise TypeError(f"{name} returned {entry!r}; expected crbench.{record.__name__} records{hint}")
+            yield kind, entry
 
 
 def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager) -> list[str]:
@@ -248,6 +259,8 @@ def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager
 
 
 def _owner(point: EntryPoint) -> Owner:
+    if point is OWN_METRICS:
+        return Owner(plugin=point.name, distribution="crbench", version=__version__)
     distribution = point.dist
     if distribution is None:
         return Owner(plugin=point.name, distribution="unknown distribution", version="?")

@@ -34,7 +34,7 @@ class Resolved:
         values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself.
     """
 
-    registered: Registered
+    registered: Registered[Entry]
     preset: str
     values: Mapping[str, Any]
 
@@ -167,7 +167,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
 
 
 def _with_argument(
-    registered: Registered, argument: str, fields: Mapping[str, Field], changes: Mapping[str, Any]
+    registered: Registered[Entry], argument: str, fields: Mapping[str, Field], changes: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """`changes` with the parameter that the text after the colon fills."""
     kind, entry = registered.kind, registered.entry
@@ -254,7 +254,7 @@ def load_dataset(name: str, **parameters: Any) -> Dataset:
 
 
 def list_plugins() -> tuple[PluginRecord, ...]:
-    """All backbones, aligners, data sets and metrics that are installed, and the plugins that are broken.
+    """All backbones, aligners, data sets, distances and metrics that are installed, and the plugins that are broken.
 
     Example:
         >>> "vpfa" in {record.name for record in list_plugins() if record.kind == "aligner"}

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import attrs
 
-from crbench.api.entry import Kind
+from crbench.api.entry import Entry, Kind
 from crbench.api.parameters import Flattened
 from crbench.errors import PluginError
 from crbench.registry.discovery import Registered, plugin_stage
@@ -22,11 +22,11 @@ _CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
 """Arguments that the run gives to a target and that are not parameters of the method."""
 
 
-def load_target(registered: Registered) -> Callable[..., Any]:
+def load_target(registered: Registered[Any]) -> Callable[..., Any]:
     """The class or function behind an entry, imported at first use."""
     target = registered.entry.target
     if not isinstance(target, str):
-        return target
+        return cast("Callable[..., Any]", target)
     module, _, attribute = target.partition(":")
     try:
         with plugin_stage(registered.owner, "import"):
@@ -39,7 +39,7 @@ def load_target(registered: Registered) -> Callable[..., Any]:
         raise
 
 
-def parameter_fields(registered: Registered) -> dict[str, Field]:
+def parameter_fields(registered: Registered[Entry]) -> dict[str, Field]:
     """Type and default of each parameter of a method, by name.
 
     The parameters are the arguments of its target; `crbench.api.parameters.Flattened` ones count by their fields.
@@ -57,7 +57,7 @@ def parameter_fields(registered: Registered) -> dict[str, Field]:
     return found
 
 
-def call_arguments(registered: Registered, values: Mapping[str, Any]) -> dict[str, Any]:
+def call_arguments(registered: Registered[Entry], values: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a target from the values of all parameters; flattened records are put together again."""
     arguments = dict(values)
     for name, argument in _arguments(registered).items():
@@ -67,7 +67,7 @@ def call_arguments(registered: Registered, values: Mapping[str, Any]) -> dict[st
     return arguments
 
 
-def _arguments(registered: Registered) -> dict[str, Field]:
+def _arguments(registered: Registered[Entry]) -> dict[str, Field]:
     """Type and default of each argument of a target, without those that the run gives."""
     target = load_target(registered)
     hints = _hints(target)
@@ -83,7 +83,7 @@ def _mark(argument: Field) -> Flattened | None:
     return next((mark for mark in typing.get_args(argument[0])[1:] if isinstance(mark, Flattened)), None)
 
 
-def _record_fields(registered: Registered, name: str, argument: Field, mark: Flattened) -> dict[str, Field]:
+def _record_fields(registered: Registered[Entry], name: str, argument: Field, mark: Flattened) -> dict[str, Field]:
     """Type and default of each offered field of a flattened argument."""
     record = argument[1]
     if not attrs.has(type(record)):
@@ -95,7 +95,7 @@ def _record_fields(registered: Registered, name: str, argument: Field, mark: Fla
     return {field: (known[field], getattr(record, field)) for field in mark.fields or known}
 
 
-def _whose(registered: Registered) -> str:
+def _whose(registered: Registered[Entry]) -> str:
     return f"{registered.owner}: {registered.kind} {registered.entry.name!r}"
 
 

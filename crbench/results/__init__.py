@@ -19,7 +19,7 @@ from crbench.results.records import (
     Result,
     Timing,
 )
-from crbench.results.scores import RateScores, Summary, TrialScores, summarise, summarise_rates
+from crbench.results.scores import MetricFacts, RateScores, Summary, TrialScores, summarise, summarise_rates
 
 __all__ = [
     "BASELINE",
@@ -29,6 +29,7 @@ __all__ = [
     "Environment",
     "Extraction",
     "Method",
+    "MetricFacts",
     "ProtocolFacts",
     "RateScores",
     "Result",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import attrs
 from crbench.config.convert import faults, strict_converter
 from crbench.errors import DataError
 from crbench.results.records import SCHEMA_VERSION, Result
+from crbench.results.upgrade import upgraded
 
 _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
@@ -26,7 +27,7 @@ def schema() -> dict[str, Any]:
 
     Example:
         >>> schema()["properties"]["schema_version"]
-        {'const': 1}
+        {'const': 2}
     """
     text = resources.files("crbench").joinpath("schema", f"result-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
@@ -38,7 +39,7 @@ def to_json(result: Result) -> str:
 
 
 def from_json(text: str, origin: str) -> Result:
-    """Read the text of a result file.
+    """Read the text of a result file, of this or an earlier schema version (see `crbench.results.upgrade`).
 
     Args:
         text: what `to_json` gave.
@@ -47,15 +48,18 @@ def from_json(text: str, origin: str) -> Result:
     Raises:
         DataError: see `read_record`.
     """
-    return read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION)
+    return read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION, upgrade=upgraded)
 
 
-def read_record(text: str, record: type[T], origin: str, *, kind: str, version: int) -> T:
+def read_record(
+    text: str, record: type[T], origin: str, *, kind: str, version: int, upgrade: Callable[[Any], Any] = lambda c: c
+) -> T:
     """JSON text as a record of attrs, strictly.
 
     Args:
         record: has the field ``schema_version``.
         origin, kind: name the file and what it should be in messages.
+        upgrade: content of an earlier schema version to this one; other content as it is.
 
     Raises:
         DataError: not JSON, not of this schema version, or fields that are missing, unknown, of the wrong type or out
@@ -67,17 +71,18 @@ def read_record(text: str, record: type[T], origin: str, *, kind: str, version: 
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
+    for other, field in _ONLY_IN.items():
+        if other != kind and isinstance(content, dict) and field in content:
+            raise DataError(
+                f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
+            )
+    content = upgrade(content)
     stated = content.get("schema_version") if isinstance(content, dict) else None
     if stated != version or isinstance(stated, bool):
         raise DataError(
             f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {stated!r}); "
             f"give {kind} files or folders of them"
         )
-    for other, field in _ONLY_IN.items():
-        if other != kind and field in content:
-            raise DataError(
-                f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
-            )
     try:
         return strict_converter(complete=True).structure(content, record)
     except (BaseValidationError, ValueError) as error:

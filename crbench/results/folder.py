@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from crbench.results import Result, load_results
@@ -21,8 +22,8 @@ def result_path(output: Path, result: Result) -> Path:
     return folder / f"{time}Z_{result.cell_id}.json"
 
 
-def find_result(output: Path, cell_id: str) -> Result | None:
-    """The newest finished result of a cell, if there is one; failed ones are tried again."""
+def find_result(output: Path, cell_id: str, scores: Iterable[str]) -> Result | None:
+    """The newest finished result of a cell that has all these scores, if there is one; failed ones are tried again."""
     results = load_results(sorted(output.glob(f"*/*/*_{cell_id}.json")))
-    finished = [result for result in results if result.status == "ok"]
+    finished = [result for result in results if result.status == "ok" and result.metrics.keys() >= set(scores)]
     return max(finished, key=lambda result: result.created, default=None)

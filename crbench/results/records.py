@@ -11,12 +11,21 @@ import attrs
 from attrs import validators as v
 
 from crbench.config.amp import AMP, Amp
-from crbench.results.scores import Summary, TrialScores, check_summaries, finite, summarise, summarise_rates
+from crbench.results.scores import (
+    MetricFacts,
+    Summary,
+    TrialScores,
+    check_facts,
+    check_summaries,
+    finite,
+    summarise,
+    summarise_rates,
+)
 
 if TYPE_CHECKING:
     from crbench.protocol import EvalProtocol
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised when a field of a result file is added, removed or changes its meaning."""
 
 BASELINE = "none"
@@ -179,7 +188,8 @@ class Result:
         fingerprint: what must be equal to rank results together: data set, protocol, split checksums, skipped images.
         rate_source: ``oracle``, ``presumed``, ...; how rates were known at test time.
         rankable: False where the numbers are not those of the whole protocol (``--limit``).
-        metrics: ``R1``, ``R5``, ... and, unless single-shot, ``mAP`` and ``mINP``.
+        metric_facts: of each score of the trials beside the CMC: direction, unit, origin.
+        metrics: ``R1``, ``R5``, ... and each score that every trial has, such as ``mAP``.
         by_rate: `metrics` of the queries of each rate.
         extraction: how its features were computed.
         timings: stage to cost. The leaderboard reads ``fit`` (unit ``fits``: seconds per fit) and ``transform``
@@ -206,6 +216,7 @@ class Result:
     method: Method
     extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)
+    metric_facts: Mapping[str, MetricFacts] = attrs.field(factory=dict)
     metrics: Mapping[str, Summary] = attrs.field(
         default=attrs.Factory(lambda r: summarise(r.trials, r.protocol.rules["ranks"]), takes_self=True)
     )
@@ -221,6 +232,7 @@ class Result:
     def __attrs_post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None) or (self.status == "ok" and not self.trials):
             raise ValueError("a result is either ok with trials and no error, or failed with an error")
+        check_facts(self.metric_facts, self.trials)
         if self.status == "ok":
             check_summaries("metrics", self.metrics, self.trials)
         if self.by_rate.keys() != {rate for trial in self.trials for rate in trial.by_rate}:

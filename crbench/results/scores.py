@@ -6,10 +6,12 @@ import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 from attrs import validators as v
+
+from crbench.api.metric import METRIC_NAME
 
 _ROUNDING = 1e-9
 _RANK = re.compile(r"R[1-9]\d{0,5}")
@@ -30,6 +32,22 @@ def _fractions(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(map(_fraction, values))
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+    return float(value)
+
+
+def _numbers(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(_finite(value) for value in values)
+
+
+def _scores(scores: Mapping[str, float]) -> dict[str, float]:
+    if bad := [name for name in scores if not METRIC_NAME.fullmatch(name)]:
+        raise ValueError(f"scores: {bad[0]!r} is no name of a metric")
+    return {name: _finite(value) for name, value in scores.items()}
+
+
 def finite(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     """Validator: None or a finite number from 0 upwards."""
     if value is not None and not (math.isfinite(value) and value >= 0):
@@ -47,14 +65,13 @@ class RateScores:
 
     Attributes:
         cmc: CMC at ranks 1, 2, ..., R, so that ``cmc[k - 1]`` is Rank-k; fractions.
-        mAP, mINP: fractions; None where the protocol is single-shot.
+        scores: by metric, e.g. ``mAP``; those that the protocol defines. What they are is in `Result.metric_facts`.
         n_query: queries asked.
         n_valid: queries with a match in the gallery, over which the scores are means; at least 1.
     """
 
     cmc: tuple[float, ...] = attrs.field(converter=_fractions, validator=v.min_len(1))
-    mAP: float | None = attrs.field(default=None, converter=attrs.converters.optional(_fraction))  # noqa: N815
-    mINP: float | None = attrs.field(default=None, converter=attrs.converters.optional(_fraction))  # noqa: N815
+    scores: Mapping[str, float] = attrs.field(factory=dict, converter=_scores)
     n_query: int = attrs.field(validator=v.ge(1))
     n_valid: int = attrs.field(validator=v.ge(1))
 
@@ -73,13 +90,31 @@ class TrialScores(RateScores):
     by_rate: Mapping[str, RateScores] = attrs.field(factory=dict, validator=_rate_keys)
 
 
+@attrs.frozen(kw_only=True)
+class MetricFacts:
+    """What a reader must know of a score; its plugin need not be installed to read a result.
+
+    Attributes:
+        higher_is_better: the direction.
+        unit: ``fraction`` in [0, 1], or ``number``: any finite value.
+        summary: what it is, in one line.
+        distribution, version: the package that offers it.
+    """
+
+    higher_is_better: bool
+    unit: Literal["fraction", "number"] = attrs.field(validator=v.in_(("fraction", "number")))
+    summary: str
+    distribution: str
+    version: str
+
+
 @attrs.frozen
 class Summary:
     """One score over the trials: mean, sample standard deviation (n - 1; None for one trial), value of each trial."""
 
-    mean: float = attrs.field(converter=_fraction)
+    mean: float = attrs.field(converter=_finite)
     std: float | None = attrs.field(validator=finite)
-    values: tuple[float, ...] = attrs.field(converter=_fractions, validator=v.min_len(1))
+    values: tuple[float, ...] = attrs.field(converter=_numbers, validator=v.min_len(1))
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Summary:
@@ -101,7 +136,7 @@ def summarise(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, S
         ranks: ranks k of the ``Rk`` to give; a rank beyond a curve takes the curve's last value.
 
     Returns:
-        ``R1``, ``R5``, ... and, where every trial has them, ``mAP`` and ``mINP``; empty without trials.
+        ``R1``, ``R5``, ... and each score that every trial has; empty without trials.
 
     Example:
         >>> trials = [TrialScores(index=i, cmc=(r1, 1), n_query=4, n_valid=4) for i, r1 in enumerate((0.5, 1.0))]
@@ -116,8 +151,8 @@ def _values(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, lis
     if not scores:
         return {}
     values = {f"R{k}": [trial.cmc[min(k, len(trial.cmc)) - 1] for trial in scores] for k in ranks}
-    means = {name: [getattr(trial, name) for trial in scores] for name in ("mAP", "mINP")}
-    return values | {name: found for name, found in means.items() if None not in found}
+    common = [name for name in scores[0].scores if all(name in trial.scores for trial in scores)]
+    return values | {name: [trial.scores[name] for trial in scores] for name in common}
 
 
 def summarise_rates(trials: Sequence[TrialScores], ranks: Iterable[int]) -> dict[str, dict[str, Summary]]:
@@ -127,6 +162,24 @@ def summarise_rates(trials: Sequence[TrialScores], ranks: Iterable[int]) -> dict
     return {
         rate: summarise([trial.by_rate[rate] for trial in trials if rate in trial.by_rate], ranks) for rate in rates
     }
+
+
+def check_facts(facts: Mapping[str, MetricFacts], trials: Sequence[TrialScores]) -> None:
+    """Refuse scores that the facts do not cover, and fractions outside [0, 1].
+
+    Raises:
+        ValueError: such a score, with its name.
+    """
+    parts = [part for trial in trials for part in (trial, *trial.by_rate.values())]
+    names = {name for part in parts for name in part.scores}
+    if names != facts.keys():
+        raise ValueError(
+            f"metric_facts: of {', '.join(facts) or 'no scores'}, the trials have {', '.join(sorted(names)) or 'none'}"
+        )
+    for part in parts:
+        for name, value in part.scores.items():
+            if facts[name].unit == "fraction" and not -_ROUNDING <= value <= 1 + _ROUNDING:
+                raise ValueError(f"scores: {name}: {value} is not a fraction in [0, 1]")
 
 
 def check_summaries(where: str, metrics: Mapping[str, Summary], scores: Sequence[RateScores]) -> None:

@@ -12,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
-from crbench.evaluation.outcomes import Outcomes
+from crbench.evaluation.outcomes import Outcomes, Ranks
 from crbench.evaluation.shards import Part, Shard
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.store.files import write_whole
 
 _COLUMNS = ("keys", "pids", "camids", "rates")
-_OUTCOMES = ("cmc", "ap", "inp", "valid")
+_RANKS = ("ranks", "starts", "candidates")
+_FORMAT = 2
+"""Raised when the arrays of a part change."""
+
 _FACTS = ("features", "stream", "engine", "precision", "ambiguous", "version")
 
 
@@ -31,10 +34,12 @@ def save_part(path: Path, part: Part) -> None:
     """
     facts = {name: getattr(part, name) for name in _FACTS}
     facts |= {"shard": attrs.asdict(part.shard), "protocol": attrs.asdict(part.protocol)}
-    facts["unmatched_count"] = part.outcomes.unmatched_count
+    facts["format"] = _FORMAT
     arrays = {name: getattr(part.queries, name) for name in _COLUMNS}
-    found = {name: getattr(part.outcomes, name) for name in _OUTCOMES}
-    arrays |= {name: array for name, array in found.items() if array is not None}
+    if part.outcomes.ranks is not None:
+        arrays |= {name: getattr(part.outcomes.ranks, name) for name in _RANKS}
+    if part.outcomes.cmc is not None:
+        arrays["cmc"] = part.outcomes.cmc
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -60,22 +65,21 @@ def load_part(path: Path) -> Part:
         return _built(arrays)
     except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path}: not a part of an evaluation, or cut short; expected what crbench evaluate --shard writes"
+            f"{path}: not a part of an evaluation, or cut short, or of another version; expected what "
+            "crbench evaluate --shard writes"
         ) from error
 
 
 def _built(arrays: dict[str, NDArray[Any]]) -> Part:
     facts: dict[str, Any] = json.loads(arrays["facts"].item())
+    if facts["format"] != _FORMAT:
+        raise ValueError("a part of another version")
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
+    ranks = Ranks(**{name: arrays[name] for name in _RANKS}) if "ranks" in arrays else None
     return Part(
         shard=Shard(**facts["shard"]),
         queries=Samples(**columns),
-        outcomes=Outcomes(
-            **{name: arrays.get(name) for name in ("ap", "inp")},
-            cmc=arrays["cmc"],
-            valid=arrays["valid"],
-            unmatched_count=facts["unmatched_count"],
-        ),
+        outcomes=Outcomes(ranks=ranks, cmc=arrays.get("cmc")),
         protocol=EvalProtocol(**facts["protocol"]),
         **{name: facts[name] for name in _FACTS},
     )

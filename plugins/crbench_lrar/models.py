@@ -7,9 +7,8 @@ from pathlib import Path
 
 import attrs
 
-from crbench.api.weights import read_tensors
+from crbench.api import Samples, read_tensors
 from crbench.errors import DataError
-from crbench.records import Samples
 from crbench.training import seeded
 from crbench_lrar.bodies import BODIES
 from crbench_lrar.network import LrarNetwork, Shape

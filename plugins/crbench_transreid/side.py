@@ -11,8 +11,8 @@ import torch
 from attrs import validators as v
 from torch import Tensor
 
+from crbench.api import Samples
 from crbench.errors import DataError
-from crbench.records import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -30,7 +30,7 @@ SMALL = [
     "backbone.epochs=1",
 ]
 BOARD = ["leaderboard", "results", "--bench"]
-RESULT = (Path(__file__).parents[1] / "golden" / "result-1.json").read_text(encoding="utf-8")
+RESULT = (Path(__file__).parents[1] / "golden" / "result-2.json").read_text(encoding="utf-8")
 CEILINGS = '{"schema_version": 1, "ceilings": {}}'
 TRAIN = ["train", "--dataset", "mlr-synthetic"]
 MARKET = ["run", "--dataset", "mlr-market1501", "--backbone", "resnet-tiny", "--set", "backbone.epochs=1"]
@@ -277,7 +277,7 @@ CASES = {
     "bad-memory-budget": (nothing, [*RUN, "--memory-budget", "lots"], 2, "'lots' is not a number of bytes"),
     "small-memory-budget": (nothing, [*EVALUATE, "--memory-budget", "1KB"], 2, "'1KB' is too small"),
     "unknown-device": (nothing, [*RUN, "--device", "tpu9"], 2, "device 'tpu9' cannot be used"),
-    "unknown-distance": (nothing, [*RUN, "--set", "protocol.distance=manhattan"], 2, "unknown metric 'manhattan'"),
+    "unknown-distance": (nothing, [*RUN, "--set", "protocol.distance=manhattan"], 2, "unknown distance 'manhattan'"),
     "config-missing": (nothing, ["run", "--config", "run.toml"], 2, "No such file"),
     "config-not-toml": (config("dataset = "), ["run", "--config", "run.toml"], 2, "is not TOML"),
     "config-unknown-key": (config('dataste = "x"'), ["run", "--config", "run.toml"], 2, "unknown dataste; known:"),
@@ -443,9 +443,9 @@ CASES = {
     "weights-imagenet-missing": (market(), [*MARKET[:3], "--backbone", "resnet50"], 3, "resnet50"),
     "results-none": (nothing, ["leaderboard"], 3, "crbench run"),
     "results-no-such-file": (nothing, ["leaderboard", "nowhere.json"], 3, "nowhere.json: no such file"),
-    "results-cut": (results('{"schema_version": 1, "cell'), ["leaderboard"], 3, "not valid JSON"),
+    "results-cut": (results('{"schema_version": 2, "cell'), ["leaderboard"], 3, "not valid JSON"),
     "results-other-json": (results("[1, 2]"), ["leaderboard"], 3, "not a crbench result"),
-    "results-lacking-fields": (results('{"schema_version": 1}'), ["leaderboard"], 3, "lacks"),
+    "results-lacking-fields": (results('{"schema_version": 2}'), ["leaderboard"], 3, "lacks"),
     "results-are-a-benchmark": (
         results(CEILINGS),
         ["leaderboard"],

@@ -146,14 +146,14 @@ def test_groups_verification_and_the_table(tmp_path, capsys):
     assert "defaults taken: shot=multi" in said.err
 
 
-def test_outcomes_per_query(tmp_path, capsys):
+def test_scores_per_query(tmp_path, capsys):
     run([*as_npz(tmp_path), "--per-query", "out.csv", "--set", "protocol.ranks=[1,2]"], capsys)
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["R1"] for row in rows] == ["1.0", "0.0", ""]
     assert [row["R2"] for row in rows] == ["1.0", "1.0", ""]
     assert [row["has_match"] for row in rows] == ["1", "1", "0"]
-    assert float(rows[0]["ap"]) == pytest.approx(5 / 6)
+    assert float(rows[0]["mAP"]) == pytest.approx(5 / 6)
 
 
 def test_unknown_cameras_are_mentioned(tmp_path, capsys):

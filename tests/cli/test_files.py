@@ -26,7 +26,7 @@ def one(backbone):
     """Scores of one backbone with `none` and `ridge`, by aligner."""
     results = load_results(["results"])
     found = {r.method.aligner.name: r for r in results if r.method.backbone.name == backbone}
-    return {name: [(trial.cmc, trial.mAP) for trial in result.trials] for name, result in found.items()}
+    return {name: [(trial.cmc, trial.scores) for trial in result.trials] for name, result in found.items()}
 
 
 def features_by_another_program():

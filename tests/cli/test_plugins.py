@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 HERE = Path(__file__).parents[1] / "plugins"
-PACKAGES = ("mean-shift-plugin", "broken-import", "broken-hook", "broken-construction")
+PACKAGES = ("mean-shift-plugin", "first-tier-metric", "broken-import", "broken-hook", "broken-construction")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder with the four packages installed."""
+    """A folder with the packages installed."""
     folder = tmp_path_factory.mktemp("site")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(folder), *(str(HERE / name) for name in PACKAGES)], check=True)
@@ -65,6 +67,44 @@ def test_a_strangers_method_runs_and_is_ranked(crbench):
     assert "shrunk-shift" in done.stdout
     board = crbench("leaderboard", "--format", "csv")
     assert "shrunk-shift" in board.stdout
+
+
+def test_a_strangers_score_is_short():
+    assert len((HERE / "first-tier-metric" / "first_tier.py").read_text().splitlines()) < 20
+
+
+def test_a_strangers_score_appears_everywhere(crbench, tmp_path):
+    rng = np.random.default_rng(0)
+    for name, count in (("q", 6), ("g", 40)):
+        np.savez(tmp_path / f"{name}.npz", features=rng.normal(size=(count, 4)), pids=rng.integers(0, 5, count))
+    sides = ("evaluate", "--query", "q.npz", "--gallery", "g.npz")
+    table = crbench(*sides, "--per-query", "queries.csv")
+    assert "first-tier" in table.stdout, table.stderr
+    value = json.loads(crbench(*sides, "--format", "json").stdout)["first-tier"]
+    assert f"{100 * value:.2f}" in table.stdout
+    rows = list(csv.DictReader((tmp_path / "queries.csv").read_text().splitlines()))
+    assert np.mean([float(row["first-tier"]) for row in rows if row["first-tier"]]) == pytest.approx(value)
+    listed = {record["name"]: record for record in json.loads(crbench("plugins", "--json").stdout)}
+    assert (listed["first-tier"]["kind"], listed["first-tier"]["distribution"]) == ("metric", "crbench-first-tier")
+
+    small = ["--set", "dataset.train_identities=4", "--set", "dataset.test_identities=3", "--set", "backbone.epochs=1"]
+    cell = ["run", "--dataset", "mlr-synthetic", "--trial", "0", *small, "--set", "protocol.shot=multi"]
+    done = crbench(*cell, "--aligner", "mean-shift")
+    assert done.returncode == 0, done.stderr
+    assert "first-tier ↑" in done.stdout
+    (content, *_) = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/*/*.json")]
+    assert set(content["trials"][0]["scores"]) == {"mAP", "mINP", "first-tier"}
+    assert content["metric_facts"]["first-tier"] == {
+        "higher_is_better": True,
+        "unit": "fraction",
+        "summary": "share of the P matches among the P nearest",
+        "distribution": "crbench-first-tier",
+        "version": "0.4",
+    }
+    assert "first-tier" in content["metrics"]
+    board = json.loads(crbench("leaderboard", "--format", "json").stdout)
+    assert all("first-tier" in row for block in board["blocks"] for row in block["rows"])
+    assert "first-tier,first-tier_std" in crbench("leaderboard", "--format", "csv").stdout
 
 
 def test_asking_for_a_broken_one_names_its_owner_and_error(crbench):

@@ -75,7 +75,7 @@ def test_the_tail_of_the_gallery_does_not_matter_at_a_lower_level(protocol: Eval
     changed[:, 4:] = 100 * torch.randn(10, 8, generator=torch.Generator().manual_seed(3))
     first = evaluate(query, gallery, protocol)
     second = evaluate(query, Features(x=changed, rows=gallery.rows, dims=gallery.dims), protocol)
-    assert np.array_equal(first.outcomes.cmc, second.outcomes.cmc)
+    assert np.array_equal(first.per_query.cmc, second.per_query.cmc)
 
 
 def test_one_classifier_on_a_padded_feature_is_the_sum_of_sub_classifiers() -> None:

@@ -33,11 +33,11 @@ def test_scores_by_hand(engine):
     gallery = line([1, 2, 3, 11, 13], pids=[1, 3, 1, 3, 2])
     # query 0 meets 1, 3, 1, 3, 2: hits at 1 and 3; query 1 meets 3, 2, ...: hit at 2
     result = score(query, gallery, engine)
-    np.testing.assert_array_equal(result.outcomes.cmc, [[1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
-    np.testing.assert_allclose(result.outcomes.ap, [(1 + 2 / 3) / 2, 1 / 2])
-    np.testing.assert_allclose(result.outcomes.inp, [2 / 3, 1 / 2])
+    np.testing.assert_array_equal(result.per_query.cmc, [[1, 1, 1, 1, 1], [0, 1, 1, 1, 1]])
+    np.testing.assert_allclose(result.per_query.values["mAP"], [(1 + 2 / 3) / 2, 1 / 2])
+    np.testing.assert_allclose(result.per_query.values["mINP"], [2 / 3, 1 / 2])
     assert (result.scores.rank(1), result.scores.rank(2)) == (0.5, 1.0)
-    assert result.scores.mAP == pytest.approx((5 / 6 + 1 / 2) / 2)
+    assert result.scores["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert {rate: s.rank(1) for rate, s in result.by_rate.items()} == {2.0: 1.0, 4.0: 0.0}
     assert result.engine == engine
 
@@ -45,14 +45,14 @@ def test_scores_by_hand(engine):
 def test_trapezoid_ap_by_hand(engine):
     gallery = line([1, 2, 3], pids=[1, 3, 1])
     result = score(line([0], pids=[1]), gallery, engine, ap="trapezoid")
-    assert result.scores.mAP == pytest.approx(((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert result.scores["mAP"] == pytest.approx(((1 + 1) / 2 + (1 / 2 + 2 / 3) / 2) / 2)
 
 
 def test_ties_by_hand(engine):
     query, gallery = line([0], pids=[1]), line([1, -1, 1, 5], pids=[1, 2, 2, 1])
     worst, best = (score(query, gallery, engine, ties=ties) for ties in ("pessimistic", "optimistic"))
-    assert worst.scores.mAP == (1 / 3 + 2 / 4) / 2
-    assert best.scores.mAP == (1 + 2 / 4) / 2
+    assert worst.scores["mAP"] == (1 / 3 + 2 / 4) / 2
+    assert best.scores["mAP"] == (1 + 2 / 4) / 2
 
 
 def test_junk_is_dropped_or_counts_as_a_negative(engine):
@@ -64,8 +64,8 @@ def test_junk_is_dropped_or_counts_as_a_negative(engine):
 def test_own_camera_is_ignored_for_the_own_person_only(engine):
     query = line([0], pids=[1], camids=[1])
     gallery = line([1, 2, 3], pids=[1, 2, 1], camids=[1, 1, 2])
-    assert score(query, gallery, engine).scores.mAP == 1 / 2
-    assert score(query, gallery, engine, same_camera="keep").scores.mAP == (1 + 2 / 3) / 2
+    assert score(query, gallery, engine).scores["mAP"] == 1 / 2
+    assert score(query, gallery, engine, same_camera="keep").scores["mAP"] == (1 + 2 / 3) / 2
 
 
 def test_unknown_cameras_never_match(engine):
@@ -77,7 +77,7 @@ def test_queries_without_match_are_counted_and_left_out(engine):
     query = line([0, 0, 9], pids=[1, 7, 8], rates=[2, 2, 3])
     result = score(query, line([1, 2], pids=[1, 2]), engine)
     assert (result.scores.n_query, result.scores.n_valid) == (3, 1)
-    assert result.outcomes.valid.tolist() == [True, False, False]
+    assert result.per_query.valid.tolist() == [True, False, False]
     assert result.scores.rank(1) == 1
     assert list(result.by_rate) == [2.0]
     assert (result.by_rate[2.0].n_query, result.by_rate[2.0].n_valid) == (2, 1)
@@ -94,8 +94,10 @@ def test_single_shot_by_hand(engine):
     gallery = line([5, 1, 9, 2, 3, 8], pids=[1, 2, 2, 3, 3, 3])
     result = score(query, gallery, engine, shot="single:exact")
     np.testing.assert_allclose(result.scores.cmc, [1 / 6, 4 / 6, 1, 1, 1])
-    assert (result.scores.mAP, result.scores.mINP) == (None, None)
-    assert (result.outcomes.ap, result.outcomes.inp) == (None, None)
+    assert set(result.scores.undefined) >= {"mAP", "mINP"}
+    assert not {"mAP", "mINP"} & {*result.scores.means, *result.per_query.values}
+    with pytest.raises(EvaluationError, match=r"mAP is undefined: a single-shot gallery \(shot=single:exact\)"):
+        result.scores["mAP"]
 
 
 def test_single_shot_takes_the_mean_over_the_own_images(engine):
@@ -113,7 +115,7 @@ def test_distractors_and_kept_junk_are_identities_of_their_own(engine, shot):
 
 def test_pid_0_is_a_person_once_a_query_asks_for_it(engine):
     query, gallery = line([0, 0], pids=[0, 1]), line([1, 2, 3], pids=[0, 0, 1])
-    np.testing.assert_array_equal(score(query, gallery, engine, shot="single:exact").outcomes.cmc[1, :2], [0, 1])
+    np.testing.assert_array_equal(score(query, gallery, engine, shot="single:exact").per_query.cmc[1, :2], [0, 1])
 
 
 @pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
@@ -122,15 +124,15 @@ def test_perfect_distances_give_one(engine, shot):
     feats = features_from_arrays(np.eye(4)[pids - 1], pids)
     result = evaluate(feats, feats, EvalProtocol(shot=shot), engine=engine)
     assert result.scores.rank(1) == 1
-    assert (result.scores.mAP, result.scores.mINP) == ((1, 1) if shot == "multi" else (None, None))
+    assert result.scores.means == ({"mAP": 1, "mINP": 1} if shot == "multi" else {})
 
 
 def test_inp_equals_ap_for_a_single_match():
     rng = np.random.default_rng(2)
     pids = np.arange(50) + 1
     query, gallery = (features_from_arrays(rng.normal(size=(50, 3)), pids) for _ in range(2))
-    outcomes = score(query, gallery).outcomes
-    np.testing.assert_array_equal(outcomes.ap, outcomes.inp)
+    values = score(query, gallery).per_query.values
+    np.testing.assert_array_equal(values["mAP"], values["mINP"])
 
 
 def test_rows_are_normalised_over_the_prefix(engine):
@@ -157,10 +159,10 @@ def test_input_is_left_alone():
 
 
 def test_scores_of_a_mask():
-    outcomes = score(line([0, 10], pids=[1, 2]), line([1, 9, 11], pids=[1, 3, 2])).outcomes
-    assert outcomes.scores(np.array([True, False])).mAP == 1
+    found = score(line([0, 10], pids=[1, 2]), line([1, 9, 11], pids=[1, 3, 2])).per_query
+    assert found.scores(np.array([True, False]))["mAP"] == 1
     with pytest.raises(EvaluationError, match="none of the 0 chosen queries"):
-        outcomes.scores(np.array([False, False]))
+        found.scores(np.array([False, False]))
 
 
 @pytest.mark.parametrize("k", [0, 6])
@@ -209,8 +211,8 @@ BAD_INPUT = {
     "integers": (GOOD, _features([[1, 2]], dtype=np.int64), {}, "features are int64; expected floating-point"),
     "distance": (GOOD, GOOD, {"protocol": EvalProtocol(distance="cosin")}, "unknown distance 'cosin'; known: cosine"),
     "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, numba, cupy, torch"),
-    "metric shape": (GOOD, GOOD, {"metric": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
-    "metric nan": (GOOD, GOOD, {"metric": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
+    "distance shape": (GOOD, GOOD, {"distance": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
+    "distance nan": (GOOD, GOOD, {"distance": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
 }
 
 
@@ -227,9 +229,9 @@ def test_zero_rows_have_a_euclidean_distance(engine):
 
 
 def test_metric_replaces_an_unknown_distance(engine):
-    protocol = EvalProtocol(distance="my-metric", shot="multi")
+    protocol = EvalProtocol(distance="my-distance", shot="multi")
     query, gallery = line([0], [1]), line([5, 1], [1, 2])
-    farthest_first = evaluate(query, gallery, protocol, engine=engine, metric=lambda q, g: -(q.x - g.x.T).abs())
+    farthest_first = evaluate(query, gallery, protocol, engine=engine, distance=lambda q, g: -(q.x - g.x.T).abs())
     assert farthest_first.scores.rank(1) == 1
 
 
@@ -238,9 +240,9 @@ def test_sysu_mm01_queries_of_camera_3_do_not_meet_camera_2(engine):
     gallery = line([1, 2, 3, 4], pids=[2, 1, 3, 1], camids=[2, 2, 1, 1])
     # camera 3 meets persons 3, 1; camera 6 meets 2, 1, 3, 1
     result = score(query, gallery, engine, ignored_cameras="3:2")
-    assert result.outcomes.ap.tolist() == [1 / 2, (1 / 2 + 2 / 4) / 2]
+    assert result.per_query.values["mAP"].tolist() == [1 / 2, (1 / 2 + 2 / 4) / 2]
     single = score(query, gallery, engine, ignored_cameras="3:2", shot="single:exact")
-    np.testing.assert_allclose(single.outcomes.cmc[:, :2], [[0, 1], [0, 0.5]])
+    np.testing.assert_allclose(single.per_query.cmc[:, :2], [[0, 1], [0, 0.5]])
 
 
 def test_camera_rules_that_leave_no_match_are_named():
@@ -289,7 +291,9 @@ def test_arrays_of_any_library_type_and_layout_give_the_same(convert, engine):
     rows = [Samples(keys=[str(i) for i in range(len(part))], pids=np.arange(len(part)) % 4) for part in x]
     query, gallery = (Features(x=convert(part.copy()), rows=own) for part, own in zip(x, rows, strict=True))
     expected = score(*(Features(x=part, rows=own) for part, own in zip(x, rows, strict=True)), engine)
-    np.testing.assert_array_equal(score(query, gallery, engine).outcomes.ap, expected.outcomes.ap)
+    np.testing.assert_array_equal(
+        score(query, gallery, engine).per_query.values["mAP"], expected.per_query.values["mAP"]
+    )
 
 
 @pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
@@ -301,7 +305,7 @@ def test_ids_beyond_32_bits_are_people_like_others(shot, engine):
     def scored(shift):
         ids, cameras = np.where(pids, pids + shift, 0), np.arange(40) % 3 + shift
         sides = [features_from_arrays(x[half], ids[half], camids=cameras[half]) for half in (slice(1, 7), slice(7, 40))]
-        return score(*sides, engine, shot=shot).outcomes.cmc
+        return score(*sides, engine, shot=shot).per_query.cmc
 
     for shift in (2**31 - 3, 2**32, 2**62):
         np.testing.assert_array_equal(scored(shift), scored(0))
@@ -322,7 +326,7 @@ def test_parts_of_the_queries_join_to_the_whole():
         for _, mask in query.rows.domains()
     ]
     together = joined(parts)
-    assert together.scores.mAP == whole.scores.mAP
+    assert together.scores["mAP"] == whole.scores["mAP"]
     assert np.array_equal(together.scores.cmc, whole.scores.cmc)
     assert {rate: scores.rank(1) for rate, scores in together.by_rate.items()} == {
         rate: scores.rank(1) for rate, scores in whole.by_rate.items()

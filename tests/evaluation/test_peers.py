@@ -45,7 +45,7 @@ def test_torchreid():
     cmc, mean = evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=RANKS, use_cython=False)
     ours = scored("torchreid")
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-6)
-    assert ours.mAP == pytest.approx(mean, rel=1e-6)
+    assert ours["mAP"] == pytest.approx(mean, rel=1e-6)
 
 
 def test_fastreid():
@@ -57,8 +57,8 @@ def test_fastreid():
     )
     ours = scored("fastreid")
     np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-6)
-    assert ours.mAP == pytest.approx(np.mean(precisions), rel=1e-6)
-    assert ours.mINP == pytest.approx(np.mean(penalties), rel=1e-6)
+    assert ours["mAP"] == pytest.approx(np.mean(precisions), rel=1e-6)
+    assert ours["mINP"] == pytest.approx(np.mean(penalties), rel=1e-6)
 
 
 def scored(tool):

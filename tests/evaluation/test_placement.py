@@ -108,7 +108,7 @@ def test_a_device_that_cannot_be_used_is_refused(features):
 def test_a_part_is_scored_on_the_device_too(features):
     protocol = attrs.evolve(EvalProtocol(shot="multi"), same_camera="keep")
     part = evaluate_part(features, features, protocol, shard=Shard(1, 1), device="cpu")
-    assert merge([part]).scores.mAP == evaluate(features, features, protocol).scores.mAP
+    assert merge([part]).scores["mAP"] == evaluate(features, features, protocol).scores["mAP"]
 
 
 def test_the_memory_budget_follows_the_device(monkeypatch):

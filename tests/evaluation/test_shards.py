@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from evaluation.comparing import assert_same
 from evaluation.strategies import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,17 +20,6 @@ def sharded(case, count, **options):
         evaluate_part(case.query, case.gallery, case.protocol, shard=Shard(number, count), **options)
         for number in range(1, count + 1)
     ]
-
-
-def assert_same(one, other):
-    for name in ("cmc", "ap", "inp", "valid"):
-        a, b = getattr(one.outcomes, name), getattr(other.outcomes, name)
-        assert (a is None and b is None) or np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), name
-    assert np.array_equal(one.scores.cmc, other.scores.cmc)
-    assert (one.scores.mAP, one.scores.mINP) == (other.scores.mAP, other.scores.mINP)
-    assert (one.scores.n_query, one.scores.n_valid) == (other.scores.n_query, other.scores.n_valid)
-    assert [scores.mAP for scores in one.by_rate.values()] == [scores.mAP for scores in other.by_rate.values()]
-    assert list(one.by_rate) == list(other.by_rate)
 
 
 @settings(max_examples=100)

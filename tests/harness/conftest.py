@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from crbench_baselines.mean_shift import MeanShift
-from fakes import Failing, Hard, Learner, learner, learner_all, nan_backbone, random_backbone
+from fakes import Failing, Hard, Learner, Moody, learner, learner_all, nan_backbone, random_backbone
 
 from crbench.api.entry import Entry
+from crbench.api.metric import Metric
 from crbench.config.run_spec import RunSpec
 from crbench.registry import discovery
 from crbench.registry.discovery import Owner, Registered, Registry
@@ -24,6 +25,7 @@ def fakes(monkeypatch):
         ("backbone", Entry("nan", nan_backbone)),
         ("aligner", Entry("failing", Failing)),
         ("aligner", Entry("shift", MeanShift)),
+        ("metric", Metric("moody-score", Moody(), needs="cmc", unit="number", higher_is_better=False, default=False)),
         ("aligner", Entry("partnered", MeanShift, defaults={"backbone": "learner"})),
     ]
     entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)

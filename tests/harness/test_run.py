@@ -13,6 +13,7 @@ from fakes import Hard
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
 from crbench.harness.run import run
+from crbench.leaderboard import render
 from crbench.records import Samples
 from crbench.registry.resolve import load_dataset
 from crbench.results import Extraction, load_results
@@ -72,6 +73,31 @@ def test_a_failing_cell_is_stored_and_the_others_go_on(spec, tmp_path):
     told = []
     run(spec(aligner="failing"), on_result=lambda result, earlier: told.append((result.status, earlier)))
     assert told == [("ok", True), ("failed", False)], "a failure is tried again, never taken from before"
+
+
+def test_a_failing_metric_fails_its_cell_only(spec):
+    results = run(spec(aligner=["mean-shift", "ridge"], metrics=["moody-score"]))
+    assert sorted(result.status for result in results) == ["failed", "ok", "ok"]
+    (failed,) = (result for result in results if result.status == "failed")
+    assert "crbench-fakes 1 (plugin 'fakes') failed at metric 'moody-score': ArithmeticError" in failed.error
+    assert failed.metric_facts == {}
+
+
+def test_a_score_that_is_asked_for_later_is_added_to_the_same_cell(spec):
+    before = run(spec(trial=0))[0]
+    told = []
+    (after,) = run(spec(trial=0, metrics=["moody-score"]), on_result=lambda result, earlier: told.append(earlier))
+    assert told == [False]
+    assert after.cell_id == before.cell_id
+    assert after.trials[0].cmc == before.trials[0].cmc
+    assert after.metrics["moody-score"].mean == after.trials[0].scores["moody-score"] > 1
+    facts = after.metric_facts["moody-score"]
+    assert (facts.higher_is_better, facts.unit, facts.distribution) == (False, "number", "crbench-fakes")
+    assert "moody-score ↓" in render([after])
+    assert f" {after.metrics['moody-score'].mean:.4g} " in render([after]), "as it is, not in per cent"
+    assert "--metric moody-score" in after.command
+    run(spec(trial=0), on_result=lambda result, earlier: told.append(earlier))
+    assert told == [False, True], "what has more scores than asked for will do"
 
 
 def test_everything_that_changes_a_number_changes_the_cell(spec):
@@ -275,8 +301,10 @@ def test_flip_averages_with_the_mirror_image(spec):
         ({"set": {"protocol.kernel": "cubic"}}, "kernel"),
         ({"set": {"protocol.trials": "many"}}, "protocol.trials = 'many' is not of type int"),
         ({"set": {"alinger.shrink": 1}}, "expected PART.NAME with PART one of"),
-        ({"set": {"protocol.distance": "manhattan"}, "baseline": False}, "unknown metric 'manhattan'"),
+        ({"set": {"protocol.distance": "manhattan"}, "baseline": False}, "unknown distance 'manhattan'"),
         ({"device": "tpu"}, "device 'tpu' cannot be used"),
+        ({"metrics": ["nDGC"]}, "unknown metric 'nDGC'; did you mean 'nDCG'"),
+        ({"metrics": ["nDCG"]}, "metric 'nDCG' is undefined: a single-shot gallery"),
         ({"engine": "fast"}, "unknown engine 'fast'; known: auto"),
         ({"precision": "half"}, "unknown precision 'half'; known: auto"),
     ],

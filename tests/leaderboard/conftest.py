@@ -13,6 +13,7 @@ from crbench.protocol import EvalProtocol
 from crbench.results import (
     Component,
     Method,
+    MetricFacts,
     ProtocolFacts,
     RateScores,
     Result,
@@ -33,15 +34,21 @@ def golden() -> Path:
     return GOLDEN
 
 
+FACTS = {
+    name: MetricFacts(higher_is_better=True, unit="fraction", summary="", distribution="crbench", version="0.1.0")
+    for name in ("mAP", "mINP")
+}
+
+
 def trial(index: int, rank1: float, *, multi_shot: bool, rates: Mapping[str, float]) -> TrialScores:
     """A trial whose curve rises from `rank1` to 1 at rank 10."""
     cmc = tuple(rank1 + (1 - rank1) * min(k, 9) / 9 for k in range(20))
     means = {"mAP": rank1 * 0.8, "mINP": rank1 * 0.4} if multi_shot else {}
     by_rate = {
-        rate: RateScores(cmc=tuple(min(1, rank + shift) for rank in cmc), **means, n_query=20, n_valid=20)
+        rate: RateScores(cmc=tuple(min(1, rank + shift) for rank in cmc), scores=means, n_query=20, n_valid=20)
         for rate, shift in rates.items()
     }
-    return TrialScores(index=index, cmc=cmc, **means, n_query=60, n_valid=60, by_rate=by_rate)
+    return TrialScores(index=index, cmc=cmc, scores=means, n_query=60, n_valid=60, by_rate=by_rate)
 
 
 def make_result(
@@ -74,6 +81,7 @@ def make_result(
         "protocol": ProtocolFacts.of(protocol),
         "method": Method(attrs.evolve(base.method.backbone, name=backbone), part),
         "trials": trials,
+        "metric_facts": FACTS if shot == "multi" else {},
         "metrics": summarise(trials, protocol.ranks),
         "by_rate": summarise_rates(trials, protocol.ranks),
         "timings": {"fit": Timing(fit_s, 1, "fits"), "transform": Timing(0.01, 6000, "samples")},

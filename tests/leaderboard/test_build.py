@@ -73,7 +73,7 @@ def test_input_order_does_not_matter(make: Make, cells: list[dict[str, object]],
 
 def test_equal_rank1_is_decided_by_map(make: Make) -> None:
     low, high = (make("ridge", (0.5,), cell=number, shot="multi") for number in (1, 2))
-    trials = tuple(attrs.evolve(trial, mAP=0.7) for trial in high.trials)
+    trials = tuple(attrs.evolve(trial, scores={**trial.scores, "mAP": 0.7}) for trial in high.trials)
     metrics = {**high.metrics, "mAP": Summary.of([0.7])}
     rows = _rows(build([low, attrs.evolve(high, trials=trials, metrics=metrics)]))
     assert [rows[cell].rank for cell in ("000000000001", "000000000002")] == [2, 1]

@@ -33,14 +33,14 @@ def scored(tool, lengths=1.0):
 def test_market_1501_as_most_tools_score_it(tool):
     scores = scored(tool)
     assert scores.cmc.tolist() == [0, 1, 1, 1]
-    assert scores.mAP == pytest.approx(STEP)
-    assert scores.mINP == pytest.approx(2 / 5)
+    assert scores["mAP"] == pytest.approx(STEP)
+    assert scores["mINP"] == pytest.approx(2 / 5)
 
 
 def test_layumi_takes_the_trapezoid_and_counts_queries_without_a_match():
     scores = scored("layumi")
     assert scores.cmc.tolist() == [0, 0.5, 0.5, 0.5]
-    assert scores.mAP == pytest.approx(TRAPEZOID / 2)
+    assert scores["mAP"] == pytest.approx(TRAPEZOID / 2)
     assert (scores.n_query, scores.n_valid) == (2, 1)
 
 
@@ -48,8 +48,8 @@ def test_torchreid_cuhk03_draws_the_gallery_for_the_cmc_only():
     # Each positive with probability 1/2: rank 2 for the first; the second has person 2 and surely person 3 ahead of it.
     scores = scored("torchreid-cuhk03")
     assert scores.cmc.tolist() == [0, 0.5, 1, 1]
-    assert scores.mAP == pytest.approx(STEP)
-    assert scores.mINP == pytest.approx(2 / 5)
+    assert scores["mAP"] == pytest.approx(STEP)
+    assert scores["mINP"] == pytest.approx(2 / 5)
 
 
 @pytest.mark.parametrize("tool", sorted(CONVENTIONS))
@@ -73,7 +73,7 @@ def test_unmatched_queries_of_a_group_score_zero():
     query = features_from_arrays(points(np.array([0.0, 1.0])), pids=[1, 8], rates=[2, 4])
     gallery = features_from_arrays(points(ANGLES), pids=PEOPLE)
     found = evaluate(query, gallery, own_protocol({"unmatched": "zero"}))
-    assert found.by_rate[4.0].mAP == 0
+    assert found.by_rate[4.0]["mAP"] == 0
     assert found.by_rate[4.0].n_valid == 0
     assert 4.0 not in evaluate(query, gallery, own_protocol({})).by_rate
-    assert np.isnan(found.outcomes.ap[1]), "the outcome itself stays undefined"
+    assert np.isnan(found.per_query.values["mAP"][1]), "the outcome itself stays undefined"

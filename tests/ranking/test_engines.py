@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation import oracle
+from evaluation.comparing import assert_same
 from evaluation.strategies import cases
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -33,15 +34,6 @@ WAYS = [{"engine": engine, "precision": precision} for engine in ("numba", "torc
 
 def run(case, **options):
     return evaluate(case.query, case.gallery, case.protocol, **options)
-
-
-def assert_same(one, other):
-    for name in ("cmc", "ap", "inp", "valid"):
-        a, b = getattr(one.outcomes, name), getattr(other.outcomes, name)
-        assert (a is None and b is None) or np.array_equal(a, b, equal_nan=True), name
-    assert np.array_equal(one.scores.cmc, other.scores.cmc)
-    assert (one.scores.mAP, one.scores.mINP) == (other.scores.mAP, other.scores.mINP)
-    assert list(one.by_rate) == list(other.by_rate)
 
 
 def taken(feats, order):
@@ -90,12 +82,12 @@ def test_draws_follow_the_keys_and_not_the_order(case, random):
 def test_multi_shot_equals_the_textbook(case):
     integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
     case = attrs.evolve(case, query=integers[0], gallery=integers[1])
-    found = run(case).outcomes
+    found = run(case).per_query
     distances = oracle.distance_matrix(case.query, case.gallery, case.protocol)
     cmc, ap, inp = oracle.multi_shot(case.query.rows, case.gallery.rows, distances, case.protocol)
     np.testing.assert_array_equal(found.cmc, cmc)
-    np.testing.assert_allclose(found.ap, ap, rtol=1e-12)
-    np.testing.assert_array_equal(found.inp, inp)
+    np.testing.assert_allclose(found.values["mAP"], ap, rtol=1e-12)
+    np.testing.assert_array_equal(found.values["mINP"], inp)
     np.testing.assert_array_equal(found.valid, ~np.isnan(ap))
 
 
@@ -112,8 +104,8 @@ def test_random_features_give_the_textbook_scores(distance, ap):
     distances = oracle.distance_matrix(query, gallery, protocol)
     cmc, ap_values, inp = oracle.multi_shot(query.rows, gallery.rows, distances, protocol)
     np.testing.assert_array_equal(found.scores.cmc, cmc.mean(axis=0))
-    assert found.scores.mAP == pytest.approx(ap_values.mean(), rel=1e-12)
-    assert found.scores.mINP == pytest.approx(inp.mean(), rel=1e-12)
+    assert found.scores["mAP"] == pytest.approx(ap_values.mean(), rel=1e-12)
+    assert found.scores["mINP"] == pytest.approx(inp.mean(), rel=1e-12)
 
 
 @settings(max_examples=100)
@@ -121,7 +113,7 @@ def test_random_features_give_the_textbook_scores(distance, ap):
 def test_single_shot_expectation_equals_the_mean_over_all_draws(case):
     integers = [attrs.evolve(f, x=f.x.clamp(-1e6, 1e6).round()) for f in (case.query, case.gallery)]
     case = attrs.evolve(case, query=integers[0], gallery=integers[1])
-    found = run(case).outcomes
+    found = run(case).per_query
     distances = oracle.distance_matrix(case.query, case.gallery, case.protocol)
     for i in np.flatnonzero(found.valid):
         expected = oracle.all_draws(case.query.rows, case.gallery.rows, distances, case.protocol, i)
@@ -133,7 +125,7 @@ def test_draws_are_named():
     query = features_from_arrays(rng.normal(size=(20, 4)), np.arange(20) % 5 + 1)
     gallery = features_from_arrays(rng.normal(size=(60, 4)), np.arange(60) % 6 + 1)
     one, again, other = (
-        evaluate(query, gallery, EvalProtocol(shot="single:mc:2"), stream=name).outcomes.cmc for name in "aab"
+        evaluate(query, gallery, EvalProtocol(shot="single:mc:2"), stream=name).per_query.cmc for name in "aab"
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
@@ -142,12 +134,12 @@ def test_draws_are_named():
 @settings(max_examples=60)
 @given(cases(ranks=(50,)))
 def test_cmc_never_falls_and_stays_within_bounds(case):
-    outcomes = run(case).outcomes
-    cmc = outcomes.cmc[outcomes.valid]
+    found = run(case).per_query
+    cmc = found.cmc[found.valid]
     assert (np.diff(cmc, axis=1) >= 0).all()
     assert cmc.min() >= 0
     assert cmc.max() <= 1
-    assert np.isnan(outcomes.cmc[~outcomes.valid]).all()
+    assert np.isnan(found.cmc[~found.valid]).all()
 
 
 @settings(max_examples=60)
@@ -179,7 +171,7 @@ def test_increasing_transform_of_the_distances_changes_nothing(case, engine):
     def transformed(query, gallery):
         return plain(query, gallery) * 4 - 100
 
-    assert_same(run(case, metric=transformed, engine=engine), run(case, metric=plain))
+    assert_same(run(case, distance=transformed, engine=engine), run(case, distance=plain))
 
 
 def test_metric_sees_ties_and_infinite_distances():
@@ -197,9 +189,9 @@ def test_metric_sees_ties_and_infinite_distances():
                 gallery,
                 EvalProtocol(shot="multi", ties=ties),
                 engine=engine,
-                metric=lambda q, g, row=row: np.array([row], dtype=np.float32),
+                distance=lambda q, g, row=row: np.array([row], dtype=np.float32),
             )
-            assert result.scores.mAP == 1 / expected
+            assert result.scores["mAP"] == 1 / expected
             assert result.ambiguous == 0
 
 
@@ -288,8 +280,34 @@ def test_a_finer_precision_takes_over_where_too_many_pairs_are_uncertain(precisi
     with mock.patch.object(tiling.Sizes, "within", return_value=tiling.Sizes(queries=8, items=16, counts=100)):
         found = evaluate(query, gallery, small, precision=precision)
     assert found.precision == "fp32"
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * (1 if precision == "int8" else 2)
+    finer = [record.levelname for record in caplog.records if "too close" in record.message]
+    assert finer == ["WARNING"] * (1 if precision == "int8" else 2)
     assert_same(found, evaluate(query, gallery, small, engine="reference"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"precision": "bf16"}, "has no instructions for bf16 products"),
+        ({"precision": "bf16x3"}, "has no instructions for bf16x3 products"),
+        ({"precision": "tf32"}, "has no instructions for tf32 products"),
+        ({"precision": "int8"}, "has no instructions for int8 products"),
+        ({"engine": "torch"}, "engine 'torch' on a CPU takes 8 to 40 times as long"),
+        ({"precision": "fp32"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_processor_is_slow_at_is_said(options, said, monkeypatch, caplog):
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: False)
+    evaluate(*noise(30), MULTI, **options)
+    slow = [record.message for record in caplog.records if "too close" not in record.message]
+    assert [said in message for message in slow] == ([True] if said else [])
+
+
+def test_a_processor_that_is_fast_at_int8_is_not_called_slow(monkeypatch, caplog):
+    monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: True)
+    evaluate(*noise(30), MULTI, precision="int8")
+    assert not caplog.records
 
 
 def noise(rows):

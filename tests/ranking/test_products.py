@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from crbench import EvalProtocol, evaluate, features_from_arrays, linear
-from crbench.ranking.gemm import products
+from crbench.ranking.gemm import int8, products
 from crbench.ranking.threads import ScratchBuffer, Workers
 
 
@@ -67,3 +67,22 @@ def test_a_product_is_float32_whatever_the_process_allows(monkeypatch):
         torch.set_float32_matmul_precision(chosen)
     assert set(seen) in ({"ieee"}, {"highest"})
     assert before not in seen
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 512), (2.0, 4096)])
+def test_one_measurement_settles_how_many_items_int8_products_take_at_once(share, expected, monkeypatch):
+    clock, spent = [0.0], {4096: 8.0, 512: share}  # seconds for each product; eight small ones make a large one
+
+    def multiplied(x, y, out):
+        clock[0] += spent[y.shape[1]]
+
+    monkeypatch.setattr(torch, "_int_mm", multiplied)
+    monkeypatch.setattr(int8.time, "perf_counter", lambda: clock[0])
+    int8.items_at_once.cache_clear()
+    try:
+        assert int8.items_at_once(16) == expected
+        clock[0] = -1.0
+        assert int8.items_at_once(16) == expected
+        assert clock[0] == -1.0  # nothing was timed again
+    finally:
+        int8.items_at_once.cache_clear()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from evaluation import oracle
+from evaluation.comparing import assert_same
 from evaluation.strategies import cases
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -76,16 +77,16 @@ def test_equal_to_the_dense_definition(parameters, rules):
     protocol = attrs.evolve(PAPER, rerank=parameters, junk="keep" if rules else "drop", **rules)
     found = evaluate(query, gallery, protocol)
     cmc, ap, inp = definition(query, gallery, protocol)
-    np.testing.assert_array_equal(found.outcomes.cmc, cmc)
-    np.testing.assert_allclose(found.outcomes.ap, ap, rtol=1e-12)
-    np.testing.assert_allclose(found.outcomes.inp, inp, rtol=1e-12)
+    np.testing.assert_array_equal(found.per_query.cmc, cmc)
+    np.testing.assert_allclose(found.per_query.values["mAP"], ap, rtol=1e-12)
+    np.testing.assert_allclose(found.per_query.values["mINP"], inp, rtol=1e-12)
     assert found.engine == "reranked"
 
 
 def test_re_ranking_changes_scores_for_the_better_where_neighbours_agree():
     query, gallery = query_and_gallery(np.random.default_rng(5), queries=40, items=400)
     plain = evaluate(query, gallery, attrs.evolve(PAPER, rerank="none")).scores
-    assert evaluate(query, gallery, PAPER).scores.mAP > plain.mAP
+    assert evaluate(query, gallery, PAPER).scores["mAP"] > plain["mAP"]
 
 
 @settings(max_examples=40)
@@ -101,8 +102,7 @@ def test_block_sizes_do_not_matter(case, k1, k2, weight):
         patch.setattr(neighbours, "_FARTHEST", 1)
         patch.setattr(k_reciprocal, "_ROWS", 2)
         parts = evaluate(case.query, case.gallery, protocol)
-    for name in ("cmc", "ap", "inp"):
-        np.testing.assert_array_equal(getattr(parts.outcomes, name), getattr(whole.outcomes, name))
+    assert_same(parts, whole)
 
 
 @settings(max_examples=40)
@@ -112,7 +112,7 @@ def test_lambda_1_is_the_original_order(case):
     protocol = attrs.evolve(case.protocol, distance="euclidean")
     found = evaluate(case.query, case.gallery, attrs.evolve(protocol, rerank="lambda=1"))
     plain = evaluate(case.query, case.gallery, protocol)
-    np.testing.assert_array_equal(found.outcomes.ap, plain.outcomes.ap)
+    np.testing.assert_array_equal(found.per_query.values["mAP"], plain.per_query.values["mAP"])
 
 
 @settings(max_examples=60)
@@ -151,13 +151,13 @@ def test_the_series_is_the_exponential():
 def test_features_that_are_all_equal_stay_tied():
     query = features_from_arrays(np.ones((2, 3)), [1, 2])
     gallery = features_from_arrays(np.ones((6, 3)), [1, 2, 3] * 2)
-    assert evaluate(query, gallery, PAPER).scores.mAP == pytest.approx((1 / 5 + 2 / 6) / 2)
+    assert evaluate(query, gallery, PAPER).scores["mAP"] == pytest.approx((1 / 5 + 2 / 6) / 2)
 
 
 def test_what_cannot_be_re_ranked_is_refused():
     query, gallery = query_and_gallery(np.random.default_rng(1))
-    with pytest.raises(EvaluationError, match="a metric gives distances only"):
-        evaluate(query, gallery, PAPER, metric=lambda q, g: q.x @ g.x.T)
+    with pytest.raises(EvaluationError, match="a plugin's distance gives none"):
+        evaluate(query, gallery, PAPER, distance=lambda q, g: q.x @ g.x.T)
     with pytest.raises(EvaluationError, match="needs rows of one length"):
         evaluate(attrs.evolve(query, dims=np.arange(12) % 5 + 1), gallery, PAPER)
 

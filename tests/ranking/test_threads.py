@@ -168,8 +168,8 @@ def test_nan_of_a_metric_is_found_whichever_thread_looks(row, monkeypatch):
     distances[:, 3], distances[row, 7] = np.inf, np.nan
     monkeypatch.setattr(Workers, "on", lambda device: Workers(3))
     monkeypatch.setattr(workers_module, "WORTH", 1)
-    with pytest.raises(EvaluationError, match=f"the metric gives NaN for query row {row}$"):
-        evaluate(feats, feats, EvalProtocol(shot="multi"), metric=lambda query, gallery: distances)
+    with pytest.raises(EvaluationError, match=f"the distance gives NaN for query row {row}$"):
+        evaluate(feats, feats, EvalProtocol(shot="multi"), distance=lambda query, gallery: distances)
 
 
 def test_threads_are_the_same_ones_each_time_and_a_forked_process_has_its_own():

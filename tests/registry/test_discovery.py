@@ -9,6 +9,7 @@ import pytest
 import crbench
 from crbench.api.entry import Entry
 from crbench.api.hooks import GROUP
+from crbench.api.metric import Metric
 from crbench.errors import ConfigError, PluginError
 from crbench.registry.discovery import discover
 
@@ -49,12 +50,20 @@ def test_every_kind_is_found_with_its_owner(point):
     registry = discover(
         [
             point("a", "dist-a", crbench_aligners=offers("x"), crbench_datasets=offers("y")),
-            point("b", "dist-b", crbench_backbones=offers("x"), crbench_metrics=offers("z")),
+            point("b", "dist-b", crbench_backbones=offers("x"), crbench_distances=offers("z")),
+            point("c", "dist-c", crbench_metrics=lambda: [Metric("x-score", len)]),
         ]
     )
     assert registry.get("aligner", "x").owner.distribution == "dist-a"
     assert registry.get("backbone", "x").owner.distribution == "dist-b"
-    assert [registry.names(kind) for kind in ("dataset", "metric")] == [["y"], ["z"]]
+    assert [registry.names(kind) for kind in ("dataset", "distance", "metric")] == [["y"], ["z"], ["x-score"]]
+
+
+def test_our_metrics_are_listed_beside_those_of_plugins():
+    records = {record.name: record for record in discover().records() if record.kind == "metric"}
+    assert {"mAP", "mINP", "nDCG"} <= set(records)
+    assert (records["mAP"].distribution, records["mAP"].version) == ("crbench", crbench.__version__)
+    assert all(record.status == "ok" for record in records.values())
 
 
 def test_broken_plugins_stop_nobody(point):
@@ -66,6 +75,11 @@ def test_broken_plugins_stop_nobody(point):
     assert {(plugin.owner.plugin, plugin.stage) for plugin in registry.broken} == {("gone", "import"), ("bad", "hook")}
     errors = {record.name: record.error for record in registry.records() if record.status == "broken"}
     assert errors["bad"] == "hook: RuntimeError: two lines"
+
+
+def test_a_distance_that_is_offered_as_a_metric_is_told_where_it_belongs(point):
+    registry = discover([point("old", crbench_metrics=offers("x"))])
+    assert "expected crbench.Metric records; distances come from crbench_distances" in str(registry.broken[0])
 
 
 def test_a_hook_must_return_entries(point):
@@ -142,7 +156,7 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
 def test_another_api_is_listed_and_refused(point):
     registry = discover([point("a", crbench_aligners=offers("x", api=99))])
     assert [record.status for record in registry.records()] == ["incompatible"]
-    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 1"):
+    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 2"):
         registry.get("aligner", "x")
 
 

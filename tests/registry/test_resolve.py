@@ -116,7 +116,7 @@ def registry(monkeypatch):
         ("aligner", Entry("clashing", clashing)),
         ("aligner", Entry("misnamed", misnamed)),
         ("aligner", Entry("lacking", lacking)),
-        ("metric", Entry("counted", counted, argument="count")),
+        ("distance", Entry("counted", counted, argument="count")),
         ("dataset", Entry("lazy", "a_missing_module:Thing", extra="more")),
     ]
     made = Registry(entries=tuple(Registered(kind, entry, owner) for kind, entry in entries), broken=())
@@ -261,9 +261,9 @@ class TestArgument:
         assert resolve_module.resolve("backbone", f"filed:{file}", {"size": 9}).build().size == 9
 
     def test_it_is_converted_to_the_type_of_the_parameter(self):
-        assert resolve_module.resolve("metric", "counted:7").build() == 7
+        assert resolve_module.resolve("distance", "counted:7").build() == 7
         with pytest.raises(ConfigError, match="count = 'many' is not of type int"):
-            resolve_module.resolve("metric", "counted:many")
+            resolve_module.resolve("distance", "counted:many")
 
     def test_a_file_is_identified_by_its_content_not_by_its_name(self, tmp_path):
         files = [tmp_path / name for name in ("a", "b", "c")]

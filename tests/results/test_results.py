@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from crbench.errors import DataError
 from crbench.protocol import EvalProtocol
 from crbench.results import (
+    MetricFacts,
     ProtocolFacts,
     RateScores,
     Result,
@@ -32,8 +33,10 @@ from crbench.results import (
     to_json,
 )
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "result-1.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "result-2.json"
 TEXT = GOLDEN.read_text(encoding="utf-8")
+
+FACTS = MetricFacts(higher_is_better=True, unit="fraction", summary="", distribution="crbench", version="1")
 
 fractions = st.floats(0, 1)
 curves = st.lists(fractions, min_size=1, max_size=20).map(sorted).map(tuple)
@@ -62,7 +65,9 @@ def test_the_golden_file_is_read_and_written_unchanged(result: Result) -> None:
 
 
 def test_a_failed_result_is_read_and_written_unchanged(result: Result) -> None:
-    failed = attrs.evolve(result, status="failed", error="bad \ud800 name", trials=(), metrics={}, by_rate={})
+    failed = attrs.evolve(
+        result, status="failed", error="bad \ud800 name", trials=(), metric_facts={}, metrics={}, by_rate={}
+    )
     text = to_json(failed)
     text.encode()
     jsonschema.validate(json.loads(text), schema())
@@ -73,12 +78,17 @@ def test_a_failed_result_is_read_and_written_unchanged(result: Result) -> None:
 def test_any_scores_survive_the_file(
     curve: tuple[float, ...], other: tuple[float, ...], scores: float | None, rate: str
 ) -> None:
-    means: dict[str, Any] = {"mAP": scores, "mINP": scores, "n_query": 3, "n_valid": 2}
+    named = {} if scores is None else {"mAP": scores, "mean-place": 40 * scores}
+    means: dict[str, Any] = {"scores": named, "n_query": 3, "n_valid": 2}
     by_rate = {rate: RateScores(cmc=other, **means)}
     trials = (TrialScores(index=0, cmc=curve, **means, by_rate=by_rate), TrialScores(index=1, cmc=other, **means))
     base = from_json(TEXT, "golden")
     result = attrs.evolve(
-        base, trials=trials, metrics=summarise(trials, [1, 5]), by_rate=summarise_rates(trials, [1, 5])
+        base,
+        trials=trials,
+        metric_facts={name: attrs.evolve(FACTS, unit="number" if "-" in name else "fraction") for name in named},
+        metrics=summarise(trials, [1, 5]),
+        by_rate=summarise_rates(trials, [1, 5]),
     )
     assert from_json(to_json(result), "text") == result
     assert _valid(json.loads(to_json(result)))
@@ -116,7 +126,7 @@ def _drop(*path: str | int) -> Callable[[Any], None]:
     return change
 
 
-SCORES = {"cmc": [1.0], "mAP": None, "mINP": None, "n_query": 1, "n_valid": 1}
+SCORES = {"cmc": [1.0], "scores": {}, "n_query": 1, "n_valid": 1}
 BAD = [
     (_set("extra", to=1), r"unknown field extra @ \$"),
     (_set("method", "backbone", "colour", to=1), r"unknown field colour @ \$.method.backbone"),
@@ -138,10 +148,10 @@ BAD = [
     (_set("error", to="boom"), "either ok with trials and no error, or failed"),
     (_set("data", "splits", to=["abc"]), "splits"),
     (_set("data", "skipped", to=-1), "skipped"),
-    (_set("metrics", "R1", "mean", to=56.2), r"56.2 is not a fraction in \[0, 1\] @ \$.metrics\['R1'\]"),
+    (_set("metrics", "R1", "mean", to=56.2), r"metrics.R1: mean 56.2 disagrees with the trials \(0.5625\)"),
     (
-        _set("metrics", "Rank", to={"mean": 0.5, "std": None, "values": [0.5, 0.5]}),
-        "metrics: has R1, R5, R10, R20, Rank,",
+        _set("metrics", "rank", to={"mean": 0.5, "std": None, "values": [0.5, 0.5]}),
+        "metrics: has R1, R5, R10, R20, mean-place, rank,",
     ),
     (_set("metrics", to={}), "metrics: has no scores"),
     (_set("trials", 0, "cmc", to=[]), "cmc"),
@@ -151,6 +161,11 @@ BAD = [
     (_set("warnings", to=["a", 1]), r"'1' is not of type str @ \$.warnings\[1\]"),
     (_set("trials", 0, "by_rate", "two", to=SCORES), "'two' is not a rate"),
     (_set("trials", 0, "n_valid", to=0), "n_valid"),
+    (_set("trials", 0, "scores", "mean-place", to="6"), r"'6' is not of type float"),
+    (_set("trials", 0, "scores", "R1", to=0.5), r"'R1' is no name of a metric @ \$.trials\[0\]"),
+    (_set("trials", 0, "scores", "a b", to=0.5), "'a b' is no name of a metric"),
+    (_set("metric_facts", "mean-place", "unit", to="metres"), "unit"),
+    (_drop("metric_facts", "mean-place", "version"), r"lacks version"),
     (_set("timings", "fit", "seconds", to=-1), "seconds: -1.0 is not a finite number"),
     (_set("environment", "threads", to=0), "threads"),
 ]
@@ -171,7 +186,12 @@ def test_schema_and_reader_refuse_the_same(change: Callable[[Any], None], messag
         (_set("metrics", "R1", "mean", to=0.9), r"metrics.R1: mean 0.9 disagrees with the trials \(0.5625\)"),
         (_set("metrics", "R1", "std", to=0.0), "metrics.R1"),
         (_set("metrics", "R1", "values", to=[0.5]), "metrics.R1"),
-        (_set("metrics", "mAP", to={"mean": 0.5, "std": None, "values": [0.5]}), "metrics: has R1, R5, R10, R20, mAP,"),
+        (
+            _set("metrics", "mAP", to={"mean": 0.5, "std": None, "values": [0.5]}),
+            "metrics: has R1, R5, R10, R20, mean-place, mAP,",
+        ),
+        (_set("metric_facts", to={}), "metric_facts: of no scores, the trials have mean-place"),
+        (_set("metric_facts", "mean-place", "unit", to="fraction"), r"scores: mean-place: 6.25 is not a fraction in"),
         (_drop("by_rate", "4"), "by_rate: has rates 2, the trials have others"),
         (_set("by_rate", "2", "R5", "mean", to=0.1), "by_rate.2.R5"),
         (_set("created", to="yesterday"), "yesterday"),
@@ -211,9 +231,9 @@ def test_many_faults_are_counted() -> None:
         from_json(json.dumps(content), "file")
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None, True, 1.5])
+@pytest.mark.parametrize("version", [3, 0, "1", None, True, 1.5])
 def test_another_schema_version_is_refused_first(version: object) -> None:
-    with pytest.raises(DataError, match=r"not a crbench result of schema version 1 \(schema_version"):
+    with pytest.raises(DataError, match=r"not a crbench result of schema version 2 \(schema_version"):
         from_json(json.dumps({"schema_version": version}), "file")
 
 
@@ -285,7 +305,10 @@ def test_a_rank_beyond_the_curve_takes_its_end() -> None:
 
 
 def test_means_that_a_trial_lacks_are_left_out() -> None:
-    full, single = (TrialScores(index=i, cmc=(1,), mAP=m, n_query=1, n_valid=1) for i, m in enumerate((0.5, None)))
+    full, single = (
+        TrialScores(index=i, cmc=(1,), scores=scores, n_query=1, n_valid=1)
+        for i, scores in enumerate(({"mAP": 0.5}, {}))
+    )
     assert list(summarise([full], [1])) == ["R1", "mAP"]
     assert list(summarise([full, single], [1])) == ["R1"]
 

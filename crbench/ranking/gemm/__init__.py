@@ -1,7 +1,7 @@
 """Matrix products in several precisions, with bounds of their errors.
 
 `products` multiplies operands in a precision; `int8` splits rows into digits for integer products; `precision` chooses
-the precision; `norms` gives the norms that the bounds are made of.
+the precision.
 """
 
 INT8_BASE = 254.0

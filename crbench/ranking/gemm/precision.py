@@ -51,6 +51,13 @@ def usable(precision: str, inputs: RankInputs) -> str:
     return "fp32" if precision == "int8" and inputs.query.x.shape[1] > INT8_COLUMNS else precision
 
 
+def emulated(precision: str, inputs: RankInputs) -> bool:
+    """Whether the device has no instructions for a precision, so that it costs more than it saves."""
+    if inputs.device.type != "cpu" or precision == "fp32":
+        return False
+    return precision != "int8" or not _has_fast_int8()
+
+
 @cache
 def _has_fast_int8() -> bool:
     """Whether this processor has instructions that make int8 products several times faster than float32 ones."""

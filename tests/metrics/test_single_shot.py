@@ -7,24 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.metrics import rank
-from crbench.metrics.single_shot import placed_within
-
-
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=9, unique=True))
-def test_precisions_are_between_inp_and_one(hits):
-    ranks = np.sort(np.array(hits))
-    step, trapezoid = (rank.average_precision(ranks, rule) for rule in ("step", "trapezoid"))
-    assert 0 < trapezoid <= 1
-    assert trapezoid <= step or ranks[0] == 1
-    assert step <= 1
-
-
-def test_average_precision_by_hand():
-    assert rank.average_precision(np.array([1, 2, 3]), "step") == 1
-    assert rank.average_precision(np.array([1, 2, 3]), "trapezoid") == 1
-    assert rank.average_precision(np.array([2]), "step") == 0.5
-    assert rank.average_precision(np.array([2]), "trapezoid") == 0.25
+from crbench.metrics.single_shot import expected_curve, placed_within
 
 
 @settings(max_examples=100)
@@ -49,3 +32,16 @@ def test_hopeless_positives_are_given_up_without_an_error():
     assert (within[1] == 1).all()
     poisson = np.exp(-4) * np.cumsum([1, 4, 8, 32 / 3, 32 / 3])
     assert within[2] == pytest.approx(poisson, rel=0.05)
+
+
+@given(st.data())
+def test_a_query_takes_the_mean_over_its_positives_whatever_their_order(data):
+    sizes = np.array([4, 2, 3])
+    starts = np.cumsum([0, *data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))])
+    ahead = np.array([[data.draw(st.integers(0, int(size))) for size in sizes] for _ in range(starts[-1])])
+    found = expected_curve(ahead, starts, sizes, 5)
+    for query, (start, end) in enumerate(itertools.pairwise(starts)):
+        shuffled = ahead[start:end][data.draw(st.permutations(range(end - start)))]
+        one = expected_curve(shuffled, np.array([0, end - start]), sizes, 5)
+        np.testing.assert_array_equal(found[query], one[0])
+        np.testing.assert_allclose(one[0], placed_within(shuffled, sizes, 5).mean(axis=0), rtol=1e-12)

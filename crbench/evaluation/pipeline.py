@@ -1,0 +1,186 @@
+"""`evaluate`, and `evaluate_part` for a shard of the queries: protocol, masks, ranks, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+import numpy as np
+
+from crbench.api.context import Progress, no_progress
+from crbench.evaluation import masks
+from crbench.evaluation.engines import Asked, started
+from crbench.evaluation.inputs import checked
+from crbench.evaluation.outcomes import Outcomes
+from crbench.evaluation.ranks import Ranking
+from crbench.evaluation.scores import Evaluation
+from crbench.evaluation.selection import Selection
+from crbench.evaluation.shards import Part, Shard, content
+from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import RankInputs
+from crbench.records import Features
+
+if TYPE_CHECKING:
+    from crbench.api.interfaces import Distance
+
+
+def evaluate(
+    query: Features,
+    gallery: Features,
+    protocol: EvalProtocol | None = None,
+    *,
+    engine: str = "auto",
+    stream: str = "evaluate",
+    distance: Distance | None = None,
+    metrics: Sequence[str] = (),
+    precision: str = "auto",
+    device: str | None = None,
+    memory_budget: int | None = None,
+    progress: Progress = no_progress,
+) -> Evaluation:
+    """Score query features against gallery features.
+
+    A gallery item is valid for a query unless it is junk (pid -1, with ``junk="drop"``), shows the query's person from
+    the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera), or is of a camera that the
+    query's does not meet (`ignored_cameras`). Valid items of the query's person are its positives. Rank of the i-th
+    nearest positive: i plus the negatives ahead of it, which are those strictly nearer and, with
+    ``ties="pessimistic"``, those equally near. Formulas: `crbench.metrics`; what "near" and "equal" mean, to
+    the bit: `crbench.ranking.distance`. ``distance="cosine"`` divides features by their norm whatever `normalise`
+    says. With single-shot galleries, distractors (pid 0) and kept junk are each an identity of their own.
+
+    Args:
+        query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
+            `crbench.records.features_from_arrays`.
+        protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
+        engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
+        stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.
+        distance: gives f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
+            as they are, so normalising is its own affair.
+        precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
+            float64, so scores do not depend on it.
+        device: where to compare, ``cpu``, ``cuda`` or ``cuda:1``; None = the CUDA device of either side, else the CPU.
+            Features are brought there, or tile by tile if they take more than half of a CUDA device's free memory.
+        memory_budget: bytes to use beside the features, at least 1 MiB; sets the size of blocks. None = 40 MiB per
+            thread of torch, 80 MiB at least, and on a CUDA device a sixteenth of its memory.
+        metrics: names of scores to give beside those that are always given: CMC, mAP, mINP and the scores of plugins
+            (``nDCG``; ``crbench plugins`` lists them).
+        progress: shows progress bars, see `crbench.api.context.Progress`; silent by default.
+
+    Returns:
+        Scores over all queries that have a positive, per rate too, and of each query.
+
+    Raises:
+        EvaluationError: empty, integer, non-finite or zero features, lengths that differ, pids or dims out of range, an
+            unknown distance, engine, precision or device, a memory budget below 1 MiB, distances of the wrong shape, no
+            query with a positive.
+        ConfigError: metrics that nobody offers, or that the protocol does not define.
+        PluginError: a plugin's metric fails.
+
+    Example:
+        >>> from crbench.records import features_from_arrays
+        >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2], rates=[2, 4])
+        >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
+        >>> result = evaluate(query, gallery, EvalProtocol(ranks=[1, 2]))
+        >>> result.scores.rank(1), result.by_rate[4.0].n_valid
+        (1.0, 1)
+    """
+    protocol = EvalProtocol() if protocol is None else protocol
+    asked = Asked.checked(engine, precision, memory_budget)
+    selection = Selection.of(protocol, metrics)
+    inputs = checked(query, gallery, protocol, distance, device)
+    found = _ranked(inputs, query, gallery, protocol, asked, stream, progress, range(len(query)))
+    return Evaluation.of(
+        query.rows,
+        found.outcomes,
+        protocol,
+        selection,
+        engine=found.engine,
+        precision=found.precision,
+        ambiguous=found.ambiguous,
+    )
+
+
+def evaluate_part(
+    query: Features,
+    gallery: Features,
+    protocol: EvalProtocol | None = None,
+    *,
+    shard: Shard,
+    engine: str = "auto",
+    stream: str = "evaluate",
+    distance: Distance | None = None,
+    precision: str = "auto",
+    device: str | None = None,
+    memory_budget: int | None = None,
+    progress: Progress = no_progress,
+) -> Part:
+    """Rank for one shard of the queries; `merge` makes of all parts what `evaluate` gives, bit for bit.
+
+    Args:
+        query, gallery: all queries and the whole gallery, the same for each part.
+        shard: which of the queries to score.
+        protocol, engine, stream, distance, precision, device, memory_budget, progress: see `evaluate`; parts may differ
+            in engine, precision, device and memory. A distance must be the same for each part, which is not checked.
+
+    Raises:
+        EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
+
+    Example:
+        >>> from crbench.evaluation import merge
+        >>> from crbench.records import features_from_arrays
+        >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2])
+        >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
+        >>> parts = [evaluate_part(query, gallery, shard=Shard(number, 2)) for number in (1, 2)]
+        >>> bool((merge(parts).scores.cmc == evaluate(query, gallery).scores.cmc).all())
+        True
+    """
+    protocol = EvalProtocol() if protocol is None else protocol
+    asked = Asked.checked(engine, precision, memory_budget)
+    inputs, rows = checked(query, gallery, protocol, distance, device), shard.rows(len(query))
+    found = _ranked(inputs, query, gallery, protocol, asked, stream, progress, rows)
+    return Part(
+        shard=shard,
+        queries=query.rows.take(np.array(rows, dtype=np.intp)),
+        outcomes=found.outcomes,
+        features=content(query.rows, inputs.query, gallery.rows, inputs.gallery),
+        protocol=protocol,
+        stream=stream,
+        engine=found.engine,
+        precision=found.precision,
+        ambiguous=found.ambiguous,
+    )
+
+
+@attrs.frozen(eq=False)
+class _Found:
+    """Outcomes of some queries, and how they came about; see `Evaluation`."""
+
+    outcomes: Outcomes
+    engine: str
+    precision: str
+    ambiguous: int
+
+
+def _ranked(
+    inputs: RankInputs,
+    query: Features,
+    gallery: Features,
+    protocol: EvalProtocol,
+    asked: Asked,
+    stream: str,
+    progress: Progress,
+    rows: range,
+) -> _Found:
+    """What the engine says of the queries in these rows."""
+    task = masks.matches(query.rows, gallery.rows, protocol)
+    name, engine, settings = started(asked, inputs)
+    if (how := protocol.reranking) is not None:
+        from crbench.ranking.rerank.engine import RerankedEngine
+        from crbench.ranking.rerank.k_reciprocal import KReciprocal
+
+        parameters = KReciprocal(how.k1, how.k2, how.weight)
+        name, engine = "reranked", RerankedEngine(inputs, settings, parameters, task.candidates, progress)
+    ranking = Ranking(task, query.rows, gallery.rows, protocol, stream, progress)
+    outcomes, ambiguous = ranking.outcomes(engine, rows)
+    return _Found(outcomes, name, engine.precision, ambiguous)

@@ -1,0 +1,124 @@
+"""From a task to outcomes: an engine's counts become ranks of positives, or curves where the gallery is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.context import Progress
+from crbench.evaluation import masks
+from crbench.evaluation.outcomes import Outcomes, Ranks
+from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import Engine, RankCounts, RankTask, positive_slots
+from crbench.records import Samples
+
+_Question = tuple[RankTask, Callable[[RankCounts], None]]
+"""A task, and what takes each answer to it."""
+
+
+@attrs.frozen(eq=False)
+class Ranking:
+    """The questions that a protocol asks of an engine.
+
+    Attributes:
+        task: all positives of each query among all gallery images.
+        query, gallery: labels.
+        stream: names the draws.
+        progress: shows how many queries are answered.
+    """
+
+    task: RankTask
+    query: Samples
+    gallery: Samples
+    protocol: EvalProtocol
+    stream: str
+    progress: Progress
+
+    def outcomes(self, engine: Engine, rows: range) -> tuple[Outcomes, int]:
+        """The outcomes of the queries in these rows, and how many comparisons were ambiguous."""
+        found = self._unanswered()
+        ambiguous = 0
+        for queries, items in masks.query_gallery_masks(self.query, self.gallery, self.protocol):
+            asked = queries[np.isin(queries, rows)]
+            mine = masks.restricted(self.task, asked, items)
+            if found.ranks is not None:
+                found.ranks.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]
+            ambiguous += self._ask(engine, self._questions(mine, found))
+        if found.cmc is not None and self._draws:
+            found.cmc[:] /= self._draws
+        return found.take(np.array(rows, dtype=np.intp)), ambiguous
+
+    @property
+    def _draws(self) -> int:
+        """How many galleries are drawn; 0 where nothing is, or the expectation is exact."""
+        shot, _, draws = self.protocol.shot.rpartition(":")
+        return int(draws) if shot == "single:mc" else 0
+
+    def _unanswered(self) -> Outcomes:
+        """Arrays for the outcomes of all queries, to be filled."""
+        count, ranks = len(self.query), None
+        if self.protocol.multi_shot or self.protocol.ap_gallery == "all":
+            places = np.zeros(len(self.task.positives), dtype=np.int64)
+            ranks = Ranks(places, self.task.starts.astype(np.int64), np.zeros(count, dtype=np.int64))
+        drawn = not self.protocol.multi_shot
+        return Outcomes(ranks=ranks, cmc=np.full((count, max(self.protocol.ranks)), np.nan) if drawn else None)
+
+    def _questions(self, task: RankTask, found: Outcomes) -> list[_Question]:
+        """What to ask about some queries; answers go to `found`."""
+        questions: list[_Question] = []
+        if found.cmc is not None:
+            who = masks.identities(task, self.query, self.gallery)
+            if self._draws:
+                drawing = masks.Drawing(task, who, self.gallery, self.stream)
+                found.cmc[task.sizes > 0] = 0.0
+                questions += [(drawing.task(draw), partial(_add_draw, found.cmc)) for draw in range(self._draws)]
+            else:
+                expected = masks.by_identity(task, who)
+                questions.append((expected, partial(_keep_expected, expected, who.sizes, found.cmc)))
+        if found.ranks is not None:
+            questions.append((task, partial(_keep_ranks, self.task, found.ranks.ranks)))
+        return questions
+
+    def _ask(self, engine: Engine, questions: Sequence[_Question]) -> int:
+        """Hand each answer on; how many comparisons were ambiguous."""
+        ambiguous = 0
+        for counts in self._shown(engine, [task for task, _ in questions]):
+            questions[counts.task][1](counts)
+            ambiguous += counts.ambiguous
+        return ambiguous
+
+    def _shown(self, engine: Engine, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
+        total = sum(int(np.count_nonzero(task.sizes)) for task in tasks)
+        with self.progress(total, "evaluate", "queries") as bar:
+            for counts in engine.count(tasks):
+                bar.advance(len(counts.queries))
+                yield counts
+
+
+def _keep_ranks(task: RankTask, ranks: NDArray[np.int64], counts: RankCounts) -> None:
+    """Write ranks of positives, ascending within a query, to their places in i64[P] of `task`."""
+    sizes = task.sizes[counts.queries]
+    first = np.cumsum(sizes) - sizes
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    ahead = np.sort(owners << 32 | counts.ahead[:, 0]) & 0xFFFFFFFF  # within a query
+    found = np.arange(1, len(owners) + 1) - first[owners]
+    ranks[positive_slots(task, counts.queries)] = (
+        ahead + found
+    )  # a nearer positive never has more negatives ahead of it
+
+
+def _keep_expected(task: RankTask, sizes: NDArray[np.intp], cmc: NDArray[np.float64], counts: RankCounts) -> None:
+    """Write the expected curves of queries to their rows of f64[q, R]."""
+    from crbench.metrics.single_shot import expected_curve  # compiles its loops
+
+    starts = np.concatenate([[0], np.cumsum(task.sizes[counts.queries])])
+    cmc[counts.queries] = expected_curve(counts.ahead, starts, sizes, cmc.shape[1])
+
+
+def _add_draw(cmc: NDArray[np.float64], counts: RankCounts) -> None:
+    """Count one draw in: the one positive of a query is in place 1 + negatives ahead of it."""
+    cmc[counts.queries] += counts.ahead <= np.arange(cmc.shape[1])

@@ -1,0 +1,91 @@
+"""Which metrics an evaluation gives, and the call that checks what a metric gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.metric import Metric
+from crbench.errors import PluginError
+from crbench.metrics.registry import METRICS
+from crbench.registry.discovery import Owner, Registered, installed, plugin_stage
+from crbench.registry.targets import load_target
+
+_ROUNDING = 1e-9
+"""How far a fraction may pass 0 or 1, as sums do."""
+
+
+@attrs.frozen(eq=False)
+class ChosenMetric:
+    """A metric that is ready to be called; what it does wrong names it and its plugin."""
+
+    metric: Metric
+    owner: Owner
+    function: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.metric.name
+
+    def __call__(
+        self, *arrays: NDArray[Any], valid: NDArray[np.bool_], rules: Mapping[str, Any]
+    ) -> NDArray[np.float64]:
+        """f64[q], the value of each query; NaN for a query without a match.
+
+        Args:
+            arrays: what the metric needs, see `crbench.metrics`.
+            valid: bool[q], queries with a match.
+            rules: fields of the protocol, by name.
+
+        Raises:
+            PluginError: the metric fails, or gives another shape, no numbers, or values out of range.
+        """
+        with plugin_stage(self.owner, f"metric {self.name!r}"):
+            options = {name: rules[name] for name in self.metric.rules}
+            values = np.asarray(self.function(*arrays, **options), dtype=np.float64)
+        if values.shape != valid.shape:
+            raise self._fault(f"an array of shape {values.shape}", f"{valid.shape}, one value for each query")
+        least, most = (-_ROUNDING, 1 + _ROUNDING) if self.metric.unit == "fraction" else (-np.inf, np.inf)
+        wrong = np.flatnonzero(valid & ~(np.isfinite(values) & (values >= least) & (values <= most)))
+        if len(wrong):
+            expected = "a fraction in [0, 1]" if self.metric.unit == "fraction" else "a finite number"
+            raise self._fault(f"{values[wrong[0]]} for query row {wrong[0]}", f"{expected} where there is a match")
+        return np.where(valid, values, np.nan)
+
+    def _fault(self, given: str, expected: str) -> PluginError:
+        return PluginError(f"{self.owner}: metric {self.name!r} gives {given}; expected {expected}")
+
+
+def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
+    """The metrics that are given by default, and those named: ours first, then those of plugins.
+
+    A plugin's metric that cannot be used (another API, a name that is taken) is left out, or refused where it is named;
+    ``crbench plugins`` says what ails it.
+
+    Raises:
+        ConfigError: nobody offers a metric of that name.
+        PluginError: it cannot be used, or its function cannot be imported.
+
+    Example:
+        >>> [chosen.name for chosen in choose(["nDCG"])][:3]
+        ['mAP', 'mINP', 'nDCG']
+    """
+    registry = installed()
+    named = {registry.get("metric", name).entry.name for name in names}
+    found = [item for item in registry.entries if item.kind == "metric"]
+    claims = [item.entry.name for item in found]
+    usable = [
+        item
+        for item in found
+        if not item.incompatible and (item.entry in METRICS or claims.count(item.entry.name) == 1)
+    ]
+    return tuple(_ready(item) for item in usable if item.entry.default or item.entry.name in named)
+
+
+def _ready(found: Registered[Metric]) -> ChosenMetric:
+    return ChosenMetric(found.entry, found.owner, load_target(found))

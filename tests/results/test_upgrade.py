@@ -1,0 +1,65 @@
+"""Files of earlier schema versions: read, ranked and printed as before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from crbench.errors import DataError
+from crbench.leaderboard import render
+from crbench.results import SCHEMA_VERSION, from_json, to_json
+from crbench.results.upgrade import STEPS
+
+FIRST = (Path(__file__).parents[1] / "golden" / "result-1.json").read_text(encoding="utf-8")
+
+
+def multi_shot() -> dict:
+    """The golden file of version 1 with the scores of a multi-shot protocol."""
+    content = json.loads(FIRST)
+    for trial in content["trials"]:
+        for part in (trial, *trial["by_rate"].values()):
+            part |= {"mAP": 0.4 + trial["index"] / 10, "mINP": 0.25}
+    for metrics in (content["metrics"], *content["by_rate"].values()):
+        metrics["mAP"] = {"mean": 0.45, "std": 0.5**0.5 / 10, "values": [0.4, 0.5]}
+        metrics["mINP"] = {"mean": 0.25, "std": 0.0, "values": [0.25, 0.25]}
+    return content
+
+
+def test_every_earlier_version_has_a_step() -> None:
+    assert sorted(STEPS) == list(range(1, SCHEMA_VERSION))
+
+
+def test_a_file_of_version_1_is_read_whole() -> None:
+    before, result = json.loads(FIRST), from_json(FIRST, "old")
+    after = json.loads(to_json(result))
+    assert (after.pop("schema_version"), after.pop("metric_facts")) == (SCHEMA_VERSION, {})
+    for part in [part for trial in after["trials"] for part in (trial, *trial["by_rate"].values())]:
+        assert part.pop("scores") == {}
+    for part in [part for trial in before["trials"] for part in (trial, *trial["by_rate"].values())]:
+        assert (part.pop("mAP"), part.pop("mINP")) == (None, None)
+    before.pop("schema_version")
+    assert after == before
+    assert "R-1" in render([result])
+
+
+def test_scores_of_version_1_get_names_and_facts() -> None:
+    result = from_json(json.dumps(multi_shot()), "old")
+    assert result.trials[1].scores == {"mAP": 0.5, "mINP": 0.25}
+    assert result.trials[1].by_rate["2"].scores == {"mAP": 0.5, "mINP": 0.25}
+    facts = result.metric_facts["mAP"]
+    assert (facts.higher_is_better, facts.unit, facts.distribution) == (True, "fraction", "crbench")
+    assert facts.version == result.environment.crbench
+    assert from_json(to_json(result), "new") == result
+    assert "mINP" in render([result])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("trials", 3), ("trials", ["x"]), ("trials", [{"by_rate": 1}]), ("environment", None)]
+)
+def test_a_damaged_file_of_version_1_is_named(name: str, value: object) -> None:
+    content = multi_shot()
+    content[name] = value
+    with pytest.raises(DataError, match=r"^old: not a valid result: "):
+        from_json(json.dumps(content), "old")
