@@ -1,6 +1,6 @@
-"""Products of float32 matrices by oneDNN, on the processors where it is the fastest of torch's libraries.
+"""Float32 matrix products by oneDNN, on processors where it is the fastest of torch's libraries.
 
-torch leaves them to MKL, which is slow on processors of other makes than Intel's. Measured on one core of an AMD EPYC
+torch calls MKL for them, which is slow on processors of other makes than Intel's. Measured on one core of an AMD EPYC
 with AVX-512, in 10**9 multiplications a second: oneDNN 106, OpenBLAS (NumPy's, 0.3.31) 57, MKL 37.
 """
 
@@ -20,13 +20,13 @@ from torch.overrides import TorchFunctionMode
 
 @cache
 def is_fastest() -> bool:
-    """Whether torch has oneDNN, and this processor the instructions that make it fast."""
+    """Whether torch has oneDNN and this processor has AVX-512, which makes oneDNN fast."""
     available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return available and "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """f32[..., m], the inner products of rows f32[..., D] and f32[m, D], on the CPU and without a gradient.
+    """f32[..., m], the inner products of rows f32[..., D] and f32[m, D] plus a bias, on the CPU, without a gradient.
 
     Args:
         weight: contiguous; otherwise this is a thousand times slower.
@@ -37,7 +37,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def flops() -> dict[Any, Callable[..., int]]:
-    """What ``torch.utils.flop_counter`` is to count for `linear`, which it does not know."""
+    """How ``torch.utils.flop_counter`` counts `linear`, which it does not know: a function per operation."""
 
     def counted(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
         return 2 * math.prod(x) * weight[0]
@@ -46,10 +46,10 @@ def flops() -> dict[Any, Callable[..., int]]:
 
 
 def linear_layers() -> AbstractContextManager[object]:
-    """In its scope, linear layers in float32 on the CPU compute by oneDNN where it is the fastest.
+    """Inside, float32 linear layers on the CPU compute by oneDNN where it is the fastest.
 
     Measured on two cores of an AMD EPYC: ViT-B/16 at 224x224 extracts 7.8 images a second instead of 4.2. Results
-    differ by roundings of float32. A network that is compiled, or that casts by itself, is left alone.
+    differ by roundings of float32. A network that is compiled, or runs under autocast, is left alone.
     """
     return _LinearLayers() if is_fastest() else nullcontext()
 
@@ -68,8 +68,9 @@ class _LinearLayers(TorchFunctionMode):
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
+    """Whether `linear` can compute this layer, and is worth it."""
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         return False
     plain = all(part.dtype == torch.float32 and part.device.type == "cpu" for part in (x, weight))
-    # one row is as fast by any library
+    # One row is as fast by any library.
     return plain and weight.is_contiguous() and x.numel() > x.shape[-1] and not torch.is_grad_enabled()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 @attrs.frozen(eq=False)
 class Download:
-    """A tensor on its way to the host; `take` waits for it."""
+    """A tensor that is being copied to the host; `take` waits for it."""
 
     _host: Tensor
     _done: torch.cuda.Event | None = None
@@ -40,7 +40,7 @@ class Transfer:
     def upload(self, host: Tensor) -> Tensor:
         """`host` on the device; work that is queued after this call waits for it, work before it does not delay it.
 
-        PyTorch reuses a pinned buffer only when its copy has ended, so the caller may let go of `host` at once.
+        PyTorch reuses a pinned buffer only when its copy has ended, so the caller may drop `host` at once.
         """
         if self._stream is None:
             return host.to(self._device)
@@ -52,12 +52,12 @@ class Transfer:
         return uploaded
 
     def download(self, x: Tensor) -> Download:
-        """`x` to the host, after the work that gives it and without waiting for it."""
+        """Start copying `x` to the host, after the work that computes it; the call does not wait for either."""
         if not self._cuda:
             return Download(x.cpu())
         host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
         host.copy_(x, non_blocking=True)
-        # Blocking: a thread that waits in a loop would take a processor from those that decode.
+        # Blocking: a thread that waits in a busy loop would take a core from the threads that decode images.
         done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         done.record(torch.cuda.current_stream(self._device))
         return Download(host, done)

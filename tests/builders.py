@@ -19,7 +19,7 @@ CUHK03_PEOPLE = ((1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (5, 1))
 
 
 def image(name: str, size: tuple[int, int] = (16, 32)) -> Image.Image:
-    """A image of its own for each name, the same everywhere: a colour per half, with texture."""
+    """An image of its own for each name, the same everywhere: a colour per half, with texture."""
     seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest(), "big")
     pixels = np.random.default_rng(seed).integers(0, 60, (size[1], size[0], 3))
     pixels[: size[1] // 2] += np.array([seed % 190, seed // 190 % 190, 90])

@@ -1,4 +1,4 @@
-"""From what a user gives to `RankInputs`: convert once, refuse with one clear line."""
+"""From what a user gives to `RankInputs`: converted once, or refused with one clear line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from crbench.api.interfaces import Distance
 
 _CHUNK = 1 << 22
-"""Elements looked at in one go."""
+"""Elements checked in one go."""
 
 _MAX_ROWS = 2**31 - 1
 """Longest list; the engines count in 32 bits."""
@@ -35,7 +35,11 @@ _MAX_COLUMNS = 1 << 20
 def checked(
     query: Features, gallery: Features, protocol: EvalProtocol, distance: Distance | None, device: str | None = None
 ) -> RankInputs:
-    """The inputs of an evaluation on a device; None = on the CUDA device of either side, else on the CPU.
+    """The inputs of an evaluation, checked and placed.
+
+    Args:
+        distance: replaces the protocol's.
+        device: where to compare; None = on the CUDA device of either side, else on the CPU.
 
     Raises:
         EvaluationError: see `crbench.evaluation.evaluate`.
@@ -49,13 +53,13 @@ def checked(
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
-    directed = distance is None and unit
+    needs_direction = distance is None and unit
     from crbench.evaluation.custom_distance import blocks
     from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
 
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
-    _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if directed else None)
-    _check_values(gallery, gallery_norms, gallery_dims, "gallery", int(query_dims.min()) if directed else None)
+    _check_values(query, query_norms, query_dims, "query", int(gallery_dims.min()) if needs_direction else None)
+    _check_values(gallery, gallery_norms, gallery_dims, "gallery", int(query_dims.min()) if needs_direction else None)
     return RankInputs(
         query=RankRows(query.x, query.rows.pids, query_dims, query_norms),
         gallery=RankRows(gallery.x, gallery.rows.pids, gallery_dims, gallery_norms),
@@ -108,16 +112,17 @@ def _dims(feats: Features, role: str) -> NDArray[np.int64]:
 def _check_values(
     feats: Features, norms: torch.Tensor, dims: NDArray[np.int64], role: str, shortest: int | None
 ) -> None:
-    """Refuse what is not finite and, if `shortest` columns are to have a direction, what has none.
+    """Refuse values that are not finite and, unless `shortest` is None, rows without a direction.
 
     Args:
         norms: f64[n], of whole rows.
+        shortest: dims of the other side's shortest row; no row may be zero in so many columns.
     """
     rows = max(1, _CHUNK // feats.x.shape[1])
     whole = shortest == feats.x.shape[1] and bool((dims == shortest).all())
     for start in range(0, len(feats), rows):
         some = slice(start, start + rows)
-        if not bool((norms[some] < np.inf).all()):  # or something after the columns that count is not finite
+        if not bool((norms[some] < np.inf).all()):  # Or only columns that do not count are not finite.
             _check_finite(feats, dims, role, some)
         if shortest is not None and not (whole and bool((norms[some] > 0).all())):
             _check_nonzero(feats, np.minimum(dims, shortest), role, some)

@@ -1,4 +1,4 @@
-"""From a protocol's rules to tasks: positives, junk, the same-camera rule, single-shot draws."""
+"""From a protocol's rules to ranking tasks: positives, junk, camera rules, single-shot draws."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ UNKNOWN_CAMERA = -1
 
 @attrs.frozen(eq=False)
 class Identities:
-    """Who the candidates of a single-shot gallery are.
+    """The identities of a task's candidates, for single-shot scores.
 
-    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each image is an identity of its own. A data set
-    that numbers its persons from 0 is still scored as it should be: pid 0 is a person once a query asks for it.
+    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each of their images is an identity of its own. In
+    a data set that numbers its persons from 0, pid 0 is a person: it is one as soon as a query has it.
 
     Attributes:
         columns: intp[c], column of each candidate: 0 for the only image of an identity, else the identity's own.
@@ -65,31 +65,30 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
 def query_gallery_masks(
     query: Samples, gallery: Samples, protocol: EvalProtocol
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
-    """Queries that meet the same gallery cameras, intp[b], each with bool[g]: which gallery images these are."""
+    """Groups of queries intp[b] that the camera rules treat alike, each with a mask bool[g] of its gallery images."""
     ignored = protocol.ignored
-    everything = np.ones(len(gallery), dtype=np.bool_)
-    usual = np.flatnonzero(~np.isin(query.camids, list(ignored)))
-    found = [(usual, everything)]
+    unrestricted = np.flatnonzero(~np.isin(query.camids, list(ignored)))
+    found = [(unrestricted, np.ones(len(gallery), dtype=np.bool_))]
     for camera, others in ignored.items():
         found.append((np.flatnonzero(query.camids == camera), ~np.isin(gallery.camids, others)))
     return [(queries, items) for queries, items in found if len(queries)]
 
 
 def restricted(task: RankTask, queries: NDArray[np.intp], items: NDArray[np.bool_] | None = None) -> RankTask:
-    """The task of some queries only, whose gallery is some of the items, bool[g]; None = all.
+    """The task for some queries intp[b] only, against the gallery items of a mask bool[g]; None = all items.
 
     All positives of these queries must be among the items.
     """
-    asked = np.zeros(len(task.sizes), dtype=np.bool_)
-    asked[queries] = True
-    sizes = np.where(asked, task.sizes, 0)
-    met = slice(None) if items is None else items[task.candidates]
+    chosen = np.zeros(len(task.sizes), dtype=np.bool_)
+    chosen[queries] = True
+    sizes = np.where(chosen, task.sizes, 0)
+    kept = slice(None) if items is None else items[task.candidates]
     return attrs.evolve(
         task,
-        positives=task.positives[np.repeat(asked, task.sizes)],
+        positives=task.positives[np.repeat(chosen, task.sizes)],
         starts=np.concatenate([[0], np.cumsum(sizes)]),
-        candidates=task.candidates[met],
-        columns=task.columns[met],
+        candidates=task.candidates[kept],
+        columns=task.columns[kept],
     )
 
 
@@ -101,10 +100,10 @@ def valid_items(task: RankTask, query: Samples, gallery: Samples) -> NDArray[np.
 
 
 def identities(task: RankTask, query: Samples, gallery: Samples) -> Identities:
-    """Who the candidates are."""
+    """The identities of the candidates."""
     pids = gallery.pids[task.candidates]
     unknown = (pids < 0) | ((pids == 0) & ~np.any(query.pids == 0))
-    # unknown people get labels of their own, after everybody else's
+    # Unknown people get labels of their own, after all others.
     labels = np.where(unknown, pids.max(initial=0) + 1 + np.arange(len(pids)), pids)
     _, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
     several = counts > 1
@@ -114,19 +113,19 @@ def identities(task: RankTask, query: Samples, gallery: Samples) -> Identities:
 
 
 def by_identity(task: RankTask, who: Identities) -> RankTask:
-    """The task of the exact single-shot expectation: everything counted per identity."""
+    """The task of the exact single-shot expectation: candidates are counted per identity."""
     return attrs.evolve(task, columns=who.columns, width=len(who.sizes))
 
 
 class Drawing:
     """Single-shot draws: one gallery image per identity, and for each query one of its positives.
 
-    In each draw an image gets a priority from its key alone (`crbench.data.draws`); an identity is represented by its
-    image of the highest priority, the query's own person by the highest among the query's positives.
+    In each draw an image gets a priority from its key alone (`crbench.data.draws`). An identity is represented by its
+    image of the highest priority, the person of the query by the highest among the query's positives.
     """
 
     def __init__(self, task: RankTask, who: Identities, gallery: Samples, stream: str) -> None:
-        """Args: the task of all images, who they are, and the name of the draws."""
+        """Args: the task of all images, their identities, and the name of the draws."""
         self._task = task
         self._seeds = hashes(stream, gallery.keys)
         order = np.argsort(who.labels, kind="stable")
@@ -149,11 +148,11 @@ class Drawing:
 
 
 def _highest(items: NDArray[np.intp], first: NDArray[np.intp], priorities: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """The item of the highest priority of each run of items, which begin at `first`."""
-    mine = priorities[items]
+    """The item of the highest priority in each run of items; runs begin at `first`."""
+    own = priorities[items]
     runs = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
-    at = np.flatnonzero(mine == np.maximum.reduceat(mine, first)[runs])
-    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # one, should two be equal
+    at = np.flatnonzero(own == np.maximum.reduceat(own, first)[runs])
+    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # The first one, should two be equal.
 
 
 def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: EvalProtocol) -> str:

@@ -26,7 +26,7 @@ def tree_sum(terms: Array) -> Array:
     length = terms.shape[-1]
     while length > 1:
         half = 1 << (length - 1).bit_length() - 1
-        # the missing terms of the upper half are zeros, and adding zero changes nothing
+        # The missing terms of the upper half are zeros, and adding zero changes nothing.
         terms[..., : length - half] += terms[..., half:length]
         length = half
     return terms[..., 0]

@@ -1,7 +1,7 @@
 """Loops compiled by numba when their module is first imported.
 
-Compiled code is kept beside its module or, where that cannot be written, in numba's folder of the user; NUMBA_CACHE_DIR
-names another one.
+Compiled code is kept beside its module or, where that folder is not writable, in numba's folder of the user.
+NUMBA_CACHE_DIR names another folder.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numba
 
 
 def compiled(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorates a function to compile for the types of a signature; it runs without the interpreter's lock."""
+    """A decorator that compiles a function for the types of a signature; it runs without the interpreter's lock."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             found = numba.njit(signature, nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # no folder can be written, so nothing is kept
+        except RuntimeError:  # No folder is writable, so nothing is kept.
             found = numba.njit(signature, nogil=True, **options)(function)
         loops: Callable[..., Any] = found
         return loops

@@ -1,4 +1,4 @@
-"""Norms of feature rows, taken once: they say whether values are finite, and make points of rows."""
+"""Norms of feature rows, taken once: they show whether all values are finite, and normalise the rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts over all pairs of queries and gallery items together: how many false pairs are as near as a true one."""
+"""Counts over the pairs of all queries together: how many false pairs are at most as far as each true pair."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ITEMS = 4096
 """Most queries and items of a tile."""
 
 Groups = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
-"""Query rows with the gallery rows that they meet; each query occurs once."""
+"""Query rows with the gallery rows that they are compared with; each query occurs once."""
 
 
 def false_pairs(inputs: RankInputs, groups: Groups) -> int:
-    """Pairs of a query and a gallery item of other labels."""
+    """The number of false pairs: a query and a gallery item of different labels."""
     total = 0
     for queries, items in groups:
         labels, counts = np.unique(inputs.gallery.labels[items], return_counts=True)
@@ -46,16 +46,17 @@ def falsely_accepted(
     """
     counting = _Counting(inputs, true, limit)
     for queries, items in groups:
-        for rows, mine in _by_dims(queries, inputs.query.dims):
-            for columns, theirs in _by_dims(items, inputs.gallery.dims):
+        for rows, query_dims in _by_dims(queries, inputs.query.dims):
+            for columns, gallery_dims in _by_dims(items, inputs.gallery.dims):
+                prefix = min(query_dims, gallery_dims)
                 for start in range(0, len(rows), QUERIES):
                     for first in range(0, len(columns), ITEMS):
-                        counting.add(rows[start : start + QUERIES], columns[first : first + ITEMS], min(mine, theirs))
+                        counting.add(rows[start : start + QUERIES], columns[first : first + ITEMS], prefix)
     return counting.total()
 
 
 class _Counting:
-    """Adds up false pairs, tile by tile, by the first true pair that is at least as far."""
+    """Counts false pairs tile by tile, each at the nearest true pair that is at least as far."""
 
     def __init__(self, inputs: RankInputs, true: tuple[NDArray[np.intp], NDArray[np.intp]], limit: int) -> None:
         self._inputs = inputs
@@ -63,11 +64,11 @@ class _Counting:
         self._precision = for_tiles(inputs)
         self._limit = limit
         self._limits = self._exact(*true).sort().values
-        # The last slot takes what is farther than all of them.
+        # The last slot counts what is farther than all true pairs.
         self._found = torch.zeros(len(self._limits) + 1, dtype=torch.int64, device=inputs.device)
 
     def total(self) -> NDArray[np.int64]:
-        """The counts so far."""
+        """i64[P], the counts so far."""
         counts: NDArray[np.int64] = self._found[:-1].cumsum(dim=0).cpu().numpy()
         return counts
 
@@ -83,8 +84,8 @@ class _Counting:
         farthest = self._comparison.squared(self._limits[useful - 1])
         pairs = (others & (tile.distances - tile.errors <= farthest)).nonzero()
         rough = self._at(tile, pairs)
-        # Pairs that a limit accepts for certain are counted first. They may already show that it accepts too many; then
-        # it keeps these counts, and the pairs that only such limits might accept need not be decided.
+        # Pairs that a limit certainly accepts are counted first. They may already show that it accepts too many; then
+        # it keeps these counts, and pairs that only such limits might accept need not be decided.
         certain = torch.searchsorted(self._limits[:useful], rough.distances + rough.errors)
         counts, before = torch.bincount(certain, minlength=len(self._found)), useful
         useful = self._useful(self._found + counts)
@@ -92,13 +93,13 @@ class _Counting:
         if useful == 0:
             return
         pairs = pairs[rough.distances - rough.errors <= self._limits[useful - 1]]
-        mine, theirs = rows[pairs[:, 0]], columns[pairs[:, 1]]
+        query_rows, gallery_rows = rows[pairs[:, 0]], columns[pairs[:, 1]]
         slots, _ = place_among(
             self._limits[:useful],
             [
                 lambda some: self._at(tile, pairs[some]),
-                lambda some: self._comparison.approximate(mine[some], theirs[some], prefix),
-                lambda some: _certain(self._comparison.exact(mine[some], theirs[some], prefix)),
+                lambda some: self._comparison.approximate(query_rows[some], gallery_rows[some], prefix),
+                lambda some: _without_error(self._comparison.exact(query_rows[some], gallery_rows[some], prefix)),
             ],
             len(pairs),
             right=False,
@@ -106,13 +107,13 @@ class _Counting:
         self._found[:useful] += torch.bincount(slots, minlength=useful + 1)[:useful]
 
     def _at(self, tile: ApproximateDistances, pairs: torch.Tensor) -> ApproximateDistances:
-        """Distances f64[m] at places i64[m, 2] of a tile."""
+        """Distances f64[m] at places i64[m, 2] of a tile, with their errors."""
         rows, columns = pairs[:, 0], pairs[:, 1]
         found = ApproximateDistances(tile.distances[rows, columns], tile.errors[rows, 0])
         return self._comparison.of_squared(found)
 
     def _useful(self, found: torch.Tensor) -> int:
-        """How many limits, from the nearest on, accept no more than are asked about, by counts per slot i64[P + 1]."""
+        """How many limits, from the nearest on, accept at most `limit` false pairs, by counts per slot i64[P + 1]."""
         total = found[:-1].cumsum(dim=0)
         return int(torch.searchsorted(total, torch.tensor(self._limit, device=total.device), right=True))
 
@@ -122,16 +123,17 @@ class _Counting:
         found = torch.empty(len(queries), dtype=torch.float64, device=self._inputs.device)
         for prefix in np.unique(prefixes).tolist():
             same = np.flatnonzero(prefixes == prefix)
-            mine, theirs = (on_device(rows[same], self._inputs.device) for rows in (queries, items))
-            found[on_device(same, self._inputs.device)] = self._comparison.exact(mine, theirs, prefix)
+            query_rows, gallery_rows = (on_device(rows[same], self._inputs.device) for rows in (queries, items))
+            found[on_device(same, self._inputs.device)] = self._comparison.exact(query_rows, gallery_rows, prefix)
         return found
 
 
-def _certain(distances: torch.Tensor) -> ApproximateDistances:
+def _without_error(distances: torch.Tensor) -> ApproximateDistances:
+    """Distances that are known without error."""
     return ApproximateDistances(distances, torch.zeros_like(distances))
 
 
 def _by_dims(rows: NDArray[np.intp], dims: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.intp], int]]:
-    """Rows of equal dims, with these."""
-    for number in np.unique(dims[rows]).tolist():
-        yield rows[dims[rows] == number], number
+    """Rows in groups of equal dims, each with its dims."""
+    for length in np.unique(dims[rows]).tolist():
+        yield rows[dims[rows] == length], length

@@ -13,7 +13,7 @@ from crbench.ranking.threads import Workers
 
 
 class ReferenceEngine:
-    """Every other engine gives the integers of this one."""
+    """The definition as a loop; every other engine gives the same integers."""
 
     precision = "float64"
 
@@ -51,7 +51,7 @@ class ReferenceEngine:
         return found
 
     def _ahead(self, task: RankTask, query: int, row: NDArray[np.float64], positive: int) -> NDArray[np.int64]:
-        """How many candidates of other labels are ahead of the positive, per column."""
+        """i64[width], how many candidates of other labels are ahead of a positive, per column."""
         others = self._inputs.gallery.labels[task.candidates] != self._inputs.query.labels[query]
         nearer = row[task.candidates] < row[positive]
         if self._inputs.pessimistic:

@@ -1,7 +1,7 @@
-"""Feature rows wherever they lie, for a device that may be another one.
+"""A stream of feature rows to the device that compares them.
 
-Features that a device's memory does not hold stay in the host's, or in a mapped file. Tiles of them are brought to the
-device while it works on the tile before, and what is asked of single pairs is computed where the rows lie.
+Features that the device's memory does not hold stay in the host's memory, or in a mapped file. The rows of a tile are
+copied to the device while it works on the tile before. Inner products of single pairs are computed where the rows lie.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from crbench.ranking.backends.interface import CountingBackend
 from crbench.transfer import Transfer
 
 _PREFETCHED = 2
-"""Portions of rows that are ready or in the making: the one that is taken next, and the one after it."""
+"""Copies that are ready or under way: the one that is fetched next, and the one after it."""
 
 
 class RowStream:
-    """The rows of one side.
+    """The rows of one side, for a device that may be another one.
 
     Attributes:
         x: f32[n, D].
-        device: where rows are brought.
+        device: where rows are copied.
+        elsewhere: the rows do not lie on `device`.
     """
 
     def __init__(self, x: torch.Tensor, device: torch.device) -> None:
@@ -35,12 +36,12 @@ class RowStream:
         self._coming: deque[tuple[slice | torch.Tensor, int, Future[torch.Tensor]]] = deque(maxlen=_PREFETCHED)
 
     def prefetch(self, index: slice | torch.Tensor, prefix: int) -> None:
-        """Let a thread get rows ready that will be taken soon, by the very same index."""
+        """Start copying rows that will soon be fetched by the very same index object."""
         if self._pool is not None:
             self._coming.append((index, prefix, self._pool.submit(self._ready, index, prefix)))
 
     def fetch(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
-        """f32[m, cut], the first columns of some rows; on CUDA, copying them does not delay work that is under way."""
+        """f32[m, prefix], the first columns of some rows; on CUDA, the copy does not delay work that is under way."""
         if self._pool is None:
             return self.x[:, :prefix][index]
         for place, (rows, columns, coming) in enumerate(self._coming):
@@ -61,8 +62,9 @@ class RowStream:
 def dots(
     backend: CountingBackend, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
 ) -> torch.Tensor:
-    """f64[m], see `crbench.ranking.backends.interface.CountingBackend.dots`, computed where `a` lies; the rest is where
-    `rows` are.
+    """f64[m], inner products of pairs, computed where `a` lies; `b`, the indices and the result may lie elsewhere.
+
+    See `crbench.ranking.backends.interface.CountingBackend.dots`. The result lies where `rows` do.
     """
     here = a.device
     return backend.dots(a, b.to(here), rows.to(here), items.to(here), columns).to(rows.device)

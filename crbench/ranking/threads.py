@@ -1,8 +1,8 @@
 """Threads that share out loops and products on the CPU, while the libraries below compute in one thread each.
 
-Threads of torch and of NumPy's BLAS go on looking for work for milliseconds after each operation, on the cores that
-the next step needs: on two cores, a product and a loop in turns took 1.4 times as long as each by itself. So an engine
-cuts its work here, and no library does below it.
+Threads of torch and of NumPy's BLAS spin for milliseconds after each operation, on the cores that the next step needs:
+on two cores, a product and a loop in turns took 1.4 times as long as each by itself. So an engine shares out its work
+here, and no library below it starts threads.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ _A = TypeVarTuple("_A")
 _T = TypeVar("_T")
 
 ALIGNED = 64
-"""Products of so many rows, or a multiple, fill the registers: others are up to a fifth slower."""
+"""Products whose number of rows is a multiple of this fill the registers: others are up to a fifth slower."""
 
 WORTH = 1 << 17
-"""Simple steps that take about as long as it takes to wake a thread."""
+"""Simple steps that take about as long as waking a thread does."""
 
 _ONE_AT_A_TIME = RLock()
-"""How many threads NumPy's BLAS uses is a setting of the process."""
+"""Held while the thread count of NumPy's BLAS is limited, as it is a setting of the whole process."""
 
 
 class ScratchBuffer:
-    """A work array that is kept, as fresh memory is slow: the system clears its pages as they are first written to."""
+    """Memory for products, kept from panel to panel: fresh memory is slow, as the system clears each page first."""
 
     def __init__(self) -> None:
         self._held = torch.empty(0, dtype=torch.int32)
 
     def take(self, count: int) -> torch.Tensor:
-        """i32[count] with anything in it; what was taken before is written over."""
+        """i32[count] of arbitrary values; the same memory as any array that was taken before."""
         if len(self._held) < count:
             self._held = torch.empty(count, dtype=torch.int32)
         return self._held[:count]
 
 
 class Workers:
-    """So many threads; the caller's is one of them.
+    """A fixed number of threads, one of which is the caller's.
 
     Args:
-        threads: 1 = everything is done by the caller, and libraries keep their threads.
+        threads: 1 = the caller does everything, and libraries keep their threads.
     """
 
     def __init__(self, threads: int) -> None:
@@ -58,7 +58,7 @@ class Workers:
 
     @classmethod
     def on(cls, device: torch.device) -> Workers:
-        """As many as torch uses on the CPU, the same ones each time; a CUDA device needs none."""
+        """As many threads as torch uses on the CPU, the same ones each time; a CUDA device needs the caller only."""
         return _kept(torch.get_num_threads() if device.type == "cpu" else 1)
 
     def share(self, work: Callable[[int, int], object], count: int, each: int) -> None:
@@ -74,24 +74,31 @@ class Workers:
         return list(shares(count, max(1, min(self.threads, count * each // WORTH))))
 
     def panels(self, count: int, each: int, most: int) -> list[slice]:
-        """As many pieces of rows for each thread, of nearly equal length and of at most so many rows."""
+        """The rows in panels of at most `most` rows, equally many per thread and of nearly equal length.
+
+        Args:
+            each: see `ranges`.
+        """
         threads = max(1, len(self.ranges(count, each)))
         return even_slices(count, -(-count // (threads * -(-count // (threads * most)))))
 
-    def run(self, work: Callable[[*_A], _T], even_slices: Sequence[tuple[*_A]]) -> list[_T]:
-        """What `work` gives for each piece, in their order."""
-        if self._pool is None or len(even_slices) < 2:
-            return [work(*piece) for piece in even_slices]
-        jobs = [self._pool.submit(work, *piece) for piece in even_slices[1:]]
+    def run(self, work: Callable[[*_A], _T], arguments: Sequence[tuple[*_A]]) -> list[_T]:
+        """Call `work` with each tuple of arguments, in parallel; the results, in the order of the arguments.
+
+        An error is raised once all calls have ended.
+        """
+        if self._pool is None or len(arguments) < 2:
+            return [work(*given) for given in arguments]
+        jobs = [self._pool.submit(work, *given) for given in arguments[1:]]
         try:
-            first = work(*even_slices[0])
+            first = work(*arguments[0])
         finally:
             wait(jobs)
         return [first, *(job.result() for job in jobs)]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Libraries that the caller and the other threads call inside use one thread each."""
+        """Inside, libraries use one thread in each of these threads, the caller's included."""
         if self._pool is None:
             yield
             return
@@ -101,12 +108,12 @@ class Workers:
 
 @cache
 def _kept(threads: int) -> Workers:
-    """Threads that wait for the next evaluation; to start them takes as long as a small one."""
+    """Threads that wait for the next evaluation; starting them takes as long as a small evaluation."""
     return Workers(threads)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_kept.cache_clear)  # a child has none of the threads
+    os.register_at_fork(after_in_child=_kept.cache_clear)  # A child process has none of the threads.
 
 
 def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
@@ -121,7 +128,7 @@ def shares(count: int, threads: int) -> Iterator[tuple[int, int]]:
 
 
 def even_slices(count: int, most: int) -> list[slice]:
-    """As few slices as possible of at most so many rows, of nearly equal length.
+    """As few slices as possible of at most `most` rows, of nearly equal length.
 
     Their lengths are multiples of `ALIGNED` where that is possible.
 
@@ -144,5 +151,5 @@ def _libraries() -> ThreadpoolController:
 
 
 def _no_more_threads() -> None:
-    """A new thread's own limit for OpenMP, which knows one per thread; it ends with the thread."""
+    """Limit OpenMP in a new thread, which has a limit of its own; it ends with the thread."""
     _libraries().limit(limits=1, user_api="openmp")

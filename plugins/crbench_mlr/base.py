@@ -97,7 +97,7 @@ class ImageDataset:
         """BLAKE2b (16 hex digits) of each stored image, str[n]; each is read once.
 
         Raises:
-            DataError: a image cannot be opened.
+            DataError: an image cannot be opened.
         """
         source = self.inventory(root).source
         new = [key for key in dict.fromkeys(keys.tolist()) if (root, key) not in self._digests]

@@ -88,7 +88,7 @@ def test_keys_say_what_the_row_is(small):
 
 
 def test_a_million_identities_are_listed_without_drawing(monkeypatch):
-    monkeypatch.setattr(dataset, "take", lambda *_: pytest.fail("a image was drawn"))
+    monkeypatch.setattr(dataset, "take", lambda *_: pytest.fail("an image was drawn"))
     data = SyntheticPedestrians(train_identities=1, test_identities=999_999, images_per_camera=1)
     rows = data.index.rows
     assert len(rows) == 4_000_000

@@ -109,7 +109,7 @@ def test_clothes_colour_carries_identity_across_cameras():
 
 
 def test_shrinking_removes_fine_detail():
-    """Energy between neighbouring rows of the clothes falls when a image is shrunk by 4 and enlarged again."""
+    """Energy between neighbouring rows of the clothes falls when an image is shrunk by 4 and enlarged again."""
     data = SyntheticPedestrians()
     fine, coarse = 0.0, 0.0
     for pid in range(1, 11):

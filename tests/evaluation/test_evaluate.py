@@ -135,8 +135,8 @@ def test_inp_equals_ap_for_a_single_match():
     np.testing.assert_array_equal(values["mAP"], values["mINP"])
 
 
-def test_rows_are_normalised_after_the_cut(engine):
-    # on one column both gallery items point the query's way; on two, the second is off
+def test_rows_are_normalised_over_the_prefix(engine):
+    # on one column both gallery items have the query's direction; on two, only the second has
     query = features_from_arrays([[1.0, 0.0]], [1], dims=[1])
     gallery = features_from_arrays([[1.0, 9.0], [2.0, 0.0]], [1, 2], dims=[1, 2])
     cosine = {"distance": "cosine", "normalise": "l2", "ties": "optimistic"}
@@ -202,7 +202,7 @@ BAD_INPUT = {
     "dims 3": (GOOD, _features([[1, 2]], dims=np.array([3])), {}, "gallery row 0 has dims 3; expected 1 to 2"),
     "dims dtype": (GOOD, _features([[1, 2]], dims=np.array([1.0])), {}, "gallery dims are float64; expected integers"),
     "zero": (_features([[0, 0]]), GOOD, {}, r"query row 0 \(key 0\) is zero in its first 2 columns"),
-    "zero after the cut": (
+    "zero in the prefix": (
         _features([[1, 2]], dims=np.array([1])),
         _features([[0, 2]]),
         {},

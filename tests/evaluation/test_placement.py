@@ -33,7 +33,7 @@ def features():
 def on_a_small_device(case, **options):
     """The result of an evaluation on a device that holds no features."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(placement, "_device", lambda request, devices: OTHER)
+        patch.setattr(placement, "_device", lambda name, devices: OTHER)
         patch.setattr(placement, "_free", lambda device: 0)
         return run(case, **options)
 
@@ -44,7 +44,7 @@ def test_features_that_a_device_does_not_hold_are_brought_there_tile_by_tile(cas
     assert_same(on_a_small_device(case, memory_budget=memory, **way), run(case, engine="reference"))
 
 
-def test_a_tile_is_got_ready_while_the_one_before_it_is_counted(monkeypatch):
+def test_a_tile_is_prefetched_while_the_one_before_it_is_counted(monkeypatch):
     rng = np.random.default_rng(0)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 64)), np.arange(n) % 40) for n in (40, 9000))
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
@@ -80,13 +80,13 @@ def test_a_stream_gives_the_rows_that_are_asked_for(features, index, prefix, whe
     assert torch.equal(stream.fetch(index, prefix), wanted)
     stream.prefetch(torch.tensor([5, 4]), prefix)
     stream.prefetch(index, prefix)
-    assert torch.equal(stream.fetch(slice(0, 1), prefix), features.x[:1, :prefix])  # others were expected
+    assert torch.equal(stream.fetch(slice(0, 1), prefix), features.x[:1, :prefix])  # not prefetched
     assert torch.equal(stream.fetch(index, prefix), wanted)
     assert torch.equal(stream.fetch(index, prefix), wanted)
 
 
 def test_features_stay_where_they_are_only_where_a_device_does_not_hold_them(features, monkeypatch):
-    monkeypatch.setattr(placement, "_device", lambda request, devices: CUDA)
+    monkeypatch.setattr(placement, "_device", lambda name, devices: CUDA)
     monkeypatch.setattr(placement, "_free", lambda device: 191)  # both sides take 96 bytes
     query, gallery, device = placed(features, features, "cuda:1", stay=True)
     assert (query.x.device, gallery.x.device, device) == (CPU, CPU, CUDA)

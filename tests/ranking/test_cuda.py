@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ranking.test_engines import assert_same, run
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from crbench import EvalProtocol, evaluation, features_from_arrays
-from crbench.evaluation import PRECISIONS
+from crbench import EvalProtocol, features_from_arrays
+from crbench.evaluation import PRECISIONS, engines
 from crbench.ranking import engine
 from crbench.ranking.backends import cuda
 from crbench.ranking.threads import Workers
@@ -87,27 +87,27 @@ def host_engine(launch):
 
 @settings(max_examples=150)
 @given(
-    case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), scratch=st.sampled_from([32, 1 << 40])
+    case=cases(), precision=st.sampled_from(PRECISIONS), tile=st.integers(1, 7), share=st.sampled_from([32, 1 << 40])
 )
-def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, scratch):
+def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, share):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
-        patch.setattr(cuda, "_UNCERTAIN_SHARE", scratch)
+        patch.setattr(engines, "_load", lambda name: host_engine(launch))
+        patch.setattr(cuda, "_UNCERTAIN_SHARE", share)
         patch.setattr(engine.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
 
 
-def test_doubts_that_have_no_room_are_listed_in_parts_and_counted_once(launch, monkeypatch):
-    x = np.ones((120, 4))  # all at one distance, so that everything is in doubt
+def test_uncertain_pairs_beyond_the_list_are_listed_in_parts_and_counted_once(launch, monkeypatch):
+    x = np.ones((120, 4))  # all at one distance, so that every pair is uncertain
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
     expected = run(case, engine="reference")
-    monkeypatch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+    monkeypatch.setattr(engines, "_load", lambda name: host_engine(launch))
     launched = []
 
     def watched(name, blocks, arguments):
-        launched.append((name, arguments[:2], arguments[-4]))  # the query_tasks, and whether they are only listed
+        launched.append((name, arguments[:2], arguments[-4]))  # the query-task pairs, and whether they are only listed
         launch(name, blocks, arguments)
 
     assert_same(evaluated(watched, case), expected)
@@ -118,11 +118,11 @@ def test_doubts_that_have_no_room_are_listed_in_parts_and_counted_once(launch, m
 
 def evaluated(launch, case):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "_load", lambda name: host_engine(launch))
+        patch.setattr(engines, "_load", lambda name: host_engine(launch))
         return run(case, precision="fp32")
 
 
-class TorchOperations(TorchDispatchMode):
+class OperationNames(TorchDispatchMode):
     """Names of the torch operations in its scope."""
 
     def __init__(self):
@@ -144,18 +144,18 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
 
     class Watched(host_engine(launch)):
         def _counted(self, *arguments):
-            with TorchOperations() as operations:
+            with OperationNames() as operations:
                 found = super()._counted(*arguments)
             seen.append(WAITING & set(operations.names))
             return found
 
-    monkeypatch.setattr(evaluation, "_load", lambda name: Watched)
+    monkeypatch.setattr(engines, "_load", lambda name: Watched)
     rng = np.random.default_rng(1)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
     run(case, precision=precision, memory_budget=1 << 20)
     assert len(seen) > 4
-    assert seen[0]  # once per evaluation: whether rows must be scaled or moved
+    assert seen[0]  # once per evaluation: whether rows must be scaled or centred
     assert not set().union(*seen[1:])
 
 
@@ -174,7 +174,7 @@ def test_kernels_compile_for_cuda():
 
 
 def test_kernels_refuse_what_they_cannot_read(launch):
-    counter = cuda.CudaBackend(launch)
+    backend = cuda.CudaBackend(launch)
     rows = torch.zeros(1, dtype=torch.int64)
     with pytest.raises(TypeError, match=r"expected contiguous torch\.float32"):
-        counter.dots(torch.ones(2, 3).T, torch.ones(3, 2), rows, rows, 2)
+        backend.dots(torch.ones(2, 3).T, torch.ones(3, 2), rows, rows, 2)

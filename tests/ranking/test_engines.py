@@ -201,7 +201,7 @@ def test_constant_features_are_all_ties(protocol):
     gallery = features_from_arrays(np.full((60, 5), 0.3), np.arange(60) % 6 + 1)
     worst = evaluate(query, gallery, protocol)
     best = evaluate(query, gallery, attrs.evolve(protocol, ties="optimistic"))
-    assert worst.ambiguous == 3 * 50  # 10 of the 60 are of the own person
+    assert worst.ambiguous == 3 * 50  # 10 of the 60 have the query's label
     assert worst.scores.rank(1) == 0
     assert best.scores.rank(1) == 1
 
@@ -224,10 +224,10 @@ def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
             assert found.ambiguous > 0
 
 
-def test_torch_operations_multiply_before_doubts_are_asked_for():
+def test_torch_operations_multiply_before_uncertain_pairs_are_asked_for():
     asked, ones, one = [], torch.ones(1, 4), torch.ones(1, dtype=torch.int64)
     tile = interface.Tile(
-        products=lambda rows, _room: asked.append(rows) or ones,
+        products=lambda rows, _scratch: asked.append(rows) or ones,
         rows=ones[0, :1],
         factors=ones[0],
         terms=ones[0],
@@ -274,7 +274,7 @@ def test_fast_products_are_switched_off_and_on_again():
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
-def test_a_finer_precision_takes_over_where_too_much_is_in_doubt(precision, caplog):
+def test_a_finer_precision_takes_over_where_too_many_pairs_are_uncertain(precision, caplog):
     query, gallery = (features_from_arrays(np.full((40, 6), 0.3), np.arange(40) % 4 + 1) for _ in range(2))
     small = EvalProtocol(shot="multi", same_camera="keep")
     with mock.patch.object(tiling.Sizes, "within", return_value=tiling.Sizes(queries=8, items=16, counts=100)):
@@ -324,18 +324,18 @@ def test_the_precision_is_settled_before_many_comparisons_are_decided_in_float64
 
 
 @pytest.mark.parametrize("asked", ["auto", "fp32"])
-def test_float_products_are_made_in_spans_where_too_much_is_in_doubt(asked, monkeypatch, caplog):
+def test_float_products_are_made_in_k_blocks_where_too_many_pairs_are_uncertain(asked, monkeypatch, caplog):
     for module in (products, precision_module):
         monkeypatch.setattr(module, "K_BLOCK", 4)
     monkeypatch.setattr(precision_module, "_has_fast_int8", lambda: False)
     monkeypatch.setattr(engine_module, "_TRIAL", 8)
     monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_K_BLOCKS", -1.0)
-    spans = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
+    blocked = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
     monkeypatch.setattr(precision_module, "_TOO_MANY_FOR_K_BLOCKS", 1.0)
     whole = evaluate(*noise(300), MULTI, engine="numba", precision=asked)
-    assert_same(spans, whole)
-    assert (spans.precision, whole.precision) == ("fp32", "fp32")
-    assert 0 < spans.ambiguous < whole.ambiguous / 2
+    assert_same(blocked, whole)
+    assert (blocked.precision, whole.precision) == ("fp32", "fp32")
+    assert 0 < blocked.ambiguous < whole.ambiguous / 2
     assert not caplog.records, "float32 was asked for, and is what there is"
 
 

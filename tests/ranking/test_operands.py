@@ -37,7 +37,7 @@ def close_together(rng, rows, columns, spread):
     scale=st.sampled_from([None, 64.0]),
     precision=st.sampled_from(PRECISIONS),
 )
-def test_moved_points_are_wrong_by_no_more_than_is_said(seed, columns, spread, scale, precision):
+def test_centred_operands_are_wrong_by_no_more_than_their_bounds(seed, columns, spread, scale, precision):
     rng = np.random.default_rng(seed)
     mine = of(close_together(rng, 6, columns, spread), scale=scale)
     centroid = mine.centroid(columns)
@@ -57,18 +57,18 @@ def test_moved_points_are_wrong_by_no_more_than_is_said(seed, columns, spread, s
     torch.testing.assert_close(mine.squares(slice(1, 6), columns, centroid), lengths**2, rtol=0, atol=1e-12)
 
 
-def test_points_about_the_origin_stay_where_they_are():
+def test_rows_about_the_origin_are_not_centred():
     assert of(np.random.default_rng(0).normal(size=(50, 8))).centroid(8) is None
 
 
-def test_the_middle_knows_nothing_of_columns_that_do_not_count():
+def test_the_centroid_leaves_out_columns_that_do_not_count():
     x = np.ones((4, 3))
     x[2:, 2] = [np.nan, 1e38]
     torch.testing.assert_close(of(x, dims=[3, 3, 2, 2]).centroid(3), torch.full((3,), 3**-0.5))
 
 
 @pytest.mark.parametrize("size", [1e-40, 1e38])
-def test_rows_that_float32_cannot_divide_are_not_moved(size):
+def test_rows_that_float32_cannot_divide_are_out_of_the_safe_range(size):
     x = np.ones((4, 3))
     assert of(x).in_safe_range(3)
     x[1] = size
@@ -77,7 +77,7 @@ def test_rows_that_float32_cannot_divide_are_not_moved(size):
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean"])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_features_that_lie_close_together_leave_few_in_doubt(monkeypatch, distance, precision):
+def test_features_that_lie_close_together_leave_few_pairs_uncertain(monkeypatch, distance, precision):
     rng = np.random.default_rng(0)
     x = close_together(rng, 1300, 64, 1e-2)
     pids = np.arange(1300) % 100
@@ -85,6 +85,6 @@ def test_features_that_lie_close_together_leave_few_in_doubt(monkeypatch, distan
     protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
     centred = evaluate(query, gallery, protocol, precision=precision)
     monkeypatch.setattr(operands, "_WORTH", np.inf)
-    still = evaluate(query, gallery, protocol, precision=precision)
-    assert centred.ambiguous < still.ambiguous / 20
-    np.testing.assert_array_equal(centred.per_query.values["mAP"], still.per_query.values["mAP"])
+    plain = evaluate(query, gallery, protocol, precision=precision)
+    assert centred.ambiguous < plain.ambiguous / 20
+    np.testing.assert_array_equal(centred.per_query.values["mAP"], plain.per_query.values["mAP"])

@@ -14,7 +14,7 @@ from crbench.ranking.threads import ScratchBuffer, Workers
 @pytest.mark.parametrize("cancelling", [False, True])
 @pytest.mark.parametrize("threads", [1, 6])
 @pytest.mark.parametrize("fastest", [False, True])
-def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, threads, fastest, monkeypatch):
+def test_a_product_is_within_its_error_bound(precision, columns, cancelling, threads, fastest, monkeypatch):
     if fastest and not torch.backends.mkldnn.is_available():
         pytest.skip("torch was built without oneDNN")
     monkeypatch.setattr(linear, "is_fastest", lambda: fastest)
@@ -28,8 +28,8 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
     one, other = (
         products.operand(side, norm, precision, None, workers) for side, norm in zip((x, y), norms, strict=True)
     )
-    bands = [products.product(one, rows, other, precision, ScratchBuffer()) for rows in (slice(0, 3), slice(3, 5))]
-    found = torch.cat([products.floats(band) for band in bands]).double() * one.scale[:, None] * other.scale
+    panels = [products.product(one, rows, other, precision, ScratchBuffer()) for rows in (slice(0, 3), slice(3, 5))]
+    found = torch.cat([products.floats(panel) for panel in panels]).double() * one.scale[:, None] * other.scale
     wrong = (found - x.double() @ y.double().T).abs()
     allowed = products.accumulated(x.shape[1], precision) * norms[0][:, None] * norms[1]
     allowed += one.rest[:, None] * (norms[1] + other.rest) + norms[0][:, None] * other.rest
@@ -37,7 +37,7 @@ def test_a_product_errs_by_no_more_than_is_said(precision, columns, cancelling, 
     assert (wrong <= allowed).all()
 
 
-def test_long_rows_in_spans_are_wrong_by_little_more_than_short_ones():
+def test_the_error_bound_of_long_rows_in_k_blocks_is_little_more_than_that_of_short_ones():
     short, long = (products.accumulated(columns, products.K_BLOCKED) for columns in (512, 4096))
     assert short < long < 1.02 * short
 

@@ -47,7 +47,7 @@ def dense(x, queries, how):
     return found
 
 
-def sides(rng, queries=12, items=70, columns=5, people=8):
+def query_and_gallery(rng, queries=12, items=70, columns=5, people=8):
     """Queries and gallery around a centre per person, with a few junk images."""
     centres = rng.normal(size=(people + 1, columns))
     pids = np.arange(queries) % people, rng.integers(-1, people, items)
@@ -73,7 +73,7 @@ def definition(query, gallery, protocol):
     "parameters", ["k1=20,k2=6,lambda=0.3", "k1=5,k2=1,lambda=0", "k1=7,k2=3,lambda=0.8", "k1=200"]
 )
 def test_equal_to_the_dense_definition(parameters, rules):
-    query, gallery = sides(np.random.default_rng(3))
+    query, gallery = query_and_gallery(np.random.default_rng(3))
     protocol = attrs.evolve(PAPER, rerank=parameters, junk="keep" if rules else "drop", **rules)
     found = evaluate(query, gallery, protocol)
     cmc, ap, inp = definition(query, gallery, protocol)
@@ -84,7 +84,7 @@ def test_equal_to_the_dense_definition(parameters, rules):
 
 
 def test_re_ranking_changes_scores_for_the_better_where_neighbours_agree():
-    query, gallery = sides(np.random.default_rng(5), queries=40, items=400)
+    query, gallery = query_and_gallery(np.random.default_rng(5), queries=40, items=400)
     plain = evaluate(query, gallery, attrs.evolve(PAPER, rerank="none")).scores
     assert evaluate(query, gallery, PAPER).scores["mAP"] > plain["mAP"]
 
@@ -134,7 +134,7 @@ def test_neighbours_are_those_of_a_full_sort(case, count):
 
 
 def test_copies_of_gallery_images_tie():
-    query, gallery = sides(np.random.default_rng(7))
+    query, gallery = query_and_gallery(np.random.default_rng(7))
     twice = gallery.take(np.repeat(np.arange(len(gallery)), 2))
     other = attrs.evolve(twice.rows, pids=np.where(np.arange(len(twice)) % 2, twice.rows.pids, 99))
     twice = attrs.evolve(twice, rows=other)
@@ -155,7 +155,7 @@ def test_features_that_are_all_equal_stay_tied():
 
 
 def test_what_cannot_be_re_ranked_is_refused():
-    query, gallery = sides(np.random.default_rng(1))
+    query, gallery = query_and_gallery(np.random.default_rng(1))
     with pytest.raises(EvaluationError, match="a plugin's distance gives none"):
         evaluate(query, gallery, PAPER, distance=lambda q, g: q.x @ g.x.T)
     with pytest.raises(EvaluationError, match="needs rows of one length"):

@@ -41,33 +41,33 @@ def test_ranges_cover_rows_once(threads, count, each):
     most=st.integers(1, 700),
 )
 def test_panels_cover_rows_once(threads, count, each, most):
-    bands = Workers(threads).panels(count, each, most)
-    assert np.concatenate([np.arange(count)[band] for band in bands]).tolist() == list(range(count))
-    assert max(band.stop - band.start for band in bands) <= most
+    panels = Workers(threads).panels(count, each, most)
+    assert np.concatenate([np.arange(count)[panel] for panel in panels]).tolist() == list(range(count))
+    assert max(panel.stop - panel.start for panel in panels) <= most
 
 
 def test_each_thread_has_as_many_panels():
-    sizes = [band.stop - band.start for band in Workers(3).panels(1000, WORTH, 200)]
+    sizes = [panel.stop - panel.start for panel in Workers(3).panels(1000, WORTH, 200)]
     assert sizes == [167, 167, 167, 167, 167, 165]
 
 
-def test_what_pieces_give_comes_in_their_order_from_several_threads():
-    even_slices = [(number, number) for number in range(7)]
-    found = Workers(3).run(lambda one, _: (one, get_ident()), even_slices)
+def test_results_of_several_threads_come_in_the_order_of_the_arguments():
+    arguments = [(number, number) for number in range(7)]
+    found = Workers(3).run(lambda one, _: (one, get_ident()), arguments)
     assert [one for one, _ in found] == list(range(7))
     assert len({thread for _, thread in found}) > 1
 
 
 @pytest.mark.parametrize("culprit", [0, 4])
-def test_an_error_is_raised_once_every_piece_is_done(culprit):
+def test_an_error_is_raised_once_every_call_has_ended(culprit):
     done = []
 
     def work(number, _):
         if number == culprit:
-            raise ValueError("piece")
+            raise ValueError("culprit")
         done.append(number)
 
-    with pytest.raises(ValueError, match="piece"):
+    with pytest.raises(ValueError, match="culprit"):
         Workers(3).run(work, [(number, 0) for number in range(5)])
     assert len(done) == 4
 
@@ -99,7 +99,7 @@ def test_libraries_are_limited_inside_and_free_again_outside(fails):
     at_once=st.integers(1, 3),
     uncertain=st.sampled_from([1, 1 << 15]),
 )
-def test_several_threads_with_little_room_give_the_reference(case, precision, threads, at_once, uncertain):
+def test_several_threads_with_short_lists_give_the_reference(case, precision, threads, at_once, uncertain):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Workers, "on", lambda device: Workers(threads))
@@ -110,8 +110,8 @@ def test_several_threads_with_little_room_give_the_reference(case, precision, th
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(threads, monkeypatch):
-    x = np.ones((120, 4))  # all at one distance, so that everything is in doubt
+def test_a_full_list_of_uncertain_pairs_is_handed_over_before_the_next_are_counted(threads, monkeypatch):
+    x = np.ones((120, 4))  # all at one distance, so that every pair is uncertain
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
     expected, handed = run(case, engine="reference"), []
@@ -127,11 +127,11 @@ def test_doubts_that_have_no_room_are_handed_over_before_the_next_are_counted(th
     monkeypatch.setattr(numba, "_AT_ONCE", (2, 2))
     monkeypatch.setattr(numba, "_UNCERTAIN", 1)
     assert_same(run(case, engine="numba", precision="fp32"), expected)
-    assert sum(handed) == 20 * (120 - 4)  # a query's own person is none of them
-    assert max(handed) <= threads * 120, "each thread has room for the items of one query"
+    assert sum(handed) == 20 * (120 - 4)  # items of the query's label are none of them
+    assert max(handed) <= threads * 120, "each list of a thread holds the items of one query"
 
 
-def test_a_room_is_kept_and_grows():
+def test_a_scratch_buffer_is_kept_and_grows():
     scratch = ScratchBuffer()
     first = scratch.take(8)
     assert len(first) == 8
@@ -139,18 +139,18 @@ def test_a_room_is_kept_and_grows():
     assert len(scratch.take(9)) == 9
 
 
-def test_products_last_until_their_doubts_were_gone_through_whichever_thread_goes_on(monkeypatch):
+def test_products_last_until_their_uncertain_pairs_are_listed_whichever_thread_goes_on(monkeypatch):
     rng = np.random.default_rng(0)
-    x = np.repeat(rng.normal(size=(40, 16)), 8, axis=0)  # eight of each, so that much is in doubt
+    x = np.repeat(rng.normal(size=(40, 16)), 8, axis=0)  # eight of each, so that many pairs are uncertain
     query, gallery = features_from_arrays(x[::8], np.arange(40)), features_from_arrays(x, np.arange(320) % 40)
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
     expected = run(case, engine="reference")
     shuffled = Workers(4)
     run_all = shuffled.run
 
-    def another_thread_each_time(work, even_slices):
-        order = rng.permutation(len(even_slices))
-        found = run_all(work, [even_slices[place] for place in order])
+    def another_thread_each_time(work, arguments):
+        order = rng.permutation(len(arguments))
+        found = run_all(work, [arguments[place] for place in order])
         return [found[place] for place in np.argsort(order)]
 
     monkeypatch.setattr(shuffled, "run", another_thread_each_time)

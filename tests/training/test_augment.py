@@ -20,7 +20,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def images(count: int = 32) -> torch.Tensor:
-    """No two pixels of a image are equal and none is black."""
+    """No two pixels of an image are equal and none is black."""
     values = torch.arange(1, HEIGHT * WIDTH * 3 + 1).reshape(1, HEIGHT, WIDTH, 3)
     return values.to(torch.uint8).repeat(count, 1, 1, 1)
 

@@ -1,1 +1,1 @@
-"""How a tile of scores is counted."""
+"""Counting backends: how a tile of scores is counted, by torch operations, compiled loops or CUDA kernels."""

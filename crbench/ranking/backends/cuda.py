@@ -1,4 +1,4 @@
-"""The counter for CUDA: kernels that count a tile of scores while it is in the cache, launched by CuPy.
+"""The counting backend for CUDA: kernels that count a tile of scores while it is in the cache, launched by CuPy.
 
 Arrays are torch tensors, shared by DLPack; all memory comes from torch's pool, and kernels run on torch's stream.
 """
@@ -17,24 +17,26 @@ from crbench.ranking.gemm.products import floats
 from crbench.ranking.threads import ScratchBuffer
 
 THREADS = 256
-"""Per block; a power of two."""
+"""Threads per block; a power of two."""
 
 _QUERY_TASKS = 4
-"""QueryTasks per block, for which factors and terms come from the cache."""
+"""Query-task pairs per block; all but the first find the items' factors and terms in the cache."""
 
 _SHARED_COUNTS = 512
-"""Counts per query_task that are kept beside a block's threads until it is done."""
+"""Counts per query-task pair that stay in shared memory until the block is done."""
 
 _UNCERTAIN_SHARE = 32
-"""One in so many pairs may be in doubt before they are listed in parts; more make the engine turn to finer products."""
+"""One in so many pairs may be uncertain before they are listed in several launches. With more of them, the engine turns
+to finer products anyway.
+"""
 
 SOURCE = (
     f"enum {{ QUERY_TASKS = {_QUERY_TASKS}, SHARED_COUNTS = {_SHARED_COUNTS} }};"
     + r"""
 typedef long long i64;
 
-/* Of rising bounds between first and last, the end of those that a score is ahead of; ties count if `equal`. */
-__device__ i64 passed(float score, const float *bounds, i64 first, i64 last, bool equal)
+/* Of the rising bounds from first up to last, the end of those that a score is above, or equal to if `equal`. */
+__device__ i64 search(float score, const float *bounds, i64 first, i64 last, bool equal)
 {
     while (first < last) {
         const i64 middle = (first + last) / 2;
@@ -46,8 +48,9 @@ __device__ i64 passed(float score, const float *bounds, i64 first, i64 last, boo
     return first;
 }
 
-/* A few query-task pairs per block; its threads take the items in turns. uncertain: i64[4, capacity], filled: i64[1],
-   how many there are, of which those beyond the capacity are not listed. Counts are left alone if `only_list`. */
+/* Count the items ahead, for the query-task pairs from start to stop. A block has a few of these; its threads take the
+   items in turns. uncertain: i64[4, capacity], a list of the uncertain pairs; filled: i64[1], how many there are, of
+   which those beyond the capacity are not listed. If `only_list`, nothing is counted. */
 extern "C" __global__ void count(
     i64 start, i64 stop, i64 items, const float *products, const float *row_factors, const float *factors,
     const float *terms, const i64 *item_labels, const i64 *tasks, const i64 *rows, const i64 *labels,
@@ -55,60 +58,64 @@ extern "C" __global__ void count(
     const i64 *columns, i64 only_list, i64 capacity, i64 *uncertain, unsigned long long *filled)
 {
     __shared__ int shared_counts[QUERY_TASKS][SHARED_COUNTS];
-    const i64 from = start + QUERY_TASKS * (i64)blockIdx.x;
-    const int query_tasks = stop - from < QUERY_TASKS ? (int)(stop - from) : QUERY_TASKS;
+    const i64 block_start = start + QUERY_TASKS * (i64)blockIdx.x;
+    const int query_tasks = stop - block_start < QUERY_TASKS ? (int)(stop - block_start) : QUERY_TASKS;
     const float *scores[QUERY_TASKS], *own_terms[QUERY_TASKS];
     float scale[QUERY_TASKS], farthest[QUERY_TASKS];
     #pragma unroll
-    for (int mine = 0; mine < QUERY_TASKS; mine++) {
-        const i64 query_task = mine < query_tasks ? from + mine : from;
-        scores[mine] = products + rows[query_task] * items;
-        own_terms[mine] = terms + tasks[query_task] * items;
-        scale[mine] = row_factors[rows[query_task]];
-        farthest[mine] = lower[first[query_task]];
+    for (int local = 0; local < QUERY_TASKS; local++) {
+        const i64 query_task = local < query_tasks ? block_start + local : block_start;
+        scores[local] = products + rows[query_task] * items;
+        own_terms[local] = terms + tasks[query_task] * items;
+        scale[local] = row_factors[rows[query_task]];
+        farthest[local] = lower[first[query_task]];
         for (int place = threadIdx.x; place < SHARED_COUNTS; place += blockDim.x)
-            shared_counts[mine][place] = 0;
+            shared_counts[local][place] = 0;
     }
     __syncthreads();
     for (i64 item = threadIdx.x; item < items; item += blockDim.x) {
         #pragma unroll
-        for (int mine = 0; mine < QUERY_TASKS; mine++) {
-            const float score = scores[mine][item] * (scale[mine] * factors[item]) + own_terms[mine][item];
-            if (!(score >= farthest[mine]) || mine >= query_tasks)
+        for (int local = 0; local < QUERY_TASKS; local++) {
+            const float score = scores[local][item] * (scale[local] * factors[item]) + own_terms[local][item];
+            if (!(score >= farthest[local]) || local >= query_tasks)
                 continue;
-            const i64 query_task = from + mine, begin = first[query_task], end = first[query_task + 1];
+            const i64 query_task = block_start + local, begin = first[query_task], end = first[query_task + 1];
             if (item_labels[item] == labels[query_task])
                 continue;
-            const i64 surely = passed(score, upper, begin, end, false);
-            const i64 possibly = passed(score, lower, surely, end, true);
-            if (surely > begin && !only_list) {
-                const i64 place = (surely - 1 - begin) * widths[query_task] + columns[tasks[query_task] * items + item];
+            /* Positives before `certain` are certainly behind, those from there up to `possible` are uncertain. */
+            const i64 certain = search(score, upper, begin, end, false);
+            const i64 possible = search(score, lower, certain, end, true);
+            if (certain > begin && !only_list) {
+                const i64 column = columns[tasks[query_task] * items + item];
+                const i64 place = (certain - 1 - begin) * widths[query_task] + column;
                 if (place < SHARED_COUNTS)
-                    atomicAdd(&shared_counts[mine][place], 1);
+                    atomicAdd(&shared_counts[local][place], 1);
                 else
                     atomicAdd(count_diffs + slots[query_task] + place, 1);
             }
-            if (possibly > surely) {
+            if (possible > certain) {
                 const i64 place = (i64)atomicAdd(filled, 1ULL);
                 if (place < capacity) {
                     uncertain[place] = query_task;
                     uncertain[capacity + place] = item;
-                    uncertain[2 * capacity + place] = surely;
-                    uncertain[3 * capacity + place] = possibly;
+                    uncertain[2 * capacity + place] = certain;
+                    uncertain[3 * capacity + place] = possible;
                 }
             }
         }
     }
     __syncthreads();
-    for (int mine = 0; mine < query_tasks; mine++) {
-        const i64 query_task = from + mine, counts = (first[query_task + 1] - first[query_task]) * widths[query_task];
+    for (int local = 0; local < query_tasks; local++) {
+        const i64 query_task = block_start + local;
+        const i64 counts = (first[query_task + 1] - first[query_task]) * widths[query_task];
         for (int place = threadIdx.x; place < SHARED_COUNTS && place < counts; place += blockDim.x)
-            if (shared_counts[mine][place])
-                count_diffs[slots[query_task] + place] += shared_counts[mine][place];
+            if (shared_counts[local][place])
+                count_diffs[slots[query_task] + place] += shared_counts[local][place];
     }
 }
 
-/* One block per pair, in a loop; found[pair] is the inner product of a row of a and a row of b. */
+/* Inner products of pairs of rows, in float64: found[pair] = a[rows[pair]] . b[items[pair]]. A block takes one pair
+   after another. */
 extern "C" __global__ void dots(
     i64 pairs, const float *a, i64 a_pitch, const float *b, i64 b_pitch, const i64 *rows, const i64 *items,
     i64 columns, double *found)
@@ -136,7 +143,7 @@ extern "C" __global__ void dots(
 
 
 class Launch(Protocol):
-    """Runs a kernel of `SOURCE` on a grid of so many blocks; arguments are tensors and 64-bit integers."""
+    """Launches a kernel of `SOURCE` on a grid of so many blocks; arguments are tensors and 64-bit integers."""
 
     def __call__(self, name: str, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None: ...
 
@@ -144,7 +151,7 @@ class Launch(Protocol):
 class CudaBackend(TorchOperations):
     """Counts with the kernels of `SOURCE`.
 
-    Memory beside the tile: 32 bytes for one in `_UNCERTAIN_SHARE` of its pairs, to list what is in doubt.
+    Memory beside the tile: 32 bytes for one in `_UNCERTAIN_SHARE` of its pairs, to list the uncertain ones.
     """
 
     def __init__(self, launch: Launch) -> None:
@@ -153,20 +160,13 @@ class CudaBackend(TorchOperations):
     def count(
         self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
     ) -> Iterator[UncertainPairs]:
-        """See `crbench.ranking.backends.interface.CountingBackend`; launches at once, waits for uncertain pairs."""
+        """See `crbench.ranking.backends.interface.CountingBackend`; launches at once, waits for the pairs."""
         products = floats(tile.products(slice(0, len(tile.rows)), ScratchBuffer()))
         values = [products, tile.rows, tile.factors, tile.terms + candidates.masks, bounds.lower, bounds.upper]
         *before, lower, upper = _checked(values, torch.float32)
-        integers = [
-            tile.labels,
-            query_tasks.tasks,
-            query_tasks.rows,
-            query_tasks.labels,
-            query_tasks.first,
-            query_tasks.slots,
-            query_tasks.widths,
-        ]
-        *labels, columns = _checked([*integers, candidates.columns], torch.int64)
+        integers = [tile.labels, query_tasks.tasks, query_tasks.rows, query_tasks.labels, query_tasks.first]
+        integers += [query_tasks.slots, query_tasks.widths, candidates.columns]
+        *labels, columns = _checked(integers, torch.int64)
         _checked([query_tasks.count_diffs], torch.int32)
         count, items = len(query_tasks.rows), len(tile.terms)
         arguments: list[torch.Tensor | int] = [items, *before, *labels, query_tasks.count_diffs, lower, upper, columns]
@@ -189,7 +189,7 @@ class CudaBackend(TorchOperations):
         query_tasks: int,
         step: int,
     ) -> Iterator[UncertainPairs]:
-        """What is in doubt; listed again, in parts of a few query_tasks, where there is no room for all."""
+        """The uncertain pairs; if they are too many for the list, listed anew for a few query-task pairs at a time."""
         found = int(filled)
         if found <= listed.shape[1]:
             yield UncertainPairs(*listed[:, :found])
@@ -201,7 +201,7 @@ class CudaBackend(TorchOperations):
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """See `crbench.ranking.backends.interface.CountingBackend`; one block per pair."""
+        """See `crbench.ranking.backends.interface.CountingBackend`; one block per pair, up to 2**20 blocks."""
         _checked([a, b], torch.float32)
         _checked([rows, items], torch.int64)
         found = torch.empty(len(rows), dtype=torch.float64, device=a.device)
@@ -212,7 +212,11 @@ class CudaBackend(TorchOperations):
 
 
 def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tensor]:
-    """The arrays, if kernels can read them."""
+    """The arrays, if kernels can read them.
+
+    Raises:
+        TypeError: one is not contiguous or of another dtype.
+    """
     for array in arrays:
         if array.dtype != dtype or not array.is_contiguous():
             raise TypeError(
@@ -222,7 +226,7 @@ def _checked(arrays: list[torch.Tensor], dtype: torch.dtype) -> list[torch.Tenso
 
 
 def launch_by_cupy(name: str, blocks: int, arguments: Sequence[torch.Tensor | int]) -> None:
-    """See `Launch`; on the device of the tensors and torch's current stream there."""
+    """See `Launch`; runs on the tensors' device, on torch's current stream there."""
     import cupy
 
     device = next(part.device for part in arguments if isinstance(part, torch.Tensor))

@@ -1,6 +1,6 @@
-"""What a tiled engine leaves to a counter: to compare a tile of scores with bounds, and what is in doubt in float64.
+"""What the tiled engine leaves to a counting backend: comparing scores with bounds, and distances in float64.
 
-`crbench.ranking.backends.torch` does it with torch operations, on the CPU and on CUDA.
+`crbench.ranking.backends.torch` is the plain implementation, for the CPU and CUDA; `numba` and `cuda` are faster ones.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ import torch
 from crbench.ranking.threads import ScratchBuffer
 
 WORK = 1 << 20
-"""Scores looked at, and pairs compared, in one go."""
-
+"""Scores, or comparisons of uncertain pairs, in one go."""
 
 Products = Callable[[slice, ScratchBuffer], torch.Tensor]
 
 
 @attrs.frozen(eq=False)
 class Tile:
-    """Some queries against some gallery items; ``products[i, j] * rows[i] * factors[j] + terms[j]`` is a score.
+    """A block of queries against a chunk of the gallery.
+
+    The score of query i and item j is ``products[i, j] * rows[i] * factors[j] + terms[j]``.
 
     Attributes:
-        products: gives those of a range of the queries, perhaps in a room, so that a thread compares what it has just
-            multiplied; see `crbench.ranking.gemm.products.product`.
+        products: computes the products of a range of the queries, in a scratch buffer where that helps, so that a
+            thread counts what it has just multiplied; see `crbench.ranking.gemm.products.product`.
         rows: f32[b].
         factors, terms: f32[g].
-        labels: i64[g].
-        by_label: i64[g], the items in the order of their pids.
+        labels: i64[g], of the items.
+        by_label: i64[g], the items in the order of their labels.
     """
 
     products: Products
@@ -43,18 +44,19 @@ class Tile:
 
 @attrs.frozen(eq=False)
 class QueryTasks:
-    """Queries of a block with their positives, once for each task that asks for them; task by task.
+    """The query-task pairs of a block: each query once per task in which it has positives, task by task.
 
-    The counts of positive p of query_task i are ``count_diffs[place : place + widths[i]]``, where ``place = slots[i] +
+    The counts of positive p of pair i are ``count_diffs[place : place + widths[i]]``, where ``place = slots[i] +
     (p - first[i]) * widths[i]``.
 
     Attributes:
-        tasks, rows, labels: i64[a], which task, which query of the block, and its person.
-        first: i64[a + 1], where the positives of each begin, of which it has one at least: from the farthest to the
-            nearest.
-        slots: i64[a], where the counts of each begin.
+        tasks, rows, labels: i64[a], the task, the query's row in the block, and its label.
+        first: i64[a + 1]; the positives of pair i are those from ``first[i]`` up to ``first[i + 1]``, at least one,
+            from the farthest to the nearest.
+        slots: i64[a], where the counts of a pair begin.
         widths: i64[a], counts per positive, one per column.
-        count_diffs: i32[...], to be added to: how many items are ahead of this positive and of no nearer one.
+        count_diffs: i32[...], the difference array, added to: how many items are ahead of this positive and of no
+            nearer one.
     """
 
     tasks: torch.Tensor
@@ -68,11 +70,11 @@ class QueryTasks:
 
 @attrs.frozen(eq=False)
 class Bounds:
-    """Scores between which nothing is sure of a positive.
+    """Bounds of the positives' scores for one tile.
 
     Attributes:
-        low, upper: f32[p], below and above which a score is surely behind and surely ahead of a positive; rising within
-            an query_task.
+        lower, upper: f32[p]; an item whose score is below `lower` is certainly behind the positive, one whose score is
+            above `upper` certainly ahead. Both rise within a query-task pair.
     """
 
     lower: torch.Tensor
@@ -81,7 +83,12 @@ class Bounds:
 
 @attrs.frozen(eq=False)
 class Candidates:
-    """Which items of a tile may be ahead: nan f32[t, g] marks those that may not, 0 the others; columns i64[t, g]."""
+    """Which items of a tile may be ahead of a positive, for each of t tasks.
+
+    Attributes:
+        masks: f32[t, g], added to the scores: NaN for an item that is no candidate, else 0.
+        columns: i64[t, g], in which column an item is counted.
+    """
 
     masks: torch.Tensor
     columns: torch.Tensor
@@ -89,11 +96,11 @@ class Candidates:
 
 @attrs.frozen(eq=False)
 class UncertainPairs:
-    """Items that are neither surely ahead of a positive nor surely behind it: i64[m] each.
+    """Pairs of a query-task pair and an item of which the bounds leave some positives undecided: i64[m] each.
 
     Attributes:
-        query_tasks, items: who asks, and places within the tile.
-        first, last: the positives in question.
+        query_tasks, items: numbers of the query-task pairs, and places within the tile.
+        first, last: the positives in question are those from `first` up to, not including, `last`.
     """
 
     query_tasks: torch.Tensor
@@ -102,7 +109,7 @@ class UncertainPairs:
     last: torch.Tensor
 
     def chunks(self) -> Iterator[UncertainPairs]:
-        """In pieces of about `WORK` comparisons."""
+        """The pairs in chunks of about `WORK` comparisons."""
         if len(self.query_tasks) == 0:
             return
         upto = (self.last - self.first).cumsum(0)
@@ -122,15 +129,15 @@ class ApproximateDistances:
     errors: torch.Tensor
 
     def take(self, index: torch.Tensor) -> ApproximateDistances:
-        """Some of them."""
+        """The distances at some places, i64[k]."""
         return ApproximateDistances(self.distances[index], self.errors[index])
 
 
 class CountingBackend(Protocol):
-    """Compares tiles of scores with bounds, and distances of pairs.
+    """Counts the items of tiles that are ahead of positives, and compares distances of pairs.
 
     Attributes:
-        at_once: most queries of a tile of which it has scores at the same time.
+        at_once: most queries of a tile whose scores are in memory at the same time.
     """
 
     at_once: int
@@ -140,7 +147,7 @@ class CountingBackend(Protocol):
     ) -> Iterator[UncertainPairs]:
         """Add to ``query_tasks.count_diffs`` the items that are certainly ahead, and give the uncertain pairs.
 
-        Items of the query's own person are neither. All counts are there once the uncertain pairs were gone through.
+        Items that have the query's label are neither. The counts are complete once the iterator is exhausted.
         """
 
     def dots(
@@ -161,15 +168,15 @@ class CountingBackend(Protocol):
         limits: ApproximateDistances,
         columns: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Add to ``query_tasks.count_diffs`` what is nearer than the positives in question, as far as distances tell.
+        """Add to ``query_tasks.count_diffs`` the items that are certainly nearer than positives in question.
 
         Args:
-            approximate, limits: of each doubt and of each positive.
+            approximate, limits: distances of the uncertain pairs, and of all positives.
             columns: i64[t, g], see `Candidates`.
 
         Returns:
-            UncertainPairs and positives, i64[m] each, of the pairs that are left.
+            The comparisons that are still uncertain: places in `uncertain`, and positives, i64[m] each.
         """
 
     def add_up(self, query_tasks: QueryTasks) -> None:
-        """Turn the difference array into counts: how many items are ahead of each positive, in place."""
+        """Sum up the difference array in place, which makes it counts: how many items are ahead of each positive."""

@@ -1,4 +1,4 @@
-"""The loops of the CPU's counter, compiled; `crbench.ranking.backends.numba` calls them."""
+"""The compiled loops of the CPU's counting backend, `crbench.ranking.backends.numba`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHUNK = 256
 """Items that are compared with one positive after another."""
 
 _FEW = 48
-"""Up to so many positives, comparing with one after another is faster than a search per item."""
+"""Up to so many positives per query, comparing all items with one after another is faster than a search per item."""
 
 
 @compiled("void(f4[::1], f4, f4[::1], f4[::1], f4[::1])")
@@ -22,17 +22,17 @@ def _scores(products, row, factors, terms, scores):  # type: ignore[no-untyped-d
 
 
 @compiled("void(i4[::1], i4[::1], i4[::1], f4, f4[::1], f4[::1], f4[::1])")
-def _scores_of_int8(first, cross, other, row, factors, terms, scores):  # type: ignore[no-untyped-def]
-    """Scores of one query from the three sums of each product; see `crbench.ranking.gemm.products.floats`."""
+def _scores_of_int8(high, cross, other, row, factors, terms, scores):  # type: ignore[no-untyped-def]
+    """Scores of one query from the three int32 sums of each product; see `crbench.ranking.gemm.products.floats`."""
     share = np.float32(1 / INT8_BASE)
     for item in range(len(scores)):
         low = np.float32(np.float32(np.int32(cross[item] + other[item])) * share)
-        scores[item] = np.float32(np.float32(first[item]) + low) * (row * factors[item]) + terms[item]
+        scores[item] = np.float32(np.float32(high[item]) + low) * (row * factors[item]) + terms[item]
 
 
 @compiled("void(f4[::1], i8, i8[::1], i8[::1])")
 def _hide(scores, label, labels, by_label):  # type: ignore[no-untyped-def]
-    """NaN, which compares with nothing, for items of the query's own person."""
+    """Set the scores of items that have the query's label to NaN, which compares with nothing."""
     place, end = 0, len(labels)
     while place < end:
         middle = (place + end) // 2
@@ -46,80 +46,80 @@ def _hide(scores, label, labels, by_label):  # type: ignore[no-untyped-def]
 
 
 @compiled("UniTuple(i8, 2)(f4, f4[::1], f4[::1], i8, i8)")
-def _passed(score, lower, upper, first, last):  # type: ignore[no-untyped-def]
-    """Of rising bounds, the ends of those that a score is surely and possibly ahead of."""
-    surely, end = first, last
-    while surely < end:
-        middle = (surely + end) // 2
+def _search(score, lower, upper, first, last):  # type: ignore[no-untyped-def]
+    """The ends of the positives from `first` on that a score is certainly, and possibly, ahead of; bounds rise."""
+    certain, end = first, last
+    while certain < end:
+        middle = (certain + end) // 2
         if score > upper[middle]:
-            surely = middle + 1
+            certain = middle + 1
         else:
             end = middle
-    possibly, end = surely, last
-    while possibly < end:
-        middle = (possibly + end) // 2
+    possible, end = certain, last
+    while possible < end:
+        middle = (possible + end) // 2
         if score >= lower[middle]:
-            possibly = middle + 1
+            possible = middle + 1
         else:
             end = middle
-    return surely, possibly
+    return certain, possible
 
 
 @compiled("UniTuple(i8, 2)(f4[::1], f4, f4)")
 def _count_ahead(scores, lower, upper):  # type: ignore[no-untyped-def]
-    """How many scores are surely and possibly ahead of a positive; i32 and no branch, which vectorises best."""
-    surely, possibly = np.int32(0), np.int32(0)
+    """How many scores are certainly, and possibly, ahead of a positive; i32 and no branch, which vectorises best."""
+    certain, possible = np.int32(0), np.int32(0)
     for item in range(len(scores)):
-        surely = np.int32(surely + np.int32(scores[item] > upper))
-        possibly = np.int32(possibly + np.int32(scores[item] >= lower))
-    return surely, possibly
+        certain = np.int32(certain + np.int32(scores[item] > upper))
+        possible = np.int32(possible + np.int32(scores[item] >= lower))
+    return certain, possible
 
 
 @compiled("void(f4[::1], f4, f4, u1[::1])")
-def _mark(scores, lower, upper, unsure):  # type: ignore[no-untyped-def]
-    """Mark scores that are neither surely ahead of a positive nor surely behind it."""
+def _mark(scores, lower, upper, marks):  # type: ignore[no-untyped-def]
+    """Mark scores that are within the bounds of a positive."""
     for item in range(len(scores)):
-        unsure[item] |= np.uint8(scores[item] >= lower) & np.uint8(scores[item] <= upper)
+        marks[item] |= np.uint8(scores[item] >= lower) & np.uint8(scores[item] <= upper)
 
 
 @compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], u1[::1], i8[:, ::1], i8, i8)")
-def _count_few(scores, first, last, lower, upper, count_diffs, unsure, uncertain, query_task, filled):  # type: ignore[no-untyped-def]
-    """Count the items against one positive after another, the farthest first; the number of uncertain so far."""
+def _count_few(scores, first, last, lower, upper, count_diffs, marks, uncertain, query_task, filled):  # type: ignore[no-untyped-def]
+    """Count all items against one positive after another, the farthest first; how many uncertain pairs are listed."""
     for start in range(0, len(scores), _CHUNK):
         chunk = scores[start : start + _CHUNK]
-        certain = True
+        marked = False
         for positive in range(first, last):
-            surely, possibly = _count_ahead(chunk, lower[positive], upper[positive])
-            if possibly == 0:
+            certain, possible = _count_ahead(chunk, lower[positive], upper[positive])
+            if possible == 0:
                 break
-            if surely < possibly:
-                certain = False
-                _mark(chunk, lower[positive], upper[positive], unsure)
-            count_diffs[positive - first] += surely
+            if certain < possible:
+                marked = True
+                _mark(chunk, lower[positive], upper[positive], marks)
+            count_diffs[positive - first] += certain
             if positive > first:
-                count_diffs[positive - first - 1] -= surely
-        if not certain:
+                count_diffs[positive - first - 1] -= certain
+        if marked:
             for item in range(len(chunk)):
-                if unsure[item]:
-                    unsure[item] = 0
-                    surely, possibly = _passed(chunk[item], lower, upper, first, last)
+                if marks[item]:
+                    marks[item] = 0
+                    certain, possible = _search(chunk[item], lower, upper, first, last)
                     uncertain[0, filled], uncertain[1, filled] = query_task, start + item
-                    uncertain[2, filled], uncertain[3, filled] = surely, possibly
+                    uncertain[2, filled], uncertain[3, filled] = certain, possible
                     filled += 1
     return filled
 
 
 @compiled("i8(f4[::1], i8, i8, f4[::1], f4[::1], i4[::1], i8[::1], i8, i8[:, ::1], i8, i8)")
 def _count_many(scores, first, last, lower, upper, count_diffs, columns, width, uncertain, query_task, filled):  # type: ignore[no-untyped-def]
-    """Count the items by a search for each that passes the farthest positive; the number of uncertain so far."""
+    """Count by a search for each item not certainly behind all positives; how many uncertain pairs are listed."""
     for item in range(len(scores)):
         if scores[item] >= lower[first]:
-            surely, possibly = _passed(scores[item], lower, upper, first, last)
-            if surely > first:
-                count_diffs[(surely - 1 - first) * width + columns[item]] += 1
-            if possibly > surely:
+            certain, possible = _search(scores[item], lower, upper, first, last)
+            if certain > first:
+                count_diffs[(certain - 1 - first) * width + columns[item]] += 1
+            if possible > certain:
                 uncertain[0, filled], uncertain[1, filled] = query_task, item
-                uncertain[2, filled], uncertain[3, filled] = surely, possibly
+                uncertain[2, filled], uncertain[3, filled] = certain, possible
                 filled += 1
     return filled
 
@@ -153,17 +153,18 @@ def count(  # type: ignore[no-untyped-def]
     uncertain,
     filled,
 ):
-    """Count for some query_tasks in this order: the place at which `uncertain` is full, and how many there are.
+    """Count the query-task pairs ``order[start:stop]`` until `uncertain` might not hold those of the next one.
 
-    `products` are those of the rows from `offset` on, or `sums` what they are made of; the other one is empty.
+    Returns the place in `order` that it came to, and how many uncertain pairs are listed. `products` are those of the
+    rows from `offset` on; for int8, `sums` are given instead and `products` are empty.
     """
     scores = np.empty(len(factors), dtype=np.float32)
-    unsure = np.zeros(_CHUNK, dtype=np.uint8)
+    marks = np.zeros(_CHUNK, dtype=np.uint8)
     for place in range(start, stop):
         if filled + len(scores) > uncertain.shape[1]:
             return place, filled
         query_task = order[place]
-        task, row, mine, last = tasks[query_task], rows[query_task], first[query_task], first[query_task + 1]
+        task, row, farthest, last = tasks[query_task], rows[query_task], first[query_task], first[query_task + 1]
         width, counts = widths[query_task], count_diffs[slots[query_task] :]
         at, factor, term = row - offset, row_factors[row], terms[task]
         if len(products):
@@ -171,22 +172,23 @@ def count(  # type: ignore[no-untyped-def]
         else:
             _scores_of_int8(sums[0, at], sums[1, at], sums[2, at], factor, factors, term, scores)
         _hide(scores, labels[query_task], item_labels, by_label)
-        if width == 1 and last - mine <= _FEW:
-            filled = _count_few(scores, mine, last, lower, upper, counts, unsure, uncertain, query_task, filled)
+        if width == 1 and last - farthest <= _FEW:
+            filled = _count_few(scores, farthest, last, lower, upper, counts, marks, uncertain, query_task, filled)
         else:
             filled = _count_many(
-                scores, mine, last, lower, upper, counts, columns[task], width, uncertain, query_task, filled
+                scores, farthest, last, lower, upper, counts, columns[task], width, uncertain, query_task, filled
             )
     return stop, filled
 
 
 @compiled("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
 def dots(start, stop, a, b, rows, items, prefix, found):  # type: ignore[no-untyped-def]
+    """Inner products of pairs of rows, in float64."""
     for pair in range(start, stop):
-        mine, other = a[rows[pair]], b[items[pair]]
+        x, y = a[rows[pair]], b[items[pair]]
         total = 0.0
         for column in range(prefix):
-            total += np.float64(mine[column]) * np.float64(other[column])
+            total += np.float64(x[column]) * np.float64(y[column])
         found[pair] = total
 
 
@@ -202,7 +204,7 @@ def decide(  # type: ignore[no-untyped-def]
     approximate,
     errors,
     limits,
-    allowed,
+    limit_errors,
     tasks,
     first,
     slots,
@@ -211,18 +213,18 @@ def decide(  # type: ignore[no-untyped-def]
     columns,
     left,
 ):
-    """Count what is nearer than positives in question; how many pairs are left."""
+    """Count the items that are certainly nearer than positives in question; how many comparisons are left."""
     filled = 0
     for pair in range(len(query_tasks)):
         query_task, distance = query_tasks[pair], approximate[pair]
         width = widths[query_task]
         slot = slots[query_task] + columns[tasks[query_task], items[pair]]
         for positive in range(begin[pair], end[pair]):
-            error = errors[pair] + allowed[positive]
+            error = errors[pair] + limit_errors[positive]
             if distance < limits[positive] - error:
                 before = positive - first[query_task]
                 count_diffs[slot + before * width] += 1
-                if before > 0:  # the farther ones are decided one by one
+                if before > 0:  # The farther positives are decided one by one.
                     count_diffs[slot + (before - 1) * width] -= 1
             elif not distance > limits[positive] + error:
                 left[0, filled], left[1, filled] = pair, positive
@@ -232,6 +234,7 @@ def decide(  # type: ignore[no-untyped-def]
 
 @compiled("void(i8, i8, i8[::1], i8[::1], i8[::1], i4[::1])")
 def add_up(start, stop, first, slots, widths, count_diffs):  # type: ignore[no-untyped-def]
+    """Sum up difference arrays in place, each from the nearest positive to the farthest."""
     for query_task in range(start, stop):
         width = widths[query_task]
         nearest = slots[query_task] + (first[query_task + 1] - first[query_task] - 1) * width

@@ -1,4 +1,4 @@
-"""The counter of torch operations, and what other counters take from it."""
+"""The counting backend of torch operations, and what other backends take from it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CHUNK = 1 << 20
 """Elements per float64 work array."""
 
 _ON_CUDA = 4
-"""Times `WORK` at once on CUDA, where an operation takes microseconds however small it is."""
+"""Multiple of `WORK` in one go on CUDA, where an operation takes microseconds however small it is."""
 
 _LAST = torch.iinfo(torch.int64).max
 
 
 class TorchOperations:
-    """What counters do with torch operations that have no loops of their own for it."""
+    """The operations that a backend without loops or kernels of its own takes from torch."""
 
     at_once = sys.maxsize
 
@@ -72,9 +72,8 @@ class TorchOperations:
             first = query_tasks.first[start : start + count + 1] - query_tasks.first[start]
             place = int(query_tasks.slots[start])
             count_diffs = query_tasks.count_diffs[place : place + int(first[-1]) * width].view(-1, width)
-            upto = count_diffs.cumsum(
-                dim=0, dtype=torch.int32
-            )  # may wrap around; the differences are right all the same
+            # These sums run across query-task pairs and may wrap around; their differences are right all the same.
+            upto = count_diffs.cumsum(dim=0, dtype=torch.int32)
             count_diffs -= upto
             count_diffs += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
             start += count
@@ -87,9 +86,8 @@ class TorchBackend(TorchOperations):
         self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
     ) -> Iterator[UncertainPairs]:
         """See `crbench.ranking.backends.interface.CountingBackend`."""
-        products = floats(
-            tile.products(slice(0, len(tile.rows)), ScratchBuffer())
-        )  # now, as a device is to have work in store
+        # Multiplied before the caller asks for a pair, so that a device has work in its queue.
+        products = floats(tile.products(slice(0, len(tile.rows)), ScratchBuffer()))
         return self._compared(products, tile, query_tasks, bounds, candidates)
 
     def _compared(
@@ -103,8 +101,8 @@ class TorchBackend(TorchOperations):
             rows = query_tasks.rows[some]
             scores = products[rows] * (tile.rows[rows, None] * tile.factors) + terms[query_tasks.tasks[some]]
             scores.masked_fill_(query_tasks.labels[some, None] == tile.labels, torch.nan)
-            mine, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
-            yield _found(mine + start, items, scores[mine, items], query_tasks, bounds, candidates.columns)
+            numbers, items = (scores >= farthest[some, None]).nonzero(as_tuple=True)
+            yield _counted(numbers + start, items, scores[numbers, items], query_tasks, bounds, candidates.columns)
 
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
@@ -125,10 +123,10 @@ def add(
     positives: torch.Tensor,
     columns: torch.Tensor,
 ) -> None:
-    """Add to ``query_tasks.count_diffs`` items that are nearer than positives; i64[m] each.
+    """Count the items of some uncertain pairs as ahead of one positive each.
 
     Args:
-        pairs: which uncertain.
+        pairs, positives: i64[m] each, places in `uncertain`, and the positives.
         columns: i64[t, g], see `Candidates`.
     """
     query_task, item = uncertain.query_tasks[pairs], uncertain.items[pairs]
@@ -136,40 +134,46 @@ def add(
     slots = query_tasks.slots[query_task] + before * width + columns[query_tasks.tasks[query_task], item]
     ones = torch.ones_like(slots, dtype=torch.int32)
     query_tasks.count_diffs.index_add_(0, slots, ones)
-    # what is ahead of a positive counts for the farther ones too, which are decided one by one
+    # Summing up would count the item for all farther positives too, and these are decided one by one.
     farther = before > 0
     query_tasks.count_diffs.index_add_(0, (slots - width)[farther], -ones[farther])
 
 
-def _found(
-    mine: torch.Tensor,
+def _counted(
+    numbers: torch.Tensor,
     items: torch.Tensor,
     scores: torch.Tensor,
     query_tasks: QueryTasks,
     bounds: Bounds,
     columns: torch.Tensor,
 ) -> UncertainPairs:
-    """Count some items, and say which of them are in doubt."""
+    """Count items where they are certainly ahead; the uncertain pairs among them.
+
+    Args:
+        numbers, items, scores: m items that are not certainly behind all positives: i64[m] query-task pairs, i64[m]
+            places within the tile, f32[m].
+    """
     owners = torch.repeat_interleave(query_tasks.first.diff())
-    keys = _keys(mine, scores)
-    surely = torch.searchsorted(_keys(owners, bounds.upper), keys)
-    ahead = surely - query_tasks.first[mine]
-    counted = ahead > 0
-    who = mine[counted]
-    count_diffs = (
-        query_tasks.slots[who]
-        + (ahead[counted] - 1) * query_tasks.widths[who]
-        + columns[query_tasks.tasks[who], items[counted]]
+    keys = _keys(numbers, scores)
+    # Of the positives of its query-task pair, those before `certain` are certainly behind an item.
+    certain = torch.searchsorted(_keys(owners, bounds.upper), keys)
+    behind = certain - query_tasks.first[numbers]
+    some = behind > 0
+    query_task = numbers[some]
+    slots = (
+        query_tasks.slots[query_task]
+        + (behind[some] - 1) * query_tasks.widths[query_task]
+        + columns[query_tasks.tasks[query_task], items[some]]
     )
-    query_tasks.count_diffs.index_add_(0, count_diffs, torch.ones_like(count_diffs, dtype=torch.int32))
+    query_tasks.count_diffs.index_add_(0, slots, torch.ones_like(slots, dtype=torch.int32))
     lower = _keys(owners, bounds.lower)
     lower = torch.cat([lower, lower.new_full((1,), _LAST)])
-    doubtful = (lower[surely] <= keys).nonzero()[:, 0]
-    last = torch.searchsorted(lower, keys[doubtful], right=True)
-    return UncertainPairs(query_tasks=mine[doubtful], items=items[doubtful], first=surely[doubtful], last=last)
+    uncertain = (lower[certain] <= keys).nonzero()[:, 0]
+    last = torch.searchsorted(lower, keys[uncertain], right=True)
+    return UncertainPairs(numbers[uncertain], items[uncertain], first=certain[uncertain], last=last)
 
 
 def _keys(rows: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """i64[n] that sort as the pairs (row, score) do, for scores f32[n] without NaN."""
-    bits = (scores + 0.0).view(torch.int32)  # adding 0 makes one zero of the two
+    bits = (scores + 0.0).view(torch.int32)  # Adding 0 turns -0 into 0.
     return (rows << 32) + torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)

@@ -1,8 +1,8 @@
-"""Products of int8 on the CPU: each value as two digits of 8 bits, multiplied exactly in int32.
+"""Int8 products on the CPU: each value is split into two digits, and these are multiplied exactly in int32.
 
-A row x is ``last * (high + low / INT8_BASE)`` but for a rest, see `crbench.ranking.gemm.products`. Processors with VNNI
-or AMX instructions multiply int8 four to eight times as fast as float32, so that three such products are still faster
-than one of float32.
+A row x is ``scale * (high + low / INT8_BASE)`` plus a rest, see `crbench.ranking.gemm.products`. Processors with VNNI
+or AMX instructions multiply int8 four to eight times as fast as float32, so three int8 products are still faster than
+one float32 product.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from crbench.ranking.jit import compiled
 from crbench.ranking.threads import ScratchBuffer, Workers
 
 _SLACK = 2.0**-6 + 2.0**-7
-"""In units of the second digit: what rounding the scaled row to float32, and measuring what is left, may hide."""
+"""Per element, in units of the low digit: what rounding the scaled row to float32, and measuring the rest, may hide."""
 
 _STEPS = 128
-"""Per unit of the second digit, for measuring what is left in integers."""
+"""Steps per unit of the low digit, in which the rest is measured in integers."""
 
 _PANEL, _MANY, _TILE = 128, 4096, 512
 """Rows and items that are timed to choose a tile, and the items of the smaller tile."""
@@ -35,39 +35,37 @@ _WORTH = 0.93
 
 _TINY_ROWS = 2.0**-100
 _TINY = int(np.float32(_TINY_ROWS).view(np.int32))
-"""Rows of smaller elements have no digits."""
+"""Rows whose elements are all smaller get zeros for digits, and are all rest."""
 
 
 @attrs.frozen(eq=False)
 class Int8Split:
-    """Rows as two digits.
+    """Rows as two digits: ``scale * (high + low / INT8_BASE)`` plus a rest.
 
     Attributes:
-        high, low: i8[n, D].
-        last: f64[n], what a unit of the first digit is worth.
-        rest, low_norms: f64[n], bounds of the norms of what is left and of ``last * low / INT8_BASE``.
+        high, low: i8[n, D], the digits.
+        scale: f64[n].
+        rest, low_norms: f64[n], bounds of the norms of the rest and of ``scale * low / INT8_BASE``.
     """
 
     high: torch.Tensor
     low: torch.Tensor
-    last: torch.Tensor
+    scale: torch.Tensor
     rest: torch.Tensor
     low_norms: torch.Tensor
 
 
 @compiled("void(i8, i8, i8, f4[:, ::1], i4[:, ::1], i1[:, ::1], i1[:, ::1], f8[::1], f8[::1], f8[::1])")
-def _split_int8(start, stop, columns, x, bits, high, low, last, rest, low_norms):  # type: ignore[no-untyped-def]
-    magic, base = (
-        np.float32(1.5 * 2**23),
-        np.float32(INT8_BASE),
-    )  # adding and subtracting the former rounds to an integer
+def _split_int8(start, stop, columns, x, bits, high, low, scale, rest, low_norms):  # type: ignore[no-untyped-def]
+    """The digits of some rows. `bits` are those of `x`; adding and subtracting `magic` rounds to an integer."""
+    magic, base = np.float32(1.5 * 2**23), np.float32(INT8_BASE)
     slack, steps = _SLACK * np.sqrt(columns), np.float32(_STEPS)
     for row in range(start, stop):
         most = np.int32(0)
         for column in range(columns):
-            most = max(most, np.int32(bits[row, column] & np.int32(0x7FFFFFFF)))  # sorts as the absolute values do
+            most = max(most, np.int32(bits[row, column] & np.int32(0x7FFFFFFF)))  # Sorts as absolute values do.
         if most < _TINY:
-            high[row], low[row], last[row], low_norms[row] = 0, 0, _TINY_ROWS, 0.0
+            high[row], low[row], scale[row], low_norms[row] = 0, 0, _TINY_ROWS, 0.0
             rest[row] = _TINY_ROWS * np.sqrt(columns)
             continue
         shrink = np.float32(127) / np.int32(most).view(np.float32)
@@ -82,23 +80,23 @@ def _split_int8(start, stop, columns, x, bits, high, low, last, rest, low_norms)
             squares = np.int32(squares + np.int32(second) * np.int32(second))
             beyond = np.int32(np.float32(np.float32(more - second) * steps))
             left = np.int32(left + beyond * beyond)
-        last[row] = 1 / np.float64(shrink)
-        rest[row] = last[row] * (np.sqrt(left) / _STEPS + slack) / INT8_BASE
-        low_norms[row] = last[row] * np.sqrt(squares) / INT8_BASE
+        scale[row] = 1 / np.float64(shrink)
+        rest[row] = scale[row] * (np.sqrt(left) / _STEPS + slack) / INT8_BASE
+        low_norms[row] = scale[row] * np.sqrt(squares) / INT8_BASE
 
 
 def split_int8(x: torch.Tensor, workers: Workers) -> Int8Split:
-    """Two digits for each element of f32[n, D], relative to the largest of its row."""
+    """Two digits for each element of f32[n, D], relative to the largest element of its row."""
     x = x.contiguous()
     high, low = torch.empty(2, *x.shape, dtype=torch.int8)
-    last, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
-    arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, last, rest, low_norms)]
+    scale, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
+    arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, scale, rest, low_norms)]
     workers.share(lambda start, stop: _split_int8(start, stop, x.shape[1], *arrays), len(x), x.shape[1])
-    return Int8Split(high=high, low=low, last=last, rest=rest, low_norms=low_norms)
+    return Int8Split(high=high, low=low, scale=scale, rest=rest, low_norms=low_norms)
 
 
 def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], scratch: ScratchBuffer) -> torch.Tensor:
-    """i32[3, n, m] in a room: products of three pairs of i8[n, D] and i8[m, D], in the order of `products.floats`.
+    """i32[3, n, m] in the scratch buffer: products of three pairs of i8[n, D] and i8[m, D], in the order given.
 
     All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
     """

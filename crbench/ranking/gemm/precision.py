@@ -1,4 +1,4 @@
-"""Which precision the products of an evaluation start with, and which one takes over."""
+"""Which precision the products of an evaluation start with, and which one follows where it is too coarse."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from crbench.ranking.interface import RankInputs
 _FINER = {"int8": "fp32", "bf16": "bf16x3", "tf32": "fp32", "bf16x3": "fp32"}
 
 _TOO_MANY = 1 / 32
-"""Share of pairs; with more of them in doubt, a finer product is cheaper than float64."""
+"""Share of a tile's pairs; with more of them uncertain, a finer product is cheaper than deciding in float64."""
 
 _TOO_MANY_FOR_K_BLOCKS = 1 / 128
-"""The same for products in spans, which cost a sixth more and leave a quarter in doubt."""
+"""The same for products in K-blocks, which take a sixth longer and leave a quarter as many pairs uncertain."""
 
 _FEW = 256
-"""Rows on either side; with fewer, writing them as digits costs more than a faster product saves."""
+"""Rows of a side; with fewer on either, splitting them into digits costs more than a faster product saves."""
 
 _SHORT = 256
-"""Columns up to which three int8 products, and putting them together, take as long as a float32 one."""
+"""Columns up to which three int8 products, and adding them up, take as long as a float32 one."""
 
 
 def for_cpu(inputs: RankInputs) -> str:
@@ -35,12 +35,12 @@ def for_cpu(inputs: RankInputs) -> str:
 
 
 def for_tiles(inputs: RankInputs) -> str:
-    """The precision of `crbench.ranking.filter.Comparison.tile`: float32, by the narrowest error bound there is."""
+    """The precision of `crbench.ranking.filter.Comparison.tile`: float32 with the smallest error bound there is."""
     return K_BLOCKED if inputs.device.type == "cpu" and inputs.query.x.shape[1] > K_BLOCK else "fp32"
 
 
 def finer(precision: str, share: float, inputs: RankInputs) -> str | None:
-    """What to turn to where such a share of pairs is in doubt; None = go on as before."""
+    """The precision to turn to where such a share of a tile's pairs is uncertain; None = go on as before."""
     if precision == "fp32" and inputs.device.type == "cpu" and inputs.query.x.shape[1] > K_BLOCK:
         return K_BLOCKED if share > _TOO_MANY_FOR_K_BLOCKS else None
     return _FINER.get(precision) if share > _TOO_MANY else None
@@ -63,7 +63,7 @@ def why_slow(precision: str, inputs: RankInputs) -> str | None:
 @cache
 def _has_fast_int8() -> bool:
     """Whether this processor has instructions that make int8 products several times faster than float32 ones."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch cannot tell
+    if not hasattr(torch.cpu, "get_capabilities"):  # An older torch cannot tell.
         return False
     found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_vnni") or found.get("amx_int8"))

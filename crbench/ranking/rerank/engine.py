@@ -68,7 +68,7 @@ class RerankedEngine:
     ) -> None:
         """Args: features, settings, parameters, intp[g] gallery rows that take part, in rising order, and progress."""
         if inputs.distances is not None:
-            raise EvaluationError("re-ranking needs features, and a metric gives distances only; use rerank=none")
+            raise EvaluationError("re-ranking needs features, and a plugin's distance gives none; use rerank=none")
         lengths = np.unique(np.concatenate([inputs.query.dims, inputs.gallery.dims]))
         if len(lengths) > 1 or lengths[0] != inputs.query.x.shape[1]:
             raise EvaluationError("re-ranking needs rows of one length, but dims say that they differ; use rerank=none")

@@ -31,7 +31,7 @@ from scipy import sparse
 from crbench.ranking.rerank.neighbours import Neighbours, PooledRows, neighbours
 
 _ROWS = 4096
-"""Rows whose neighbours' neighbours are looked at in one go."""
+"""Rows that are expanded in one go."""
 
 _TERMS = 24
 """Terms of the exponential series on [-1, 0]; the rest is below 2**-79."""
@@ -74,7 +74,7 @@ class Encoding:
         ends = np.cumsum(sizes)
         entries = np.arange(sizes.sum()) + np.repeat(first - (ends - sizes), sizes)
         minima = np.minimum(np.repeat(weights, sizes), self.gallery.data[entries])
-        # bincount adds in the order of the entries
+        # bincount adds in the order of the entries.
         total = np.bincount(self.gallery.indices[entries], weights=minima, minlength=self.gallery.shape[0])
         return 1 - total / (2 - total)
 
@@ -108,11 +108,12 @@ def _expanded(near: Neighbours, k1: int) -> sparse.csr_matrix:
     sizes = np.diff(half.indptr)
     blocks = []
     for start in range(0, reciprocal.shape[0], _ROWS):
-        mine = reciprocal[start : start + _ROWS]
-        shared = (mine @ half.T).multiply(mine).tocoo()  # [b, n], rows that i and its neighbour's half have in common
+        block = reciprocal[start : start + _ROWS]
+        # [b, n], how many rows R(i, k1) and R(j, k1 / 2) have in common, for each j in R(i, k1).
+        shared = (block @ half.T).multiply(block).tocoo()
         joining = 3 * shared.data > 2 * sizes[shared.col]
         chosen = (np.ones(joining.sum(), dtype=np.int32), (shared.row[joining], shared.col[joining]))
-        blocks.append(mine + sparse.csr_matrix(chosen, shape=mine.shape) @ half)
+        blocks.append(block + sparse.csr_matrix(chosen, shape=block.shape) @ half)
     found = sparse.vstack(blocks, format="csr")
     found.sort_indices()
     return found
@@ -127,14 +128,14 @@ def _reciprocal(lists: NDArray[np.intp]) -> sparse.csr_matrix:
 def _membership(lists: NDArray[np.intp]) -> sparse.csr_matrix:
     """f64[n, n], 1 at the rows in each row's list."""
     count, size = lists.shape
-    columns = np.sort(lists, axis=1).reshape(-1)  # which fixes the order of sums
+    columns = np.sort(lists, axis=1).reshape(-1)  # Sorted, so that sums have a fixed order.
     return sparse.csr_matrix((np.ones(lists.size), columns, np.arange(0, lists.size + 1, size)), shape=(count, count))
 
 
 def _weights(
     pool: PooledRows, near: Neighbours, members: sparse.csr_matrix, largest: NDArray[np.float64]
 ) -> sparse.csr_matrix:
-    """f64[n, n], the encodings: weights of the members, which sum to 1 per row."""
+    """f64[n, n], the encodings: weights of the neighbourhood's members, which sum to 1 per row."""
     rows = np.repeat(np.arange(len(pool)), np.diff(members.indptr))
     weights = _exponential(-_distances(pool, near, rows, members.indices) / largest[rows])
     weights /= np.bincount(rows, weights=weights, minlength=len(pool))[rows]
@@ -144,7 +145,7 @@ def _weights(
 def _distances(
     pool: PooledRows, near: Neighbours, rows: NDArray[np.intp], others: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """f64[m], distances of pairs; most are known from the lists."""
+    """f64[m], distances of pairs of rows; most are known from the lists of neighbours."""
     count = len(pool)
     known = (np.arange(count)[:, None] * count + near.index).reshape(-1)
     order = np.argsort(known)
@@ -158,7 +159,7 @@ def _distances(
 
 
 def _exponential(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """e**x for x in [-1, 0] by its series; libraries' own differ in the last bit from machine to machine."""
+    """e**x for x in [-1, 0] by its series; the last bit of a library's exp differs from machine to machine."""
     total = np.ones_like(x)
     for term in range(_TERMS, 0, -1):
         total = 1 + total * x / term
