@@ -10,7 +10,6 @@ import attrs
 
 from crbench.leaderboard.formats import per_cent, printed
 from crbench.results import Result, summarise, summarise_rates
-from crbench.results.labels import clean
 
 _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
@@ -42,12 +41,12 @@ class Score:
     @property
     def key(self) -> str:
         """The name in CSV and JSON: ``R1``, or ``R1@2`` at rate 2."""
-        return clean(self.name if self.rate is None else f"{self.name}@{self.rate}")
+        return self.name if self.rate is None else f"{self.name}@{self.rate}"
 
     @property
     def title(self) -> str:
         """The heading in tables: ``R1``, or ``R1 x2`` at rate 2."""
-        return clean(self.name if self.rate is None else f"{self.name} x{self.rate}")
+        return self.name if self.rate is None else f"{self.name} x{self.rate}"
 
     def printed(self, value: float) -> float:
         """`value` as precisely as tables print it."""

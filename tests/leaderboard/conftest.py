@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import attrs
 import pytest
@@ -95,12 +94,21 @@ def make() -> Make:
     return make_result
 
 
-def with_scores(result: Result, **means: float) -> Result:
-    """`result` with further scores, as a plugin gives them."""
-    changed = attrs.evolve(result)
-    further = {name: SimpleNamespace(mean=mean, std=None) for name, mean in means.items()}
-    object.__setattr__(changed, "metrics", {**result.metrics, **further})  # no trial of a result holds them
-    return changed
+def with_scores(result: Result, *, lower: Sequence[str] = (), numbers: Sequence[str] = (), **means: float) -> Result:
+    """`result` with further scores, as a plugin gives them; `lower` is better of some, and some are `numbers`."""
+    facts = {
+        name: MetricFacts(
+            higher_is_better=name not in lower,
+            unit="number" if name in numbers else "fraction",
+            summary="",
+            distribution="plugin",
+            version="1",
+        )
+        for name in means
+    }
+    trials = tuple(attrs.evolve(trial, scores={**trial.scores, **means}) for trial in result.trials)
+    metrics = summarise(trials, result.protocol.rules["ranks"])
+    return attrs.evolve(result, trials=trials, metric_facts={**result.metric_facts, **facts}, metrics=metrics)
 
 
 @pytest.fixture(scope="session")

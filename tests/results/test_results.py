@@ -216,7 +216,7 @@ def test_a_curve_holds_fractions_only(place: int, value: float) -> None:
 
 def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
     trials = (TrialScores(index=0, cmc=(0, 1), n_query=2, n_valid=2),)
-    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials, [1]), by_rate={})
+    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials, [1]), by_rate={}, metric_facts={})
     content = json.loads(to_json(changed))
     content["trials"][0]["cmc"] = [0, 1]
     for read in (changed, from_json(json.dumps(content), "file")):

@@ -41,7 +41,7 @@ def test_a_file_of_version_1_is_read_whole() -> None:
         assert (part.pop("mAP"), part.pop("mINP")) == (None, None)
     before.pop("schema_version")
     assert after == before
-    assert "R-1" in render([result])
+    assert "R1" in render([result])
 
 
 def test_scores_of_version_1_get_names_and_facts() -> None:

@@ -98,7 +98,7 @@ def split_int8(x: torch.Tensor, workers: Workers) -> Int8Split:
 def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], scratch: ScratchBuffer) -> torch.Tensor:
     """i32[3, n, m] in the scratch buffer: products of three pairs of i8[n, D] and i8[m, D], in the order given.
 
-    All rows are multiplied at once: in squares of 512, whose sums would stay in the cache, it takes a sixth longer.
+    All items of the tile are multiplied at once; `items_at_once` says how many these should be.
     """
     rows, items = len(pairs[0][0]), len(pairs[0][1])
     sums = scratch.take(3 * rows * items).view(3, rows, items)
