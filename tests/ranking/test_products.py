@@ -69,14 +69,15 @@ def test_a_product_is_float32_whatever_the_process_allows(monkeypatch):
     assert before not in seen
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.5, 512), (2.0, 4096)])
-def test_one_measurement_settles_how_many_items_int8_products_take_at_once(share, expected, monkeypatch):
+@pytest.mark.parametrize(("amx", "share", "expected"), [(True, 0.5, 512), (True, 2.0, 4096), (False, 0.5, 4096)])
+def test_one_measurement_settles_how_many_items_int8_products_take_at_once(amx, share, expected, monkeypatch):
     clock, spent = [0.0], {4096: 8.0, 512: share}  # seconds for each product; eight small ones make a large one
 
     def multiplied(x, y, out):
         clock[0] += spent[y.shape[1]]
 
     monkeypatch.setattr(torch, "_int_mm", multiplied)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_int8": amx})
     monkeypatch.setattr(int8.time, "perf_counter", lambda: clock[0])
     int8.items_at_once.cache_clear()
     try:

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.ranking.gemm import INT8_BASE
+from crbench.ranking.gemm import INT8_BASE, processor_has
 from crbench.ranking.jit import compiled
 from crbench.ranking.threads import ScratchBuffer, Workers
 
@@ -25,7 +25,7 @@ _SLACK = 2.0**-6 + 2.0**-7
 _STEPS = 128
 """Steps per unit of the low digit, in which the rest is measured in integers."""
 
-_PANEL, _MANY, _TILE = 128, 4096, 512
+_PANEL, _MANY, _TILE = 640, 4096, 512
 """Rows and items that are timed to choose a tile, and the items of the smaller tile."""
 
 _TRIES = 3
@@ -111,9 +111,12 @@ def multiplied(pairs: list[tuple[torch.Tensor, torch.Tensor]], scratch: ScratchB
 def items_at_once(columns: int) -> int:
     """How many items of a tile int8 products take at once; settled by one measurement per process and row length.
 
-    On a processor with AMX, tiles of 512 items were 13 % faster at 2,048 columns, as their sums stay in the cache. On
-    one without, taking all items at once was a sixth faster. So both are timed in turns, for some milliseconds.
+    On a processor with AMX, tiles of 512 items were 13 % faster at 2,048 columns, as their sums stay in the cache, so
+    both sizes are timed there, in turns. On one without AMX (an AMD EPYC), smaller tiles made an evaluation 6 % slower
+    at 2,048 columns and 13 % at 512, so nothing is timed.
     """
+    if not processor_has("amx_int8"):
+        return _MANY
     x, y = (torch.ones(count, columns, dtype=torch.int8) for count in (_PANEL, _MANY))
     seconds = dict.fromkeys((_MANY, _TILE), math.inf)
     for _ in range(_TRIES):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
-import torch
 
+from crbench.ranking.gemm import processor_has
 from crbench.ranking.gemm.products import INT8_COLUMNS, K_BLOCK, K_BLOCKED
 from crbench.ranking.interface import RankInputs
 
@@ -60,10 +58,6 @@ def why_slow(precision: str, inputs: RankInputs) -> str | None:
     return f"on a CPU, {precision} products are made of float32 ones"
 
 
-@cache
 def _has_fast_int8() -> bool:
     """Whether this processor has instructions that make int8 products several times faster than float32 ones."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # An older torch cannot tell.
-        return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_vnni") or found.get("amx_int8"))
+    return processor_has("avx512_vnni", "amx_int8")
