@@ -48,15 +48,9 @@ class Ranking:
             if found.ranks is not None:
                 found.ranks.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]
             ambiguous += self._ask(engine, self._questions(mine, found))
-        if found.cmc is not None and self._draws:
-            found.cmc[:] /= self._draws
+        if found.cmc is not None and self.protocol.draws is not None:
+            found.cmc[:] /= self.protocol.draws
         return found.take(np.array(rows, dtype=np.intp)), ambiguous
-
-    @property
-    def _draws(self) -> int:
-        """How many galleries are drawn; 0 where nothing is, or the expectation is exact."""
-        shot, _, draws = self.protocol.shot.rpartition(":")
-        return int(draws) if shot == "single:mc" else 0
 
     def _unanswered(self) -> Outcomes:
         """Arrays for the outcomes of all queries, to be filled."""
@@ -72,10 +66,12 @@ class Ranking:
         questions: list[_Question] = []
         if found.cmc is not None:
             who = masks.identities(task, self.query, self.gallery)
-            if self._draws:
+            if self.protocol.draws is not None:
                 drawing = masks.Drawing(task, who, self.gallery, self.stream)
                 found.cmc[task.sizes > 0] = 0.0
-                questions += [(drawing.task(draw), partial(_add_draw, found.cmc)) for draw in range(self._draws)]
+                questions += [
+                    (drawing.task(draw), partial(_add_draw, found.cmc)) for draw in range(self.protocol.draws)
+                ]
             else:
                 expected = masks.by_identity(task, who)
                 questions.append((expected, partial(_keep_expected, expected, who.sizes, found.cmc)))
@@ -104,11 +100,10 @@ def _keep_ranks(task: RankTask, ranks: NDArray[np.int64], counts: RankCounts) ->
     sizes = task.sizes[counts.queries]
     first = np.cumsum(sizes) - sizes
     owners = np.repeat(np.arange(len(sizes)), sizes)
-    ahead = np.sort(owners << 32 | counts.ahead[:, 0]) & 0xFFFFFFFF  # within a query
-    found = np.arange(1, len(owners) + 1) - first[owners]
-    ranks[positive_slots(task, counts.queries)] = (
-        ahead + found
-    )  # a nearer positive never has more negatives ahead of it
+    # A nearer positive never has more negatives ahead of it, so sorted counts are those of the positives in order.
+    ahead = np.sort(owners << 32 | counts.ahead[:, 0]) & 0xFFFFFFFF
+    place = np.arange(1, len(owners) + 1) - first[owners]
+    ranks[positive_slots(task, counts.queries)] = ahead + place
 
 
 def _keep_expected(task: RankTask, sizes: NDArray[np.intp], cmc: NDArray[np.float64], counts: RankCounts) -> None:
