@@ -85,7 +85,11 @@ class Aligner(Protocol):
 
 @runtime_checkable
 class Distance(Protocol):
-    """A distance of its own, for methods that cosine and Euclidean distances do not cover."""
+    """A distance of its own, for methods that cosine and Euclidean distances do not cover.
+
+    The target of its `crbench.Entry` is called without arguments and gives the distance back, so a plain function
+    needs a factory around it. A run takes it by ``--set protocol.distance=NAME``.
+    """
 
     def __call__(self, query: Features, gallery: Features) -> Array:
         """Distances f32[q, g]; smaller is closer."""

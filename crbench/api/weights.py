@@ -80,7 +80,7 @@ def fill_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
 def module_state(module: nn.Module) -> dict[str, Tensor]:
     """Copies of all parameters and buffers of a module on the CPU, in contiguous memory, as `load_weights` reads them.
 
-    For the method `state` of a `crbench.api.interfaces.Trainable` backbone.
+    For the method `state` of a `crbench.api.capabilities.Trainable` backbone.
     """
     return {
         name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

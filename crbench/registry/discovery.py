@@ -123,7 +123,7 @@ class Registry:
         for item in sorted(self.entries, key=lambda item: (KINDS.index(item.kind), item.entry.name, str(item.owner))):
             clash = claims.count((item.kind, item.entry.name)) > 1
             status = "clash" if clash else "incompatible" if item.incompatible else "ok"
-            error = "another plugin claims this name" if clash else item.incompatible or ""
+            error = f"{_others(item, self.entries)} claims this name too" if clash else item.incompatible or ""
             yield PluginRecord(
                 kind=item.kind,
                 name=item.entry.name,
@@ -217,6 +217,8 @@ def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[A
     try:
         plugin = point.load()
         stage = "hook"
+        if not manager.is_registered(plugin):  # which refuses arguments that a hook does not have
+            manager.register(plugin, name=f"{_owner(point)} at {point.value}")
         return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, manager)]
     except Exception as error:
         raise _StageError(stage, error) from error
@@ -224,29 +226,38 @@ def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[A
 
 def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry | Metric]]:
     kinds = {f"{hooks.GROUP}_{kind}s": kind for kind in KINDS}
-    implemented = _implemented(plugin, list(kinds), manager)
-    if not manager.is_registered(plugin):
-        manager.register(plugin)  # which refuses arguments that a hook does not have
-    for name in implemented:
-        kind, offered = kinds[name], getattr(plugin, name)()
+    for name, attribute in _implemented(plugin, list(kinds), manager).items():
+        kind, offered = kinds[name], getattr(plugin, attribute)()
         record = Metric if kind == "metric" else Entry
         if not isinstance(offered, Iterable):
-            raise TypeError(f"{name} returned {offered!r}; expected a list of crbench.{record.__name__} records")
+            raise TypeError(f"{name} returned {_shown(offered)}; expected a list of crbench.{record.__name__} records")
         for entry in offered:
             if not isinstance(entry, record):
                 hint = "; distances come from crbench_distances" if kind == "metric" else ""
-                raise TypeError(f"{name} returned {entry!r}; expected crbench.{record.__name__} records{hint}")
+                raise TypeError(f"{name} returned {_shown(entry)}; expected crbench.{record.__name__} records{hint}")
             yield kind, entry
 
 
-def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager) -> list[str]:
-    """The hooks that a plugin implements, in the order of `known`.
+def _others(item: Registered[Any], entries: Iterable[Registered[Any]]) -> str:
+    same = [other for other in entries if (other.kind, other.entry.name) == (item.kind, item.entry.name)]
+    return " and ".join(str(other.owner) for other in same if other is not item)
+
+
+def _shown(offered: object) -> str:
+    if isinstance(offered, Entry | Metric):
+        return f"the {type(offered).__name__} {offered.name!r}"
+    return repr(offered)
+
+
+def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager) -> dict[str, str]:
+    """The hooks that a plugin implements, in the order of `known`, each with the name of its function.
 
     Raises:
         TypeError: it marks something that is no hook, forgets the mark, or implements none.
     """
-    marked = {name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None}
-    for name in sorted(marked - set(known)):
+    marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
+    marked = {mark["specname"] or name: name for name, mark in marks.items() if mark is not None}
+    for name in sorted(marked.keys() - set(known)):
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else ";"
         raise TypeError(f"there is no hook {name}{hint} known: {', '.join(known)}")
@@ -255,7 +266,7 @@ def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager
             raise TypeError(f"{name} is not marked as a hook; put @crbench.hookimpl above it")
     if not marked:
         raise TypeError(f"it implements no hook; known: {', '.join(known)}")
-    return [name for name in known if name in marked]
+    return {name: marked[name] for name in known if name in marked}
 
 
 def _owner(point: EntryPoint) -> Owner:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import typing
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -15,7 +14,7 @@ import attrs
 
 from crbench.api.capabilities import StartsFromFile
 from crbench.api.entry import Entry, Kind, Released
-from crbench.api.interfaces import Aligner, Backbone, Dataset, Precomputed
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Distance, Precomputed
 from crbench.config.convert import convert, plain
 from crbench.config.settings import parse_setting
 from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
@@ -24,6 +23,8 @@ from crbench.registry.discovery import PluginRecord, Registered, installed, plug
 from crbench.registry.request import Request
 from crbench.registry.targets import Field, call_arguments, load_target, parameter_fields
 from crbench.registry.weight_files import find_released, find_weights, released_hint
+
+_INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
 
 
 @attrs.frozen
@@ -91,23 +92,24 @@ class Resolved:
         return {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
 
     def build(self, **context: Any) -> Any:
-        """Call the target.
+        """Call the target; what it gives back has the members of its kind's interface.
 
         Raises:
             ConfigError: a parameter is out of range.
             DataError: weights are missing or do not fit.
-            PluginError: the target failed for another reason.
+            PluginError: the target failed for another reason, or gave back something else.
         """
         target = load_target(self.registered)
         try:
             with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
-                return target(**call_arguments(self.registered, self.values), **context)
+                built = target(**call_arguments(self.registered, self.values), **context)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
                 kind = self.registered.kind
                 raise ConfigError(f"{kind} {self.name!r}: {_first_line(error.__cause__)}") from error.__cause__
             raise
+        return _checked(built, self.registered, self.name)
 
     def starting_file(self) -> Path | None:
         """The file that a training starts from, if the target is `StartsFromFile`.
@@ -158,8 +160,8 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         values[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
     missing = sorted(set(fields) - set(values))
     if missing:
-        how = _syntax(entry) if missing[0] == entry.argument else f"--set {kind}.{missing[0]}=..."
-        raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; give {how}")
+        how = _how_to_give(registered, missing)
+        raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {how}")
     resolved = Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
     if resolved.file is not None and not resolved.file.exists():
         raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")
@@ -179,6 +181,13 @@ def _with_argument(
         raise ConfigError(f"{kind} {entry.name!r}: {entry.argument} is given twice, as {argument!r} and by --set")
     verbatim = fields.get(entry.argument, (str, None))[0] in (str, Path)
     return {**changes, entry.argument: argument if verbatim else parse_setting(f"{kind}.argument={argument}")[1]}
+
+
+def _how_to_give(registered: Registered[Entry], missing: list[str]) -> str:
+    kind, entry = registered.kind, registered.entry
+    if kind == "distance":
+        return "nothing sets one, so the target, which gives back the distance, must do without or have defaults"
+    return f"give {_syntax(entry) if missing[0] == entry.argument else f'--set {kind}.{missing[0]}=...'}"
 
 
 def _syntax(entry: Entry) -> str:
@@ -211,10 +220,8 @@ def load_backbone(
         256
     """
     resolved = resolve("backbone", name, parameters)
-    backbone = resolved.build(weights=choose_weights(resolved, weights, weights_sha256), device=device)
-    if isinstance(backbone, Precomputed):
-        return backbone
-    return cast(Backbone, _checked(backbone, Backbone, "backbone", name))
+    weights = choose_weights(resolved, weights, weights_sha256)
+    return cast(Backbone | Precomputed, resolved.build(weights=weights, device=device))
 
 
 def choose_weights(backbone: Resolved, request: str | Path | None, sha256: str | None = None) -> Path | None:
@@ -240,7 +247,7 @@ def load_aligner(name: str, **parameters: Any) -> Aligner:
         >>> load_aligner("vpfa/paper", hidden=512).hidden
         512
     """
-    return cast(Aligner, _checked(resolve("aligner", name, parameters).build(), Aligner, "aligner", name))
+    return cast(Aligner, resolve("aligner", name, parameters).build())
 
 
 def load_dataset(name: str, **parameters: Any) -> Dataset:
@@ -250,7 +257,7 @@ def load_dataset(name: str, **parameters: Any) -> Dataset:
         >>> sorted(load_dataset("mlr-synthetic").protocols)[0]
         'mlr'
     """
-    return cast(Dataset, _checked(resolve("dataset", name, parameters).build(), Dataset, "dataset", name))
+    return cast(Dataset, resolve("dataset", name, parameters).build())
 
 
 def list_plugins() -> tuple[PluginRecord, ...]:
@@ -263,14 +270,12 @@ def list_plugins() -> tuple[PluginRecord, ...]:
     return tuple(installed().records())
 
 
-def _checked(built: object, interface: type, kind: Kind, name: str) -> object:
-    if not isinstance(built, interface):
-        owner = installed().get(kind, Request.parse(name).name).owner
-        lacking = (
-            sorted(member for member in typing.get_protocol_members(interface) if not hasattr(built, member))
-            if hasattr(typing, "get_protocol_members")
-            else []
-        )
+def _checked(built: object, registered: Registered[Entry], name: str) -> object:
+    interface = _INTERFACES[registered.kind]
+    if not isinstance(built, (interface, Precomputed) if interface is Backbone else interface):
+        kind, owner = registered.kind, registered.owner
+        members = {*vars(interface), *interface.__annotations__}
+        lacking = sorted(name for name in members if not (name.startswith("_") or hasattr(built, name)))
         detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
         raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
     return built

@@ -150,7 +150,9 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
     with pytest.raises(PluginError, match=r"claimed by one 1\.0.*and two 1\.0"):
         registry.get("aligner", "x")
     assert registry.get("aligner", "y").owner.distribution == "one"
-    assert [record.status for record in registry.records()] == ["clash", "clash", "ok"]
+    records = list(registry.records())
+    assert [record.status for record in records] == ["clash", "clash", "ok"]
+    assert records[0].error == "two 1.0 (plugin 'b') claims this name too"
 
 
 def test_another_api_is_listed_and_refused(point):
@@ -158,6 +160,24 @@ def test_another_api_is_listed_and_refused(point):
     assert [record.status for record in registry.records()] == ["incompatible"]
     with pytest.raises(PluginError, match="plugin API 99, this crbench has API 2"):
         registry.get("aligner", "x")
+
+
+def test_a_hook_may_have_another_name_in_the_plugin(point):
+    one = point("a")
+    sys.modules[one.value].my_aligners = crbench.hookimpl(specname="crbench_aligners")(offers("x"))
+    assert discover([one], strict=True).names("aligner") == ["x"]
+
+
+def test_classes_of_one_name_are_two_plugins(point):
+    """A plugin may be any object, and pluggy names a class by its `__name__`."""
+    points = [point("a"), point("b")]
+    for one, hook in zip(points, ("x", "y"), strict=True):
+        hooks = {"crbench_aligners": staticmethod(crbench.hookimpl(offers(hook)))}
+        sys.modules[one.value].Plugin = type("Plugin", (), hooks)
+        vars(one)["value"] = f"{one.value}:Plugin"
+    registry = discover(points)
+    assert not registry.broken
+    assert registry.names("aligner") == ["x", "y"]
 
 
 def test_strict_raises_at_once(point):

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
+import types
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import attrs
 import pytest
@@ -39,6 +41,11 @@ class Filed:
     size: int = 3
     weights: Path | None = None
     device: str = "cpu"
+    dim: ClassVar = 3
+    preprocess: ClassVar = None
+
+    def extract(self, batch):
+        raise NotImplementedError
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +68,11 @@ class Shape:
 class Trained:
     """A backbone with two flattened records."""
 
+    dim, preprocess = 3, None
+
+    def extract(self, batch):
+        raise NotImplementedError
+
     def __init__(
         self,
         *,
@@ -80,6 +92,9 @@ class Fitted:
     scope: str = "shared"
     recipe: Annotated[Recipe, Flattened("lr")] = Recipe()
 
+    def fit(self, train, *, run):
+        raise NotImplementedError
+
 
 def clashing(*, lr: float = 1.0, recipe: Annotated[Recipe, Flattened("lr")] = Recipe()):
     return recipe
@@ -94,7 +109,11 @@ def lacking(*, recipe: Annotated[Recipe, Flattened("lr")]):
 
 
 def counted(*, count: int):
-    return count
+    return functools.partial(far, count)
+
+
+def far(count, query, gallery):
+    raise NotImplementedError
 
 
 def fails():
@@ -117,6 +136,8 @@ def registry(monkeypatch):
         ("aligner", Entry("misnamed", misnamed)),
         ("aligner", Entry("lacking", lacking)),
         ("distance", Entry("counted", counted, argument="count")),
+        ("distance", Entry("function", far)),
+        ("dataset", Entry("partly", lambda: types.SimpleNamespace(info=None, split=None))),
         ("dataset", Entry("lazy", "a_missing_module:Thing", extra="more")),
     ]
     made = Registry(entries=tuple(Registered(kind, entry, owner) for kind, entry in entries), broken=())
@@ -151,6 +172,16 @@ class TestResolve:
         with pytest.raises(ConfigError, match=r"needs a value for size; give --set backbone\.size="):
             resolve_module.resolve("backbone", "needy")
         assert targets.load_target(resolve_module.installed().get("backbone", "needy")) is Needy
+
+    def test_a_function_in_the_place_of_a_factory_of_distances_is_told_what_to_be(self):
+        with pytest.raises(
+            ConfigError, match="needs a value for count, gallery, query; nothing sets one, so the target"
+        ):
+            resolve_module.resolve("distance", "function")
+
+    def test_what_is_built_has_all_members_wherever_it_is_built(self):
+        with pytest.raises(PluginError, match=r"d 1 .*: dataset 'partly' gave .* it lacks digests, protocols, read$"):
+            resolve_module.resolve("dataset", "partly").build()
 
     def test_context_is_no_parameter(self):
         with pytest.raises(ConfigError, match="has no parameter 'device'"):
@@ -261,7 +292,7 @@ class TestArgument:
         assert resolve_module.resolve("backbone", f"filed:{file}", {"size": 9}).build().size == 9
 
     def test_it_is_converted_to_the_type_of_the_parameter(self):
-        assert resolve_module.resolve("distance", "counted:7").build() == 7
+        assert resolve_module.resolve("distance", "counted:7").build().args == (7,)
         with pytest.raises(ConfigError, match="count = 'many' is not of type int"):
             resolve_module.resolve("distance", "counted:many")
 
