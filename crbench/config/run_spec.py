@@ -71,7 +71,7 @@ class RunSpec:
         resume: take a finished result of the same cell from `output` instead of computing it again.
         engine: evaluation engine, ``auto`` by device.
         precision: of the evaluation's products, ``auto`` by engine; scores do not depend on it.
-        metrics: scores to give beside those that are always given, see `crbench.evaluate`.
+        metric: scores to give beside those that are always given, see `crbench.evaluate`.
         memory_budget: bytes that an evaluation uses on top of the features; a text may have a unit, ``512MB``. None: by
             device, see `crbench.evaluate`.
 
@@ -104,7 +104,7 @@ class RunSpec:
     resume: bool = True
     engine: str = "auto"
     precision: str = "auto"
-    metrics: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    metric: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     memory_budget: int | None = attrs.field(default=None, converter=attrs.converters.optional(parse_budget))
 
 

@@ -139,7 +139,7 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {index}|gallery",
             distance=custom,
-            metrics=spec.metrics,
+            metrics=spec.metric,
         )
         for query, gallery in compared
     ]

@@ -27,7 +27,7 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         words += ["--weights-sha256", spec.weights_sha256]
     if spec.limit is not None:
         words += ["--limit", str(spec.limit)]
-    for name in spec.metrics:
+    for name in spec.metric:
         words += ["--metric", name]
     if spec.on_bad_image != "error":
         words += ["--on-bad-image", spec.on_bad_image]

@@ -70,9 +70,8 @@ def make_plan(spec: RunSpec) -> Plan:
         dataset = resolve("dataset", name, _changes(spec, "dataset", name))
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
-        Selection.of(protocol, spec.metrics)
-        if protocol.distance not in DISTANCES:
-            resolve("distance", protocol.distance)
+        Selection.of(protocol, spec.metric)
+        _check_distance(protocol.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
@@ -105,6 +104,15 @@ def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, 
         known = ", ".join(source.protocols)
         raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}; known: {known}")
     return change_protocol(source.protocols[name], changes)
+
+
+def _check_distance(name: str) -> None:
+    if name in DISTANCES:
+        return
+    try:
+        resolve("distance", name)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; crbench's own are {', '.join(DISTANCES)}") from error
 
 
 def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[int, ...]:

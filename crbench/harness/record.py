@@ -93,7 +93,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         method=_method(facts, cell),
         extraction=facts.extraction,
         trials=tuple(cell.scores) if cell.error is None else (),
-        metric_facts=metric_facts(Selection.of(job.protocol, spec.metrics)) if cell.error is None else {},
+        metric_facts=metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {},
         timings=cell.timings,
         environment=describe_environment(facts.run.device),
         command=command_line(facts, cell.aligner),

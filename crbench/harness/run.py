@@ -94,7 +94,7 @@ def _run_aligners(
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     cells = []
-    scores = Selection.of(facts.job.protocol, facts.spec.metrics).names
+    scores = Selection.of(facts.job.protocol, facts.spec.metric).names
     for aligner in aligners:
         earlier = find_result(facts.spec.output, facts.cell_id(aligner), scores) if facts.spec.resume else None
         if earlier is None:
