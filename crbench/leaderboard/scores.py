@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import attrs
 
+from crbench.errors import ComparisonError
 from crbench.leaderboard.formats import per_cent, printed
-from crbench.results import Result, summarise, summarise_rates
+from crbench.results import MetricFacts, Result, summarise, summarise_rates
 
 _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
@@ -77,9 +78,21 @@ def _place(score: Score) -> tuple[float, int, int, str]:
 
 
 def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
-    """The scores that any of `results` has, in order; direction and unit are those that the results state."""
+    """The scores that any of `results` has, in order; direction and unit are those that the results state.
+
+    Raises:
+        ComparisonError: two results state different directions or units for one score.
+    """
     results = list(results)
-    facts = {name: one for result in results for name, one in result.metric_facts.items()}
+    facts: dict[str, MetricFacts] = {}
+    for result in results:
+        for name, one in result.metric_facts.items():
+            first = facts.setdefault(name, one)
+            if (first.higher_is_better, first.unit) != (one.higher_is_better, one.unit):
+                raise ComparisonError(
+                    f"score {name!r}: {_fact(first)} in some results, {_fact(one)} in others; give the results of one "
+                    f"version of its plugin"
+                )
     names = {"R1": None} | {name: None for result in results for name in result.metrics}
     whole = [
         Score(name, lower_is_better=not facts[name].higher_is_better, fraction=facts[name].unit == "fraction")
@@ -89,6 +102,10 @@ def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
     ]
     rates = {rate for result in results for rate in result.by_rate}
     return in_order([*whole, *(Score("R1", rate) for rate in rates)])
+
+
+def _fact(facts: MetricFacts) -> str:
+    return f"{facts.unit}, {'higher' if facts.higher_is_better else 'lower'} is better"
 
 
 def values_of(result: Result) -> dict[str, Spread]:

@@ -80,8 +80,8 @@ def read_record(
     stated = content.get("schema_version") if isinstance(content, dict) else None
     if stated != version or isinstance(stated, bool):
         raise DataError(
-            f"{origin}: not a crbench {kind} of schema version {version} (schema_version: {stated!r}); "
-            f"give {kind} files or folders of them"
+            f"{origin}: not a crbench {kind} of schema version {version} or older (schema_version: {stated!r}); "
+            f"give {kind} files or folders of them, and read those of a newer crbench with it"
         )
     try:
         return strict_converter(complete=True).structure(content, record)

@@ -12,9 +12,10 @@ import attrs
 from attrs import validators as v
 
 from crbench.api.metric import METRIC_NAME
+from crbench.metrics.registry import METRICS
 
 _ROUNDING = 1e-9
-_RANK = re.compile(r"R[1-9]\d{0,5}")
+_RANK = re.compile(r"R[1-9]\d*")
 _RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")
 
 
@@ -176,6 +177,10 @@ def check_facts(facts: Mapping[str, MetricFacts], trials: Sequence[TrialScores])
         raise ValueError(
             f"metric_facts: of {', '.join(facts) or 'no scores'}, the trials have {', '.join(sorted(names)) or 'none'}"
         )
+    for metric in METRICS:
+        own = facts.get(metric.name)
+        if own and (own.higher_is_better, own.unit) != (metric.higher_is_better, metric.unit):
+            raise ValueError(f"metric_facts.{metric.name}: another direction or unit than crbench's own")
     for part in parts:
         for name, value in part.scores.items():
             if facts[name].unit == "fraction" and not -_ROUNDING <= value <= 1 + _ROUNDING:

@@ -18,7 +18,10 @@ def upgraded(content: Any) -> Any:
 
 
 def _scores_by_name(content: dict[str, Any]) -> dict[str, Any]:
-    """1 to 2: mAP and mINP of trials and rates become ``scores`` by name, without those that are undefined."""
+    """1 to 2: mAP and mINP of trials and rates become ``scores`` by name, without those that are undefined.
+
+    A file that has fields of version 2 already is left as it is, and the reader names what is wrong with it.
+    """
 
     def part(scores: Any) -> Any:
         if not isinstance(scores, dict):
@@ -30,10 +33,10 @@ def _scores_by_name(content: dict[str, Any]) -> dict[str, Any]:
         return {**kept, "scores": named, **rates}
 
     trials = content.get("trials")
-    if not isinstance(trials, list):
+    if not isinstance(trials, list) or "metric_facts" in content or any("scores" in trial for trial in _dicts(trials)):
         return content
     new = [part(trial) for trial in trials]
-    present = {name for trial in new if isinstance(trial, dict) for name in trial["scores"]}
+    present = {name for trial in _dicts(new) for name in trial["scores"]}
     environment = content.get("environment")
     version = environment.get("crbench") if isinstance(environment, dict) else None
     facts = {
@@ -48,6 +51,10 @@ def _scores_by_name(content: dict[str, Any]) -> dict[str, Any]:
         if name in present
     }
     return {**content, "trials": new, "metric_facts": facts}
+
+
+def _dicts(values: list[Any]) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)]
 
 
 _V1_SCORES = {"mAP": "mean average precision", "mINP": "mean inverse negative penalty"}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
+from crbench.errors import ComparisonError
 from crbench.leaderboard import render, scores
 from crbench.leaderboard.board import Row
 from crbench.leaderboard.build import build
@@ -102,6 +103,16 @@ def test_a_score_beyond_one_is_not_in_per_cent_in_any_row(mean_rank: list[Result
 
 def test_a_value_with_a_spread_beyond_one_is_printed_with_it() -> None:
     assert scores.Score("mean-rank", fraction=False).text(12.3456, 0.789) == "12.35 ± 0.79"
+
+
+def test_results_that_disagree_on_what_a_score_is_are_not_compared(make: Make, scored: Callable[..., Result]) -> None:
+    """Whichever came last would decide which row of the others is the best."""
+    first = scored(make("ridge", (0.5,), cell=1), numbers=["mean-rank"], **{"mean-rank": 3.0})
+    other = scored(make("ridge", (0.5,), cell=2), numbers=["mean-rank"], lower=["mean-rank"], **{"mean-rank": 4.0})
+    with pytest.raises(
+        ComparisonError, match="'mean-rank': number, higher is better in some results, number, lower is"
+    ):
+        render([first, other])
 
 
 def test_names_of_scores_that_could_do_harm_never_reach_a_table(make: Make, scored: Callable[..., Result]) -> None:

@@ -55,6 +55,27 @@ def test_scores_of_version_1_get_names_and_facts() -> None:
     assert "mINP" in render([result])
 
 
+@pytest.mark.parametrize(("name", "field", "value"), [("mAP", "unit", "number"), ("mINP", "higher_is_better", False)])
+def test_direction_and_unit_of_our_own_scores_are_no_matter_of_a_file(name: str, field: str, value: object) -> None:
+    content = json.loads(to_json(from_json(json.dumps(multi_shot()), "old")))
+    content["metric_facts"][name][field] = value
+    with pytest.raises(
+        DataError, match=rf"edited: .*metric_facts\.{name}: another direction or unit than crbench's own"
+    ):
+        from_json(json.dumps(content), "edited")
+
+
+def test_fields_of_version_2_in_a_file_of_version_1_are_named_not_replaced() -> None:
+    content = multi_shot()
+    content["metric_facts"] = {}
+    with pytest.raises(DataError, match=r"lacks scores @ \$\.trials\[0\]"):
+        from_json(json.dumps(content), "old")
+    content = multi_shot()
+    content["trials"][0]["scores"] = {"mAP": 0.9}
+    with pytest.raises(DataError, match=r"lacks metric_facts"):
+        from_json(json.dumps(content), "old")
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("trials", 3), ("trials", ["x"]), ("trials", [{"by_rate": 1}]), ("environment", None)]
 )
