@@ -12,8 +12,8 @@ same person). A metric that ``needs="ranks"`` is called once with the ranks of a
 
 ``ranks[starts[i]:starts[i + 1]]`` are the ranks of query i's positives, ascending. A rank is a place from 1: the i-th
 nearest positive is in place i plus the number of negatives ahead of it. ``candidates[i]`` is the number of valid
-gallery images of query i, positives included. A metric gives one value for each query, and NaN where it has no
-positive. The score is the mean over the queries.
+gallery images of query i, positives included. The arrays are read-only. A metric gives one value for each query, and
+NaN where it has no positive. The score is the mean over the queries.
 
 A single-shot gallery shows one image of each person, drawn at random, so a query has one positive whose rank is a
 random number. A metric that ``needs="cmc"`` is called with the curves, of any gallery::

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +16,8 @@ from crbench.errors import PluginError
 from crbench.metrics.registry import METRICS
 from crbench.registry.discovery import Owner, Registered, installed, plugin_stage
 from crbench.registry.targets import load_target
+
+_LOG = logging.getLogger(__name__)
 
 _ROUNDING = 1e-9
 """How far a fraction may pass 0 or 1, as sums do."""
@@ -47,7 +51,10 @@ class ChosenMetric:
         """
         with plugin_stage(self.owner, f"metric {self.name!r}"):
             options = {name: rules[name] for name in self.metric.rules}
-            values = np.asarray(self.function(*arrays, **options), dtype=np.float64)
+            given = np.asarray(self.function(*map(_read_only, arrays), **options))
+            if given.dtype.kind not in "biuf":
+                raise self._fault(f"values of dtype {given.dtype}", "real numbers")
+            values = given.astype(np.float64)
         if values.shape != valid.shape:
             raise self._fault(f"an array of shape {values.shape}", f"{valid.shape}, one value for each query")
         least, most = (-_ROUNDING, 1 + _ROUNDING) if self.metric.unit == "fraction" else (-np.inf, np.inf)
@@ -61,11 +68,18 @@ class ChosenMetric:
         return PluginError(f"{self.owner}: metric {self.name!r} gives {given}; expected {expected}")
 
 
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers, which the next metric and the reader of the curves get too."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
     """The metrics that are given by default, and those named: ours first, then those of plugins.
 
-    A plugin's metric that cannot be used (another API, a name that is taken) is left out, or refused where it is named;
-    ``crbench plugins`` says what ails it.
+    A plugin's metric that cannot be used (another API, a name that is taken, a function that cannot be imported) is
+    left out, or refused where it is named.
 
     Raises:
         ConfigError: nobody offers a metric of that name.
@@ -84,8 +98,23 @@ def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
         for item in found
         if not item.incompatible and (item.entry in METRICS or claims.count(item.entry.name) == 1)
     ]
-    return tuple(_ready(item) for item in usable if item.entry.default or item.entry.name in named)
+    chosen: list[ChosenMetric] = []
+    for item in usable:
+        if item.entry.name in named:
+            chosen.append(_ready(item))
+        elif item.entry.default:
+            try:
+                chosen.append(_ready(item))
+            except PluginError as error:
+                _leave_out(item.entry.name, str(error))
+    return tuple(chosen)
 
 
 def _ready(found: Registered[Metric]) -> ChosenMetric:
     return ChosenMetric(found.entry, found.owner, load_target(found))
+
+
+@functools.cache
+def _leave_out(name: str, reason: str) -> None:
+    """Say it once per process, not once per trial."""
+    _LOG.warning("metric %r is left out: %s", name, reason)

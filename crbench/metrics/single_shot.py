@@ -24,21 +24,21 @@ def _place(start, stop, ahead, sizes, within):  # type: ignore[no-untyped-def]
     """Fill rows of `within`, first with P(so many ahead), cut at the last rank asked for."""
     ranks, width = within.shape[1], ahead.shape[1]
     for row in range(start, stop):
-        mass, sure = within[row], np.int64(ahead[row, 0])
+        mass, certain = within[row], np.int64(ahead[row, 0])
         mass[:] = 0.0
         for column in range(1, width):
-            sure += ahead[row, column] == sizes[column]
-        if sure >= ranks:
+            certain += ahead[row, column] == sizes[column]
+        if certain >= ranks:
             continue
-        mass[sure] = 1.0
-        last = sure  # none is larger yet
+        mass[certain] = 1.0
+        last = certain  # none is larger yet
         for column in range(1, width):
             if 0 < ahead[row, column] < sizes[column]:
                 chance = ahead[row, column] / sizes[column]
                 last = min(last + 1, ranks - 1)
-                for rank in range(last, sure, -1):
+                for rank in range(last, certain, -1):
                     mass[rank] = mass[rank] * (1 - chance) + mass[rank - 1] * chance
-                mass[sure] *= 1 - chance
+                mass[certain] *= 1 - chance
             if column % 16 == 1 and mass.sum() <= _NEGLIGIBLE:
                 break
         total = 0.0
@@ -75,7 +75,7 @@ def placed_within(ahead: NDArray[np.integer], sizes: NDArray[np.intp], ranks: in
         sizes: intp[width], images per identity.
 
     Example:
-        >>> placed_within(np.array([[1, 1, 2]]), np.array([7, 2, 2]), 4).tolist()  # two surely ahead, perhaps a third
+        >>> placed_within(np.array([[1, 1, 2]]), np.array([7, 2, 2]), 4).tolist()  # two are ahead, a third may be
         [[0.0, 0.0, 0.5, 1.0]]
     """
     within = np.empty((len(ahead), ranks))

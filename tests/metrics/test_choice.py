@@ -109,6 +109,22 @@ def test_all_gallery_images_define_them_for_single_shot_too():
     assert found.outcomes.cmc is not None
 
 
+def test_one_that_cannot_be_imported_harms_those_only_who_ask_for_it(offer, caplog):
+    offer(Metric("lost-score", "a_missing_module:score"))
+    choice._leave_out.cache_clear()
+    assert list(evaluate(QUERY, GALLERY, MULTI).scores.means) == ["mAP", "mINP"]
+    evaluate(QUERY, GALLERY, MULTI)
+    (note,) = caplog.messages
+    assert note.startswith("metric 'lost-score' is left out: strange-scores 0.3 (plugin 'strange') failed at import")
+    with pytest.raises(PluginError, match="failed at import"):
+        evaluate(QUERY, GALLERY, MULTI, metrics=["lost-score"])
+
+
+def writes(ranks, starts, candidates):
+    """Change what the next metric gets."""
+    ranks[:] = 1
+
+
 def fails(*arrays):
     raise KeyError("oh")
 
@@ -122,7 +138,9 @@ def fails(*arrays):
         (lambda r, s, c: np.array([0.5, np.nan, 0.5]), "fraction", "gives nan for query row 1; expected a fraction"),
         (lambda r, s, c: np.array([0.5, np.inf, 0.5]), "number", "gives inf for query row 1; expected a finite number"),
         (lambda r, s, c: np.array([1.5, 0.1, 0.5]), "fraction", r"gives 1.5 for query row 0; expected a fraction in"),
-        (lambda r, s, c: ["a"] * 3, "fraction", "failed at metric 'bad-one': ValueError"),
+        (lambda r, s, c: ["a"] * 3, "fraction", "values of dtype <U1; expected real numbers"),
+        (lambda r, s, c: np.ones(3) * 1j, "fraction", "values of dtype complex128; expected real numbers"),
+        (writes, "fraction", "failed at metric 'bad-one': ValueError: assignment destination is read-only"),
     ],
 )
 def test_a_metric_that_breaks_its_contract_is_named_with_its_plugin(function, unit, message, offer):
