@@ -22,7 +22,7 @@ _BLOCK = 1 << 24
 
 
 def blocks(
-    query: Features, gallery: Features, metric: Distance, workers: Workers
+    query: Features, gallery: Features, distance: Distance, workers: Workers
 ) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
@@ -36,7 +36,7 @@ def blocks(
     size = max(1, _BLOCK // width)
     for start in range(0, count, size):
         queries = np.arange(start, min(start + size, count))
-        found = to_torch(metric(query.take(queries), gallery), query.x.device)
+        found = to_torch(distance(query.take(queries), gallery), query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
                 f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"

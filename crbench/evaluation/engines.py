@@ -50,16 +50,14 @@ class Asked:
         return cls(engine, precision, memory)
 
 
-def started(asked: Asked, inputs: RankInputs) -> tuple[str, Engine, Settings]:
-    """The name of the engine for these features, the engine itself, and how it works.
+def chosen(asked: Asked, inputs: RankInputs) -> tuple[str, Settings]:
+    """The name of the engine for these features, and how it is to work.
 
     Raises:
         EvaluationError: there is none of that name, or it cannot work there.
     """
-    name = _chosen(asked.engine, asked.precision, inputs)
     memory = default_budget(inputs.device) if asked.memory is None else asked.memory
-    settings = Settings(precision=asked.precision, memory=memory)
-    return name, _load(name)(inputs, settings), settings
+    return _name(asked.engine, asked.precision, inputs), Settings(precision=asked.precision, memory=memory)
 
 
 def prepare(engine: str, device: str) -> None:
@@ -72,7 +70,7 @@ def prepare(engine: str, device: str) -> None:
         import_module("crbench.ranking.backends.numba")
 
 
-def _chosen(engine: str, precision: str, inputs: RankInputs) -> str:
+def _name(engine: str, precision: str, inputs: RankInputs) -> str:
     """The name of the engine for these features.
 
     Raises:
@@ -96,7 +94,8 @@ def _chosen(engine: str, precision: str, inputs: RankInputs) -> str:
     return ("cupy" if has_cupy else "torch") if engine == "auto" else engine
 
 
-def _load(name: str) -> type[Engine]:
+def load(name: str) -> type[Engine]:
+    """The class of an engine."""
     module, _, attribute = ENGINES[name].partition(":")
     engine: type[Engine] = getattr(import_module(module), attribute)
     return engine

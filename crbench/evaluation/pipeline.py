@@ -10,7 +10,7 @@ import numpy as np
 
 from crbench.api.context import Progress, no_progress
 from crbench.evaluation import masks
-from crbench.evaluation.engines import Asked, started
+from crbench.evaluation.engines import Asked, chosen, load
 from crbench.evaluation.inputs import checked
 from crbench.evaluation.outcomes import Outcomes
 from crbench.evaluation.ranks import Ranking
@@ -174,8 +174,10 @@ def _ranked(
 ) -> _Found:
     """What the engine says of the queries in these rows."""
     task = masks.matches(query.rows, gallery.rows, protocol)
-    name, engine, settings = started(asked, inputs)
-    if (how := protocol.reranking) is not None:
+    name, settings = chosen(asked, inputs)
+    if (how := protocol.reranking) is None:
+        engine = load(name)(inputs, settings)
+    else:
         from crbench.ranking.rerank.engine import RerankedEngine
         from crbench.ranking.rerank.k_reciprocal import KReciprocal
 

@@ -44,6 +44,8 @@ class Ranking:
         ambiguous = 0
         for queries, items in masks.query_gallery_masks(self.query, self.gallery, self.protocol):
             asked = queries[np.isin(queries, rows)]
+            if not len(asked):
+                continue
             mine = masks.restricted(self.task, asked, items)
             if found.ranks is not None:
                 found.ranks.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -212,8 +212,20 @@ def joined(parts: Sequence[Evaluation]) -> Evaluation:
         by_rate={rate: scores for part in parts for rate, scores in part.by_rate.items()},
         per_query=per_query,
         outcomes=Outcomes.joined([part.outcomes for part in parts]),
+        engine=names(part.engine for part in parts),
+        precision=names(part.precision for part in parts),
         ambiguous=sum(part.ambiguous for part in parts),
     )
+
+
+def names(values: Iterable[str]) -> str:
+    """What several parts were computed with: each name once, sorted.
+
+    Example:
+        >>> names(["numba", "torch", "numba"])
+        'numba, torch'
+    """
+    return ", ".join(sorted(set(values)))
 
 
 def _mean(values: NDArray[np.float64]) -> float:

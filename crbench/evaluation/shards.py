@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from crbench._version import __version__
 from crbench.errors import ComparisonError, ConfigError
 from crbench.evaluation.outcomes import Outcomes
-from crbench.evaluation.scores import Evaluation
+from crbench.evaluation.scores import Evaluation, names
 from crbench.evaluation.selection import Selection
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import RankRows
@@ -110,8 +110,8 @@ def merge(parts: Sequence[Part], metrics: Sequence[str] = ()) -> Evaluation:
         Outcomes.joined([part.outcomes for part in ordered]),
         protocol,
         Selection.of(protocol, metrics),
-        engine=_names(part.engine for part in ordered),
-        precision=_names(part.precision for part in ordered),
+        engine=names(part.engine for part in ordered),
+        precision=names(part.precision for part in ordered),
         ambiguous=sum(part.ambiguous for part in ordered),
     )
 
@@ -158,7 +158,3 @@ def content(query: Samples, query_rows: RankRows, gallery: Samples, gallery_rows
 def _blocks(feats: RankRows) -> Iterator[NDArray[np.float32]]:
     step = max(1, _CHUNK // feats.x.shape[1])
     return (feats.x[start : start + step].cpu().numpy() for start in range(0, len(feats), step))
-
-
-def _names(values: Iterable[str]) -> str:
-    return ", ".join(sorted(set(values)))

@@ -14,6 +14,9 @@ from crbench.ranking.gemm.precision import for_tiles
 from crbench.ranking.interface import RankInputs
 from crbench.ranking.positives import on_device
 
+_PAIRS = 1 << 18
+"""Pairs of a tile that are looked at together; what is kept of one takes some 100 bytes."""
+
 QUERIES = 1024
 ITEMS = 4096
 """Most queries and items of a tile."""
@@ -83,6 +86,14 @@ class _Counting:
         others = labels[:, None] != on_device(self._inputs.gallery.labels[items], self._inputs.device)
         farthest = self._comparison.squared(self._limits[useful - 1])
         pairs = (others & (tile.distances - tile.errors <= farthest)).nonzero()
+        for some in torch.split(pairs, _PAIRS):
+            self._place(tile, rows, columns, prefix, some)
+
+    def _place(
+        self, tile: ApproximateDistances, rows: torch.Tensor, columns: torch.Tensor, prefix: int, pairs: torch.Tensor
+    ) -> None:
+        """Count false pairs, given by their places i64[m, 2] in a tile of these rows and columns."""
+        useful = self._useful(self._found)
         rough = self._at(tile, pairs)
         # Pairs that a limit certainly accepts are counted first. They may already show that it accepts too many; then
         # it keeps these counts, and pairs that only such limits might accept need not be decided.

@@ -44,12 +44,17 @@ def by_trying_all_thresholds(case, fpr):
     return max(accepted)
 
 
-@given(cases(shots=("multi",)), st.sampled_from(FPRS), st.sampled_from([(1024, 4096), (2, 3)]))
+@given(
+    cases(shots=("multi",)),
+    st.sampled_from(FPRS),
+    st.sampled_from([(1024, 4096, 1 << 18), (2, 3, 1 << 18), (64, 64, 5)]),
+)
 def test_equal_to_all_thresholds_of_all_pairs(case, fpr, tile):
     expected = by_trying_all_thresholds(case, fpr)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pooled, "QUERIES", tile[0])
         patch.setattr(pooled, "ITEMS", tile[1])
+        patch.setattr(pooled, "_PAIRS", tile[2])
         if expected is None:
             with pytest.raises(EvaluationError, match="no false pair"):
                 verification(case.query, case.gallery, case.protocol, [fpr])

@@ -16,7 +16,7 @@ from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.errors import EvaluationError
 from crbench.evaluation.inputs import checked
 from crbench.protocol import Reranking
-from crbench.ranking.rerank import k_reciprocal, neighbours
+from crbench.ranking.rerank import engine, k_reciprocal, neighbours
 
 PAPER = EvalProtocol(shot="multi", rerank="k1=20,k2=6,lambda=0.3")
 
@@ -152,6 +152,19 @@ def test_features_that_are_all_equal_stay_tied():
     query = features_from_arrays(np.ones((2, 3)), [1, 2])
     gallery = features_from_arrays(np.ones((6, 3)), [1, 2, 3] * 2)
     assert evaluate(query, gallery, PAPER).scores["mAP"] == pytest.approx((1 / 5 + 2 / 6) / 2)
+
+
+def test_the_encoding_is_made_once_and_no_other_engine_is(monkeypatch, caplog):
+    """Cameras that some queries ignore split them in groups; the encoding is of all rows whatever they ask."""
+    made, encoded = [], engine.encoded
+    monkeypatch.setattr(engine, "encoded", lambda *args: made.append(1) or encoded(*args))
+    query, gallery = query_and_gallery(np.random.default_rng(1))
+    query = attrs.evolve(query, rows=attrs.evolve(query.rows, camids=np.arange(12) % 3 + 1))
+    gallery = attrs.evolve(gallery, rows=attrs.evolve(gallery.rows, camids=np.arange(len(gallery)) % 3 + 4))
+    protocol = attrs.evolve(PAPER, ignored_cameras="1:4,2:5,3:4")
+    evaluate(query, gallery, protocol, engine="torch", precision="bf16")
+    assert made == [1]
+    assert not caplog.messages, "what the notes say of bf16 products is not so of a re-ranking"
 
 
 def test_what_cannot_be_re_ranked_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import attrs
 import numpy as np
@@ -82,14 +83,18 @@ class RerankedEngine:
 
     def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
-        with self._progress(len(self._pool), "neighbours", "rows") as bar:
-            encoding = encoded(self._pool, self._how, bar.advance)
         answered = np.flatnonzero(np.any([task.sizes > 0 for task in tasks], axis=0))
-        for query in self._queries(answered, encoding):
+        for query in self._queries(answered, self._encoding):
             for number, task in enumerate(tasks):
                 if task.sizes[query.row]:
                     ahead, uncertain = self._ahead(task, query)
                     yield RankCounts(task=number, queries=np.array([query.row]), ahead=ahead, ambiguous=uncertain)
+
+    @cached_property
+    def _encoding(self) -> Encoding:
+        """Of all rows; the same whatever is asked."""
+        with self._progress(len(self._pool), "neighbours", "rows") as bar:
+            return encoded(self._pool, self._how, bar.advance)
 
     def _queries(self, rows: NDArray[np.intp], encoding: Encoding) -> Iterator[_Query]:
         pool = self._pool
