@@ -157,6 +157,26 @@ class Comparison:
         """Level 2: distances f64[m] of pairs of a query row and a gallery row, i64[m] each, with their errors."""
         a, b = self.query.norms(prefix)[rows], self.gallery.norms(prefix)[items]
         products = dots(self.backend, self.query.stream.x, self.gallery.stream.x, rows, items, prefix)
+        return self._from_products(products, a, b, prefix)
+
+    def approximate_tile(self, rows: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
+        """Level 2 for query rows i64[r] and gallery rows i64[g]: distances f64[r, g], with one error per row f64[r, 1].
+
+        Faster than `approximate` where most pairs of a tile are uncertain.
+        """
+        a, b = self.query.norms(prefix)[rows], self.gallery.norms(prefix)[items]
+        x, y = (
+            side.stream.x[at.to(side.stream.x.device), :prefix]
+            for side, at in ((self.query, rows), (self.gallery, items))
+        )
+        products = x.to(rows.device).double() @ y.to(rows.device).double().T
+        found = self._from_products(products, a[:, None], b, prefix)
+        return ApproximateDistances(found.distances, found.errors.max(dim=1, keepdim=True).values)
+
+    def _from_products(
+        self, products: torch.Tensor, a: torch.Tensor, b: torch.Tensor, prefix: int
+    ) -> ApproximateDistances:
+        """Distances f64 and errors from inner products in float64 and norms that fit their shape."""
         roundings = (prefix + 32) * 2.0**-53
         if self.query.unit:
             cosines = products / (a * b)

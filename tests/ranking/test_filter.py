@@ -91,6 +91,8 @@ def test_each_level_is_wrong_by_no_more_than_it_says(rules, seed, columns, query
     assert ((rough.distances - exact.view(7, 19)).abs() <= rough.errors).all()
     pairs = both.approximate(rows, items, columns)
     assert ((pairs.distances - exact).abs() <= pairs.errors).all()
+    doubles = both.approximate_tile(torch.arange(7), torch.arange(19), columns)
+    assert ((doubles.distances - exact.view(7, 19)).abs() <= doubles.errors).all()
     back = both.squared(exact.view(7, 19))
     assert ((tile.distances.double() - back).abs() <= tile.errors).all()
 

@@ -154,6 +154,27 @@ def test_features_that_are_all_equal_stay_tied():
     assert evaluate(query, gallery, PAPER).scores["mAP"] == pytest.approx((1 / 5 + 2 / 6) / 2)
 
 
+@pytest.mark.parametrize(("normalise", "distance"), [("none", "euclidean"), ("l2", "cosine")])
+def test_rows_that_float32_cannot_tell_apart_are_searched_by_tiles_in_float64(normalise, distance, monkeypatch):
+    """Pair by pair it would take many times as long; only copies need that."""
+    asked, by_pairs = [], neighbours._by_pairs
+    monkeypatch.setattr(neighbours, "_by_pairs", lambda *args: asked.append(1) or by_pairs(*args))
+    rng = np.random.default_rng(5)
+    groups = rng.normal(size=(4, 16))[np.arange(140) % 4]
+    x = (rng.normal(size=(140, 16)) * 1e-4 + groups).astype(np.float32)
+    query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x[20:], np.arange(120) % 20)
+    inputs = checked(query, gallery, EvalProtocol(shot="multi", normalise=normalise, distance=distance), None, None)
+    pool = neighbours.PooledRows(inputs, np.arange(120))
+    by_float32 = neighbours._searched(pool, next(pool.runs(20)), 10, pool.tile, pool.of_squared)
+    assert not by_float32[3].all(), "the case is too easy"
+    found = neighbours.neighbours(pool, 10, lambda rows: None)
+    assert not asked
+    rows = torch.arange(140)
+    dense = torch.stack([pool.distances(row.expand(140), rows) for row in rows])
+    np.testing.assert_array_equal(found.index, dense.sort(dim=1, stable=True).indices[:, :10])
+    np.testing.assert_array_equal(found.farthest, dense.max(dim=1).values)
+
+
 def test_the_encoding_is_made_once_and_no_other_engine_is(monkeypatch, caplog):
     """Cameras that some queries ignore split them in groups; the encoding is of all rows whatever they ask."""
     made, encoded = [], engine.encoded

@@ -2,9 +2,9 @@
 
 Distances are squared Euclidean, of rows divided by their norms where the protocol says so. Tiles of approximate
 distances choose a few more rows than are wanted, and the definition puts these in order. Where the error of the tiles
-might have left out a neighbour, the row is searched through again pair by pair in float64, and the definition decides
-between what is close. So the lists are the same on every machine. Rows at equal distance are listed in their own order,
-queries first.
+might have left out a neighbour, the row is searched through again by tiles in float64; where these do not tell either,
+pair by pair, and the definition decides between what is close. So the lists are the same on every machine. Rows at
+equal distance are listed in their own order, queries first.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ class PooledRows:
         """Squared distances f32[r, o] of the operands, with one error per row f64[r, 1]; see `Comparison.tile`."""
         return self._comparisons[rows.side, others.side].tile(rows.own, others.own, self.columns, self._precision)
 
+    def double_tile(self, rows: Run, others: Run) -> ApproximateDistances:
+        """Distances f64[r, o], with one error per row f64[r, 1]; see `Comparison.approximate_tile`."""
+        return self._comparisons[rows.side, others.side].approximate_tile(rows.own, others.own, self.columns)
+
     def tile_of_queries(self, queries: NDArray[np.intp], others: Run) -> ApproximateDistances:
         """`tile` for some queries intp[r]."""
         rows = torch.from_numpy(queries.astype(np.int64)).to(self.device)
@@ -152,7 +156,12 @@ def neighbours(pool: PooledRows, count: int, advance: Callable[[int], object]) -
     nearest = np.empty((total, count))
     farthest = np.empty(total)
     for run in pool.runs(_ROWS):
-        chosen, distances, far, certain = _searched(pool, run, count)
+        chosen, distances, far, certain = _searched(pool, run, count, pool.tile, pool.of_squared)
+        again = (~certain).nonzero()[:, 0]
+        if len(again):
+            rest = Run(run.side, run.pooled[again], run.own[again])
+            second = _searched(pool, rest, count, pool.double_tile, lambda found: found)
+            chosen[again], distances[again], far[again], certain[again] = second
         for place in (~certain).nonzero()[:, 0].tolist():
             chosen[place], distances[place], far[place] = _by_pairs(pool, run.pooled[place], count)
         some = run.pooled.cpu().numpy()
@@ -161,12 +170,23 @@ def neighbours(pool: PooledRows, count: int, advance: Callable[[int], object]) -
     return Neighbours(index=index, distances=nearest, farthest=farthest)
 
 
-def _searched(pool: PooledRows, run: Run, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Neighbours i64[r, k], their distances f64[r, k], the farthest distance f64[r], and bool[r]: certainly right."""
+def _searched(
+    pool: PooledRows,
+    run: Run,
+    count: int,
+    tile_of: Callable[[Run, Run], ApproximateDistances],
+    as_distances: Callable[[ApproximateDistances], ApproximateDistances],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Neighbours i64[r, k], their distances f64[r, k], the farthest distance f64[r], and bool[r]: certainly right.
+
+    Args:
+        tile_of: gives values of the pairs of two runs that rise with their distance, and one error per row.
+        as_distances: makes distances by the definition of such values f64[r].
+    """
     near, far = _Best(count + _SPARE, largest=False), _Best(_FARTHEST, largest=True)
     error = torch.zeros(len(run.own), dtype=torch.float64, device=pool.device)
     for others in pool.runs(pool.tile_size()):
-        tile = pool.tile(run, others)
+        tile = tile_of(run, others)
         near.add(tile.distances, others.pooled)
         far.add(tile.distances, others.pooled)
         error = torch.maximum(error, tile.errors[:, 0])
@@ -174,10 +194,10 @@ def _searched(pool: PooledRows, run: Run, count: int) -> tuple[torch.Tensor, tor
     farthest = _pairwise(pool, run.pooled, far.index).max(dim=1).values
     certain = torch.ones(len(run.own), dtype=torch.bool, device=pool.device)
     if near.index.shape[1] < len(pool):
-        last = pool.of_squared(ApproximateDistances(near.distances[:, -1], error))
+        last = as_distances(ApproximateDistances(near.distances[:, -1], error))
         certain &= distances[:, count - 1] < last.distances - last.errors
     if far.index.shape[1] < len(pool):
-        last = pool.of_squared(ApproximateDistances(far.distances[:, -1], error))
+        last = as_distances(ApproximateDistances(far.distances[:, -1], error))
         certain &= farthest >= last.distances + last.errors
     return index[:, :count], distances[:, :count], farthest, certain
 
@@ -192,7 +212,7 @@ class _Best:
         self.index = torch.empty(0, dtype=torch.int64)
 
     def add(self, tile: torch.Tensor, others: torch.Tensor) -> None:
-        """Take a tile f32[r, t] of the rows i64[t]."""
+        """Take a tile f32[r, t], or f64, of the rows i64[t]."""
         distances, place = tile.topk(min(self._count, tile.shape[1]), dim=1, largest=self._largest)
         index = others[place]
         if len(self.index):
