@@ -103,9 +103,8 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
 
 
 def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
-    (weights,) = (
-        cell.weights if len(cell.weights) == 1 else (None,)
-    )  # trials with weights of their own have no one hash
+    # Trials with weights of their own have no one hash.
+    (weights,) = cell.weights if len(cell.weights) == 1 else (None,)
     return Method(
         backbone=component(facts.job.backbone, weights_sha256=weights, trained=cell.trained),
         aligner=component(cell.aligner, parameter_count=cell.parameters),

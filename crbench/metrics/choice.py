@@ -17,7 +17,7 @@ from crbench.metrics.registry import METRICS
 from crbench.registry.discovery import Owner, Registered, installed, plugin_stage
 from crbench.registry.targets import load_target
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-9
 """How far a fraction may pass 0 or 1, as sums do."""
@@ -117,4 +117,4 @@ def _ready(found: Registered[Metric]) -> ChosenMetric:
 @functools.cache
 def _leave_out(name: str, reason: str) -> None:
     """Say it once per process, not once per trial."""
-    _LOG.warning("metric %r is left out: %s", name, reason)
+    _log.warning("metric %r is left out: %s", name, reason)
