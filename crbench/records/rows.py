@@ -1,0 +1,141 @@
+"""Lists of images without pixels, and the domains that their rows belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+RGB = "rgb"
+
+
+@attrs.frozen(order=True)
+class Domain:
+    """What makes features of two rows directly comparable: modality and down-sampling rate (1 = HR)."""
+
+    modality: str = RGB
+    rate: float = 1.0
+
+
+@attrs.frozen
+class Row:
+    """One image in one role: row `i` of `Samples`.
+
+    Attributes:
+        key: names the stored image within its data set; the same image has the same key at every rate.
+        pid: person, -1 for junk, 0 for a distractor in the Market-1501 convention.
+        camid: camera, -1 where unknown.
+        rate: down-sampling rate at which the image is used, 1 = HR.
+        native_rate: rate of the image as stored (CAVIAR's far camera: 2); it is shrunk by ``rate / native_rate``.
+            Below 1 where the stored image is larger than an image of rate 1 should be.
+        modality: ``"rgb"`` unless the data set says otherwise.
+    """
+
+    key: str
+    pid: int
+    camid: int = -1
+    rate: float = 1.0
+    native_rate: float = 1.0
+    modality: str = RGB
+
+
+def _text(value: ArrayLike) -> NDArray[np.str_]:
+    return np.array(value, dtype=np.str_)
+
+
+def _integers(value: ArrayLike) -> NDArray[np.int64]:
+    return np.array(value, dtype=np.int64)
+
+
+def _floats(value: ArrayLike) -> NDArray[np.float32]:
+    return np.array(value, dtype=np.float32)
+
+
+@attrs.frozen(eq=False)
+class Samples:
+    """A list of images without pixels, column by column.
+
+    Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows.
+
+    Raises:
+        ValueError: columns of unequal length, a rate below 1 or not finite.
+
+    Example:
+        >>> rows = Samples(keys=["a.png", "b.png"], pids=[1, 2], camids=[1, 1], rates=[1, 4])
+        >>> [domain.rate for domain, mask in rows.domains()]
+        [1.0, 4.0]
+        >>> rows.at_rate(2).rates.tolist()
+        [2.0, 2.0]
+    """
+
+    keys: NDArray[np.str_] = attrs.field(converter=_text)
+    pids: NDArray[np.int64] = attrs.field(converter=_integers)
+    camids: NDArray[np.int64] = attrs.field(converter=_integers, default=-1)
+    rates: NDArray[np.float32] = attrs.field(converter=_floats, default=1.0)
+    native_rates: NDArray[np.float32] = attrs.field(converter=_floats, default=1.0)
+    modality: str = RGB
+
+    def __attrs_post_init__(self) -> None:
+        count = len(self.keys)
+        for name in ("pids", "camids", "rates", "native_rates"):
+            column = getattr(self, name)
+            if column.ndim == 0:
+                column = np.full(count, column)
+                object.__setattr__(self, name, column)
+            if column.shape != (count,):
+                raise ValueError(f"samples: {name} has shape {column.shape}, expected ({count},) like keys")
+            column.setflags(write=False)
+        if not np.all(np.isfinite(self.rates) & (self.rates >= 1) & (self.native_rates > 0)):
+            raise ValueError("samples: every rate must be finite and at least 1 (1 = HR), every native rate above 0")
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def row(self, index: int) -> Row:
+        """Row `index` as a record."""
+        return Row(
+            key=str(self.keys[index]),
+            pid=int(self.pids[index]),
+            camid=int(self.camids[index]),
+            rate=float(self.rates[index]),
+            native_rate=float(self.native_rates[index]),
+            modality=self.modality,
+        )
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Samples:
+        """The rows at a boolean mask, an index array (order kept) or a slice."""
+        return Samples(
+            keys=self.keys[which],
+            pids=self.pids[which],
+            camids=self.camids[which],
+            rates=self.rates[which],
+            native_rates=self.native_rates[which],
+            modality=self.modality,
+        )
+
+    def at_rate(self, rate: float, *, as_stored: bool = False) -> Samples:
+        """The same images, used at down-sampling rate `rate`; with `as_stored` they count as stored at that rate."""
+        rates = np.full(len(self), rate, dtype=np.float32)
+        return attrs.evolve(self, rates=rates, native_rates=rates if as_stored else self.native_rates)
+
+    def domains(self) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:
+        """Each domain that occurs, lowest rate first, with the mask of its rows."""
+        for rate in np.unique(self.rates):
+            yield Domain(self.modality, float(rate)), self.rates == rate
+
+    @classmethod
+    def concat(cls, parts: Sequence[Samples]) -> Samples:
+        """All rows of `parts`, in order; the parts share one modality."""
+        modalities = {part.modality for part in parts}
+        if len(modalities) != 1:
+            raise ValueError(f"samples of one modality can be joined, not of {sorted(modalities)}")
+        return cls(
+            keys=np.concatenate([part.keys for part in parts]),
+            pids=np.concatenate([part.pids for part in parts]),
+            camids=np.concatenate([part.camids for part in parts]),
+            rates=np.concatenate([part.rates for part in parts]),
+            native_rates=np.concatenate([part.native_rates for part in parts]),
+            modality=modalities.pop(),
+        )
