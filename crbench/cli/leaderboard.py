@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Add speeds that `crbench bench -o` measured: a file, or a folder of them; may be given several times.",
 )
+@click.option("--timings", is_flag=True, help="Add what the runs took, marked as unchecked.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead of the standard output.")
 def leaderboard(
     results: tuple[Path, ...],
@@ -35,6 +36,7 @@ def leaderboard(
     per_rate: bool,
     published: bool,
     benches: tuple[Path, ...],
+    timings: bool,
     output: Path | None,
 ) -> None:
     """Rank results that are comparable, in one table per protocol.
@@ -54,8 +56,15 @@ def leaderboard(
         places = ", ".join(map(str, paths))
         raise DataError(f"no result files in {places}; `crbench run --dataset mlr-synthetic` makes some")
     colour = output is None and wants_colour()
-    measured = _measured(benches)
-    text = render(found, format=form, per_rate=per_rate, published=published, colour=colour, benches=measured)
+    text = render(
+        found,
+        format=form,
+        per_rate=per_rate,
+        published=published,
+        colour=colour,
+        benches=_measured(benches),
+        timings=timings,
+    )
     if output is None:
         encoding = sys.stdout.encoding or "utf-8"
         click.echo(text.encode(encoding, "replace").decode(encoding), nl=False, color=colour)

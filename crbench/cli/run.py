@@ -64,6 +64,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
+@click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked.")
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
 @click.option("-v", "--verbose", count=True, help="More notes.")
 def run(
@@ -73,6 +74,7 @@ def run(
     dry_run: bool,
     form: str,
     per_rate: bool,
+    timings: bool,
     quiet: int,
     verbose: int,
     **options: Any,
@@ -106,7 +108,8 @@ def run(
     results = [result for spec in specs for result in run_cells(spec, context=context, on_result=_report)]
     done = [result for result in results if result.status == "ok"]
     if done:
-        click.echo(render(done, format=form, per_rate=per_rate, colour=wants_colour()), nl=False)
+        text = render(done, format=form, per_rate=per_rate, timings=timings, colour=wants_colour())
+        click.echo(text, nl=False)
     return 0 if len(done) == len(results) else 1
 
 

@@ -33,6 +33,7 @@ def render(
     published: bool = False,
     colour: bool = False,
     benches: Iterable[Bench] = (),
+    timings: bool = False,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -43,6 +44,7 @@ def render(
         published: add the numbers that papers print for the same data sets, in tables of their own.
         colour: mark best and second best by terminal codes (``table`` only).
         benches: as from `crbench.bench.load_benches`; adds the speed of each method, by machine.
+        timings: add what the runs took, marked as unchecked: it depends on what else the machine did.
 
     Raises:
         ConfigError: unknown format.
@@ -54,6 +56,7 @@ def render(
         crbench.errors.DataError: no results to show; `crbench run --dataset mlr-synthetic` makes some
     """
     check_format(format)
+    from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
     from crbench.leaderboard.published import published as published_for
 
@@ -62,16 +65,17 @@ def render(
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
     board = build(results, benches)
     rows = published_for(result.dataset for result in results) if published else ()
+    view = View(per_rate=per_rate, timings=timings, published=rows)
     if format in ("csv", "json"):
         from crbench.leaderboard.machine import render_csv, render_json
 
-        return (render_csv if format == "csv" else render_json)(board, rows, per_rate=per_rate)
+        return (render_csv if format == "csv" else render_json)(board, view)
     if format == "html":
         from crbench.leaderboard.html import render_html
 
-        return render_html(board, rows, per_rate=per_rate)
+        return render_html(board, view)
     from crbench.leaderboard.text import render_github, render_latex, render_table
 
     if format == "table":
-        return render_table(board, rows, per_rate=per_rate, colour=colour)
-    return (render_github if format == "github" else render_latex)(board, rows, per_rate=per_rate)
+        return render_table(board, view, colour=colour)
+    return (render_github if format == "github" else render_latex)(board, view)

@@ -6,9 +6,25 @@ from collections.abc import Mapping
 
 import attrs
 
+from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed, columns_of
 from crbench.results import Result
+
+
+@attrs.frozen(kw_only=True)
+class View:
+    """What of a board is shown, in every format.
+
+    Attributes:
+        per_rate: R1 of the queries of each down-sampling rate too.
+        timings: what runs took too, though nothing checked how busy the machine was.
+        published: numbers that papers print, apart.
+    """
+
+    per_rate: bool = False
+    timings: bool = False
+    published: tuple[Published, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -22,8 +38,8 @@ class Row:
         scores: by `Score.key`; R1 of all queries and of each rate is always among them.
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
-        fit_s: seconds of one fit; None = not measured.
-        samples_per_s: throughput of the fitted aligner; None = not measured.
+        fit_s: seconds of one fit, as the run took them; None = not measured.
+        samples_per_s: throughput of the fitted aligner in the run; None = not measured.
         marks: ``best`` or ``second`` by `Score.key`.
         speeds: what ``crbench bench`` measured of the same method, at most one per `Speed.key`.
     """
@@ -83,9 +99,9 @@ class Board:
     machines: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
-    def scores_shown(self, per_rate: bool) -> list[Score]:
-        """The scores of all queries, and with `per_rate` those at each rate."""
-        return [score for score in self.scores if per_rate or score.rate is None]
+    def scores_shown(self, view: View) -> list[Score]:
+        """The scores of all queries, and those at each rate where the view has them."""
+        return [score for score in self.scores if view.per_rate or score.rate is None]
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any block has, in the order of the columns."""

@@ -1,7 +1,8 @@
 """The columns of the leaderboard. Each is one record, from which every format takes what it prints.
 
 `measured_columns` gives those of measured methods, `published_columns` those of numbers from papers. A new column is
-one more record in `_BEFORE`, `_AFTER` or `published_columns`; scores and speeds make theirs from what the results hold.
+one more record in `_BEFORE`, `_AFTER`, `_TIMINGS` or `published_columns`; scores and speeds make theirs from what the
+results hold.
 """
 
 from __future__ import annotations
@@ -138,43 +139,51 @@ _AFTER: tuple[Column[Row], ...] = (
         text=formats.short,
         footnote="params: learned parameters of the aligner.",
     ),
+    Column(key="trials", get=lambda row: len(row.result.trials)),
+    _of_cell("created", lambda result: result.created),
+    _of_cell("crbench", lambda result: result.environment.crbench),
+    _of_cell("cell_id", lambda result: result.cell_id),
+    _of_cell("command", lambda result: result.command),
+    Column(key="warnings", get=lambda row: clean("; ".join(row.result.warnings)) or None),
+)
+"""Columns to the right of the scores: gain, cost, origin. None depends on the moment at which a run was made."""
+
+_TIMINGS: tuple[Column[Row], ...] = (
     Column(
-        key="fit_s",
-        title="fit s",
+        key="unchecked_fit_s",
+        title="fit s (unchecked)",
         better="lower",
         get=lambda row: row.fit_s,
         text=formats.seconds,
         footnote="fit s: seconds of one fit.",
     ),
     Column(
-        key="samples_per_s",
-        title="samples/s",
+        key="unchecked_samples_per_s",
+        title="samples/s (unchecked)",
         better="higher",
         get=lambda row: row.samples_per_s,
         text=formats.short,
-        footnote="samples/s: features aligned per second.",
+        footnote="samples/s: features aligned per second. unchecked: as the run took, on a machine that may have been "
+        "busy; `crbench bench` measures speeds that can be compared.",
     ),
-    Column(key="trials", get=lambda row: len(row.result.trials)),
-    _of_cell("created", lambda result: result.created),
-    _of_cell("crbench", lambda result: result.environment.crbench),
-    _of_cell("cell_id", lambda result: result.cell_id),
-    _of_cell("command", lambda result: result.command),
 )
-"""Columns to the right of the scores: gain, cost, origin."""
+"""What runs took."""
 
 
 def measured_columns(
-    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = ()
+    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = (), *, timings: bool = False
 ) -> list[Column[Row]]:
     """The columns of measured methods, from left to right.
 
     Args:
         scores: those to show, in order.
+        timings: with those of what runs took.
         speeds: one for each column of speeds, in order.
         machines: of all speeds of the board; headings name them by their place here.
     """
     own = map(_score_column, scores)
-    return [*_BEFORE, *own, *_AFTER, *(_speed_column(speed, machines) for speed in speeds)]
+    taken = _TIMINGS if timings else ()
+    return [*_BEFORE, *own, *_AFTER, *taken, *(_speed_column(speed, machines) for speed in speeds)]
 
 
 def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crbench.leaderboard import machine, text
-from crbench.leaderboard.board import Block, Board
-from crbench.leaderboard.published import Published
+from crbench.leaderboard.board import Block, Board, View
 from crbench.leaderboard.tables import Table, block_table, failure, footnote, notes, published_tables
 from crbench.results import Result
 from crbench.results.labels import clean
 
 
-def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+def render_html(board: Board, view: View) -> str:
     """The page; every text from a result is escaped, and the page's policy allows no script but its own."""
     loader = PackageLoader("crbench.leaderboard")
     environment = Environment(
@@ -31,8 +29,8 @@ def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
     )
     style, script = (loader.get_source(environment, name)[0] for name in ("board.css", "board.js"))
     blocks = (*board.blocks, *board.partial)
-    measured = [block_table(board, block, per_rate=per_rate) for block in blocks]
-    printed = published_tables(rows)
+    measured = [block_table(board, block, view) for block in blocks]
+    printed = published_tables(view.published)
     return environment.get_template("board.html.jinja").render(
         style=Markup(style),
         script=Markup(script),
@@ -41,11 +39,11 @@ def render_html(board: Board, rows: Sequence[Published], *, per_rate: bool) -> s
         published=printed,
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
         footnote=footnote([*measured, *printed]),
-        notes=[note for note in notes(board, rows) if not note.startswith("failed: ")],
+        notes=[note for note in notes(board, view) if not note.startswith("failed: ")],
         date=max((block.date for block in blocks), default=""),
         versions=sorted({version for block in blocks for version in block.versions}),
-        csv=machine.render_csv(board, rows, per_rate=per_rate),
-        latex=text.render_latex(board, rows, per_rate=per_rate),
+        csv=machine.render_csv(board, view),
+        latex=text.render_latex(board, view),
     )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, TypeVar
 
 import attrs
 
-from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.board import Block, Board, Row, View
 from crbench.leaderboard.columns import Column, measured_columns, published_columns
-from crbench.leaderboard.published import Published, published_scores
+from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result
 from crbench.results.labels import component_label, failure_reason
@@ -23,18 +23,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 Line = TypeVar("Line")
 
 
-def render_csv(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+def render_csv(board: Board, view: View) -> str:
     """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``failed`` or ``published``.
 
     Only columns that some line has are there; columns of speeds come last, each with its machine in the heading.
     A text that a spreadsheet would run as a formula gets a single quote in front.
     """
-    scores, printed = board.scores_shown(per_rate), published_scores(rows)
-    measured = measured_columns(scores, board.speeds(), board.machines)
+    scores, printed = board.scores_shown(view), published_scores(view.published)
+    measured = measured_columns(scores, board.speeds(), board.machines, timings=view.timings)
     lines = [
         *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board)),
         *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
-        *({"part": "published", **_values(published_columns(printed), row)} for row in rows),
+        *({"part": "published", **_values(published_columns(printed), row)} for row in view.published),
     ]
     order = [  # published scores stand among the measured ones, speeds at the end
         "part",
@@ -52,13 +52,13 @@ def render_csv(board: Board, rows: Sequence[Published], *, per_rate: bool) -> st
     return buffer.getvalue()
 
 
-def render_json(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+def render_json(board: Board, view: View) -> str:
     """One object: `blocks` (ranked), `partial` (not), `failed`, `published`, `superseded`, `unused_benchmarks`."""
     content = {
-        "blocks": [_block(board, block, per_rate) for block in board.blocks],
-        "partial": [_block(board, block, per_rate) for block in board.partial],
+        "blocks": [_block(board, block, view) for block in board.blocks],
+        "partial": [_block(board, block, view) for block in board.partial],
         "failed": [{**_failed(result), "error": result.error} for result in board.failed],
-        "published": [attrs.asdict(row) for row in rows],
+        "published": [attrs.asdict(row) for row in view.published],
         "superseded": board.superseded,
         "unused_benchmarks": board.unused,
     }
@@ -89,19 +89,19 @@ def _failed(result: Result) -> dict[str, Any]:
     return _values(columns, Row(result=result, backbone=backbone, aligner=aligner, scores={}))
 
 
-def _block(board: Board, block: Block, per_rate: bool) -> dict[str, Any]:
+def _block(board: Board, block: Block, view: View) -> dict[str, Any]:
     shared: Iterable[str] = ("dataset", "protocol", "rules", "fingerprint", "rate_source", "trials", "versions", "date")
     return {
         **{name: getattr(block, name) for name in shared},
-        "rows": [_row(board, row, per_rate) for row in block.rows],
+        "rows": [_row(board, row, view) for row in block.rows],
     }
 
 
-def _row(board: Board, row: Row, per_rate: bool) -> dict[str, Any]:
+def _row(board: Board, row: Row, view: View) -> dict[str, Any]:
     """The columns of a row, with the scores that it has; its speeds by themselves."""
-    own = [score for score in board.scores_shown(per_rate) if score.key in row.scores]
+    own = [score for score in board.scores_shown(view) if score.key in row.scores]
     return {
-        **_values(measured_columns(own), row),
+        **_values(measured_columns(own, timings=view.timings), row),
         "marks": dict(row.marks),
         "speeds": [attrs.asdict(speed) for speed in row.speeds],
     }

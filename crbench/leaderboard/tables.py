@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
-from crbench.leaderboard.board import Block, Board
+from crbench.leaderboard.board import Block, Board, Row, View
 from crbench.leaderboard.columns import Cell, Column, measured_columns, published_columns
 from crbench.leaderboard.published import SOURCES, Published, published_scores
 from crbench.results import Result
@@ -16,9 +16,9 @@ from crbench.results.labels import clean, component_label, failure_reason
 
 @attrs.frozen
 class Table:
-    """A table ready to be set: columns, rows of cells, and what stands above it.
+    """A table ready to be set: columns, rows of cells, and what stands above and below it.
 
-    `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty.
+    `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty, `warnings` are lines.
     """
 
     facts: tuple[str, ...]
@@ -26,14 +26,15 @@ class Table:
     columns: tuple[Column[Any], ...]
     rows: tuple[tuple[Cell, ...], ...]
     baselines: tuple[bool, ...]
+    warnings: tuple[str, ...] = ()
 
 
-def block_table(board: Board, block: Block, *, per_rate: bool) -> Table:
+def block_table(board: Board, block: Block, view: View) -> Table:
     """The table of one block of a board; an unranked one has no places and no gains."""
-    scores = [score for score in board.scores_shown(per_rate) if any(score.key in row.scores for row in block.rows)]
+    scores = [score for score in board.scores_shown(view) if any(score.key in row.scores for row in block.rows)]
     columns = [
         column
-        for column in measured_columns(scores, block.speeds(), board.machines)
+        for column in measured_columns(scores, block.speeds(), board.machines, timings=view.timings)
         if column.title and (block.ranked or not column.ranked)
     ]
     return Table(
@@ -42,7 +43,16 @@ def block_table(board: Board, block: Block, *, per_rate: bool) -> Table:
         columns=tuple(columns),
         rows=tuple(tuple(column.cell(row, row.marks.get(column.key, "")) for column in columns) for row in block.rows),
         baselines=tuple(row.baseline and block.ranked for row in block.rows),
+        warnings=tuple(_warnings(block.rows)),
     )
+
+
+def _warnings(rows: Sequence[Row]) -> Iterator[str]:
+    """Each warning of the results of `rows` once, with the rows that have it where not all do."""
+    texts = dict.fromkeys(warning for row in rows for warning in row.result.warnings)
+    for text in texts:
+        named = [f"{row.backbone} + {row.aligner}" for row in rows if text in row.result.warnings]
+        yield clean(f"warning: {text}" if len(named) == len(rows) else f"warning, {'; '.join(named)}: {text}")
 
 
 def published_tables(rows: Sequence[Published]) -> list[Table]:
@@ -64,10 +74,10 @@ def _published_table(dataset: str, rows: Sequence[Published]) -> Table:
     )
 
 
-def tables(board: Board, rows: Sequence[Published], *, per_rate: bool) -> list[Table]:
+def tables(board: Board, view: View) -> list[Table]:
     """All tables of a board: ranked blocks, parts of protocols, published numbers."""
-    measured = [block_table(board, block, per_rate=per_rate) for block in (*board.blocks, *board.partial)]
-    return measured + published_tables(rows)
+    measured = [block_table(board, block, view) for block in (*board.blocks, *board.partial)]
+    return measured + published_tables(view.published)
 
 
 def footnote(tables: Iterable[Table]) -> str:
@@ -75,7 +85,7 @@ def footnote(tables: Iterable[Table]) -> str:
     return " ".join(dict.fromkeys(column.footnote for table in tables for column in table.columns if column.footnote))
 
 
-def notes(board: Board, rows: Sequence[Published]) -> list[str]:
+def notes(board: Board, view: View) -> list[str]:
     """What stands below the tables: machines, failed cells, what was left out, sources of the published numbers."""
     machines = enumerate(board.machines, start=1)
     lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in machines]
@@ -83,13 +93,14 @@ def notes(board: Board, rows: Sequence[Published]) -> list[str]:
     lines += board.unused
     if board.superseded:
         lines.append(f"left out, older results of cells that were run again: {board.superseded}")
-    keys = sorted({source.split(",")[0].split(" ")[0] for row in rows for source in (row.source, row.also) if source})
+    sources = [source for row in view.published for source in (row.source, row.also) if source]
+    keys = sorted({source.split(",")[0].split(" ")[0] for source in sources})
     return lines + [f"† {key}: {SOURCES[key]}" for key in keys]
 
 
-def below(tables: Iterable[Table], board: Board, rows: Sequence[Published]) -> list[str]:
+def below(tables: Iterable[Table], board: Board, view: View) -> list[str]:
     """The lines below `tables`: what their columns mean, then the notes."""
-    return [*filter(None, [footnote(tables)]), *notes(board, rows)]
+    return [*filter(None, [footnote(tables)]), *notes(board, view)]
 
 
 def failure(result: Result) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from crbench.leaderboard.board import Board
+from crbench.leaderboard.board import Board, View
 from crbench.leaderboard.columns import Cell
-from crbench.leaderboard.published import Published
 from crbench.leaderboard.tables import Table, below, tables
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
@@ -32,18 +31,18 @@ _LATEX_AFTER = {
 }
 
 
-def render_table(board: Board, rows: Sequence[Published], *, per_rate: bool, colour: bool) -> str:
+def render_table(board: Board, view: View, *, colour: bool) -> str:
     """Plain text; with `colour`, best and second best are bold and underlined by terminal codes."""
 
     def section(table: Table) -> str:
         body = _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
-        return "\n".join(filter(None, (", ".join(table.facts), table.rules, "", body)))
+        return "\n".join(filter(None, (", ".join(table.facts), table.rules, body, *table.warnings)))
 
-    shown = tables(board, rows, per_rate=per_rate)
-    return "\n\n".join([*map(section, shown), "\n".join(below(shown, board, rows))]) + "\n"
+    shown = tables(board, view)
+    return "\n\n".join([*map(section, shown), "\n".join(below(shown, board, view))]) + "\n"
 
 
-def render_github(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+def render_github(board: Board, view: View) -> str:
     """GitHub-flavoured Markdown; best is bold, second underlined; names are escaped."""
 
     def section(table: Table) -> str:
@@ -51,24 +50,27 @@ def render_github(board: Board, rows: Sequence[Published], *, per_rate: bool) ->
         caption = ", ".join([f"**{first}**", *others])
         body = _grid(table, "pipe", lambda cell: _wrap(_markdown(cell.text), _MARKDOWN[cell.mark]), _markdown)
         rules = f"<sub>{_markdown(table.rules)}</sub>" if table.rules else ""
-        return "\n\n".join(filter(None, (caption, body, rules)))
+        warnings = [f"<sub>{_markdown(line)}</sub>" for line in table.warnings]
+        return "\n\n".join(filter(None, (caption, body, rules, *warnings)))
 
-    shown = tables(board, rows, per_rate=per_rate)
-    lines = [f"<sub>{_markdown(line)}</sub>" for line in below(shown, board, rows)]
+    shown = tables(board, view)
+    lines = [f"<sub>{_markdown(line)}</sub>" for line in below(shown, board, view)]
     return "\n\n".join([*map(section, shown), *lines]) + "\n"
 
 
-def render_latex(board: Board, rows: Sequence[Published], *, per_rate: bool) -> str:
+def render_latex(board: Board, view: View) -> str:
     """One ``table`` per block, for ``\\usepackage{booktabs}``; best is bold, second underlined; names are escaped."""
 
     def section(table: Table) -> str:
         body = _grid(table, "latex_booktabs", lambda cell: _wrap(_guard(cell.text), _LATEX[cell.mark]), str)
         caption = ", ".join(table.facts)
         comment = f"% {table.rules}\n" if table.rules else ""
-        return f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n{_after(body)}\n\\end{{table}}"
+        warnings = "".join(f"\n% {line}" for line in table.warnings)
+        top = f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n"
+        return f"{top}{_after(body)}\n\\end{{table}}{warnings}"
 
-    shown = tables(board, rows, per_rate=per_rate)
-    comments = "\n".join(f"% {line}" for line in below(shown, board, rows))
+    shown = tables(board, view)
+    comments = "\n".join(f"% {line}" for line in below(shown, board, view))
     return "\n\n".join([*map(section, shown), comments]) + "\n"
 
 

@@ -26,7 +26,7 @@ JOB = ["run", "--dataset", "mlr-synthetic", "--aligner", "vpfa", "--aligner", "r
 def test_the_main_job(capsys):
     assert invoke(JOB) == 0
     captured = capsys.readouterr()
-    for name in ("none (baseline)", "vpfa/light", "ridge", "R1", "samples/s"):
+    for name in ("none (baseline)", "vpfa/light", "ridge", "R1", "params"):
         assert name in captured.out
     for note in ("backbone resnet-tiny (default of mlr-synthetic)", "trials 0-9", "aligner none (baseline"):
         assert note in captured.err

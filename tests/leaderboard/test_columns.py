@@ -12,8 +12,8 @@ import attrs
 import pytest
 
 from crbench.errors import ComparisonError
-from crbench.leaderboard import render, scores
-from crbench.leaderboard.board import Row
+from crbench.leaderboard import FORMATS, render, scores
+from crbench.leaderboard.board import Row, View
 from crbench.leaderboard.build import build
 from crbench.leaderboard.columns import Column, measured_columns
 from crbench.leaderboard.tables import footnote, tables
@@ -34,7 +34,7 @@ def _csv(results: list[Result]) -> list[dict[str, str]]:
 
 def test_every_format_prints_the_columns_of_the_list(make: Make) -> None:
     results = [make("none", (0.4, 0.5), cell=1, shot="multi"), make("ridge", (0.5, 0.6), cell=2, shot="multi")]
-    columns = measured_columns(build(results).scores_shown(per_rate=False))
+    columns = measured_columns(build(results).scores_shown(View()))
     keys = [key for column in columns for key in column.keys]
     shown = [column.heading for column in columns if column.title]
     assert _headings(render(results)) == shown
@@ -51,10 +51,22 @@ def test_keys_are_distinct(board_results: list[Result]) -> None:
 
 def test_the_footnote_is_that_of_the_columns_shown(make: Make) -> None:
     ranked, part = make("ridge", (0.5,), cell=1), make("ridge", (0.5,), cell=2, rankable=False)
-    with_gain, without = (footnote(tables(build([one]), (), per_rate=False)) for one in (ranked, part))
+    with_gain, without = (footnote(tables(build([one]), View(timings=True))) for one in (ranked, part))
     assert "gain: R1 points" in with_gain
     assert "gain" not in without
     assert "samples/s: features aligned per second." in without
+
+
+def test_what_a_run_took_is_shown_on_request_only_and_marked(make: Make) -> None:
+    """Two runs of one method print 0.08 s and 2.5 s of a fit, as busy as the machine was."""
+    results = [make("ridge", (0.5,), fit_s=2.5)]
+    for form in FORMATS:
+        text = render(results, format=form)
+        assert not re.search(r"fit.?s|samples.?(/s|per)", text)
+        assert "unchecked" in render(results, format=form, timings=True)
+    assert _headings(render(results, timings=True))[-2:] == ["fit s (unchecked) ↓", "samples/s (unchecked) ↑"]
+    (line,) = csv.DictReader(io.StringIO(render(results, format="csv", timings=True)))
+    assert (line["unchecked_fit_s"], line["unchecked_samples_per_s"]) == ("2.5", "600000.0")
 
 
 def test_a_board_of_failures_has_no_footnote(make: Make) -> None:

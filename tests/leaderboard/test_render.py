@@ -104,6 +104,25 @@ def test_published_numbers_have_sources_and_sound_scores() -> None:
     assert published(["mlr-synthetic"]) == ()
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_warnings_stand_under_their_table_once(make: Make, form: str) -> None:
+    shared, own = "3 unreadable test images were skipped", "weights have no card"
+    results = [
+        make("none", (0.4,), cell=1, warnings=(shared,)),
+        make("ridge", (0.5,), cell=2, warnings=(shared, own)),
+        make("none", (0.4, 0.4), cell=3, shot="multi"),
+    ]
+    page = re.sub(r"<details>.*?</details>|<pre id=.*?</pre>", "", render(results, format=form), flags=re.DOTALL)
+    visible = page.partition("<main>")[2] or page
+    if form in ("csv", "json"):
+        assert visible.count(shared) == 2
+        return
+    assert visible.count(f"warning: {shared}") == visible.count(shared) == 1
+    assert f"warning, resnet-tiny + ridge: {own}" in visible
+    tables = [part for part in visible.split("fingerprint ") if "resnet-tiny" in part]
+    assert [shared in part for part in tables].count(True) == 1
+
+
 def test_table_holds_no_terminal_codes_of_names(hostile: list[Result]) -> None:
     assert "\x1b" not in render(hostile, per_rate=True)
 
