@@ -107,7 +107,7 @@ def _importable(name: str) -> bool:
 
 
 def _rules(tool: str | None = None, **changes: str) -> EvalProtocol:
-    return own_protocol({"ranks": [RANK], **changes}, tool=tool)
+    return own_protocol(changes, tool=tool)
 
 
 def _labels(query: Features, gallery: Features) -> tuple[np.ndarray, ...]:

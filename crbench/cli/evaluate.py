@@ -60,6 +60,7 @@ def evaluate(
     metrics: tuple[str, ...],
     group_by: str | None,
     per_query: Path | None,
+    ranks: tuple[int, ...],
     form: str,
 ) -> None:
     """Score your own features: CMC, mAP, mINP and more.
@@ -104,8 +105,8 @@ def evaluate(
     for note in _notes(query.features, gallery, protocol, settings, tool):
         click.echo(f"crbench: {note}", err=True)
     if per_query is not None:
-        write_outcomes(per_query, query.features.rows, found, protocol)
-    click.echo(show(found, protocol, form, group_by, masks, accepted))
+        write_outcomes(per_query, query.features.rows, found, ranks)
+    click.echo(show(found, protocol, form, ranks, group_by, masks, accepted))
 
 
 def _device(request: str, engine: str, precision: str) -> str:
@@ -164,7 +165,7 @@ def _notes(
     from crbench.evaluation.copies import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
-    taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given | {"ranks"}]
+    taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
     copies = copied_queries(query, gallery, same_camera=protocol.same_camera)
     if copies:

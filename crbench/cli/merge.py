@@ -13,7 +13,12 @@ from crbench.cli.scores import FILE, groups, output_options, show, write_outcome
 @click.argument("parts", nargs=-1, required=True, type=FILE)
 @output_options
 def merge(
-    parts: tuple[Path, ...], metrics: tuple[str, ...], group_by: str | None, per_query: Path | None, form: str
+    parts: tuple[Path, ...],
+    metrics: tuple[str, ...],
+    group_by: str | None,
+    per_query: Path | None,
+    ranks: tuple[int, ...],
+    form: str,
 ) -> None:
     """Put the PARTS of an evaluation together: the same scores, bit for bit, as without --shard.
 
@@ -33,5 +38,5 @@ def merge(
     queries = Samples.concat([part.queries for part in loaded])
     masks = groups(queries, group_by)
     if per_query is not None:
-        write_outcomes(per_query, queries, found, protocol)
-    click.echo(show(found, protocol, form, group_by, masks, {}))
+        write_outcomes(per_query, queries, found, ranks)
+    click.echo(show(found, protocol, form, ranks, group_by, masks, {}))

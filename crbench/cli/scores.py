@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +30,30 @@ metric_option = click.option(
 )
 
 
+def _ranks(_: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
+    from crbench.metrics.cmc import CURVE_LENGTH
+
+    parts = text.split(",")
+    if not all(re.fullmatch(r"[1-9][0-9]?", part) and int(part) <= CURVE_LENGTH for part in parts):
+        raise click.BadParameter(f"{text!r} is not a list of ranks from 1 to {CURVE_LENGTH}; expected e.g. 1,5,10,20")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+ranks_option = click.option(
+    "--ranks",
+    default="1,5,10,20",
+    show_default=True,
+    callback=_ranks,
+    metavar="LIST",
+    help="Ranks of the CMC, from 1 to 50, that the table and --per-query show; JSON has the whole curve.",
+)
+
+
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --metric, --group-by, --per-query and --format to a command."""
+    """Adds --metric, --group-by, --per-query, --ranks and --format to a command."""
     for option in (
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
+        ranks_option,
         click.option("--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."),
         click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
         metric_option,
@@ -66,6 +87,7 @@ def show(
     found: Evaluation,
     protocol: EvalProtocol,
     form: str,
+    ranks: Sequence[int],
     group_by: str | None,
     masks: Mapping[str, Any],
     accepted: Mapping[float, float],
@@ -74,13 +96,27 @@ def show(
 
     Args:
         form: ``table`` or ``json``.
+        ranks: of the CMC that a table shows.
         group_by, masks: name of a column, and the queries of each of its values.
         accepted: TPR by FPR.
     """
     counted = found.per_query.counted
     by_group = {value: found.per_query.scores(mask) for value, mask in masks.items() if (counted & mask).any()}
-    text = _as_json if form == "json" else _as_table
-    return text(found, protocol, group_by, by_group, accepted)
+    if form == "json":
+        return _as_json(found, protocol, group_by, by_group, accepted)
+    parts = {
+        "all": found.scores,
+        **({f"rate {rate:g}": scores for rate, scores in found.by_rate.items()} if len(found.by_rate) > 1 else {}),
+        **{f"{group_by} {value}": scores for value, scores in by_group.items()},
+    }
+    return "\n".join(
+        [
+            _table(parts, ranks, found.selection),
+            *(f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()),
+            *_undefined(found.selection),
+            _legend(found.selection, protocol),
+        ]
+    )
 
 
 def _as_json(
@@ -117,26 +153,15 @@ def _plain(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _as_table(
-    found: Evaluation,
-    protocol: EvalProtocol,
-    group_by: str | None,
-    by_group: Mapping[str, Scores],
-    accepted: Mapping[float, float],
-) -> str:
+def _table(parts: Mapping[str, Scores], ranks: Sequence[int], selection: Selection) -> str:
+    """One row for each part of the queries."""
     from tabulate import tabulate
 
-    rates = found.by_rate if len(found.by_rate) > 1 else {}
-    parts = {
-        "all": found.scores,
-        **{f"rate {rate:g}": scores for rate, scores in rates.items()},
-        **{f"{group_by} {value}": scores for value, scores in by_group.items()},
-    }
-    metrics = [one.metric for one in found.selection.metrics]
+    metrics = [one.metric for one in selection.metrics]
     rows = [
         (
             name,
-            *(_per_cent(scores.rank(rank)) for rank in protocol.ranks),
+            *(_per_cent(scores.rank(rank)) for rank in ranks),
             *(_shown(scores.means[metric.name], metric) for metric in metrics),
             scores.n_query,
             scores.n_valid,
@@ -144,13 +169,14 @@ def _as_table(
         for name, scores in parts.items()
     ]
     titles = (metric.name if metric.higher_is_better else f"{metric.name} (lower is better)" for metric in metrics)
-    headers = ("queries", *(f"R{rank}" for rank in protocol.ranks), *titles, "number", "with a match")
-    lines = [tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))]
-    lines += [f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()]
-    lines += _undefined(found.selection)
-    numbers = "".join(f", {metric.name} as it is" for metric in metrics if metric.unit == "number")
-    lines.append(f"per cent{numbers}; protocol fingerprint {protocol.fingerprint()}")
-    return "\n".join(lines)
+    headers = ("queries", *(f"R{rank}" for rank in ranks), *titles, "number", "with a match")
+    return tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))
+
+
+def _legend(selection: Selection, protocol: EvalProtocol) -> str:
+    """How to read the table, and by which rules."""
+    plain = (one.metric.name for one in selection.metrics if one.metric.unit == "number")
+    return f"per cent{''.join(f', {name} as it is' for name in plain)}; protocol fingerprint {protocol.fingerprint()}"
 
 
 def _undefined(selection: Selection) -> list[str]:
@@ -169,8 +195,8 @@ def _per_cent(value: float) -> str:
     return f"{100 * value:.2f}"
 
 
-def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalProtocol) -> None:
-    """Write one line per query.
+def write_outcomes(path: Path, rows: Samples, found: Evaluation, ranks: Sequence[int]) -> None:
+    """Write one line per query, with the CMC at some ranks.
 
     Raises:
         DataError: the file cannot be written.
@@ -178,7 +204,7 @@ def write_outcomes(path: Path, rows: Samples, found: Evaluation, protocol: EvalP
     from crbench.errors import DataError
 
     scores = found.per_query
-    measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in protocol.ranks}, **scores.values}
+    measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in ranks}, **scores.values}
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

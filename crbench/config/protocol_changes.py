@@ -40,13 +40,13 @@ def own_protocol(changes: Mapping[str, Any], *, tool: str | None = None) -> Eval
         ConfigError: an unknown tool, a field that plays no role for given features, or a value out of range.
 
     Example:
-        >>> own_protocol({"ranks": [1]}, tool="layumi").ap
+        >>> own_protocol({"junk": "keep"}, tool="layumi").ap
         'trapezoid'
     """
     if tool is not None and tool not in CONVENTIONS:
         raise ConfigError(f"unknown tool {tool!r}; known: {', '.join(CONVENTIONS)}")
     rules = rule_names("scoring", type(OWN_FEATURES))
-    idle = sorted(set(changes) - set(rules))
+    idle = sorted((set(changes) - set(rules)) & set(attrs.fields_dict(type(OWN_FEATURES))))
     if idle:
         raise ConfigError(f"protocol.{idle[0]} plays no role for given features; rules that do: {', '.join(rules)}")
     return change_protocol(OWN_FEATURES, {**(CONVENTIONS[tool] if tool else {}), **changes})

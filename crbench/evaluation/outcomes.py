@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.metrics.cmc import match_curve
+from crbench.metrics.cmc import CURVE_LENGTH, match_curve
 
 
 @attrs.frozen(eq=False)
@@ -63,11 +63,11 @@ class Outcomes:
     Attributes:
         ranks: of the positives among all gallery images; None where a single-shot protocol does not ask for them
             (``ap_gallery=drawn``).
-        cmc: f64[q, R] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest; NaN
+        cmc: f64[q, 50] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest; NaN
             for a query without a match. None for a multi-shot gallery, whose curves follow from `ranks`.
 
     Raises:
-        ValueError: neither of the two, or of different numbers of queries.
+        ValueError: neither of the two, or of different numbers of queries, or curves of another length.
     """
 
     ranks: Ranks | None
@@ -80,17 +80,19 @@ class Outcomes:
         }
         if len(counts) != 1:
             raise ValueError("outcomes are ranks, curves or both, of the same queries")
+        if self.cmc is not None and self.cmc.shape[1:] != (CURVE_LENGTH,):
+            raise ValueError(f"cmc: shape {self.cmc.shape}; expected one curve of {CURVE_LENGTH} entries per query")
 
     @property
     def valid(self) -> NDArray[np.bool_]:
         """bool[q], whether the query has a match in the gallery under the protocol's rules."""
-        return ~np.isnan(self.curves(1)[:, 0])
+        return ~np.isnan(self.curves()[:, 0])
 
-    def curves(self, length: int) -> NDArray[np.float64]:
-        """f64[q, R], the CMC curve of each query: `cmc` as it is, or `length` ranks of the curve that `ranks` give."""
+    def curves(self) -> NDArray[np.float64]:
+        """f64[q, 50], the CMC curve of each query: `cmc` as it is, or the curve that `ranks` give."""
         if self.ranks is None or self.cmc is not None:
             return np.asarray(self.cmc)
-        return match_curve(self.ranks.ranks, self.ranks.starts, length)
+        return match_curve(self.ranks.ranks, self.ranks.starts)
 
     def take(self, rows: NDArray[np.intp]) -> Outcomes:
         """The outcomes of some queries, in the order of the rows intp[b]."""

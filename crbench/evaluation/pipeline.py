@@ -81,7 +81,7 @@ def evaluate(
         >>> from crbench.records import features_from_arrays
         >>> query = features_from_arrays([[1.0, 0.1], [0.2, 1.0]], pids=[1, 2], rates=[2, 4])
         >>> gallery = features_from_arrays([[1.0, 0.0], [0.9, 0.5]], pids=[1, 2])
-        >>> result = evaluate(query, gallery, EvalProtocol(ranks=[1, 2]))
+        >>> result = evaluate(query, gallery, EvalProtocol())
         >>> result.scores.rank(1), result.by_rate[4.0].n_valid
         (1.0, 1)
     """

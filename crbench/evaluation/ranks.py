@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crbench.api.context import Progress
 from crbench.evaluation import masks
 from crbench.evaluation.outcomes import Outcomes, Ranks
+from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import Engine, RankCounts, RankTask, positive_slots
 from crbench.records import Samples
@@ -61,7 +62,7 @@ class Ranking:
             places = np.zeros(len(self.task.positives), dtype=np.int64)
             ranks = Ranks(places, self.task.starts.astype(np.int64), np.zeros(count, dtype=np.int64))
         drawn = not self.protocol.multi_shot
-        return Outcomes(ranks=ranks, cmc=np.full((count, max(self.protocol.ranks)), np.nan) if drawn else None)
+        return Outcomes(ranks=ranks, cmc=np.full((count, CURVE_LENGTH), np.nan) if drawn else None)
 
     def _questions(self, task: RankTask, found: Outcomes) -> list[_Question]:
         """What to ask about some queries; answers go to `found`."""
@@ -109,7 +110,7 @@ def _keep_ranks(task: RankTask, ranks: NDArray[np.int64], counts: RankCounts) ->
 
 
 def _keep_expected(task: RankTask, sizes: NDArray[np.intp], cmc: NDArray[np.float64], counts: RankCounts) -> None:
-    """Write the expected curves of queries to their rows of f64[q, R]."""
+    """Write the expected curves of queries to their rows of f64[q, 50]."""
     from crbench.metrics.single_shot import expected_curve  # compiles its loops
 
     starts = np.concatenate([[0], np.cumsum(task.sizes[counts.queries])])

@@ -26,6 +26,7 @@ from crbench.harness.plan import Job, make_plan
 from crbench.harness.rows import TrialRows
 from crbench.harness.trial import TrialData, load_trials, make_reader
 from crbench.harness.weights import make_weights, train_once, trained_path
+from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.protocol.hashing import sha256_file
 from crbench.registry.weight_files import find_weights
 from crbench.store.features import FeatureTable
@@ -204,9 +205,8 @@ class _Evaluation:
             (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
         ]
         scores = evaluate_trial(self.job, self.trial.index, compared, self.spec)
-        ranks = [rank for rank in self.job.protocol.ranks if rank <= len(scores.cmc)]
         shares = [one.name for one in Selection.of(self.job.protocol).metrics if one.metric.unit == "fraction"]
-        found = {f"R{rank}": scores.cmc[rank - 1] for rank in ranks}
+        found = {f"R{rank}": scores.cmc[rank - 1] for rank in SUMMARY_RANKS}
         return found | {name: scores.scores[name] for name in shares}
 
     def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:

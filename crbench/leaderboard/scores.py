@@ -112,9 +112,9 @@ def values_of(result: Result) -> dict[str, Spread]:
     """The scores of a result by `Score.key`; R1 of all queries and of each rate is always among them."""
     whole, rates = result.metrics, result.by_rate
     if "R1" not in whole:
-        whole = {**summarise(result.trials, [1]), **whole}
+        whole = {"R1": summarise(result.trials)["R1"], **whole}
     if any("R1" not in metrics for metrics in rates.values()):
-        rates = summarise_rates(result.trials, [1])
+        rates = summarise_rates(result.trials)
     found: Mapping[Score, Spread] = {
         **{Score(name): Spread(one.mean, one.std) for name, one in whole.items()},
         **{Score("R1", rate): Spread(metrics["R1"].mean, metrics["R1"].std) for rate, metrics in rates.items()},

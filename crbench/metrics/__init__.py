@@ -18,7 +18,7 @@ NaN where it has no positive. The score is the mean over the queries.
 A single-shot gallery shows one image of each person, drawn at random, so a query has one positive whose rank is a
 random number. A metric that ``needs="cmc"`` is called with the curves, of any gallery::
 
-    metric(cmc f64[q, R]) -> f64[q]
+    metric(cmc f64[q, 50]) -> f64[q]
 
 ``cmc[i, k - 1]`` is the probability that query i has a match among its k nearest images (0 or 1 where nothing is
 drawn), NaN in the row of a query without a match. AP and INP of a single-shot gallery are undefined: with one positive

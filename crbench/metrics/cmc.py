@@ -1,25 +1,31 @@
-"""CMC curves where all gallery images are shown."""
+"""CMC curves: how long they are, which of their ranks stand for them, and how ranks of matches give them."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+CURVE_LENGTH = 50
+"""Entries of every CMC curve, whatever is shown of it: no later question needs a second run."""
 
-def match_curve(ranks: NDArray[np.int64], starts: NDArray[np.int64], length: int) -> NDArray[np.float64]:
-    """f64[q, length]: entry k - 1 is 1 where a positive is among the k nearest, else 0; NaN without positives.
+SUMMARY_RANKS = (1, 5, 10, 20)
+"""Ranks at which a curve is summed up, as papers do."""
 
-    The mean over the queries is the cumulative matching characteristic; its entry k - 1 is Rank-k.
+
+def match_curve(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The curve of each query where all gallery images are shown: f64[q, 50].
+
+    Entry k - 1 is 1 where a positive is among the k nearest, else 0; NaN without positives. The mean over the queries
+    is the cumulative matching characteristic; its entry k - 1 is Rank-k. The curve may go beyond the gallery.
 
     Args:
         ranks, starts: see `crbench.metrics`.
-        length: of the curve; it may go beyond the gallery.
 
     Example:
-        >>> match_curve(np.array([2, 5]), np.array([0, 2]), 3).tolist()
-        [[0.0, 1.0, 1.0]]
+        >>> match_curve(np.array([2, 5]), np.array([0, 2]))[0, :3].tolist()
+        [0.0, 1.0, 1.0]
     """
     matched = np.diff(starts) > 0
-    curve = np.full((len(matched), length), np.nan)
-    curve[matched] = ranks[starts[:-1][matched]][:, None] <= np.arange(1, length + 1)
+    curve = np.full((len(matched), CURVE_LENGTH), np.nan)
+    curve[matched] = ranks[starts[:-1][matched]][:, None] <= np.arange(1, CURVE_LENGTH + 1)
     return curve

@@ -43,15 +43,6 @@ def _check_rates(instance: object, attribute: attrs.Attribute[Any], value: tuple
         raise ValueError(f"protocol.{attribute.name}: {list(value)} holds a rate outside (1, 1000)")
 
 
-def _ranks(value: Any) -> tuple[int, ...]:
-    return tuple(sorted({int(rank) for rank in value}))
-
-
-def _check_ranks(instance: object, attribute: attrs.Attribute[Any], value: tuple[int, ...]) -> None:
-    if not value or min(value) < 1:
-        raise ValueError(f"protocol.{attribute.name}: {list(value)} is not a list of ranks from 1 upwards")
-
-
 def _one_camera_spelling(text: Any) -> Any:
     try:
         return spell_camera_rules(parse_camera_rules(text))
@@ -237,15 +228,6 @@ class EvalProtocol:
     )
     flip: bool = switch(
         "images", "flip", False, "features of an image and of its mirror image are averaged", test_only=True
-    )
-    ranks: tuple[int, ...] = rule(
-        "scoring",
-        "r",
-        (1, 5, 10, 20),
-        "ranks at which the CMC curve is printed",
-        values="numbers from 1",
-        converter=_ranks,
-        validator=_check_ranks,
     )
     ignored_cameras: str = rule(
         "scoring",

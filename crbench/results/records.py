@@ -179,7 +179,7 @@ class Environment:
 class Result:
     """One evaluated (or failed) cell.
 
-    `metrics` and `by_rate` are derived from `trials` and the protocol's ranks unless given; given ones must agree.
+    `metrics` and `by_rate` are derived from `trials` unless given; given ones must agree.
 
     Attributes:
         cell_id: 12 hex digits, the same for the same cell (data set, protocol, method, parameters, trials, seed).
@@ -189,7 +189,8 @@ class Result:
         rate_source: ``oracle``, ``presumed``, ...; how rates were known at test time.
         rankable: False where the numbers are not those of the whole protocol (``--limit``).
         metric_facts: of each score of the trials beside the CMC: direction, unit, origin.
-        metrics: ``R1``, ``R5``, ... and each score that every trial has, such as ``mAP``.
+        metrics: ``R1``, ``R5``, ``R10``, ``R20`` (in version 1, the ranks of the protocol) and each score that every
+            trial has, such as ``mAP``.
         by_rate: `metrics` of the queries of each rate.
         extraction: how its features were computed.
         timings: stage to cost. The leaderboard reads ``fit`` (unit ``fits``: seconds per fit) and ``transform``
@@ -217,11 +218,9 @@ class Result:
     extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)
     metric_facts: Mapping[str, MetricFacts] = attrs.field(factory=dict)
-    metrics: Mapping[str, Summary] = attrs.field(
-        default=attrs.Factory(lambda r: summarise(r.trials, r.protocol.rules["ranks"]), takes_self=True)
-    )
+    metrics: Mapping[str, Summary] = attrs.field(default=attrs.Factory(lambda r: summarise(r.trials), takes_self=True))
     by_rate: Mapping[str, Mapping[str, Summary]] = attrs.field(
-        default=attrs.Factory(lambda r: summarise_rates(r.trials, r.protocol.rules["ranks"]), takes_self=True)
+        default=attrs.Factory(lambda r: summarise_rates(r.trials), takes_self=True)
     )
     timings: Mapping[str, Timing] = attrs.field(factory=dict)
     environment: Environment

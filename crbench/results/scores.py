@@ -12,6 +12,7 @@ import attrs
 from attrs import validators as v
 
 from crbench.api.metric import METRIC_NAME
+from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.metrics.registry import METRICS
 
 _ROUNDING = 1e-9
@@ -65,7 +66,7 @@ class RateScores:
     """Scores of one trial's queries at one rate.
 
     Attributes:
-        cmc: CMC at ranks 1, 2, ..., R, so that ``cmc[k - 1]`` is Rank-k; fractions.
+        cmc: CMC at ranks 1, 2, ..., 50 (in version 1, up to another rank), so that ``cmc[k - 1]`` is Rank-k; fractions.
         scores: by metric, e.g. ``mAP``; those that the protocol defines. What they are is in `Result.metric_facts`.
         n_query: queries asked.
         n_valid: queries with a match in the gallery, over which the scores are means; at least 1.
@@ -129,40 +130,38 @@ class Summary:
         return cls(mean=statistics.fmean(values), std=std, values=tuple(values))
 
 
-def summarise(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, Summary]:
+def summarise(scores: Sequence[RateScores]) -> dict[str, Summary]:
     """Each score over the trials.
 
     Args:
         scores: one per trial.
-        ranks: ranks k of the ``Rk`` to give; a rank beyond a curve takes the curve's last value.
 
     Returns:
-        ``R1``, ``R5``, ... and each score that every trial has; empty without trials.
+        ``R1``, ``R5``, ``R10``, ``R20``, as far as every curve goes, and each score that every trial has; empty without
+        trials.
 
     Example:
         >>> trials = [TrialScores(index=i, cmc=(r1, 1), n_query=4, n_valid=4) for i, r1 in enumerate((0.5, 1.0))]
-        >>> summarise(trials, [1])["R1"]
+        >>> summarise(trials)["R1"]
         Summary(mean=0.75, std=0.3535533905932738, values=(0.5, 1.0))
     """
-    return {name: Summary.of(values) for name, values in _values(scores, ranks).items()}
+    return {name: Summary.of(values) for name, values in _values(scores, SUMMARY_RANKS).items()}
 
 
 def _values(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, list[float]]:
-    """What `summarise` summarises: each score's values, one per trial."""
+    """What `summarise` summarises: each score's values, one per trial; without ranks that some curve does not reach."""
     if not scores:
         return {}
-    values = {f"R{k}": [trial.cmc[min(k, len(trial.cmc)) - 1] for trial in scores] for k in ranks}
+    reached = min(len(trial.cmc) for trial in scores)
+    values = {f"R{k}": [trial.cmc[k - 1] for trial in scores] for k in ranks if k <= reached}
     common = [name for name in scores[0].scores if all(name in trial.scores for trial in scores)]
     return values | {name: [trial.scores[name] for trial in scores] for name in common}
 
 
-def summarise_rates(trials: Sequence[TrialScores], ranks: Iterable[int]) -> dict[str, dict[str, Summary]]:
+def summarise_rates(trials: Sequence[TrialScores]) -> dict[str, dict[str, Summary]]:
     """`summarise` for each rate, over the trials that have queries of it; lowest rate first."""
-    ranks = tuple(ranks)
     rates = sorted({rate for trial in trials for rate in trial.by_rate}, key=float)
-    return {
-        rate: summarise([trial.by_rate[rate] for trial in trials if rate in trial.by_rate], ranks) for rate in rates
-    }
+    return {rate: summarise([trial.by_rate[rate] for trial in trials if rate in trial.by_rate]) for rate in rates}
 
 
 def check_facts(facts: Mapping[str, MetricFacts], trials: Sequence[TrialScores]) -> None:

@@ -17,6 +17,15 @@ def upgraded(content: Any) -> Any:
     return content
 
 
+def _without_ranks(content: dict[str, Any]) -> dict[str, Any]:
+    """1 to 2: the ranks that were printed are no rule any more; summaries at them stay, and are checked."""
+    protocol = content.get("protocol")
+    if not isinstance(protocol, dict) or not isinstance(rules := protocol.get("rules"), dict):
+        return content
+    kept = {name: value for name, value in rules.items() if name != "ranks"}
+    return {**content, "protocol": {**protocol, "rules": kept}}
+
+
 def _scores_by_name(content: dict[str, Any]) -> dict[str, Any]:
     """1 to 2: mAP and mINP of trials and rates become ``scores`` by name, without those that are undefined.
 
@@ -59,5 +68,7 @@ def _dicts(values: list[Any]) -> list[dict[str, Any]]:
 
 _V1_SCORES = {"mAP": "mean average precision", "mINP": "mean inverse negative penalty"}
 
-STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType({1: _scores_by_name})
+STEPS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = MappingProxyType(
+    {1: lambda content: _scores_by_name(_without_ranks(content))}
+)
 """What brings content of a schema version to the next one."""

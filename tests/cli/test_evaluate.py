@@ -94,12 +94,12 @@ def run(arguments, capsys):
 
 @pytest.mark.parametrize("way", [*WAYS, as_matlab_would])
 def test_all_ways_give_the_scores_worked_out_by_hand(way, tmp_path, capsys):
-    found = json.loads(run([*way(tmp_path), "--format", "json", "--set", "protocol.ranks=[3]"], capsys).out)
-    assert found["cmc"] == [0.5, 1.0, 1.0]
+    found = json.loads(run([*way(tmp_path), "--format", "json"], capsys).out)
+    assert found["cmc"] == [0.5] + [1.0] * 49
     assert found["mAP"] == pytest.approx((5 / 6 + 1 / 2) / 2)
     assert found["mINP"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert (found["n_query"], found["n_valid"]) == (3, 2)
-    assert found["by_rate"]["2"]["cmc"] == [1.0, 1.0, 1.0]
+    assert found["by_rate"]["2"]["cmc"] == [1.0] * 50
     assert found["by_rate"]["4"]["n_query"] == 2
     assert found["fingerprint"] == EvalProtocol(**found["protocol"]).fingerprint()
     assert found["protocol"]["shot"] == "multi"
@@ -147,13 +147,33 @@ def test_groups_verification_and_the_table(tmp_path, capsys):
 
 
 def test_scores_per_query(tmp_path, capsys):
-    run([*as_npz(tmp_path), "--per-query", "out.csv", "--set", "protocol.ranks=[1,2]"], capsys)
+    run([*as_npz(tmp_path), "--per-query", "out.csv", "--ranks", "2,1"], capsys)
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["R1"] for row in rows] == ["1.0", "0.0", ""]
     assert [row["R2"] for row in rows] == ["1.0", "1.0", ""]
+    assert not {"R5", "R10", "R20"} & rows[0].keys()
     assert [row["has_match"] for row in rows] == ["1", "1", "0"]
     assert float(rows[0]["mAP"]) == pytest.approx(5 / 6)
+
+
+def test_ranks_are_a_matter_of_display(tmp_path, capsys):
+    files = as_npz(tmp_path)
+    plain, other = (run([*files, *more], capsys).out for more in ([], ["--ranks", "50,2,2"]))
+    assert [name for name in plain.splitlines()[0].split() if name[0] == "R"] == ["R1", "R5", "R10", "R20"]
+    assert [name for name in other.splitlines()[0].split() if name[0] == "R"] == ["R2", "R50"]
+    assert plain.splitlines()[-1] == other.splitlines()[-1], "one fingerprint"
+    assert "ranks" not in json.loads(run([*files, "--format", "json"], capsys).out)["protocol"]
+    query, gallery = files
+    assert invoke(["evaluate", "--query", query, "--gallery", gallery, "--set", "protocol.ranks=[3]"]) == 2
+    assert "protocol has no field 'ranks'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ranks", ["0", "51", "1,", "", "1.5", "+1", " 1", "1_0", "\N{ARABIC-INDIC DIGIT ONE}"])
+@pytest.mark.parametrize("command", [["evaluate", "--query", "q.npz", "--gallery", "g.npz"], ["merge", "part.npz"]])
+def test_what_is_no_list_of_ranks_is_refused(ranks, command, capsys):
+    assert invoke([*command, "--ranks", ranks]) == 2
+    assert f"{ranks!r} is not a list of ranks from 1 to 50; expected e.g. 1,5,10,20" in capsys.readouterr().err
 
 
 def test_unknown_cameras_are_mentioned(tmp_path, capsys):

@@ -9,6 +9,9 @@ import numpy as np
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 
+ENTRIES = 50
+"""Of a CMC curve."""
+
 
 def distance_matrix(query, gallery, protocol: EvalProtocol):
     """f64[q, g] of a plain loop; exact, and so free of the order of summation, for small integers without norms."""
@@ -59,22 +62,21 @@ def average_precision(hits, rule: str) -> float:
 
 def multi_shot(query: Samples, gallery: Samples, distances, protocol: EvalProtocol):
     """CMC, AP and INP per query; NaN without a match."""
-    ranks = max(protocol.ranks)
-    cmc, ap, inp = np.full((len(query), ranks), np.nan), np.full(len(query), np.nan), np.full(len(query), np.nan)
+    cmc, ap, inp = np.full((len(query), ENTRIES), np.nan), np.full(len(query), np.nan), np.full(len(query), np.nan)
     for i in range(len(query)):
         valid = valid_items(query, gallery, protocol, i)
         positive = gallery.pids[valid] == query.pids[i]
         if positive.any():
             hits = ranked_hits(distances[i, valid], positive, ties=protocol.ties)
             places = np.flatnonzero(hits)
-            cmc[i] = np.arange(ranks) >= places[0]
+            cmc[i] = np.arange(ENTRIES) >= places[0]
             ap[i] = average_precision(hits, protocol.ap)
             inp[i] = len(places) / (places[-1] + 1)
     return cmc, ap, inp
 
 
 def all_draws(query: Samples, gallery: Samples, distances, protocol: EvalProtocol, i: int):
-    """CMC f64[ranks] of query i, averaged over every gallery with one valid image per identity."""
+    """CMC f64[50] of query i, averaged over every gallery with one valid image per identity."""
     valid = np.flatnonzero(valid_items(query, gallery, protocol, i))
     strangers = [[j] for j in valid if gallery.pids[j] < 0 or (gallery.pids[j] == 0 and 0 not in query.pids)]
     alone = {j for (j,) in strangers}
@@ -84,5 +86,5 @@ def all_draws(query: Samples, gallery: Samples, distances, protocol: EvalProtoco
     for drawn in itertools.product(*people, *strangers):
         drawn = np.array(drawn)
         hits = ranked_hits(distances[i, drawn], gallery.pids[drawn] == query.pids[i], ties=protocol.ties)
-        curves.append(np.arange(max(protocol.ranks)) >= np.flatnonzero(hits)[0])
+        curves.append(np.arange(ENTRIES) >= np.flatnonzero(hits)[0])
     return np.mean(curves, axis=0)

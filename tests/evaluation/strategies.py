@@ -43,7 +43,6 @@ def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **p
         "ap": draw(st.sampled_from(["step", "trapezoid"])),
         "normalise": draw(st.sampled_from(["l2", "none"])),
         "distance": draw(st.sampled_from(["cosine", "euclidean", "sqeuclidean"])),
-        "ranks": draw(st.sampled_from([(1,), (1, 5, 10), (3, 40)])),
     }
     return Case(query, gallery, EvalProtocol(**(rules | protocol)))
 

@@ -44,7 +44,7 @@ def test_torchreid():
     distances = ((q[:, None] - g) ** 2).sum(axis=2)
     cmc, mean = evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=RANKS, use_cython=False)
     ours = scored("torchreid")
-    np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-6)
+    np.testing.assert_allclose(ours.cmc[:RANKS], cmc, rtol=1e-6)
     assert ours["mAP"] == pytest.approx(mean, rel=1e-6)
 
 
@@ -56,11 +56,11 @@ def test_fastreid():
         distances, q_pids, g_pids, q_camids, g_camids, max_rank=RANKS, use_cython=False
     )
     ours = scored("fastreid")
-    np.testing.assert_allclose(ours.cmc, cmc, rtol=1e-6)
+    np.testing.assert_allclose(ours.cmc[:RANKS], cmc, rtol=1e-6)
     assert ours["mAP"] == pytest.approx(np.mean(precisions), rel=1e-6)
     assert ours["mINP"] == pytest.approx(np.mean(penalties), rel=1e-6)
 
 
 def scored(tool):
     query, gallery = (features_from_arrays(x, pids, camids=camids) for x, pids, camids in arrays())
-    return evaluate(query, gallery, own_protocol({"ranks": [RANKS]}, tool=tool)).scores
+    return evaluate(query, gallery, own_protocol({}, tool=tool)).scores

@@ -81,8 +81,8 @@ def make_result(
         "method": Method(attrs.evolve(base.method.backbone, name=backbone), part),
         "trials": trials,
         "metric_facts": FACTS if shot == "multi" else {},
-        "metrics": summarise(trials, protocol.ranks),
-        "by_rate": summarise_rates(trials, protocol.ranks),
+        "metrics": summarise(trials),
+        "by_rate": summarise_rates(trials),
         "timings": {"fit": Timing(fit_s, 1, "fits"), "transform": Timing(0.01, 6000, "samples")},
     }
     return attrs.evolve(base, **{**changes, **fields})
@@ -107,7 +107,7 @@ def with_scores(result: Result, *, lower: Sequence[str] = (), numbers: Sequence[
         for name in means
     }
     trials = tuple(attrs.evolve(trial, scores={**trial.scores, **means}) for trial in result.trials)
-    metrics = summarise(trials, result.protocol.rules["ranks"])
+    metrics = summarise(trials)
     return attrs.evolve(result, trials=trials, metric_facts={**result.metric_facts, **facts}, metrics=metrics)
 
 

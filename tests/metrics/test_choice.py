@@ -18,7 +18,7 @@ from crbench.registry.targets import load_target
 
 OWNER = Owner(plugin="strange", distribution="strange-scores", version="0.3")
 OURS = Owner(plugin="metrics", distribution="crbench", version="1")
-MULTI = EvalProtocol(shot="multi", ranks=[1, 2], distance="euclidean", normalise="none")
+MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none")
 QUERY = features_from_arrays([[0.0], [5.0], [9.0]], pids=[1, 2, 7], rates=[2, 2, 3])
 GALLERY = features_from_arrays([[1.0], [4.0], [4.5], [7.0]], pids=[1, 3, 2, 2])
 
@@ -77,7 +77,7 @@ def test_the_arrays_are_the_ranks_and_the_valid_images(offer):
 
 def test_a_metric_of_the_curve_is_defined_for_a_single_shot_gallery(offer):
     offer(Metric("area-CMC", lambda cmc: cmc.mean(axis=1), needs="cmc"))
-    single = EvalProtocol(shot="single:exact", ranks=[1, 2])
+    single = EvalProtocol(shot="single:exact")
     found = evaluate(QUERY, GALLERY, attrs.evolve(single, distance="euclidean", normalise="none"))
     assert list(found.scores.means) == ["area-CMC"]
     assert set(found.scores.undefined) == {"mAP", "mINP"}
@@ -101,7 +101,7 @@ def test_what_cannot_be_given_is_refused_where_it_is_asked_for(rules, name, mess
 
 
 def test_all_gallery_images_define_them_for_single_shot_too():
-    protocol = EvalProtocol(shot="single:exact", ap_gallery="all", ranks=[1])
+    protocol = EvalProtocol(shot="single:exact", ap_gallery="all")
     rng = np.random.default_rng(0)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 3)), np.arange(n) % 4) for n in (5, 20))
     found = evaluate(query, gallery, protocol, metrics=["nDCG"])

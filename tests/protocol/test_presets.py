@@ -26,20 +26,20 @@ def points(angles, lengths=1.0):
 def scored(tool, lengths=1.0):
     query = features_from_arrays(points(np.array([0.0, 1.0])), pids=[1, 8], camids=[1, 1])
     gallery = features_from_arrays(points(ANGLES, lengths), pids=PEOPLE, camids=CAMERAS)
-    return evaluate(query, gallery, own_protocol({"ranks": [4]}, tool=tool)).scores
+    return evaluate(query, gallery, own_protocol({}, tool=tool)).scores
 
 
 @pytest.mark.parametrize("tool", ["torchreid", "fastreid", "transreid"])
 def test_market_1501_as_most_tools_score_it(tool):
     scores = scored(tool)
-    assert scores.cmc.tolist() == [0, 1, 1, 1]
+    assert scores.cmc[:4].tolist() == [0, 1, 1, 1]
     assert scores["mAP"] == pytest.approx(STEP)
     assert scores["mINP"] == pytest.approx(2 / 5)
 
 
 def test_layumi_takes_the_trapezoid_and_counts_queries_without_a_match():
     scores = scored("layumi")
-    assert scores.cmc.tolist() == [0, 0.5, 0.5, 0.5]
+    assert scores.cmc[:4].tolist() == [0, 0.5, 0.5, 0.5]
     assert scores["mAP"] == pytest.approx(TRAPEZOID / 2)
     assert (scores.n_query, scores.n_valid) == (2, 1)
 
@@ -47,7 +47,7 @@ def test_layumi_takes_the_trapezoid_and_counts_queries_without_a_match():
 def test_torchreid_cuhk03_draws_the_gallery_for_the_cmc_only():
     # Each positive with probability 1/2: rank 2 for the first; the second has person 2 and surely person 3 ahead of it.
     scores = scored("torchreid-cuhk03")
-    assert scores.cmc.tolist() == [0, 0.5, 1, 1]
+    assert scores.cmc[:4].tolist() == [0, 0.5, 1, 1]
     assert scores["mAP"] == pytest.approx(STEP)
     assert scores["mINP"] == pytest.approx(2 / 5)
 

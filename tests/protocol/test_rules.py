@@ -7,6 +7,7 @@ import attrs
 import pytest
 
 from crbench.protocol import EvalProtocol
+from crbench.protocol.hashing import digest
 
 OTHER = {
     "name": "another",
@@ -34,7 +35,6 @@ OTHER = {
     "normalise": "none",
     "distance": "euclidean",
     "flip": True,
-    "ranks": (1, 2),
     "ignored_cameras": "3:2",
     "rerank": "k1=20",
 }
@@ -53,9 +53,17 @@ def test_order_and_type_of_rates_do_not_matter():
 
 
 def test_an_option_that_is_not_asked_for_leaves_fingerprint_and_line_alone():
-    assert EvalProtocol().fingerprint() == "e44a93f91539"  # as evaluation version 2 has it without these options
+    assert EvalProtocol().fingerprint() == "03fa1912288e"  # as evaluation version 2 has it without these options
     assert "igc" not in EvalProtocol().describe()
     assert "|igc:3:2|v" in EvalProtocol(ignored_cameras="3:2").describe()
+
+
+def test_ranks_are_no_rule_and_every_other_one_kept_its_place_in_the_fingerprint():
+    rules = {
+        name: value for name, value in attrs.asdict(EvalProtocol()).items() if name not in ("ignored_cameras", "rerank")
+    }
+    assert digest({"protocol": rules, "version": 2}) == EvalProtocol().fingerprint()
+    assert digest({"protocol": {**rules, "ranks": [1, 5, 10, 20]}, "version": 2}) == "e44a93f91539"
 
 
 def test_ignored_cameras_have_one_spelling():
@@ -88,12 +96,10 @@ def test_fingerprint_is_the_same_in_another_process():
         ("encoder", "jpeg:101"),
         ("shot", "single:mc:0"),
         ("ties", "random"),
-        ("ranks", (0,)),
         ("ignored_cameras", "3"),
         ("ignored_cameras", "3:-1"),
         ("ignored_cameras", ""),
         ("ignored_cameras", ("3:2",)),
-        ("ranks", ()),
     ],
 )
 def test_values_out_of_range_are_refused(field, value):

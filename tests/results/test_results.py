@@ -87,8 +87,8 @@ def test_any_scores_survive_the_file(
         base,
         trials=trials,
         metric_facts={name: attrs.evolve(FACTS, unit="number" if "-" in name else "fraction") for name in named},
-        metrics=summarise(trials, [1, 5]),
-        by_rate=summarise_rates(trials, [1, 5]),
+        metrics=summarise(trials),
+        by_rate=summarise_rates(trials),
     )
     assert from_json(to_json(result), "text") == result
     assert _valid(json.loads(to_json(result)))
@@ -216,7 +216,7 @@ def test_a_curve_holds_fractions_only(place: int, value: float) -> None:
 
 def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
     trials = (TrialScores(index=0, cmc=(0, 1), n_query=2, n_valid=2),)
-    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials, [1]), by_rate={}, metric_facts={})
+    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials), by_rate={}, metric_facts={})
     content = json.loads(to_json(changed))
     content["trials"][0]["cmc"] = [0, 1]
     for read in (changed, from_json(json.dumps(content), "file")):
@@ -295,13 +295,17 @@ def test_a_summary_is_mean_and_sample_deviation(values: list[float]) -> None:
         assert summary.std == pytest.approx(math.sqrt(variance), abs=1e-9)
 
 
-def test_a_rank_beyond_the_curve_takes_its_end() -> None:
-    trial = TrialScores(index=0, cmc=(0.5, 0.75), n_query=4, n_valid=4)
-    assert {name: summary.mean for name, summary in summarise([trial], [1, 2, 20]).items()} == {
-        "R1": 0.5,
-        "R2": 0.75,
-        "R20": 0.75,
+def test_curves_are_summed_up_at_four_ranks_as_far_as_all_of_them_go() -> None:
+    long, short = (
+        TrialScores(index=i, cmc=[k / n for k in range(1, n + 1)], n_query=4, n_valid=4) for i, n in ((0, 50), (1, 12))
+    )
+    assert {name: summary.mean for name, summary in summarise([long]).items()} == {
+        "R1": 0.02,
+        "R5": 0.1,
+        "R10": 0.2,
+        "R20": 0.4,
     }
+    assert list(summarise([long, short])) == ["R1", "R5", "R10"]
 
 
 def test_means_that_a_trial_lacks_are_left_out() -> None:
@@ -309,8 +313,8 @@ def test_means_that_a_trial_lacks_are_left_out() -> None:
         TrialScores(index=i, cmc=(1,), scores=scores, n_query=1, n_valid=1)
         for i, scores in enumerate(({"mAP": 0.5}, {}))
     )
-    assert list(summarise([full], [1])) == ["R1", "mAP"]
-    assert list(summarise([full, single], [1])) == ["R1"]
+    assert list(summarise([full])) == ["R1", "mAP"]
+    assert list(summarise([full, single])) == ["R1"]
 
 
 def test_rates_are_summarised_over_the_trials_that_have_them_lowest_first() -> None:
@@ -319,7 +323,7 @@ def test_rates_are_summarised_over_the_trials_that_have_them_lowest_first() -> N
         TrialScores(index=index, cmc=(0.5,), n_query=2, n_valid=2, by_rate=dict.fromkeys(rates, part))
         for index, rates in enumerate((["10", "2.5"], ["2.5", "3"]))
     ]
-    summary = summarise_rates(trials, [1])
+    summary = summarise_rates(trials)
     assert {rate: len(metrics["R1"].values) for rate, metrics in summary.items()} == {"2.5": 2, "3": 1, "10": 1}
     assert list(summary) == ["2.5", "3", "10"]
 

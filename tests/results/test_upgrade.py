@@ -40,8 +40,31 @@ def test_a_file_of_version_1_is_read_whole() -> None:
     for part in [part for trial in before["trials"] for part in (trial, *trial["by_rate"].values())]:
         assert (part.pop("mAP"), part.pop("mINP")) == (None, None)
     before.pop("schema_version")
+    assert before["protocol"]["rules"].pop("ranks") == [1, 5, 10, 20]
     assert after == before
     assert "R1" in render([result])
+
+
+def test_a_file_of_version_1_may_sum_up_at_other_ranks_as_far_as_its_curves_go() -> None:
+    content = json.loads(FIRST)
+    content["protocol"]["rules"]["ranks"] = [3]
+    parts = [part for trial in content["trials"] for part in (trial, *trial["by_rate"].values())]
+    for part in parts:
+        part["cmc"] = part["cmc"][:3]
+    summary = content["metrics"]
+    given = [trial["cmc"][2] for trial in content["trials"]]
+    content["metrics"] = {"R3": {**summary["R5"], "mean": sum(given) / 2, "std": abs(given[0] - given[1]) / 2**0.5}}
+    content["metrics"]["R3"]["values"] = given
+    content["by_rate"] = {}
+    for trial in content["trials"]:
+        trial["by_rate"] = {}
+    result = from_json(json.dumps(content), "old")
+    assert list(result.metrics) == ["R3"]
+    assert "ranks" not in result.protocol.rules
+    assert "R3" in render([result])
+    content["metrics"]["R4"] = content["metrics"]["R3"]
+    with pytest.raises(DataError, match="metrics: has R3, R4, the trials give R3"):
+        from_json(json.dumps(content), "old")
 
 
 def test_scores_of_version_1_get_names_and_facts() -> None:
