@@ -5,13 +5,16 @@ records (`Metric` records for scores); an entry names a class or function, and a
 Nothing is inherited: what has the members of an interface is one (`typing.Protocol`). Feature arrays are torch float32
 tensors [n, D] on ``run.device``. `crbench.testing` checks a plugin against its contract, rule by rule.
 
+A `fit` sees all of the training rows (`Samples`). Transforms and distances see test rows as `TestRows`: rates and
+modality, cameras where the entry says ``needs=("camids",)``, never persons or keys, in an order that tells nothing.
+
 =====================  ==================  ================================================================
 hook                   implement           what it does
 =====================  ==================  ================================================================
 ``crbench_backbones``  `Backbone`          ``extract(batch)``: images to features; it has `Preprocess`
 ..                     `Precomputed`       ``lookup(rows)``: features that are there already
 ``crbench_aligners``   `Aligner`           ``fit(train, run=...)``: training features to a `Transform`
-..                     `Transform`         ``transform(feats)``: features to features, row by row
+..                     `Transform`         ``transform(feats)``: `TestFeatures` to `TestFeatures`, row by row
 ``crbench_datasets``   `Dataset`           ``split``, ``read``, ``digests``: lists, images and their hashes
 ``crbench_distances``  `Distance`          ``distance(query, gallery)``: a distance of its own
 ``crbench_metrics``    `Metric` (record)   a function of ranks, or of a CMC curve, that gives a score
@@ -144,6 +147,8 @@ if TYPE_CHECKING:
     from crbench.records import Row as Row
     from crbench.records import Samples as Samples
     from crbench.records import Split as Split
+    from crbench.records import TestFeatures as TestFeatures
+    from crbench.records import TestRows as TestRows
     from crbench.records import features_from_arrays as features_from_arrays
 
 _ROOMS = {
@@ -188,6 +193,8 @@ _ROOMS = {
     "Samples": "records",
     "Scope": "api.pairing",
     "Split": "records",
+    "TestFeatures": "records",
+    "TestRows": "records",
     "StartsFromFile": "api.capabilities",
     "Stateful": "api.capabilities",
     "TakesAnyLength": "api.capabilities",

@@ -11,14 +11,14 @@ import numpy as np
 from crbench.arrays import Array
 from crbench.data.rates import exact_rate, nearest_rate
 from crbench.errors import DataError
-from crbench.records import Domain, Features
+from crbench.records import Domain, TestFeatures
 
 Map = TypeVar("Map")
 
 
 def map_by_domain(
-    feats: Features, maps: Mapping[tuple[Domain, ...], Map], apply: Callable[[Map, Array], Array]
-) -> Features:
+    feats: TestFeatures, maps: Mapping[tuple[Domain, ...], Map], apply: Callable[[Map, Array], Array]
+) -> TestFeatures:
     """The features with the rows of each served domain mapped; all other rows come back bit for bit.
 
     Args:

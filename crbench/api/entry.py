@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import attrs
 
-API_VERSION = 2
+from crbench.records import NEEDS
+
+API_VERSION = 3
 """Raised whenever a signature or a shape of `crbench.api.interfaces` changes; `Entry.api` must equal it."""
 
 Kind = Literal["backbone", "aligner", "dataset", "distance", "metric"]
@@ -20,6 +22,11 @@ _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 def _kebab(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not _KEBAB.fullmatch(value):
         raise ValueError(f"entry name {value!r} is not kebab-case; expected letters a-z, digits and single hyphens")
+
+
+def _known_needs(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, tuple) or not set(value) <= set(NEEDS):
+        raise ValueError(f"entry needs {value!r}; expected a tuple of {', '.join(map(repr, NEEDS))}, or ()")
 
 
 def check_target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -65,6 +72,8 @@ class Entry:
         train_rows: which training rows a trainable backbone wants: ``hr``, or ``all`` (their copies at the protocol's
             training rates and LR images as stored, too).
         test_parameters: names of parameters that training does not depend on; weights are shared between their values.
+        needs: what an aligner's transform, or a distance, must see of test rows beside their rates: ``("camids",)`` or
+            nothing; see `crbench.api.TestRows`.
         released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
 
     Example:
@@ -83,4 +92,5 @@ class Entry:
     argument: str | None = None
     train_rows: Literal["hr", "all"] = attrs.field(default="hr", validator=attrs.validators.in_(("hr", "all")))
     test_parameters: tuple[str, ...] = ()
+    needs: tuple[str, ...] = attrs.field(default=(), validator=_known_needs)
     released: Mapping[str, Released] = attrs.field(factory=dict)

@@ -15,7 +15,7 @@ import numpy as np
 from crbench.api.context import RunContext
 from crbench.arrays import Array
 from crbench.data.preprocess import Preprocess
-from crbench.records import Batch, Encoded, Features, Row, Samples, Split
+from crbench.records import Batch, Encoded, Row, Samples, Split, TestFeatures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,8 +67,12 @@ class Precomputed(Protocol):
 class Transform(Protocol):
     """A fitted aligner; a plain function will do."""
 
-    def __call__(self, feats: Features) -> Features:
-        """Same rows in the same order; may change x, D and dims, never its input."""
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
+        """The features of the same rows in the same order; may change x, D and dims, never its input.
+
+        The rows come in an order that tells nothing, without persons and keys, and each must get the same feature
+        whatever the others are. Only `x` and `dims` of what is returned are taken.
+        """
 
 
 @runtime_checkable
@@ -91,8 +95,8 @@ class Distance(Protocol):
     needs a factory around it. A run takes it by ``--set protocol.distance=NAME``.
     """
 
-    def __call__(self, query: Features, gallery: Features) -> Array:
-        """Distances f32[q, g]; smaller is closer."""
+    def __call__(self, query: TestFeatures, gallery: TestFeatures) -> Array:
+        """Distances f32[q, g] of a block of the queries to the whole gallery; smaller is closer."""
 
 
 @runtime_checkable

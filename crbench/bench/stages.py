@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from crbench.harness.cell import parameter_count
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
 from crbench.protocol.presets import OWN_FEATURES
-from crbench.records import Features, Samples
+from crbench.records import Features, Samples, TestFeatures, blind_order
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
@@ -65,28 +65,30 @@ class Work:
 
 @attrs.frozen(eq=False)
 class PrecomputedDistances:
-    """A distance that looks f32[q, g] up; it is asked for consecutive rows of the query, as they stand."""
+    """A distance that looks f32[q, g] up; the one column of its query features says which row each of them has.
+
+    It is asked for consecutive rows of the matrix, which it gives as they stand.
+    """
 
     distances: torch.Tensor
-    places: Mapping[str, int]
 
-    def __call__(self, query: Features, gallery: Features) -> torch.Tensor:
+    def __call__(self, query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
         del gallery
-        start = self.places[query.rows.keys[0]]
+        start = int(query.x[0, 0])
         return self.distances[start : start + len(query)]
 
 
 def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], int]:
     """A call that evaluates given distances, without reading features, and the bytes of those distances."""
-    given = PrecomputedDistances(
-        -(query.x @ gallery.x.T), {key: row for row, key in enumerate(query.rows.keys.tolist())}
-    )
-    return partial(evaluate, _labels(query), _labels(gallery), OWN_FEATURES, distance=given), given.distances.nbytes
+    shown = [side.take(blind_order(side.rows)) for side in (query, gallery)]  # as a distance is asked for them
+    given = PrecomputedDistances(-(shown[0].x @ shown[1].x.T))
+    return partial(evaluate, _numbered(query), _numbered(gallery), OWN_FEATURES, distance=given), given.distances.nbytes
 
 
-def _labels(side: Features) -> Features:
-    """The rows of `side` with one column of features: the evaluation wants some, and given distances need none."""
-    return attrs.evolve(side, x=side.x[:, :1].contiguous())
+def _numbered(side: Features) -> Features:
+    """The rows of `side` with their places in `blind_order`, exact in float32, as the one column of features."""
+    places = np.argsort(blind_order(side.rows)).astype(np.float32)
+    return attrs.evolve(side, x=torch.from_numpy(places)[:, None].to(side.x.device))
 
 
 @attrs.frozen(eq=False)
@@ -179,7 +181,8 @@ class Stages:
         )
         parameters = parameter_count(transform)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):
-            feats = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
+            known = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
+            feats = TestFeatures.of(known, self.aligner.registered.entry.needs)
             moves_nothing = transform(feats).x is feats.x
             yield Work(
                 stage="transform",

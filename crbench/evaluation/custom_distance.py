@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from crbench.arrays import to_torch
 from crbench.errors import EvaluationError
+from crbench.ranking.interface import RankInputs, RankRows
 from crbench.ranking.threads import Workers
-from crbench.records import Features
+from crbench.records import Features, Samples, TestFeatures, blind_order
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Distance
@@ -21,12 +24,36 @@ _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
-def blocks(
-    query: Features, gallery: Features, distance: Distance, workers: Workers
+def with_distance(
+    inputs: RankInputs, query: Features, gallery: Features, distance: Distance, needs: Collection[str]
+) -> tuple[RankInputs, Samples]:
+    """Checked inputs of which `distance` compares the rows, and the gallery rows in their order.
+
+    The distance, and so the engines, get the gallery in the order of `crbench.records.blind_order`; their answers do
+    not depend on it.
+
+    Args:
+        query, gallery: what `inputs` came from.
+        needs: columns of the rows that the distance sees beside their rates.
+    """
+    order, side = blind_order(gallery.rows), inputs.gallery
+    shown = attrs.evolve(gallery, x=side.x).take(order)
+    index = torch.from_numpy(order).to(side.norms.device)
+    return attrs.evolve(
+        inputs,
+        gallery=RankRows(shown.x, shown.rows.pids, side.dims[order], side.norms[index]),
+        distances=partial(_blocks, attrs.evolve(query, x=inputs.query.x), shown, distance, needs),
+    ), shown.rows
+
+
+def _blocks(
+    query: Features, gallery: Features, distance: Distance, needs: Collection[str], workers: Workers
 ) -> Iterator[tuple[NDArray[np.intp], torch.Tensor]]:
     """Query rows and their distances f32[b, g] to the whole gallery.
 
     Args:
+        gallery: in the order in which the distance sees it.
+        needs: columns of the rows that it sees beside their rates.
         workers: look for NaN, so that no thread of torch is awake when they count.
 
     Raises:
@@ -34,9 +61,11 @@ def blocks(
     """
     count, width = len(query), len(gallery)
     size = max(1, _BLOCK // width)
+    order, shown = blind_order(query.rows), TestFeatures.of(gallery, needs)
     for start in range(0, count, size):
-        queries = np.arange(start, min(start + size, count))
-        found = to_torch(distance(query.take(queries), gallery), query.x.device)
+        queries = order[start : start + size]
+        given = distance(TestFeatures.of(query.take(queries), needs), shown)
+        found = to_torch(given, query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
                 f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"
@@ -46,5 +75,5 @@ def blocks(
         if any(bool(part.isnan()) for part in sums):
             wrong = found.isnan().any(dim=1).nonzero()
             if len(wrong):
-                raise EvaluationError(f"the distance gives NaN for query row {start + int(wrong[0])}")
+                raise EvaluationError(f"the distance gives NaN for query row {queries[wrong[:, 0].cpu()].min()}")
         yield queries, found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import attrs
@@ -38,7 +37,7 @@ def checked(
     """The inputs of an evaluation, checked and placed.
 
     Args:
-        distance: replaces the protocol's.
+        distance: replaces the protocol's; see `crbench.evaluation.custom_distance.with_distance`.
         device: where to compare; None = on the CUDA device of either side, else on the CPU.
 
     Raises:
@@ -54,7 +53,6 @@ def checked(
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
     unit = protocol.normalise == "l2" or protocol.distance == "cosine"
     needs_direction = distance is None and unit
-    from crbench.evaluation.custom_distance import blocks
     from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
 
     query_norms, gallery_norms = row_norms(query.x), row_norms(gallery.x)
@@ -67,7 +65,6 @@ def checked(
         unit=unit,
         dot=protocol.distance == "cosine",
         pessimistic=protocol.ties == "pessimistic",
-        distances=None if distance is None else functools.partial(blocks, query, gallery, distance),
     )
 
 

@@ -19,7 +19,7 @@ from crbench.evaluation.selection import Selection
 from crbench.evaluation.shards import Part, Shard, content
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import RankInputs
-from crbench.records import Features
+from crbench.records import Features, Samples
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Distance
@@ -33,6 +33,7 @@ def evaluate(
     engine: str = "auto",
     stream: str = "evaluate",
     distance: Distance | None = None,
+    needs: Sequence[str] = (),
     metrics: Sequence[str] = (),
     precision: str = "auto",
     device: str | None = None,
@@ -56,7 +57,9 @@ def evaluate(
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.
         distance: gives f32[q, g] for blocks of queries, smaller is closer, instead of ``protocol.distance``; compared
-            as they are, so normalising is its own affair.
+            as they are, so normalising is its own affair. It gets `crbench.api.TestFeatures`: rows without persons and
+            keys, in an order of their own.
+        needs: what the distance sees of the rows beside their rates: ``("camids",)`` or nothing.
         precision: of the products, see `PRECISIONS`; ``auto`` to choose. What a product cannot decide is decided in
             float64, so scores do not depend on it.
         device: where to compare, ``cpu``, ``cuda`` or ``cuda:1``; None = the CUDA device of either side, else the CPU.
@@ -88,8 +91,8 @@ def evaluate(
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
     selection = Selection.of(protocol, metrics)
-    inputs = checked(query, gallery, protocol, distance, device)
-    found = _ranked(inputs, query, gallery, protocol, asked, stream, progress, range(len(query)))
+    inputs, gallery_rows = _inputs(query, gallery, protocol, distance, needs, device)
+    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, range(len(query)))
     return Evaluation.of(
         query.rows,
         found.outcomes,
@@ -110,6 +113,7 @@ def evaluate_part(
     engine: str = "auto",
     stream: str = "evaluate",
     distance: Distance | None = None,
+    needs: Sequence[str] = (),
     precision: str = "auto",
     device: str | None = None,
     memory_budget: int | None = None,
@@ -120,8 +124,9 @@ def evaluate_part(
     Args:
         query, gallery: all queries and the whole gallery, the same for each part.
         shard: which of the queries to score.
-        protocol, engine, stream, distance, precision, device, memory_budget, progress: see `evaluate`; parts may differ
-            in engine, precision, device and memory. A distance must be the same for each part, which is not checked.
+        protocol, engine, stream, distance, needs, precision, device, memory_budget, progress: see `evaluate`; parts may
+            differ in engine, precision, device and memory. A distance must be the same for each part, which is not
+            checked.
 
     Raises:
         EvaluationError: see `evaluate`; a shard without a query that has a positive is none.
@@ -137,13 +142,14 @@ def evaluate_part(
     """
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
-    inputs, rows = checked(query, gallery, protocol, distance, device), shard.rows(len(query))
-    found = _ranked(inputs, query, gallery, protocol, asked, stream, progress, rows)
+    inputs, gallery_rows = _inputs(query, gallery, protocol, distance, needs, device)
+    rows = shard.rows(len(query))
+    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, rows)
     return Part(
         shard=shard,
         queries=query.rows.take(np.array(rows, dtype=np.intp)),
         outcomes=found.outcomes,
-        features=content(query.rows, inputs.query, gallery.rows, inputs.gallery),
+        features=content(query.rows, inputs.query, gallery_rows, inputs.gallery),
         protocol=protocol,
         stream=stream,
         engine=found.engine,
@@ -162,10 +168,27 @@ class _Found:
     ambiguous: int
 
 
-def _ranked(
-    inputs: RankInputs,
+def _inputs(
     query: Features,
     gallery: Features,
+    protocol: EvalProtocol,
+    distance: Distance | None,
+    needs: Sequence[str],
+    device: str | None,
+) -> tuple[RankInputs, Samples]:
+    """What the engines get, and the gallery rows in the order in which they get them."""
+    inputs = checked(query, gallery, protocol, distance, device)
+    if distance is None:
+        return inputs, gallery.rows
+    from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
+
+    return with_distance(inputs, query, gallery, distance, needs)
+
+
+def _ranked(
+    inputs: RankInputs,
+    query: Samples,
+    gallery: Samples,
     protocol: EvalProtocol,
     asked: Asked,
     stream: str,
@@ -173,7 +196,7 @@ def _ranked(
     rows: range,
 ) -> _Found:
     """What the engine says of the queries in these rows."""
-    task = masks.matches(query.rows, gallery.rows, protocol)
+    task = masks.matches(query, gallery, protocol)
     name, settings = chosen(asked, inputs)
     if (how := protocol.reranking) is None:
         engine = load(name)(inputs, settings)
@@ -183,6 +206,6 @@ def _ranked(
 
         parameters = KReciprocal(how.k1, how.k2, how.weight)
         name, engine = "reranked", RerankedEngine(inputs, settings, parameters, task.candidates, progress)
-    ranking = Ranking(task, query.rows, gallery.rows, protocol, stream, progress)
+    ranking = Ranking(task, query, gallery, protocol, stream, progress)
     outcomes, ambiguous = ranking.outcomes(engine, rows)
     return _Found(outcomes, name, engine.precision, ambiguous)

@@ -12,15 +12,15 @@ from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Distance, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
-from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock, median_seconds
+from crbench.harness.transform import transformed
 from crbench.ranking.distance import DISTANCES
-from crbench.records import Features
+from crbench.records import Features, TestFeatures
 from crbench.registry.discovery import plugin_stage
 from crbench.registry.resolve import Resolved, resolve
 from crbench.results import RateScores, Timing, TrialScores
@@ -83,6 +83,9 @@ class CellRunner:
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]
 
+    def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
+        return transformed(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
+
     def _features(self, rows: IdentifiedRows) -> Features:
         return rows.features(self.table, self.facts.run.device)
 
@@ -106,7 +109,8 @@ class CellRunner:
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
-        rows = source.take(np.arange(min(len(source), _TIMED_ROWS)))
+        some = source.take(np.arange(min(len(source), _TIMED_ROWS)))
+        rows = TestFeatures.of(some, self.aligner.registered.entry.needs)
         per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
@@ -115,20 +119,12 @@ class CellRunner:
             return None
         return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
-    def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
-        feats = self._features(rows)
-        owner = self.aligner.registered.owner
-        with plugin_stage(owner, "transform"):
-            result = fitted.transform(feats)
-        if not isinstance(result, Features) or len(result) != len(feats):
-            raise PluginError(f"{owner}: the transform of {self.aligner.name} must return Features with the same rows")
-        return result
-
 
 def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
     """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
     distance = job.protocol.distance
-    custom: Distance | None = None if distance in DISTANCES else resolve("distance", distance).build()
+    custom = None if distance in DISTANCES else resolve("distance", distance)
+    measure: Distance | None = custom.build() if custom else None
     evaluations = [
         evaluate(
             query,
@@ -138,7 +134,8 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
             precision=spec.precision,
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {index}|gallery",
-            distance=custom,
+            distance=measure,
+            needs=custom.registered.entry.needs if custom else (),
             metrics=spec.metric,
         )
         for query, gallery in compared

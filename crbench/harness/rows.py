@@ -38,9 +38,9 @@ class IdentifiedRows:
         """All rows of all lists, in order."""
         return cls(Samples.concat([some.rows for some in lists]), np.concatenate([some.ids for some in lists]))
 
-    def take(self, mask: NDArray[np.bool_]) -> IdentifiedRows:
-        """The rows at a mask bool[n]."""
-        return IdentifiedRows(self.rows.take(mask), self.ids[mask])
+    def take(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> IdentifiedRows:
+        """The rows at a mask bool[n] or an index array (order kept)."""
+        return IdentifiedRows(self.rows.take(which), self.ids[which])
 
     def features(self, table: FeatureTable, device: str) -> Features:
         """Their features f32[n, D] on `device`; all of them are in the table."""

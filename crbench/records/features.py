@@ -53,10 +53,7 @@ class Features:
     dims: Array | None = None
 
     def __attrs_post_init__(self) -> None:
-        if len(self.x.shape) != 2 or self.x.shape[0] != len(self.rows):
-            raise ValueError(f"features have shape {tuple(self.x.shape)}, expected ({len(self.rows)}, D)")
-        if self.dims is not None and tuple(self.dims.shape) != (len(self.rows),):
-            raise ValueError(f"dims have shape {tuple(self.dims.shape)}, expected ({len(self.rows)},)")
+        check_shapes(self.x, self.dims, len(self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -65,6 +62,18 @@ class Features:
         """The features at an index array, order kept."""
         dims = None if self.dims is None else self.dims[which]
         return Features(x=self.x[which], rows=self.rows.take(which), dims=dims)
+
+
+def check_shapes(x: Array, dims: Array | None, count: int) -> None:
+    """Refuse features that do not belong to `count` rows.
+
+    Raises:
+        ValueError: `x` is not [count, D], or `dims` are not [count].
+    """
+    if len(x.shape) != 2 or x.shape[0] != count:
+        raise ValueError(f"features have shape {tuple(x.shape)}, expected ({count}, D)")
+    if dims is not None and tuple(dims.shape) != (count,):
+        raise ValueError(f"dims have shape {tuple(dims.shape)}, expected ({count},)")
 
 
 def features_from_arrays(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -45,11 +46,11 @@ def _text(value: ArrayLike) -> NDArray[np.str_]:
     return np.array(value, dtype=np.str_)
 
 
-def _integers(value: ArrayLike) -> NDArray[np.int64]:
+def integers(value: ArrayLike) -> NDArray[np.int64]:
     return np.array(value, dtype=np.int64)
 
 
-def _floats(value: ArrayLike) -> NDArray[np.float32]:
+def floats(value: ArrayLike) -> NDArray[np.float32]:
     return np.array(value, dtype=np.float32)
 
 
@@ -71,24 +72,14 @@ class Samples:
     """
 
     keys: NDArray[np.str_] = attrs.field(converter=_text)
-    pids: NDArray[np.int64] = attrs.field(converter=_integers)
-    camids: NDArray[np.int64] = attrs.field(converter=_integers, default=-1)
-    rates: NDArray[np.float32] = attrs.field(converter=_floats, default=1.0)
-    native_rates: NDArray[np.float32] = attrs.field(converter=_floats, default=1.0)
+    pids: NDArray[np.int64] = attrs.field(converter=integers)
+    camids: NDArray[np.int64] = attrs.field(converter=integers, default=-1)
+    rates: NDArray[np.float32] = attrs.field(converter=floats, default=1.0)
+    native_rates: NDArray[np.float32] = attrs.field(converter=floats, default=1.0)
     modality: str = RGB
 
     def __attrs_post_init__(self) -> None:
-        count = len(self.keys)
-        for name in ("pids", "camids", "rates", "native_rates"):
-            column = getattr(self, name)
-            if column.ndim == 0:
-                column = np.full(count, column)
-                object.__setattr__(self, name, column)
-            if column.shape != (count,):
-                raise ValueError(f"samples: {name} has shape {column.shape}, expected ({count},) like keys")
-            column.setflags(write=False)
-        if not np.all(np.isfinite(self.rates) & (self.rates >= 1) & (self.native_rates > 0)):
-            raise ValueError("samples: every rate must be finite and at least 1 (1 = HR), every native rate above 0")
+        check_columns(self, len(self.keys), ("pids", "camids", "rates", "native_rates"))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -122,8 +113,7 @@ class Samples:
 
     def domains(self) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:
         """Each domain that occurs, lowest rate first, with the mask of its rows."""
-        for rate in np.unique(self.rates):
-            yield Domain(self.modality, float(rate)), self.rates == rate
+        return domain_masks(self.rates, self.modality)
 
     @classmethod
     def concat(cls, parts: Sequence[Samples]) -> Samples:
@@ -139,3 +129,29 @@ class Samples:
             native_rates=np.concatenate([part.native_rates for part in parts]),
             modality=modalities.pop(),
         )
+
+
+def check_columns(rows: Any, count: int, names: Sequence[str]) -> None:
+    """Repeat the scalars among the columns of a record of rows, make all read-only, and check them.
+
+    Raises:
+        ValueError: a column has another length than `count`, or a rate is below 1 or not finite.
+    """
+    for name in names:
+        column = getattr(rows, name)
+        if column is None:
+            continue
+        if column.ndim == 0:
+            column = np.full(count, column)
+            object.__setattr__(rows, name, column)
+        if column.shape != (count,):
+            raise ValueError(f"{name} has shape {column.shape}, expected ({count},) for so many rows")
+        column.setflags(write=False)
+    if not np.all(np.isfinite(rows.rates) & (rows.rates >= 1) & (rows.native_rates > 0)):
+        raise ValueError("every rate must be finite and at least 1 (1 = HR), every native rate above 0")
+
+
+def domain_masks(rates: NDArray[np.float32], modality: str) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:
+    """Each domain of rows of one modality, lowest rate first, with the mask of its rows."""
+    for rate in np.unique(rates):
+        yield Domain(modality, float(rate)), rates == rate

@@ -13,7 +13,7 @@ import attrs
 from crbench.api.interfaces import Aligner, Backbone, Dataset
 from crbench.api.pairing import TrainFeatures
 from crbench.arrays import Array
-from crbench.records import Features
+from crbench.records import TestFeatures
 from crbench.testing import aligner, backbone, dataset, distance, metric
 from crbench.testing.metric import Score
 
@@ -119,7 +119,7 @@ def check_dataset(factory: Callable[[], Dataset], root: Path, *, images: int = 8
     _run_all("dataset", factory, root=root, images=images)
 
 
-def check_distance(factory: Callable[[], Callable[[Features, Features], Array]]) -> None:
+def check_distance(factory: Callable[[], Callable[[TestFeatures, TestFeatures], Array]]) -> None:
     """All checks of a distance, on clustered features."""
     _run_all("distance", factory)
 

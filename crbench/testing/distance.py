@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from crbench.arrays import Array
-from crbench.records import Features
+from crbench.records import NEEDS, Features, TestFeatures
 from crbench.testing.fakes import random_features
 from crbench.testing.require import close, require, same
 
@@ -20,7 +20,7 @@ from crbench.testing.require import close, require, same
 class Case:
     """A distance on features in one cluster per person."""
 
-    factory: Callable[[], Callable[[Features, Features], Array]]
+    factory: Callable[[], Callable[[TestFeatures, TestFeatures], Array]]
 
     @property
     def query(self) -> Features:
@@ -33,15 +33,15 @@ class Case:
         return random_features(rates=(1,), seed=0)
 
     @cached_property
-    def distance(self) -> Callable[[Features, Features], Array]:
+    def distance(self) -> Callable[[TestFeatures, TestFeatures], Array]:
         """Built once."""
         made = self.factory()
         require(callable(made), f"{made!r} cannot be called")
         return made
 
     def measure(self, query: Features, gallery: Features) -> Tensor:
-        """Distances [q, g]."""
-        return torch.as_tensor(self.distance(query, gallery))
+        """Distances [q, g]; the distance sees all that it can ask for."""
+        return torch.as_tensor(self.distance(TestFeatures.of(query, NEEDS), TestFeatures.of(gallery, NEEDS)))
 
     @cached_property
     def found(self) -> Tensor:

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api import Domain, Features, domains_key, map_by_domain, parse_domains
+from crbench.api import Domain, TestFeatures, domains_key, map_by_domain, parse_domains
 from crbench.errors import DataError
 
 
@@ -64,7 +64,7 @@ class AffineTransform:
         """Number of fitted values."""
         return sum(tensor.numel() for tensor in self.state().values())
 
-    def __call__(self, feats: Features) -> Features:
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
         """Same rows, mapped.
 
         Raises:

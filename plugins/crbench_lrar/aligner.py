@@ -9,7 +9,7 @@ import attrs
 import torch
 from attrs import validators as v
 
-from crbench.api import Features, RunContext, TrainFeatures, Transform
+from crbench.api import RunContext, TestFeatures, TrainFeatures, Transform
 
 
 @attrs.frozen
@@ -31,7 +31,7 @@ class LRAR:
         """Nothing is learned here."""
         return self._cut
 
-    def _cut(self, feats: Features) -> Features:
+    def _cut(self, feats: TestFeatures) -> TestFeatures:
         if self.query_length == 0:
             return feats
         columns = feats.x.shape[1]

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from crbench.api import Domain, Features, domains_key, linear_layers, map_by_domain, parse_domains
+from crbench.api import Domain, TestFeatures, domains_key, linear_layers, map_by_domain, parse_domains
 from crbench.errors import ConfigError, DataError
 from crbench_vpfa.module import Gate, VectorPanning
 
@@ -41,7 +41,7 @@ class PanningTransform:
         return sum(module.parameter_count() for module in self.modules.values())
 
     @torch.no_grad()
-    def __call__(self, feats: Features) -> Features:
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
         """Map LR rows, those of each module in one pass; an unseen rate by the nearest trained one.
 
         See `crbench.api.nearest_domain`.

@@ -491,7 +491,7 @@ CASES = {
     "features-pids-not-whole": (features({"pids": PIDS + 0.5}), EVALUATE, 3, "numbers that are not whole"),
     "features-pids-too-large": (features({"pids": PIDS.astype(np.uint64) + 2**63}), EVALUATE, 3, "at most 2^63 - 1"),
     "features-pids-text": (features({"pids": PIDS.astype(str)}), EVALUATE, 3, "'pids' is <U21; expected numbers"),
-    "features-rate-below-one": (features({"rates": PIDS * 0.5}), EVALUATE, 3, "g.npz: samples: every rate"),
+    "features-rate-below-one": (features({"rates": PIDS * 0.5}), EVALUATE, 3, "g.npz: every rate"),
     "features-nan": (features({"features": NAN_ROWS}), EVALUATE, 1, "gallery row 0 (0) holds NaN or infinite"),
     "features-zero": (features({"features": ROWS * 0}), EVALUATE, 1, "gallery row 0 (0) is zero"),
     "features-lengths-differ": (features({"features": np.eye(3, 5)}), EVALUATE, 1, "query features have 4 columns"),

@@ -38,6 +38,20 @@ def fakes(monkeypatch):
 
 
 @pytest.fixture
+def offer(monkeypatch, fakes):
+    """Adds what a stranger's plugin offers; an entry of the same kind and name gives way."""
+
+    def add(*more):
+        known = discovery.discover()
+        claimed = {(item.kind, item.entry.name) for item in more}
+        others = tuple(item for item in known.entries if (item.kind, item.entry.name) not in claimed)
+        monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=others + more, broken=known.broken))
+        discovery.installed.cache_clear()
+
+    return add
+
+
+@pytest.fixture
 def spec(tmp_path, monkeypatch, fakes):
     """Make a spec on ``tiny`` whose folders are the test's own."""
     monkeypatch.setenv("CRBENCH_WEIGHTS", str(tmp_path / "weights"))

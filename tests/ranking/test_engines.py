@@ -176,7 +176,7 @@ def test_increasing_transform_of_the_distances_changes_nothing(case, engine):
 
 def test_metric_sees_ties_and_infinite_distances():
     query = features_from_arrays([[0.0]], [1])
-    gallery = features_from_arrays([[0.0]] * 4, [2, 1, 2, 2])
+    gallery = features_from_arrays([[0.0], [1.0], [2.0], [3.0]], [2, 1, 2, 2])
     for row, ties, expected in (
         ([1, 1, 0, 2], "pessimistic", 3),
         ([1, 1, 0, 2], "optimistic", 2),
@@ -189,7 +189,7 @@ def test_metric_sees_ties_and_infinite_distances():
                 gallery,
                 EvalProtocol(shot="multi", ties=ties),
                 engine=engine,
-                distance=lambda q, g, row=row: np.array([row], dtype=np.float32),
+                distance=lambda q, g, row=row: np.array([row], dtype=np.float32)[:, g.x[:, 0].long()],
             )
             assert result.scores["mAP"] == 1 / expected
             assert result.ambiguous == 0

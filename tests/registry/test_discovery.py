@@ -158,7 +158,7 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
 def test_another_api_is_listed_and_refused(point):
     registry = discover([point("a", crbench_aligners=offers("x", api=99))])
     assert [record.status for record in registry.records()] == ["incompatible"]
-    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 2"):
+    with pytest.raises(PluginError, match="plugin API 99, this crbench has API 3"):
         registry.get("aligner", "x")
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from crbench.api.pairing import TrainFeatures
-from crbench.records import Batch, Encoded, Features, Samples
+from crbench.records import Batch, Encoded, Samples, TestFeatures
 from crbench.testing import (
     RandomBackbone,
     TinyDataset,
@@ -50,7 +50,7 @@ def assert_alone(kind: Kind, name: str, message: str, factory: Callable[[], Any]
 
 # Aligners
 
-Map = Callable[[Features], Any]
+Map = Callable[[TestFeatures], Any]
 
 
 @attrs.frozen
@@ -70,39 +70,38 @@ def fixed(transform: Any) -> Callable[[], Fitting]:
 def as_trained(change: Callable[[torch.Tensor], torch.Tensor]) -> Map:
     """Changes features only where all training rows come together, so that no special case sees it."""
 
-    def transform(feats: Features) -> Features:
+    def transform(feats: TestFeatures) -> TestFeatures:
         whole = feats.rows.modality == "rgb" and len(np.unique(feats.rows.rates)) == 3
         return attrs.evolve(feats, x=change(feats.x)) if whole else feats
 
     return transform
 
 
-def where(condition: Callable[[Features], bool]) -> Map:
+def where(condition: Callable[[TestFeatures], bool]) -> Map:
     """Gives NaN for features of which `condition` holds."""
     return lambda feats: attrs.evolve(feats, x=feats.x * float("nan")) if condition(feats) else feats
 
 
-def in_place(feats: Features) -> Features:
+def in_place(feats: TestFeatures) -> TestFeatures:
     feats.x[:, :1] += 1
     return feats
 
 
-def other_rates(feats: Features) -> Features:
-    whole = len(np.unique(feats.rows.rates)) == 3 and feats.rows.modality == "rgb"
-    return attrs.evolve(feats, rows=feats.rows.at_rate(1)) if whole else feats
+def peeks(feats: TestFeatures) -> TestFeatures:
+    return attrs.evolve(feats, x=torch.from_numpy(feats.rows.pids).float()[:, None])
 
 
-def by_place(feats: Features) -> Features:
+def by_place(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x + torch.arange(len(feats)).float().unsqueeze(1))
 
 
-def refuses_nothing(feats: Features) -> Features:
+def refuses_nothing(feats: TestFeatures) -> TestFeatures:
     if len(feats) == 0:
         raise RuntimeError("max of no rows")
     return feats
 
 
-def bad_lengths(feats: Features) -> Features:
+def bad_lengths(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, dims=torch.full((len(feats),), 17))
 
 
@@ -119,7 +118,7 @@ def noise(train: TrainFeatures) -> Map:
 class Kept:
     """A transform with a state."""
 
-    def __call__(self, feats: Features) -> Features:
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
         return feats
 
     def state(self) -> dict[str, Any]:
@@ -129,7 +128,7 @@ class Kept:
 class Miscounted:
     parameter_count = -1
 
-    def __call__(self, feats: Features) -> Features:
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
         return feats
 
 
@@ -145,11 +144,12 @@ class Forgetful(Fitting):
     [
         ("interface", "3 has no method fit", lambda: 3),
         ("callable-transform", "fit returned 3, which cannot be called", fixed(3)),
-        ("returns-features", "returned Tensor, not Features", fixed(lambda feats: feats.x)),
+        ("returns-features", "returned Tensor, not TestFeatures", fixed(lambda feats: feats.x)),
         ("training-features-kept", "fit changed the training features", lambda: Fitting(doubles)),
         ("repeatable-fit", "draw from run.seed alone", lambda: Fitting(noise)),
         ("input-kept", "changed its input", fixed(in_place)),
-        ("rows-kept", "other rows, or the rows in another order", fixed(other_rates)),
+        ("returns-features", "returned 71 rows for 72", fixed(lambda feats: feats.take(np.arange(len(feats) - 1)))),
+        ("returns-features", "test rows have no 'pids'", fixed(peeks)),
         ("dtype", "float64, not float32", fixed(as_trained(torch.Tensor.double))),
         ("no-gradient", "carry gradients", fixed(as_trained(lambda x: x.clone().requires_grad_()))),
         ("finite", "not finite", fixed(as_trained(lambda x: x * float("nan")))),
@@ -362,7 +362,7 @@ def test_as_many_images_are_read_as_asked_for(tmp_path: Path) -> None:
 # Distances
 
 
-def euclidean(query: Features, gallery: Features) -> torch.Tensor:
+def euclidean(query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
     return torch.cdist(query.x, gallery.x)
 
 

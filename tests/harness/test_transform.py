@@ -1,0 +1,139 @@
+"""Step 7: what aligners of strangers learn of test rows, and that scores are ours whatever they return."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from fakes import Hard
+
+from crbench.api.entry import Entry
+from crbench.evaluation import evaluate
+from crbench.harness.run import run
+from crbench.protocol import EvalProtocol
+from crbench.records import NEEDS, Features, Samples, TestFeatures, TestRows, blind_order
+from crbench.registry.discovery import Owner, Registered
+from crbench.testing import random_features
+
+OWNER = Owner(plugin="strangers", distribution="strangers", version="1")
+
+
+class Applied:
+    """An aligner whose transform is `function`; the class attribute is replaced by each test."""
+
+    function: ClassVar[Any] = staticmethod(lambda feats: feats)
+
+    def fit(self, train: Any, *, run: Any) -> Any:
+        return type(self).function
+
+
+@pytest.fixture
+def stranger(spec, offer, monkeypatch):
+    """Runs an aligner with this transform beside ``none``, and gives both results."""
+
+    def both(function, **entry):
+        monkeypatch.setattr(Applied, "function", staticmethod(function))
+        offer(Registered("aligner", Entry("stranger", Applied, **entry), OWNER))
+        return run(spec(aligner="stranger", trial=0))
+
+    return both
+
+
+def one_hot(pids):
+    return torch.nn.functional.one_hot(torch.from_numpy(pids), 64).float()
+
+
+@pytest.mark.parametrize("column", ["pids", "keys"])
+def test_a_transform_that_looks_at_the_persons_fails_alone(stranger, column):
+    results = stranger(lambda feats: attrs.evolve(feats, x=one_hot(getattr(feats.rows, column))))
+    assert [result.status for result in results] == ["ok", "failed"]
+    assert f"AttributeError: test rows have no '{column}': transforms and distances do not learn" in results[1].error
+
+
+def test_a_transform_that_returns_other_rows_scores_what_its_features_are_worth(stranger):
+    def rewrites(feats):
+        same = TestRows(np.ones(len(feats)), camids=np.arange(len(feats)))
+        return attrs.evolve(feats, rows=same)
+
+    none, rewritten = stranger(rewrites)
+    assert rewritten.trials == none.trials
+    assert 0 < none.metrics["R1"].mean < 1
+
+
+def test_rows_of_persons_that_a_transform_makes_up_are_refused(stranger):
+    def invents(feats):
+        rows = Samples(keys=["same"] * len(feats), pids=np.ones(len(feats)))
+        return Features(x=feats.x, rows=rows)
+
+    _, failed = stranger(invents)
+    assert "the transform of stranger must return TestFeatures of the same rows" in failed.error
+    assert failed.error.rstrip().endswith("it gave a Features")
+
+
+def test_a_transform_meets_the_rows_in_no_order_of_persons(stranger):
+    seen = []
+
+    def remembers(feats):
+        seen.append(feats)
+        return feats
+
+    none, result = stranger(remembers)
+    query = Hard().split(Hard().protocols["mlr"], 0, root=None).query
+    order = blind_order(query)
+    assert seen[-2].rows.rates.tolist() == query.rates[order].tolist() != query.rates.tolist()
+    assert result.trials == none.trials, "what it gives is put back in order"
+
+
+def test_cameras_are_shown_to_those_that_need_them(stranger):
+    seen = []
+    stranger(lambda feats: seen.append(feats.rows.camids) or feats, needs=NEEDS)
+    assert {-1, 1, 2} >= set(np.concatenate(seen).tolist()) > set()
+
+
+def test_unknown_needs_are_refused():
+    with pytest.raises(ValueError, match=r"entry needs \('pids',\); expected a tuple of 'camids', or \(\)"):
+        Entry("curious", Applied, needs=("pids",))
+
+
+def test_the_order_is_drawn_from_what_is_hidden():
+    rows = random_features().rows
+    order = blind_order(rows)
+    assert sorted(order.tolist()) == list(range(len(rows)))
+    assert np.array_equal(order, blind_order(rows.at_rate(3)))
+    assert not np.array_equal(order, blind_order(attrs.evolve(rows, pids=rows.pids + 1)))
+    assert np.corrcoef(order, np.arange(len(rows)))[0, 1] < 0.5
+
+
+@pytest.mark.parametrize("engine", ["reference", "torch", "numba"])
+@pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
+def test_a_distance_of_ones_own_scores_as_the_same_distance_of_ours(engine, shot):
+    query, gallery = (random_features(seed=seed, dim=4) for seed in (0, 1))
+    protocol = EvalProtocol(shot=shot, distance="sqeuclidean", normalise="none")
+    ours = evaluate(query, gallery, protocol, engine=engine)
+    own = evaluate(query, gallery, protocol, engine=engine, distance=lambda q, g: torch.cdist(q.x, g.x))
+    assert own.scores.means == ours.scores.means
+    assert np.array_equal(own.per_query.cmc, ours.per_query.cmc)
+    assert {rate: part.means for rate, part in own.by_rate.items()} == {
+        rate: part.means for rate, part in ours.by_rate.items()
+    }
+
+
+def test_a_distance_sees_no_persons_and_the_cameras_only_where_it_needs_them():
+    feats, seen = random_features(rates=(2,)), []
+
+    def peeks(query, gallery):
+        return torch.from_numpy(query.rows.pids[:, None] != gallery.rows.pids[None, :]).float()
+
+    def remembers(query, gallery):
+        seen.append((type(query), query.rows.camids, gallery.rows.camids))
+        return torch.cdist(query.x, gallery.x)
+
+    with pytest.raises(AttributeError, match="test rows have no 'pids'"):
+        evaluate(feats, feats, distance=peeks)
+    evaluate(feats, feats, distance=remembers)
+    assert seen == [(TestFeatures, None, None)]
+    evaluate(feats, feats, distance=remembers, needs=NEEDS)
+    assert sorted(seen[1][1].tolist()) == sorted(feats.rows.camids.tolist())
