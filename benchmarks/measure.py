@@ -161,16 +161,16 @@ def vpfa(request: Request) -> dict:
     moved = {}
     for precision in ("float32", "bf16"):
         way = partial(attrs.evolve(transform, precision=precision), feats)
-        took, _ = repeat(way, "cpu", spread=0.02, budget_s=10 * request.scale)
+        took = repeat(way, "cpu", spread=0.02, budget_s=10 * request.scale).quantiles
         moved[precision] = {**attrs.asdict(took), "samples_per_s": len(feats) / took.median}
-    step, _, unit = fit_pace(
+    step = fit_pace(
         load_aligner("vpfa", hidden=hidden),
         training(dim, device="cpu"),
         device="cpu",
         spread=0.05,
         budget_s=20 * request.scale,
     )
-    return {"dim": dim, "transform": moved, "fit": {**attrs.asdict(step), "unit": unit, "batch": 32}}
+    return {"dim": dim, "transform": moved, "fit": {**attrs.asdict(step.quantiles), "unit": step.unit, "batch": 32}}
 
 
 def extraction(request: Request) -> dict:

@@ -13,7 +13,9 @@ import torch
 from crbench import linear
 from crbench.bench.repeat import repeat
 
-_COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 30}
+_COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 31}
+"""Read and written together."""
+
 _SIDE = {"cpu": 1536, "cuda": 8192}
 Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], None]
 """Writes the product of the first matrix and the second, transposed, into the third."""
@@ -31,6 +33,8 @@ _PRECISIONS = {"cpu": ("fp32", "bf16"), "cuda": ("fp32", "tf32", "bf16", "fp16")
 class Ceilings:
     """Each is the rate of the fastest call: other work on the machine can lower a rate, and nothing can raise it.
 
+    They are measured before the first stage and after the last one, see `best` and `drift`.
+
     Attributes:
         bytes_per_s: of a copy within the device's memory, read and write together.
         flop_per_s: of a large square matrix product, by precision; a multiplication and an addition are two operations.
@@ -39,21 +43,47 @@ class Ceilings:
     bytes_per_s: float
     flop_per_s: Mapping[str, float]
 
+    def best(self, other: Ceilings) -> Ceilings:
+        """The higher rates of two measurements."""
+        flops = {name: max(rate, other.flop_per_s[name]) for name, rate in self.flop_per_s.items()}
+        return Ceilings(bytes_per_s=max(self.bytes_per_s, other.bytes_per_s), flop_per_s=flops)
+
+    def drift(self, other: Ceilings) -> float:
+        """By how much the rates of two measurements differ, as a fraction of the lower one; the largest difference.
+
+        Example:
+            >>> slow, fast = (Ceilings(bytes_per_s=rate, flop_per_s={"fp32": 1.0}) for rate in (2.0, 3.0))
+            >>> slow.drift(fast)
+            0.5
+        """
+        pairs = [(rate, other.flop_per_s[name]) for name, rate in self.flop_per_s.items()]
+        return max(max(pair) / min(pair) - 1 for pair in [*pairs, (self.bytes_per_s, other.bytes_per_s)])
+
 
 def measure_ceilings(device: str, *, spread: float, budget_s: float) -> Ceilings:
     """Measure the ceilings of a device, each for `budget_s` at most (and ten repeats at least)."""
     kind = "cuda" if device.startswith("cuda") else "cpu"
-    source = torch.ones(_COPY_BYTES[kind] // 4, device=device)
-    target = torch.empty_like(source)
-    copy, _ = repeat(lambda: target.copy_(source), device, spread=spread, budget_s=budget_s)
+    copies = copy_rate(_COPY_BYTES[kind], device, spread=spread, budget_s=budget_s)
     side, rates = _SIDE[kind], {}
     for precision in _PRECISIONS[kind]:
         a, b = (torch.randn(side, side, device=device).to(_DTYPES[precision]) for _ in range(2))
         multiply = fastest_product(kind) if precision == "fp32" else _torch_product
         with tf32(precision == "tf32"):
-            product, _ = repeat(partial(multiply, a, b, torch.empty_like(a)), device, spread=spread, budget_s=budget_s)
+            product = repeat(partial(multiply, a, b, torch.empty_like(a)), device, spread=spread, budget_s=budget_s)
         rates[precision] = 2 * side**3 / product.fastest
-    return Ceilings(bytes_per_s=2 * source.nbytes / copy.fastest, flop_per_s=rates)
+    return Ceilings(bytes_per_s=copies, flop_per_s=rates)
+
+
+def copy_rate(count: int, device: str, *, spread: float, budget_s: float) -> float:
+    """Bytes per second of a copy within the device's memory that reads and writes `count` bytes in all.
+
+    A few bytes stay in the caches of a processor and are copied many times as fast as many: what a stage attains is
+    compared with a copy of as many bytes as it moves.
+    """
+    source = torch.ones(max(1, count // 2), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copy = repeat(lambda: target.copy_(source), device, spread=spread, budget_s=budget_s)
+    return 2 * source.nbytes / copy.fastest
 
 
 @cache
@@ -67,7 +97,7 @@ def fastest_product(kind: str) -> Product:
     work = torch.randn(3, _SIDE[kind], _SIDE[kind])
     known: tuple[Product, ...] = (_torch_product, numpy_product)
     known += (_onednn_product,) if linear.is_fastest() else ()
-    return min(known, key=lambda product: repeat(partial(product, *work), kind, spread=0.1, budget_s=0.5)[0].fastest)
+    return min(known, key=lambda product: repeat(partial(product, *work), kind, spread=0.1, budget_s=0.5).fastest)
 
 
 def _torch_product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> None:

@@ -34,29 +34,36 @@ class Comparison:
         rows: stages that both measured.
         differences: (name, value in the first, value in the second) of what decides speed beside the code and differs.
         unmatched: stages that one lacks.
+        unfit: stages that are not compared, as a number is not fit to be published: which, where and why.
     """
 
     rows: tuple[Ratio, ...]
     differences: tuple[tuple[str, str, str], ...]
     unmatched: tuple[str, ...]
+    unfit: tuple[str, ...]
 
 
 def compare(first: Bench, second: Bench) -> Comparison:
     """Compare two benchmarks.
 
     Raises:
-        ComparisonError: one is not fit to be published, or they share no stage.
+        ComparisonError: they share no stage, or none whose numbers are fit to be published.
     """
-    for name, one in (("first", first), ("second", second)):
-        if one.status != "ok":
-            raise ComparisonError(f"the {name} benchmark is {one.status} ({one.reasons[0]}); measure again when quiet")
     left, right = ({_key(m): m for m in one.stages} for one in (first, second))
-    shared = [key for key in left if key in right]
-    if not shared:
+    if not left.keys() & right.keys():
         raise ComparisonError(
             f"no stage in common: {', '.join(sorted({m.stage for m in first.stages}))} and "
             f"{', '.join(sorted({m.stage for m in second.stages}))}; measure both with the same options"
         )
+    fit = [{_key(one) for one in bench.fit_stages} for bench in (first, second)]
+    shared = [key for key in left if key in fit[0] & fit[1]]
+    unfit = [
+        f"{name} benchmark: {reason}"
+        for name, bench in (("first", first), ("second", second))
+        for reason in bench.unfit
+    ]
+    if not shared:
+        raise ComparisonError(f"nothing is fit to be compared: {unfit[0]}; measure again when quiet")
     rows = tuple(Ratio(*key, left[key].per_second, right[key].per_second) for key in shared)
     batches = [
         (f"batch of {key[0]}, {key[1]}", str(left[key].batch), str(right[key].batch))
@@ -65,7 +72,8 @@ def compare(first: Bench, second: Bench) -> Comparison:
     ]
     facts = {name: (a, b) for name, a, b in _facts(first, second) if a != b}
     unmatched = tuple(f"{key[0]}, {key[1]}" for key in (*left, *right) if key not in shared)
-    return Comparison(rows, (*((name, str(a), str(b)) for name, (a, b) in facts.items()), *batches), unmatched)
+    differences = (*((name, str(a), str(b)) for name, (a, b) in facts.items()), *batches)
+    return Comparison(rows, differences, unmatched, tuple(unfit))
 
 
 def _key(one: Measured) -> tuple[str, str, str]:
@@ -87,5 +95,9 @@ def _own_facts(one: Bench) -> dict[str, Any]:
         "dim": one.dim,
         "driver": one.after.driver,
         "power limit": one.after.power_limit_w,
-        **{name: value for name, value in one.settings.items() if name not in ("budget_s", "dim", "spread", "set")},
+        **{
+            name: value
+            for name, value in one.settings.items()
+            if name not in ("budget_s", "apart_s", "dim", "spread", "set")
+        },
     }

@@ -14,7 +14,7 @@ import attrs
 from crbench.api.context import RunContext, Tracker
 from crbench.api.interfaces import Aligner
 from crbench.api.pairing import TrainFeatures
-from crbench.bench.repeat import LEAST, Quantiles, call_seconds, repeat
+from crbench.bench.repeat import LEAST, Quantiles, Sample, call_seconds, repeat
 from crbench.harness.timing import Clock
 
 _WARM_UP = 2
@@ -55,10 +55,12 @@ class _Pace:
         ):
             raise _EnoughError
 
+    def sample(self) -> Sample:
+        """The steps that were timed."""
+        return Sample(seconds=tuple(self.seconds), first_s=self.first_s, unit="steps")
 
-def fit_pace(
-    aligner: Aligner, train: TrainFeatures, *, device: str, spread: float, budget_s: float
-) -> tuple[Quantiles, float, str]:
+
+def fit_pace(aligner: Aligner, train: TrainFeatures, *, device: str, spread: float, budget_s: float) -> Sample:
     """Measure how fast `aligner` fits `train`.
 
     Returns:
@@ -75,10 +77,8 @@ def fit_pace(
     try:
         whole = call_seconds(lambda: aligner.fit(train, run=RunContext(device=device, progress=progress)), device)
     except _EnoughError:
-        return Quantiles.of(pace.seconds), pace.first_s, "steps"
+        return pace.sample()
     if pace.seconds:
-        return Quantiles.of(pace.seconds), pace.first_s, "steps"
-    quantiles, _ = repeat(
-        lambda: aligner.fit(train, run=RunContext(device=device)), device, spread=spread, budget_s=budget_s
-    )
-    return quantiles, whole, "fits"
+        return pace.sample()
+    fits = repeat(lambda: aligner.fit(train, run=RunContext(device=device)), device, spread=spread, budget_s=budget_s)
+    return attrs.evolve(fits, first_s=whole, unit="fits")

@@ -33,6 +33,7 @@ class DeviceState:
         power_w, power_limit_w: watts.
         temperature_c: degrees Celsius.
         throttled: why the device is held back; empty = it is not, or nobody knows.
+        busy: per cent of the last moments in which a kernel ran; asked for while this process gives it no work.
     """
 
     driver: str | None = None
@@ -42,6 +43,7 @@ class DeviceState:
     power_limit_w: float | None = None
     temperature_c: int | None = None
     throttled: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    busy: int | None = None
 
 
 def device_state(device: str) -> DeviceState:
@@ -82,6 +84,7 @@ def _state(nvml: ModuleType, handle: Any) -> DeviceState:
         power_limit_w=None if limit is None else limit / 1e3,
         temperature_c=_asked(nvml, "nvmlDeviceGetTemperature", handle, nvml.NVML_TEMPERATURE_GPU),
         throttled=tuple(_THROTTLED[name] for name, bit in names.items() if reasons & bit),
+        busy=getattr(_asked(nvml, "nvmlDeviceGetUtilizationRates", handle), "gpu", None),
     )
 
 

@@ -58,6 +58,7 @@ class BenchSpec:
         precision: of the evaluation's products.
         spread: largest `crbench.bench.repeat.Quantiles.spread` of a number that is fit to be published.
         budget_s: seconds after which a measurement stops; ten repeats are made whatever they cost.
+        apart_s: seconds, at least, from the start of the first block of measurements to that of the second.
     """
 
     stages: tuple[str, ...] = attrs.field(default=(), converter=_strings)
@@ -79,6 +80,7 @@ class BenchSpec:
     precision: str = "auto"
     spread: float = attrs.field(default=0.05, validator=v.gt(0))
     budget_s: float = attrs.field(default=5.0, validator=v.gt(0))
+    apart_s: float = attrs.field(default=10.0, validator=v.ge(0))
 
     def wanted(self) -> tuple[str, ...]:
         """The stages to measure, in the order of `STAGES`.

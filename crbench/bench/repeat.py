@@ -20,6 +20,31 @@ CONFIDENCE = 0.95
 
 
 @attrs.frozen(kw_only=True)
+class Sample:
+    """Repeated calls of one piece of work.
+
+    Attributes:
+        seconds: of each timed call.
+        first_s: of the very first call, which is not timed: only it holds what is compiled or set up at first use.
+        unit: what one call works on, where only measuring tells; None = as the work says.
+    """
+
+    seconds: tuple[float, ...]
+    first_s: float
+    unit: str | None = None
+
+    @property
+    def quantiles(self) -> Quantiles:
+        """Of `seconds`."""
+        return Quantiles.of(self.seconds)
+
+    @property
+    def fastest(self) -> float:
+        """The shortest call."""
+        return min(self.seconds)
+
+
+@attrs.frozen(kw_only=True)
 class Quantiles:
     """Wall time of one call in seconds.
 
@@ -71,9 +96,7 @@ class Quantiles:
         )
 
 
-def repeat(
-    work: Callable[[], object], device: str, *, spread: float, budget_s: float, least: int = LEAST
-) -> tuple[Quantiles, float]:
+def repeat(work: Callable[[], object], device: str, *, spread: float, budget_s: float, least: int = LEAST) -> Sample:
     """Time `work` until the median is known to within `spread`, or `budget_s` is spent.
 
     On CUDA each call is timed by events on the device; on other devices by the wall clock.
@@ -81,10 +104,6 @@ def repeat(
     Args:
         spread: see `Quantiles.spread`.
         least: calls that are timed whatever they cost.
-
-    Returns:
-        The quantiles, and the seconds of the very first call. Only that call holds what is compiled or set up at first
-        use.
     """
     with Clock(device) as first:
         work()
@@ -97,7 +116,7 @@ def repeat(
             continue
         if time.perf_counter() - started > budget_s or Quantiles.of(seconds).spread <= spread:
             break
-    return Quantiles.of(seconds), first.seconds
+    return Sample(seconds=tuple(seconds), first_s=first.seconds)
 
 
 def call_seconds(work: Callable[[], object], device: str) -> float:

@@ -1,25 +1,31 @@
-"""One benchmark: the device's ceilings, then stage by stage, then the verdict."""
+"""One benchmark: the device's ceilings, every stage, a while later every stage and the ceilings again, the verdict."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import attrs
 
-from crbench.api.context import Progress, RunContext
+from crbench.api.context import Progress, RunContext, Tracker
 from crbench.api.interfaces import Precomputed
+from crbench.bench.blocks import measure_block, together
 from crbench.bench.ceilings import Ceilings, measure_ceilings, tf32
-from crbench.bench.fit import fit_pace
-from crbench.bench.hardware import DeviceState, device_state
+from crbench.bench.hardware import device_state
+from crbench.bench.load import watch
 from crbench.bench.plan import BenchSpec
-from crbench.bench.records import Bench, Measured, Status
-from crbench.bench.repeat import LEAST, repeat
-from crbench.bench.stages import Stages, Work, count_flops
+from crbench.bench.records import Bench
+from crbench.bench.shares import with_shares
+from crbench.bench.stages import Stages
+from crbench.bench.verdict import machine_reasons, stage_reasons
 from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
 from crbench.registry.resolve import Resolved, choose_weights
 from crbench.results import Component
+
+_QUIET_S = 1.0
+"""Seconds for which the machine is watched before and after, while this process sleeps."""
 
 _DIM = 2048
 
@@ -35,117 +41,75 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
         CrbenchError: something cannot be measured as asked.
 
     Example:
-        >>> record = bench(BenchSpec(stages=["distance"], device="cpu", dim=8, query=4, gallery=40, budget_s=0.01))
+        >>> record = bench(BenchSpec(stages=["distance"], device="cpu", dim=8, query=4, gallery=40, budget_s=0.01,
+        ...                          apart_s=0))
         >>> record.stages[0].unit, record.stages[0].flops
         ('queries', 2560)
     """
-    wanted = spec.wanted()
-    device = pick_device(spec.device)
     backbone, aligner = spec.resolved()
-    built = None if backbone is None else backbone.build(weights=choose_weights(backbone, spec.weights), device=device)
-    if backbone is not None and isinstance(built, Precomputed) and "forward" in wanted:
-        raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
-    dim = spec.dim or (_DIM if built is None else built.dim)
-    stages = Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
+    return bench_method(spec, backbone, aligner, progress=progress, command=command)
+
+
+def bench_method(
+    spec: BenchSpec,
+    backbone: Resolved | None,
+    aligner: Resolved | None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Bench:
+    """Measure what `spec` asks for, with a backbone and an aligner that are resolved already.
+
+    Raises:
+        CrbenchError: something cannot be measured as asked.
+    """
+    wanted, device = spec.wanted(), pick_device(spec.device)
+    stages = _stages(spec, device, backbone, aligner)
+    load_before = watch(_QUIET_S)
     before = device_state(device)
-    measured: list[Measured] = []
-    with (progress or RunContext().progress)(len(wanted) + 1, "bench", "stage") as bar, tf32(spec.tf32):
-        ceilings = measure_ceilings(device, spread=spec.spread, budget_s=spec.budget_s)
-        bar.advance()
-        for stage in wanted:
-            measured += _fit(stages) if stage == "fit" else _stage(stages, stage, ceilings)
-            bar.advance()
+    with (progress or RunContext().progress)(2 * len(wanted) + 2, "bench", "stage") as bar, tf32(spec.tf32):
+        at_start = _ceilings(spec, device, bar)
+        started = time.monotonic()
+        first = measure_block(stages, wanted, bar.advance)
+        time.sleep(max(0.0, spec.apart_s - (time.monotonic() - started)))
+        second = measure_block(stages, wanted, bar.advance)
+        at_end = _ceilings(spec, device, bar)
+    load_after = watch(_QUIET_S)
     after = device_state(device)
-    status, reasons = verdict(measured, (before, after), spec.spread)
+    plain = [together(*pair) for pair in zip(first, second, strict=True)]
+    shared, ceilings = with_shares(plain, at_start.best(at_end), spec)
+    drift = at_start.drift(at_end)
     return Bench(
-        status=status,
-        reasons=reasons,
+        reasons=machine_reasons((before, after), (load_before, load_after), drift, spec.spread),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         backbone=_component(backbone),
         aligner=_component(aligner),
-        dim=dim,
+        dim=stages.dim,
         settings=_settings(spec),
         environment=describe_environment(device),
         before=before,
         after=after,
+        load_before=load_before,
+        load_after=load_after,
         ceilings=ceilings,
-        stages=measured,
+        drift=drift,
+        stages=[attrs.evolve(one, reasons=stage_reasons(one, spec.spread)) for one in shared],
         command=command,
     )
 
 
-def verdict(stages: list[Measured], states: tuple[DeviceState, ...], spread: float) -> tuple[Status, tuple[str, ...]]:
-    """Whether the numbers may be published, and if not, why."""
-    held = sorted({reason for state in states for reason in state.throttled})
-    if held:
-        return "throttled", tuple(f"the device is held back: {reason}" for reason in held)
-    noisy = [
-        f"{one.stage}, {one.scenario}: the median is known to within {100 * one.seconds.spread:.1f} % only "
-        f"(wanted {100 * spread:g} %)"
-        for one in stages
-        if one.seconds.spread > spread
-    ]
-    return ("noisy", tuple(noisy)) if noisy else ("ok", ())
+def _stages(spec: BenchSpec, device: str, backbone: Resolved | None, aligner: Resolved | None) -> Stages:
+    built = None if backbone is None else backbone.build(weights=choose_weights(backbone, spec.weights), device=device)
+    if backbone is not None and isinstance(built, Precomputed) and "forward" in spec.wanted():
+        raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
+    dim = spec.dim or (_DIM if built is None else built.dim)
+    return Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
 
 
-def _stage(stages: Stages, stage: str, ceilings: Ceilings) -> list[Measured]:
-    spec, measured = stages.spec, []
-    for work in stages.work(stage):
-        quantiles, first_s = repeat(
-            work.call, stages.device, spread=spec.spread, budget_s=spec.budget_s, least=work.least or LEAST
-        )
-        flops = count_flops(work)
-        plain = Measured(
-            stage=work.stage,
-            scenario=work.scenario,
-            batch=work.batch,
-            unit=work.unit,
-            seconds=quantiles,
-            per_second=work.batch / quantiles.median,
-            first_s=first_s,
-            parameters=work.parameters,
-        )
-        measured.append(_shared(plain, work, flops, _peak(spec, stage, ceilings), ceilings))
+def _ceilings(spec: BenchSpec, device: str, bar: Tracker) -> Ceilings:
+    measured = measure_ceilings(device, spread=spec.spread, budget_s=spec.budget_s)
+    bar.advance()
     return measured
-
-
-def _shared(plain: Measured, work: Work, flops: int | None, peak: float | None, ceilings: Ceilings) -> Measured:
-    median = plain.seconds.median
-    return attrs.evolve(
-        plain,
-        flops=flops,
-        bytes=work.bytes,
-        macs_per_sample=None if flops is None else flops / 2 / work.batch,
-        flop_share=None if flops is None or peak is None else flops / median / peak,
-        bytes_share=None if work.bytes is None else work.bytes / median / ceilings.bytes_per_s,
-    )
-
-
-def _fit(stages: Stages) -> list[Measured]:
-    """The stage ``fit``. Its operations are not counted, since the training is stopped on its way."""
-    spec = stages.spec
-    aligner, train = stages.training()
-    quantiles, first_s, unit = fit_pace(
-        aligner, train, device=stages.device, spread=spec.spread, budget_s=spec.budget_s
-    )
-    return [
-        Measured(
-            stage="fit",
-            scenario="Offline",
-            batch=1,
-            unit=unit,
-            seconds=quantiles,
-            per_second=1 / quantiles.median,
-            first_s=first_s,
-        )
-    ]
-
-
-def _peak(spec: BenchSpec, stage: str, ceilings: Ceilings) -> float | None:
-    """The ceiling of the arithmetic that a stage uses; None where it was not measured."""
-    if stage == "forward" and spec.amp != "off":
-        return ceilings.flop_per_s.get(spec.amp)
-    return ceilings.flop_per_s.get("tf32" if spec.tf32 else "fp32", ceilings.flop_per_s["fp32"])
 
 
 def _component(part: Resolved | None) -> Component | None:
@@ -165,5 +129,7 @@ def _settings(spec: BenchSpec) -> dict[str, object]:
         "tf32",
         "precision",
         "spread",
+        "budget_s",
+        "apart_s",
     )
-    return {**{name: getattr(spec, name) for name in named}, "budget_s": spec.budget_s, "set": dict(spec.settings)}
+    return {**{name: getattr(spec, name) for name in named}, "set": dict(spec.settings)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import attrs
@@ -15,13 +15,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from crbench import linear
 from crbench.api.capabilities import HoldsNetwork
 from crbench.api.context import RunContext
-from crbench.api.interfaces import Aligner, Backbone, Reader
-from crbench.api.pairing import TrainFeatures
+from crbench.api.interfaces import Backbone, Reader, Transform
 from crbench.bench import synthetic
 from crbench.bench.ceilings import fastest_product
+from crbench.bench.fit import fit_pace
 from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Scenario
-from crbench.bench.repeat import call_seconds
+from crbench.bench.repeat import LEAST, Sample, call_seconds, repeat
 from crbench.bench.whole import whole_run
 from crbench.config.paths import data_root
 from crbench.data.degrade import degrade
@@ -47,7 +47,8 @@ class Work:
 
     Attributes:
         flops: floating-point operations of one call; None = torch counts them, 0 = there are none to count.
-        least: calls that are timed whatever they cost; None = `crbench.bench.repeat.LEAST`.
+        least: calls that are timed whatever they cost.
+        pace: times the work in another way than by calling it again and again.
 
     The other fields are those of `crbench.bench.records.Measured`.
     """
@@ -60,7 +61,14 @@ class Work:
     parameters: int | None = None
     bytes: int | None = None
     flops: int | None = None
-    least: int | None = None
+    least: int = LEAST
+    pace: Callable[[], Sample] | None = None
+
+    def sample(self, device: str, *, spread: float, budget_s: float) -> Sample:
+        """Time it, see `crbench.bench.repeat.repeat`."""
+        if self.pace is not None:
+            return self.pace()
+        return repeat(self.call, device, spread=spread, budget_s=budget_s, least=self.least)
 
 
 @attrs.frozen(eq=False)
@@ -93,7 +101,7 @@ def _numbered(side: Features) -> Features:
 
 @attrs.frozen(eq=False)
 class Stages:
-    """The work of every stage but ``fit``, for a `BenchSpec` and its backbone and aligner."""
+    """The work of every stage, for a `BenchSpec` and its backbone and aligner."""
 
     spec: BenchSpec
     device: str
@@ -105,6 +113,12 @@ class Stages:
         """One piece of work per scenario."""
         make: Callable[[], Iterator[Work]] = getattr(self, f"_{stage}")
         yield from make()
+
+    @property
+    def _aligner(self) -> Resolved:
+        if self.aligner is None:
+            raise ValueError("no aligner")
+        return self.aligner
 
     def _decode(self) -> Iterator[Work]:
         rows, read = self._images()
@@ -130,7 +144,7 @@ class Stages:
         return rows, lambda row: degrade(job.source.read(row.key, root=root), row.rate / row.native_rate, job.protocol)
 
     def _forward(self) -> Iterator[Work]:
-        size = self.spec.batch_size or self._best_batch()
+        size = self.spec.batch_size or self._best_batch
         for scenario, count in _scenarios((size,), (1,)):
             call, moved = self._forward_call(count)
             yield Work(
@@ -143,6 +157,7 @@ class Stages:
                 bytes=moved,
             )
 
+    @cached_property
     def _best_batch(self) -> int:
         """The batch size of the highest throughput, by three calls each."""
         paces = {}
@@ -165,24 +180,37 @@ class Stages:
         moved = images.nbytes + 4 * size * self.dim + 4 * (_model_parameters(self.backbone) or 0)
         return partial(forward, batch, rows), moved
 
-    def training(self) -> tuple[Aligner, TrainFeatures]:
-        """The aligner and features to fit it on."""
-        if self.aligner is None:
-            raise ValueError("no aligner")
-        return self.aligner.build(), synthetic.training(self.dim, device=self.device)
+    def _fit(self) -> Iterator[Work]:
+        """A fit is stopped when its pace is known, so its operations are not counted."""
+        aligner, train = self._aligner.build(), synthetic.training(self.dim, device=self.device)
+        yield Work(
+            stage="fit",
+            scenario="Offline",
+            batch=1,
+            unit="fits",
+            call=partial(aligner.fit, train, run=RunContext(device=self.device)),
+            flops=0,
+            pace=partial(
+                fit_pace, aligner, train, device=self.device, spread=self.spec.spread, budget_s=self.spec.budget_s
+            ),
+        )
 
-    def _transform(self) -> Iterator[Work]:
-        if self.aligner is None:
-            raise ValueError("no aligner")
-        short = {name: min(value, _SHORT[name]) for name, value in self.aligner.values.items() if name in _SHORT}
-        aligner = attrs.evolve(self.aligner, values={**self.aligner.values, **short}).build()
-        transform = aligner.fit(
+    @cached_property
+    def _fitted(self) -> Transform:
+        """The aligner after a short fit."""
+        short = {name: min(value, _SHORT[name]) for name, value in self._aligner.values.items() if name in _SHORT}
+        aligner = attrs.evolve(self._aligner, values={**self._aligner.values, **short}).build()
+        transform: Transform = aligner.fit(
             synthetic.training(self.dim, device=self.device, persons=32), run=RunContext(device=self.device)
         )
+        return transform
+
+    def _transform(self) -> Iterator[Work]:
+        transform = self._fitted
         parameters = parameter_count(transform)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):
             known = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
-            feats = TestFeatures.of(known, self.aligner.registered.entry.needs)
+            feats = TestFeatures.of(known, self._aligner.registered.entry.needs)
             moves_nothing = transform(feats).x is feats.x
             yield Work(
                 stage="transform",

@@ -25,6 +25,9 @@ _HEADERS = (
 )
 
 
+_SHARES = "FLOP/s and bytes/s: achieved, as a share of the attainable; of bytes, that of a copy of as many."
+
+
 def render(bench: Bench) -> str:
     """What was measured, on which machine, and whether it may be published."""
     parts = [component_label(part) for part in (bench.backbone, bench.aligner) if part is not None]
@@ -43,8 +46,9 @@ def render(bench: Bench) -> str:
         for one in bench.stages
         if one.macs_per_sample is not None and one.scenario == "Offline"
     ]
-    below = ["FLOP/s and bytes/s: achieved, as a share of the attainable.", *sizes]
-    verdict = [f"NOT FIT TO PUBLISH ({bench.status}): {clean(reason)}" for reason in bench.reasons]
+    notes = [f"{one.name}: {clean(one.note)}; it is what is attainable" for one in bench.stages if one.note]
+    below = [_SHARES, *sizes, *notes, _load(bench)]
+    verdict = [f"NOT FIT TO PUBLISH: {clean(reason)}" for reason in bench.unfit]
     return "\n".join([*lines, "", table, "", *below, *verdict]) + "\n"
 
 
@@ -59,7 +63,9 @@ def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:
     text = tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", "left", "left"))
     notes = [f"differs: {clean(name)}: {clean(a)} | {clean(b)}" for name, a, b in comparison.differences]
     missing = [f"in one file only: {clean(name)}" for name in comparison.unmatched]
-    return "\n".join([text, *([""] if notes or missing else []), *notes, *missing]) + "\n"
+    unfit = [f"left out: {clean(reason)}" for reason in comparison.unfit]
+    below = [*notes, *missing, *unfit]
+    return "\n".join([text, *([""] if below else []), *below]) + "\n"
 
 
 def _driver(bench: Bench) -> str:
@@ -67,6 +73,14 @@ def _driver(bench: Bench) -> str:
     if state.driver is None:
         return ""
     return f", driver {state.driver}, {state.sm_mhz} MHz, {state.power_w} of {state.power_limit_w} W"
+
+
+def _load(bench: Bench) -> str:
+    """What the machine did beside the measurements."""
+    loads = [load for load in (bench.load_before, bench.load_after, *(one.load for one in bench.stages)) if load]
+    if not loads:
+        return "other work on the machine: not known on this system"
+    return f"at most, at any time: {max(loads, key=lambda load: load.others + load.stolen)}"
 
 
 def _cells(one: Measured) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ _NOT_FIT = 1
 @click.option("--precision", default="auto", show_default=True, help="Of the evaluation's products.")
 @click.option("--spread", type=float, default=0.05, show_default=True, help="How well a median must be known.")
 @click.option("--budget", "budget_s", type=float, default=5.0, show_default=True, help="Seconds per measurement.")
+@click.option("--apart", "apart_s", type=float, default=10.0, show_default=True, help="Seconds between both blocks.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--output", "-o", type=_FILE, help="Write the JSON to a file too.")
 @click.pass_context
@@ -48,9 +49,13 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
     its quartiles; what is compiled or set up at the first call is told apart. FLOP/s and bytes/s are shares of what the
     device attains in the same run, in a matrix product and in a copy.
 
+    Every stage is measured twice, in two blocks with time between them. A number is fit to be published if its median
+    is known well enough, both blocks agree (within twice --spread), and neither other processes nor a hypervisor took
+    processors meanwhile. One that is not fit hides no other.
+
     \b
     Stages: decode, forward, fit, transform, distance, ranking, evaluate, run.
-    Exit code 1: measured, but not fit to publish (the device is held back, or a median is not known well enough).
+    Exit code 1: measured, but a number is not fit to publish; the reason is printed.
 
     \b
     crbench bench --backbone resnet-tiny --aligner vpfa -o here.json
@@ -71,17 +76,21 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
     if output is not None:
         _write(output, to_json(record))
     click.echo(to_json(record) if form == "json" else render(record), nl=False)
-    if record.status != "ok":
-        click.echo(f"crbench: not fit to publish, {record.status}: {record.reasons[0]}", err=True)
-        return _NOT_FIT
-    return 0
+    if not record.unfit:
+        return 0
+    more = f"; and {len(record.unfit) - 1} more" if len(record.unfit) > 1 else ""
+    click.echo(f"crbench: not fit to publish: {record.unfit[0]}{more}", err=True)
+    return _NOT_FIT
 
 
 @bench.command("compare")
 @click.argument("first", type=_FILE)
 @click.argument("second", type=_FILE)
 def compare(first: Path, second: Path) -> None:
-    """Ratios of throughput, SECOND over FIRST, and what else differs between the two."""
+    """Ratios of throughput, SECOND over FIRST, and what else differs between the two.
+
+    Stages that are not fit to be published are left out, with the reason.
+    """
     from crbench.bench import load_bench
     from crbench.bench.compare import compare as ratios
     from crbench.bench.table import render_comparison

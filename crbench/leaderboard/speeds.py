@@ -7,7 +7,7 @@ stage ``run`` has no column: it depends on data and protocol, not on the method 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -59,15 +59,15 @@ def columns_of(speeds: Iterable[Speed]) -> list[Speed]:
 
 
 def fit_to_show(benches: Iterable[Bench]) -> list[Bench]:
-    """The benchmarks that are fit to be published, oldest first, whatever their order in `benches`."""
-    return sorted((b for b in benches if b.status == "ok"), key=lambda b: (datetime.fromisoformat(b.created), repr(b)))
+    """The benchmarks with a number that is fit to be published, oldest first, whatever their order in `benches`."""
+    return sorted((b for b in benches if b.fit_stages), key=lambda b: (datetime.fromisoformat(b.created), repr(b)))
 
 
 def speeds_of(result: Result, benches: Sequence[Bench]) -> tuple[Speed, ...]:
     """The speeds of a result's method, in the order of their columns; the last of `benches` with a column counts."""
     found: dict[tuple[str, int, str], Speed] = {}
     for bench in benches:
-        for one in bench.stages:
+        for one in bench.fit_stages:
             if one.stage in STAGES and one.scenario == "Offline" and _belongs(bench, one.stage, result):
                 speed = Speed(
                     machine=machine(bench),
@@ -97,26 +97,29 @@ def machine(bench: Bench) -> str:
 
 
 def left_out(benches: Iterable[Bench], results: Sequence[Result]) -> tuple[str, ...]:
-    """One line for each benchmark that has no cell, with the reason."""
+    """One line for each benchmark, or number of one, that has no cell, with the reason."""
     return tuple(
         f"benchmark left out, {_label(bench)}, {clean(bench.created)}: {why}"
         for bench in sorted(benches, key=lambda bench: (bench.created, repr(bench)))
-        if (why := _why_unused(bench, results))
+        for why in _why_unused(bench, results)
     )
 
 
-def _why_unused(bench: Bench, results: Sequence[Result]) -> str:
-    """Why no row shows a benchmark; empty where one does."""
-    if bench.status != "ok":
-        return clean(f"not fit to publish, {bench.status} ({bench.reasons[0] if bench.reasons else 'no reason given'})")
-    stages = [one.stage for one in bench.stages if one.stage in STAGES]
+def _why_unused(bench: Bench, results: Sequence[Result]) -> Iterator[str]:
+    """Why no row shows a benchmark, or one of its stages; nothing where a row shows all."""
+    stages = [one for one in bench.stages if one.stage in STAGES and one.scenario == "Offline"]
     if not stages:
-        return f"it has none of the stages {', '.join(STAGES)}"
-    if bench.backbone is None:
-        return "it names no backbone, whose features the aligner takes; measure again with --backbone"
-    if any(_belongs(bench, stage, result) for stage in stages for result in results):
-        return ""
-    return "no row has this method with the same parameters, versions, arithmetic and length of features"
+        yield f"it has none of the stages {', '.join(STAGES)}"
+    elif bench.reasons:
+        yield clean(f"not fit to publish ({bench.reasons[0]})")
+    elif bench.backbone is None:
+        yield "it names no backbone, whose features the aligner takes; measure again with --backbone"
+    elif not any(_belongs(bench, one.stage, result) for one in stages for result in results):
+        yield "no row has this method with the same parameters, versions, arithmetic and length of features"
+    else:
+        for one in stages:
+            if one.reasons:
+                yield clean(f"{one.stage} is not fit to publish ({one.reasons[0]})")
 
 
 def _belongs(bench: Bench, stage: str, result: Result) -> bool:

@@ -49,6 +49,9 @@ class FakeNvml(SimpleNamespace):
     def nvmlDeviceGetTemperature(self, handle, kind):  # noqa: N802
         raise NVMLError
 
+    def nvmlDeviceGetUtilizationRates(self, handle):  # noqa: N802
+        return SimpleNamespace(gpu=17, memory=3)
+
     def nvmlDeviceGetCurrentClocksEventReasons(self, handle):  # noqa: N802
         return 36
 
@@ -70,6 +73,7 @@ def test_the_state_of_a_card(nvml):
         power_limit_w=700.0,
         temperature_c=None,
         throttled=("power limit", "temperature"),
+        busy=17,
     )
     assert not nvml.open
 

@@ -29,14 +29,20 @@ Make = Callable[..., Result]
 def measured(stage: str, per_second: float, unit: str = "samples", scenario: str = "Offline") -> Measured:
     seconds = Quantiles.of([1 / per_second] * 3)
     return Measured(
-        stage=stage, scenario=scenario, batch=1, unit=unit, seconds=seconds, per_second=per_second, first_s=0.1
+        stage=stage,
+        scenario=scenario,
+        batch=1,
+        unit=unit,
+        seconds=seconds,
+        medians=(1 / per_second, 1 / per_second),
+        per_second=per_second,
+        first_s=0.1,
     )
 
 
 def bench_of(result: Result, *stages: Measured, **fields: object) -> Bench:
     """A benchmark of the method of `result`."""
     base = Bench(
-        status="ok",
         created="2026-11-21T04:00:00+00:00",
         backbone=attrs.evolve(result.method.backbone, weights_sha256=None, trained=False, parameter_count=None),
         aligner=attrs.evolve(result.method.aligner, parameter_count=None),
@@ -45,7 +51,10 @@ def bench_of(result: Result, *stages: Measured, **fields: object) -> Bench:
         environment=result.environment,
         before=DeviceState(),
         after=DeviceState(),
+        load_before=None,
+        load_after=None,
         ceilings=Ceilings(bytes_per_s=1.0, flop_per_s={"fp32": 1.0}),
+        drift=0.0,
         stages=stages or (measured("transform", 1234.0),),
         command="crbench bench",
     )
@@ -165,7 +174,7 @@ def test_the_newest_benchmark_counts_whatever_the_order(make: Make, turned: bool
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"status": "noisy", "reasons": ["fit: too wide"]}, "not fit to publish, noisy (fit: too wide)"),
+        ({"reasons": ["disturbed"]}, "not fit to publish (disturbed)"),
         ({"backbone": None}, "it names no backbone, whose features the aligner takes; measure again with --backbone"),
         ({"stages": [measured("ranking", 1.0)]}, "it has none of the stages forward, fit, transform"),
     ],
@@ -177,6 +186,15 @@ def test_what_is_left_out_is_said_with_the_reason(make: Make, change: dict[str, 
     text = render([result], benches=[bench])
     assert "[M1]" not in text
     assert f"benchmark left out, {'resnet-tiny + ' if bench.backbone else ''}ridge, {bench.created}: {reason}" in text
+
+
+def test_one_unfit_stage_hides_no_other(make: Make) -> None:
+    result = make("ridge", (0.5,))
+    wide = attrs.evolve(measured("fit", 20.0, "fits"), reasons=["noisy: too wide"])
+    bench = bench_of(result, wide, measured("transform", 5000.0))
+    assert titles([result], [bench]) == [(5000.0, "transform samples/s")]
+    (line,) = build([result], [bench]).unused
+    assert line.endswith("fit is not fit to publish (noisy: too wide)")
 
 
 def test_programs_get_machine_and_raw_number(make: Make) -> None:
@@ -201,7 +219,7 @@ def test_texts_of_a_benchmark_do_no_harm(make: Make, form: str) -> None:
     result = make("ridge", (0.5,))
     evil = "<script>alert(1)</script>\x1b[31m\u202e"
     bench = bench_of(result, environment=attrs.evolve(result.environment, cpu=evil), command=evil)
-    unused = attrs.evolve(bench, status="noisy", reasons=[evil])
+    unused = attrs.evolve(bench, reasons=[evil])
     text = render([result], format=form, benches=[bench, unused])
     assert "\x1b" not in text
     assert "\u202e" not in text
