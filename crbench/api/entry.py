@@ -29,6 +29,12 @@ def _known_needs(instance: object, attribute: attrs.Attribute[Any], value: objec
         raise ValueError(f"entry needs {value!r}; expected a tuple of {', '.join(map(repr, NEEDS))}, or ()")
 
 
+def _packages(instance: object, attribute: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    for name in value:
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"entry code {name!r} is not the name of a top-level package such as 'my_layers'")
+
+
 def check_target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Validator: a class or function, or a string that names one."""
     if not callable(value) and not (isinstance(value, str) and value.count(":") == 1):
@@ -75,6 +81,9 @@ class Entry:
         needs: what an aligner's transform, or a distance, must see of test rows beside their rates: ``("camids",)`` or
             nothing; see `crbench.api.TestRows`.
         released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
+        code: top-level packages, beside that of `target`, whose code decides what it gives, such as ``("my_layers",)``.
+            A change in any file of these packages makes everything anew: features, fits, trained weights, results.
+            Packages of others need not be named: a result records their versions.
 
     Example:
         >>> Entry("mean-shift", dict, source="baseline").name
@@ -94,3 +103,4 @@ class Entry:
     test_parameters: tuple[str, ...] = ()
     needs: tuple[str, ...] = attrs.field(default=(), validator=_known_needs)
     released: Mapping[str, Released] = attrs.field(factory=dict)
+    code: tuple[str, ...] = attrs.field(default=(), validator=_packages)

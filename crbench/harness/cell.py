@@ -115,7 +115,7 @@ class CellRunner:
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
     def _path(self, key: str) -> Path | None:
-        if self.facts.cache is None:
+        if self.facts.cache is None or self.aligner.code_sha256 is None:
             return None
         return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 

@@ -54,8 +54,9 @@ class JobFacts:
 
     @property
     def cache(self) -> Path | None:
-        """The cache folder; None = keep nothing."""
-        return cache_root(self.spec.cache_dir) if self.spec.cache else None
+        """The cache folder; None = keep nothing, as asked for, or as the code behind the features cannot be read."""
+        readable = None not in (self.job.dataset.code_sha256, self.job.backbone.code_sha256)
+        return cache_root(self.spec.cache_dir) if self.spec.cache and readable else None
 
     @property
     def skipped(self) -> int:

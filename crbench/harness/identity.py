@@ -8,18 +8,24 @@ it may change without making anything stale.
 | `data_checksum` | the data of a result | lists of all trials, bytes of all images | rules, methods |
 | `comparability` | results that are ranked together | data, protocol, trials, images left out | methods, seed |
 | `cell_id` | one result | comparability, methods, weights, seed, extraction, device | engine, threads |
-| `feature_origin` | features of a backbone | backbone, weights, image rules, extraction, device | aligner, seed |
-| `training_key` | trained weights | backbone, start, training rows, seed, device | test rows, test rules |
+| `feature_origin` | features | backbone, weights, image rules, reading, extraction, device | aligner, seed |
+| `training_key` | trained weights | backbone, start, training rows, reading, seed, device | test rows, test rules |
 | `fit_key` | a fitted aligner | aligner, features and persons of the training rows, seed | their order, test rows |
 
 `crbench.store.features.row_ids` covers what differs from row to row: image, rates, camera and modality. The device
-counts by its kind, such as ``cuda``. No digest covers versions of libraries or models of processors. They may change
-last bits, as between any two machines; the result names them.
+counts by its kind, such as ``cuda``. A method counts by its code (`crbench.registry.code`), never by its version;
+"reading" is the code of the data set, which decides what pixels a stored image has. Our own part counts by the version
+constants below. No digest covers versions of libraries or models of processors. They may change last bits, as between
+any two machines; the result names them.
+
+Where the code of a method cannot be read, what it made cannot be told from what it would make now, and nothing of it is
+reused by another process: see `unreadable` and `training_key`.
 """
 
 from __future__ import annotations
 
 import functools
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +40,24 @@ from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import canonical, digest, sha256_file, text_digest
-from crbench.registry.resolve import Resolved
+from crbench.ranking.distance import DISTANCES
+from crbench.registry.resolve import Resolved, resolve
 from crbench.results import Extraction
+
+EXTRACTION_VERSION = 1
+"""Raised when crbench makes another feature of the same stored image by the same rules and network: in decoding,
+degrading, resizing, normalising or mirroring, in `crbench.harness.extract` or `crbench.linear`."""
+
+TRAINING_VERSION = 1
+"""Raised when crbench trains other weights from the same images and recipe: in `crbench.training`, in the LR copies of
+training rows, or in degrading and decoding."""
+
+PAIRING_VERSION = 1
+"""Raised when a fit by the same code is given something else: other pairs, domains or order (`crbench.api.pairing`,
+`crbench.api.domains`), or other results of the helpers that it computes with (`crbench.linear`)."""
+
+_PROCESS = secrets.token_hex(6)
+"""Stands for code that cannot be read: two processes never have the same."""
 
 
 def data_checksum(trials: Sequence[TrialData]) -> str:
@@ -80,7 +102,7 @@ def cell_id(
     return digest(
         {
             "data": fingerprint,
-            "methods": [method.identity() for method in (job.dataset, job.backbone, aligner)],
+            "methods": [method.identity() for method in _methods(job, aligner)],
             "weights": None if weights is None else file_sha256(weights),
             "seed": run.seed,
             "extraction": attrs.asdict(extraction),
@@ -88,6 +110,17 @@ def cell_id(
             "version": EVALUATION_VERSION,
         }
     )
+
+
+def unreadable(job: Job, aligner: Resolved) -> list[Resolved]:
+    """The methods of a cell whose code cannot be read, so that no earlier result can be taken for theirs."""
+    return [method for method in _methods(job, aligner) if method.code_sha256 is None]
+
+
+def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
+    name = job.protocol.distance
+    distance = () if name in DISTANCES else (resolve("distance", name),)
+    return (job.dataset, job.backbone, aligner, *distance)
 
 
 def backbone_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:
@@ -110,16 +143,19 @@ def feature_origin(
         return facts
     return {
         **facts,
+        "reading": job.dataset.code_sha256,
         "preprocess": attrs.asdict(backbone.preprocess),
         "degrade": job.protocol.image_rules(),
         "extraction": attrs.asdict(extraction),
+        "version": EXTRACTION_VERSION,
     }
 
 
 def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> str:
     """Digest of all that trained weights depend on: backbone, its start, rows, images, seed and kind of device.
 
-    Where LR images are trained on, so do the rules that make them.
+    Where LR images are trained on, so do the rules that make them. Where the code of backbone or data set cannot be
+    read, the key is of this process alone.
 
     Args:
         start: weights that the training starts from; None = as the backbone's parameters say.
@@ -129,8 +165,10 @@ def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None
     """
     entry = job.backbone.registered.entry
     rows = training_rows(job, trial)
-    columns = [rows.keys, trial.digests(rows), rows.pids]
+    columns = [rows.keys, trial.digests(rows), rows.pids, rows.camids]
     facts = backbone_facts(job, None if start is None else file_sha256(start), run.device)
+    facts["reading"] = job.dataset.code_sha256
+    facts["process"] = _PROCESS if None in (job.backbone.code_sha256, job.dataset.code_sha256) else None
     if entry.train_rows == "all":
         columns += [rows.rates, rows.native_rates]
         facts["degrade"] = job.protocol.image_rules(training=True)
@@ -140,7 +178,7 @@ def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None
     file = job.backbone.starting_file() if start is None else None
     if file is not None:
         facts["start"] = file_sha256(file)
-    return digest({**facts, "rows": lists, "seed": run.seed})
+    return digest({**facts, "rows": lists, "seed": run.seed, "version": TRAINING_VERSION})
 
 
 def training_list(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
@@ -151,15 +189,15 @@ def training_list(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
 def fit_key(aligner: Resolved, origin: Mapping[str, Any], rows: str, run: RunContext) -> str:
     """Digest of all that a fitted aligner depends on: aligner, features of the training rows, persons and seed.
 
-    The digest is that of ``{"aligner": ..., "features": ..., "rows": ..., "seed": ...}``. Writing the rows takes 0.1 s
-    at the size of Market-1501, and all aligners of a trial share them, so their text comes ready made.
+    The digest is that of ``{"aligner": ..., "features": ..., "rows": ..., "seed": ..., "version": ...}``. Writing the
+    rows takes 0.1 s at the size of Market-1501, and all aligners of a trial share them, so their text comes ready made.
 
     Args:
         origin: `feature_origin` of the features.
         rows: `training_list` of the training rows.
     """
     before = canonical({"aligner": aligner.identity(), "features": dict(origin)})
-    after = canonical({"seed": run.seed})
+    after = canonical({"seed": run.seed, "version": PAIRING_VERSION})
     return text_digest(f'{before[:-1]},"rows":{rows},{after[1:]}')
 
 

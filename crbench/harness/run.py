@@ -19,6 +19,7 @@ from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import BatchTooLargeError, extraction_for, with_half_batches
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features, feature_table
+from crbench.harness.identity import unreadable
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import TrialRows
@@ -74,6 +75,7 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
 def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Result, bool]]:
     """Steps 2 to 9 for one job: its results, and whether each comes from an earlier run."""
     started = time.perf_counter()
+    _say_unreadable(job, context)
     trials = load_trials(job, spec, context)
     extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
@@ -89,6 +91,15 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Res
             extraction = with_half_batches(extraction, error, context)
 
 
+def _say_unreadable(job: Job, context: RunContext) -> None:
+    for method in {method.label: method for aligner in job.aligners for method in unreadable(job, aligner)}.values():
+        context.logger.warning(
+            "%s: there are no source files of %s, so nothing that it makes is reused by another run",
+            method.registered.owner,
+            method.label,
+        )
+
+
 def _run_aligners(
     facts: JobFacts, aligners: Sequence[Resolved], started: float
 ) -> Iterator[tuple[Resolved, Result, bool]]:
@@ -96,7 +107,8 @@ def _run_aligners(
     cells = []
     scores = Selection.of(facts.job.protocol, facts.spec.metric).names
     for aligner in aligners:
-        earlier = find_result(facts.spec.output, facts.cell_id(aligner), scores) if facts.spec.resume else None
+        resumed = facts.spec.resume and not unreadable(facts.job, aligner)
+        earlier = find_result(facts.spec.output, facts.cell_id(aligner), scores) if resumed else None
         if earlier is None:
             cells.append(CellAccumulator(aligner))
         else:

@@ -19,6 +19,7 @@ from crbench.config.convert import convert, plain
 from crbench.config.settings import parse_setting
 from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
 from crbench.protocol.hashing import content_hash
+from crbench.registry.code import code_sha256
 from crbench.registry.discovery import PluginRecord, Registered, installed, plugin_stage
 from crbench.registry.request import Request
 from crbench.registry.targets import Field, call_arguments, load_target, parameter_fields
@@ -70,12 +71,20 @@ class Resolved:
         """Weights of the preset that the method's authors give away."""
         return self.registered.entry.released.get(self.preset)
 
+    @property
+    def code_sha256(self) -> str | None:
+        """Of the code that runs, see `crbench.registry.code.code_sha256`; None = it cannot be read."""
+        return code_sha256(self.registered.entry)
+
     def identity(self) -> dict[str, Any]:
-        """All that decides what the method does (JSON values): a file that a parameter names counts by its content."""
-        owner = self.registered.owner
+        """All that decides what the method does (JSON values): code and files that parameters name, by their content.
+
+        Versions are left out, as code that changed need not have another, nor code of another version have changed.
+        """
         return {
             "name": self._method,
-            "distribution": f"{owner.distribution} {owner.version}",
+            "distribution": self.registered.owner.distribution,
+            "code": self.code_sha256,
             "parameters": {**self.parameters, **self._hashes},
         }
 

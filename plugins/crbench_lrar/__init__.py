@@ -23,6 +23,7 @@ def crbench_backbones() -> list[Entry]:
             presets=PRESETS,
             train_rows="all",
             test_parameters=("assign", "gallery"),
+            code=("crbench_timm",),
         )
     ]
 

@@ -1,0 +1,95 @@
+"""The code behind an entry, as a digest: what tells a changed method from the one that was run before.
+
+A version says what its author remembered to say; the files say what runs. The digest covers each top-level package that
+an entry's target comes from or that the entry names, found without importing it, so that editable installs, plugins of
+one module and namespace packages work alike.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import re
+from collections.abc import Iterator
+from importlib.machinery import BYTECODE_SUFFIXES, ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from crbench.api.entry import Entry
+from crbench.api.metric import Metric
+
+_NOT_CODE = re.compile(r"\..*|.*~|__pycache__|(README|CHANGELOG|LICENSE)(\..*)?", re.IGNORECASE)
+"""Names of files and folders in a package that change while its code does not, or that no code reads."""
+
+
+def code_sha256(offer: Entry | Metric) -> str | None:
+    """SHA-256 of the code behind an entry, 64 hex digits; None where there is no source to read.
+
+    It is the digest of sorted (path, content) of all files of the packages, with paths that begin with the package's
+    name. Data files count, as a table or a configuration decides what a method does as its source does. Bytecode,
+    hidden files and documents do not, as they may differ where the code is the same.
+
+    There is no source in a zip file, in bytecode, in an extension module alone, or in ``__main__``.
+    """
+    names = {_top_level(offer.target), *(offer.code if isinstance(offer, Entry) else ())}
+    return None if None in names else _digest(tuple(sorted(map(str, names))))
+
+
+@functools.cache
+def _digest(packages: tuple[str, ...]) -> str | None:
+    files: dict[str, Path] = {}
+    for package in packages:
+        found = dict(_files(package))
+        if not found:
+            return None
+        files |= found
+    hasher = hashlib.sha256()
+    try:
+        for name, path in sorted(files.items()):
+            content = path.read_bytes()
+            hasher.update(f"{name}\0{len(content)}\0".encode())
+            hasher.update(content)
+    except OSError:
+        return None
+    return hasher.hexdigest()
+
+
+def _top_level(target: object) -> str | None:
+    """The top-level package of a target; None where it cannot be told."""
+    if isinstance(target, str):
+        return target.partition(":")[0].partition(".")[0]
+    while isinstance(target, functools.partial):
+        target = target.func
+    made: Any = target if inspect.isclass(target) or inspect.isroutine(target) else type(target)
+    name: str = getattr(made, "__module__", None) or ""
+    return name.partition(".")[0] or None
+
+
+def _files(package: str) -> Iterator[tuple[str, Path]]:
+    """The files of a top-level package or module, each with its path as the digest has it; none = no source."""
+    spec = _spec(package)
+    if spec is None:
+        return
+    if spec.submodule_search_locations is None:
+        path = Path(spec.origin or "")
+        if spec.has_location and path.suffix == ".py" and path.is_file():
+            yield path.name, path
+        return
+    found = [
+        ("/".join((package, *parts)), path)
+        for folder in map(Path, spec.submodule_search_locations)
+        for path in folder.rglob("*")
+        if not any(map(_NOT_CODE.fullmatch, parts := path.relative_to(folder).parts)) and path.is_file()
+    ]
+    suffixes = {path.suffix for _, path in found}
+    if ".py" in suffixes and suffixes.isdisjoint(BYTECODE_SUFFIXES):
+        yield from found
+
+
+def _spec(package: str) -> ModuleSpec | None:
+    try:
+        return find_spec(package)
+    except (ImportError, ValueError):  # ValueError: a module without a spec, such as __main__
+        return None
