@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from crbench.errors import EvaluationError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = Any
 """A NumPy, torch or CuPy array; at the plugin border always a torch float32 tensor on ``run.device``."""
+
+_MOST = np.iinfo(np.int64).max
 
 
 def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor:
@@ -67,11 +69,32 @@ def to_integers(x: Array, name: str) -> NDArray[np.int64]:
         >>> to_integers([3, 1], "pids")
         array([3, 1])
     """
-    array = np.asarray(x.cpu() if hasattr(x, "cpu") else x.get() if hasattr(x, "get") else x)
-    if array.dtype.kind not in "iu":
-        raise EvaluationError(f"{name} are {array.dtype}; expected integers")
+    try:
+        array = as_int64(x.cpu() if hasattr(x, "cpu") else x.get() if hasattr(x, "get") else x, name)
+    except ValueError as error:
+        raise EvaluationError(str(error)) from error
     if array.ndim != 1:
         raise EvaluationError(f"{name} have shape {array.shape}; expected one dimension")
+    return array
+
+
+def as_int64(x: ArrayLike, name: str) -> NDArray[np.int64]:
+    """A copy of integers of any shape as int64; nothing is bent to an integer (no 1.7, no True, no ``"1_2"``).
+
+    Raises:
+        ValueError: not integers, or beyond 64 bits; the message calls them `name`.
+
+    Example:
+        >>> as_int64(np.array([1, 2], dtype=np.uint8), "camids")
+        array([1, 2])
+    """
+    array = np.asarray(x)
+    if array.size == 0 and array.dtype.kind == "f":  # an empty list
+        return array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"{name} are {array.dtype}; expected integers of 64 bits")
+    if array.dtype.kind == "u" and array.max(initial=0) > _MOST:
+        raise ValueError(f"{name} hold {array.max()}; expected at most 2^63 - 1")
     return array.astype(np.int64)
 
 

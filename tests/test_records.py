@@ -45,6 +45,13 @@ def test_columns_cannot_be_changed():
         ({"pids": [1, 2], "camids": [1, 2, 3]}, "camids has shape"),
         ({"pids": [1, 2], "rates": [0.5, 1]}, "at least 1"),
         ({"pids": [1, 2], "rates": [np.nan, 1]}, "finite"),
+        ({"pids": [1, 2], "rates": [1e39, 1]}, "finite"),
+        ({"pids": [1, 2], "rates": ["2_0", "1"]}, "rates are <U3; expected numbers"),
+        ({"pids": ["1_2", "12"]}, "pids and camids are <U3; expected integers"),
+        ({"pids": [1.7, 2]}, "are float64; expected integers"),
+        ({"pids": [True, False]}, "are bool; expected integers"),
+        ({"pids": np.array([2**63, 1], np.uint64)}, "hold 9223372036854775808; expected at most"),
+        ({"pids": [2**64, 1]}, "are object; expected integers of 64 bits"),
     ],
 )
 def test_bad_columns_are_refused(columns, message):

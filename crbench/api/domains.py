@@ -11,6 +11,7 @@ import numpy as np
 from crbench.arrays import Array
 from crbench.data.rates import exact_rate, nearest_rate
 from crbench.errors import DataError
+from crbench.numerals import parse_number
 from crbench.records import Domain, TestFeatures
 
 Map = TypeVar("Map")
@@ -86,7 +87,7 @@ def parse_domains(key: str) -> tuple[Domain, ...]:
     for part in key.split("+"):
         modality, _, rate = part.rpartition("@")
         try:
-            domains.append(Domain(modality, float(rate)))
+            domains.append(Domain(modality, parse_number(rate)))
         except ValueError as error:
             raise DataError(f"state key {key!r} names no domains; expected e.g. 'rgb@2.0+rgb@3.0'") from error
     return tuple(domains)

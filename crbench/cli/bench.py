@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from crbench.cli.names import PluginName
+from crbench.cli.numbers import INTEGER, NUMBER
 from crbench.config.amp import AMP
 from crbench.errors import DataError
 
@@ -27,18 +28,18 @@ _NOT_FIT = 1
 @click.option("--weights", type=_FILE, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
-@click.option("--dim", type=int, help="Length of the features; default: the backbone's, else 2048.")
-@click.option("--query", type=int, default=1024, show_default=True, help="Queries of an evaluation.")
-@click.option("--gallery", type=int, default=8192, show_default=True, help="Gallery items of an evaluation.")
-@click.option("--samples", type=int, default=1024, show_default=True, help="Images to decode, features to transform.")
-@click.option("--batch-size", type=int, help="Images per network call; default: the best of several.")
+@click.option("--dim", type=INTEGER, help="Length of the features; default: the backbone's, else 2048.")
+@click.option("--query", type=INTEGER, default=1024, show_default=True, help="Queries of an evaluation.")
+@click.option("--gallery", type=INTEGER, default=8192, show_default=True, help="Gallery items of an evaluation.")
+@click.option("--samples", type=INTEGER, default=1024, show_default=True, help="Images decoded, features transformed.")
+@click.option("--batch-size", type=INTEGER, help="Images per network call; default: the best of several.")
 @click.option("--amp", type=click.Choice(AMP), default="off", show_default=True, help="Arithmetic of the network.")
 @click.option("--compile/--no-compile", default=False, help="Compile the network; its time is told apart.")
 @click.option("--tf32/--no-tf32", default=False, help="Let float32 products on CUDA use TF32.")
 @click.option("--precision", default="auto", show_default=True, help="Of the evaluation's products.")
-@click.option("--spread", type=float, default=0.05, show_default=True, help="How well a median must be known.")
-@click.option("--budget", "budget_s", type=float, default=5.0, show_default=True, help="Seconds per measurement.")
-@click.option("--apart", "apart_s", type=float, default=10.0, show_default=True, help="Seconds between both blocks.")
+@click.option("--spread", type=NUMBER, default=0.05, show_default=True, help="How well a median must be known.")
+@click.option("--budget", "budget_s", type=NUMBER, default=5.0, show_default=True, help="Seconds per measurement.")
+@click.option("--apart", "apart_s", type=NUMBER, default=10.0, show_default=True, help="Seconds between both blocks.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("--output", "-o", type=_FILE, help="Write the JSON to a file too.")
 @click.pass_context

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.numbers import NUMBER
+
 _OPTION = click.option(
     "--cache-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -53,7 +55,7 @@ def verify(cache_dir: Path | None) -> int:
 
 @cache.command("prune")
 @_OPTION
-@click.option("--older-than", type=float, metavar="DAYS", help="Delete entries unchanged for so many days.")
+@click.option("--older-than", type=NUMBER, metavar="DAYS", help="Delete entries unchanged for so many days.")
 @click.option("--all", "everything", is_flag=True, help="Delete everything.")
 @click.option("--bad", is_flag=True, help="Delete damaged files.")
 def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.names import PluginName
+from crbench.cli.numbers import INTEGER, IntegerRange
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Dataset
@@ -118,7 +119,7 @@ def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) ->
 @_NAME
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
 @click.option("--protocol", help="One of the data set's protocols; default: its first.")
-@click.option("--trial", type=int, default=0, show_default=True, help="Trial whose split is written.")
+@click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial whose split is written.")
 @_SET
 @_ROOT
 def export(
@@ -141,8 +142,8 @@ def export(
 @_NAME
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Image file.")
 @click.option("--protocol", help="One of the data set's protocols; default: its first.")
-@click.option("--people", type=click.IntRange(min=1), default=6, show_default=True, help="People to show.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses the people.")
+@click.option("--people", type=IntegerRange(min=1), default=6, show_default=True, help="People to show.")
+@click.option("--seed", type=INTEGER, default=0, show_default=True, help="Chooses the people.")
 @_SET
 @_ROOT
 def preview(

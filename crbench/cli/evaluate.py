@@ -10,6 +10,7 @@ import click
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
+from crbench.numerals import parse_number
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
 from crbench.protocol.rules import rule_names
 
@@ -23,7 +24,7 @@ _RULES = rule_names("scoring", type(OWN_FEATURES))
 
 def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
     try:
-        return [] if value is None else [float(part) for part in value.split(",")]
+        return [] if value is None else [parse_number(part) for part in value.split(",")]
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a list of shares; expected e.g. 1e-2,1e-3") from None
 

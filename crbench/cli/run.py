@@ -10,6 +10,7 @@ import attrs
 import click
 
 from crbench.cli.names import PluginName
+from crbench.cli.numbers import INTEGER
 from crbench.cli.scores import metric_option
 from crbench.cli.terminal import wants_colour
 from crbench.config.amp import AMP
@@ -31,7 +32,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--aligner", type=PluginName("aligner"), multiple=True, help="NAME[/PRESET]; default: none.")
 @click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
 @click.option("--trial", help="Trials, e.g. 3, 0-9 or 0,2,5-7; default: all.")
-@click.option("--seed", type=int, help="Seed of training and fitting; the protocol's draws do not depend on it.")
+@click.option("--seed", type=INTEGER, help="Seed of training and fitting; the protocol's draws do not depend on it.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
 @click.option(
     "--weights",
@@ -45,9 +46,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
 @click.option("--output", type=_FOLDER, help="Folder for results; default: results.")
 @click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
-@click.option("--limit", type=int, help="Only the first N identities; the result is not rankable.")
+@click.option("--limit", type=INTEGER, help="Only the first N identities; the result is not rankable.")
 @click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto, 64 (CUDA: 256).")
-@click.option("-j", "--num-workers", type=int, help="Threads that decode and resize; default: one per processor.")
+@click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize; default: one per processor.")
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the network; default: off, float32.")
 @click.option("--compile/--no-compile", default=None, help="Compile the network for extraction; default: no.")
 @click.option("--on-bad-image", type=click.Choice(["error", "skip"]), help="Stop at an unreadable image, or skip it.")

@@ -1,13 +1,14 @@
 """The strict converter: values from options, TOML and result files to the types of records, without surprises.
 
-No text becomes a number or a list, no 3.7 becomes 3, no true becomes 1, and a record takes no field that it does not
-have. cattrs is imported at first use, as many commands convert nothing.
+No text becomes a number or a list, no 3.7 becomes 3, no true becomes 1, nan and inf are no numbers, and a record takes
+no field that it does not have. cattrs is imported at first use, as many commands convert nothing.
 """
 
 from __future__ import annotations
 
+import math
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,10 @@ def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
         if isinstance(value, bool) and kind is not bool:
             raise TypeError(f"{value!r} is not of type {kind.__name__}")
-        return kind(_typed(value, accepted, f"of type {kind.__name__}"))
+        number = kind(_typed(value, accepted, f"of type {kind.__name__}"))
+        if kind is float and not math.isfinite(number):
+            raise ValueError(f"{value!r} is not a finite number")
+        return number
 
     return structure
 
@@ -111,7 +115,7 @@ def _tuple_by(converter: Converter) -> Callable[[Any, Any], Any]:
         _typed(value, (list, tuple), "a list")
         kinds = typing.get_args(kind)
         if kinds[1:] == (...,):
-            if set(map(type, value)) <= _SCALARS.get(kinds[0], set()):
+            if set(map(type, value)) <= _SCALARS.get(kinds[0], set()) and (kinds[0] is not float or _finite(value)):
                 return tuple(map(kinds[0], value))  # most of a result file are curves of numbers
             items: Any = list[kinds[0]]  # type: ignore[valid-type]
             return tuple(converter.structure(value, items))
@@ -142,6 +146,10 @@ def _record_by(converter: Converter, record: type[Any], complete: bool) -> Calla
         return inner(value, record)
 
     return structure
+
+
+def _finite(values: Sequence[float]) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def _typed(value: Any, accepted: Any, expected: str) -> Any:

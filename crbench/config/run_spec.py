@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,9 @@ from crbench.config.convert import convert
 from crbench.config.settings import flatten_settings
 from crbench.config.units import parse_budget
 from crbench.errors import ConfigError
+from crbench.numerals import parse_integer
+
+_TRIALS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
 
 def _strings(value: Any) -> tuple[str, ...]:
@@ -33,7 +37,10 @@ def _listed(value: Any) -> list[Any]:
 def _batch_size(value: Any) -> int | Literal["auto"]:
     if value == "auto":
         return "auto"
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    try:
+        number = parse_integer(value) if isinstance(value, str) else value
+    except ValueError:
+        number = None
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"batch_size: {value!r} is neither auto nor a number of images from 1")
     return number
@@ -120,10 +127,11 @@ def parse_trials(text: str) -> tuple[int, ...]:
     """
     trials: set[int] = set()
     for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()) or (dash and int(last) < int(first)):
+        match = _TRIALS.fullmatch(part.strip())
+        first, last = (0, -1) if match is None else (int(match[1]), int(match[2] or match[1]))
+        if last < first:
             raise ConfigError(f"trial: {text!r} is not a list of trials; expected e.g. 3, 0-9 or 0,2,5-7")
-        trials.update(range(int(first), int(last or first) + 1))
+        trials.update(range(first, last + 1))
     return tuple(sorted(trials))
 
 

@@ -29,7 +29,7 @@ def parse_budget(value: str | int) -> int:
         >>> parse_budget("512MB"), parse_budget("1.5 GiB")
         (512000000, 1610612736)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value), re.ASCII)
     if match is None or match[2].upper() not in _UNITS:
         raise ConfigError(f"memory budget {value!r} is not a number of bytes; expected e.g. 512MB, 2GiB or 100000000")
     count = int(float(match[1]) * _UNITS[match[2].upper()])

@@ -52,7 +52,7 @@ class Shard:
         Raises:
             ConfigError: another form, or no such shard.
         """
-        found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text)
+        found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text, re.ASCII)
         if found is None or int(found[1]) > int(found[2]):
             raise ConfigError(f"shard {text!r} is not one of 1/N, 2/N, ..., N/N")
         return cls(int(found[1]), int(found[2]))

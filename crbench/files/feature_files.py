@@ -18,6 +18,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.arrays import as_int64
 from crbench.errors import DataError, EvaluationError
 from crbench.files.table import Meta, load_meta
 from crbench.records import Features, features_from_arrays
@@ -28,9 +29,6 @@ _LABELS = ("pids", "camids", "dims")
 _ARRAYS = ("features", *_LABELS, "rates", "keys")
 _ZIP_HEADER = 30
 """Bytes of a zip archive's local header before the name."""
-
-_WHOLE = 2**53
-"""Up to here every whole number is a float64."""
 
 
 @attrs.frozen(eq=False)
@@ -51,7 +49,8 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
 
     The arrays are ``features [n, D]`` (float16, float32 or float64), ``pids [n]``, and optionally ``camids``,
     ``rates``, ``dims`` and ``keys`` (text; not in safetensors). A npy file holds the features alone. Labels may be
-    whole numbers stored as floats, in one row or column, as MATLAB writes them. Where a table and the file both give a
+    whole numbers stored as floats that tell them apart (below 2^53, in float32 below 2^24), in one row or column, as
+    MATLAB writes them. Where a table and the file both give a
     column, both must say the same.
 
     Features that are stored as float32, row by row and uncompressed (npy, `numpy.savez`, safetensors), are not read but
@@ -238,12 +237,27 @@ def _column(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
         expected = "text" if name == "keys" else "numbers"
         raise DataError(f"{path}: array {name!r} is {array.dtype}; expected {expected}")
     if name in _LABELS:
-        if array.dtype.kind == "f" and not np.all((np.abs(array) <= _WHOLE) & (array == np.round(array))):
-            raise DataError(f"{path}: array {name!r} holds numbers that are not whole; expected integers")
-        if array.dtype.kind == "u" and array.max(initial=0) > np.iinfo(np.int64).max:
-            raise DataError(f"{path}: array {name!r} holds {array.max()}; expected at most 2^63 - 1")
-        return array.astype(np.int64)
+        return _labels(array, name, path)
     return array
+
+
+def _labels(array: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
+    """Labels as integers, where the file's numbers are such."""
+    if array.dtype.kind == "f":
+        if not np.array_equal(array, np.round(array)):  # as NaN is not equal to itself
+            raise DataError(f"{path}: array {name!r} holds numbers that are not whole; expected integers")
+        # From here on neighbouring integers are one and the same float, so two persons may have become one.
+        end = 2 ** (np.finfo(array.dtype).nmant + 1)
+        if np.any(np.abs(array) >= end):
+            raise DataError(
+                f"{path}: array {name!r} is {array.dtype}, which cannot tell integers from {end} on apart, and holds "
+                f"{np.abs(array).max():.0f}; save it as int64"
+            )
+        return array.astype(np.int64)
+    try:
+        return as_int64(array, name)
+    except ValueError as error:
+        raise DataError(f"{path}: array {error}") from error
 
 
 def _joined(

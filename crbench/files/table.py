@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
+from crbench.numerals import parse_integer, parse_number
 
 ROLES = ("query", "gallery")
 
@@ -32,6 +33,9 @@ _NAMES = {
 """Columns of the table and the arrays that they give, the later one where both are there; label, path and camera are
 OpenMetricLearning's names."""
 
+_BLANKS = " \t"
+"""Around a cell or a name they do not count, as people write ``1, 2``."""
+
 _YES = {"1", "true", "yes"}
 _NO = {"0", "false", "no", ""}
 
@@ -43,10 +47,12 @@ class Meta:
     Attributes:
         path: where it comes from, for messages.
         columns: text [n] by name, as in the header.
+        lines: where in the file each row ends, from 1.
     """
 
     path: Path
     columns: Mapping[str, NDArray[np.str_]]
+    lines: Sequence[int]
 
     def rows(self, role: str | None, count: int, features: Path) -> tuple[dict[str, NDArray[Any]], NDArray[np.intp]]:
         """The columns of one role, and the rows of its feature file that they belong to.
@@ -104,19 +110,23 @@ class Meta:
         column = self.columns[name][chosen]
         if array == "keys":
             return column
-        kind, expected = (np.float32, "a number") if array == "rates" else (np.int64, "an integer")
+        parse: Callable[[str], float] = parse_number if array == "rates" else parse_integer
+        values = []
         try:
-            return column.astype(kind)
-        except (ValueError, OverflowError):
-            convert = float if array == "rates" else np.int64
-            at, cell = next((i, cell) for i, cell in enumerate(column.tolist()) if not _converts(cell, convert))
-            line = int(chosen[at]) + 2
-            raise DataError(f"{self.path}: line {line}, column {name!r}: {cell!r} is not {expected}") from None
+            for cell in column.tolist():
+                values.append(parse(cell))
+        except ValueError as error:
+            line = self.lines[chosen[len(values)]]
+            raise DataError(f"{self.path}: line {line}, column {name!r}: {error}") from None
+        if array != "rates":
+            return np.array(values, dtype=np.int64)
+        with np.errstate(over="ignore"):  # what leaves the range becomes inf, which no rate is
+            return np.array(values).astype(np.float32)
 
     def _check(self, name: str, accepted: Callable[[str], bool], expected: str) -> None:
         for number, cell in enumerate(self.columns[name].tolist()):
             if not accepted(cell):
-                raise DataError(f"{self.path}: line {number + 2}, column {name!r}: {cell!r} is not {expected}")
+                raise DataError(f"{self.path}: line {self.lines[number]}, column {name!r}: {cell!r} is not {expected}")
 
 
 def load_meta(path: Path) -> Meta:
@@ -128,31 +138,24 @@ def load_meta(path: Path) -> Meta:
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = list(csv.reader(file, strict=True, delimiter=separator)) or [[]]
+            reader = csv.reader(file, strict=True, delimiter=separator)
+            header = [name.strip(_BLANKS) for name in next(reader, [])]
+            numbered = [(reader.line_num, line) for line in reader if line]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a table in CSV ({error})") from error
-    lines = [line for line in lines if line]
-    header = [name.strip() for name in header]
-    if not lines or not any(header):
+    if not numbered or not any(header):
         raise DataError(f"{path}: an empty table; expected a header such as pid,camid,role and one line per row")
     doubles = sorted({name for name in header if header.count(name) > 1})
     if doubles:
         raise DataError(f"{path}: column {doubles[0]!r} occurs twice")
-    for number, line in enumerate(lines, start=2):
+    for number, line in numbered:
         if len(line) != len(header):
             raise DataError(f"{path}: line {number} has {len(line)} cells, the header {len(header)}")
-    columns = zip(*([cell.strip() for cell in line] for line in lines), strict=True)
+    columns = zip(*([cell.strip(_BLANKS) for cell in line] for _, line in numbered), strict=True)
     return Meta(
         path=path,
         columns={name: np.array(column, dtype=np.str_) for name, column in zip(header, columns, strict=True)},
+        lines=[number for number, _ in numbered],
     )
-
-
-def _converts(text: str, kind: Callable[[str], Any]) -> bool:
-    try:
-        kind(text)
-    except (ValueError, OverflowError):
-        return False
-    return True

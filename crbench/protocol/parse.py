@@ -12,12 +12,14 @@ from collections.abc import Mapping
 import attrs
 from attrs import validators as v
 
-_IDENTITIES = re.compile(r"official|random:([1-9]\d*)/([1-9]\d*)")
-_LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:(\d+)")
-_RATE_SOURCE = re.compile(r"oracle|presumed|(size)(?::([1-9]\d*))?")
-_CODEC = re.compile(r"none|(png)|(jpeg):([1-9]\d?|100)")
-_SHOT = re.compile(r"multi|single:exact|single:mc:([1-9]\d*)")
-_CAMERA_RULE = re.compile(r"\s*(\d+):(\d+(?:\+\d+)*)\s*")
+from crbench.numerals import parse_integer, parse_number
+
+_IDENTITIES = re.compile(r"official|random:([1-9]\d*)/([1-9]\d*)", re.ASCII)
+_LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:(\d+)", re.ASCII)
+_RATE_SOURCE = re.compile(r"oracle|presumed|(size)(?::([1-9]\d*))?", re.ASCII)
+_CODEC = re.compile(r"none|(png)|(jpeg):([1-9]\d?|100)", re.ASCII)
+_SHOT = re.compile(r"multi|single:exact|single:mc:([1-9]\d*)", re.ASCII)
+_CAMERA_RULE = re.compile(r"\s*(\d+):(\d+(?:\+\d+)*)\s*", re.ASCII)
 
 _FULL_HEIGHT = 256
 """Pixels; the input height of Wu et al., TIP 2023."""
@@ -148,7 +150,8 @@ class Reranking:
             values = dict(part.strip().partition("=")[::2] for part in text.split(","))
             if not set(values) <= {"k1", "k2", "lambda"}:
                 raise ValueError
-            k1, k2, weight = int(values.get("k1", 20)), int(values.get("k2", 6)), float(values.get("lambda", 0.3))
+            k1, k2 = parse_integer(values.get("k1", "20")), parse_integer(values.get("k2", "6"))
+            weight = parse_number(values.get("lambda", "0.3"))
         except (AttributeError, ValueError):
             raise ValueError(f"{text!r} is not of the form k1=20,k2=6,lambda=0.3") from None
         return cls(k1=k1, k2=k2, weight=weight)

@@ -109,7 +109,7 @@ def features_from_arrays(
     if camids is not None:
         columns["camids"] = to_integers(camids, "camids")
     if rates is not None:
-        columns["rates"] = np.asarray(rates, dtype=np.float32)
+        columns["rates"] = rates
     names = [str(index) for index in range(count)] if keys is None else keys
     try:
         rows = Samples(keys=names, **columns)

@@ -9,6 +9,8 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from crbench.arrays import as_int64
+
 RGB = "rgb"
 
 
@@ -47,11 +49,15 @@ def _text(value: ArrayLike) -> NDArray[np.str_]:
 
 
 def integers(value: ArrayLike) -> NDArray[np.int64]:
-    return np.array(value, dtype=np.int64)
+    return as_int64(value, "pids and camids")
 
 
 def floats(value: ArrayLike) -> NDArray[np.float32]:
-    return np.array(value, dtype=np.float32)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(f"rates are {array.dtype}; expected numbers")
+    with np.errstate(over="ignore"):  # what leaves the range becomes inf, which no rate is
+        return array.astype(np.float32)
 
 
 @attrs.frozen(eq=False)
@@ -61,7 +67,7 @@ class Samples:
     Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows.
 
     Raises:
-        ValueError: columns of unequal length, a rate below 1 or not finite.
+        ValueError: columns of unequal length, pids or camids that are no integers, a rate below 1 or not finite.
 
     Example:
         >>> rows = Samples(keys=["a.png", "b.png"], pids=[1, 2], camids=[1, 1], rates=[1, 4])

@@ -36,7 +36,7 @@ GENERATOR_VERSION = 1
 
 MAX_IDENTITIES = 1_000_000
 
-_KEY = re.compile(r"(train|test)/(\d{7})_c([1-4])_(\d{2})")
+_KEY = re.compile(r"(train|test)/(\d{7})_c([1-4])_(\d{2})", re.ASCII)
 _IMAGE_BYTES = HEIGHT * WIDTH * 3
 
 

@@ -13,7 +13,7 @@ from crbench.errors import DataError
 from crbench_vpfa.module import Gate
 from crbench_vpfa.transform import PanningTransform, from_state, module_from
 
-_OFFICIAL = re.compile(r"mlp_model_(\d+(?:\.\d+)?)x\.pth")
+_OFFICIAL = re.compile(r"mlp_model_(\d+(?:\.\d+)?)x\.pth", re.ASCII)
 
 
 def load(path: Path, *, gate: Gate = "tanh", residual: bool = True) -> PanningTransform:

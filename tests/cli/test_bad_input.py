@@ -151,6 +151,7 @@ def cut_safetensors(folder):
 
 EVALUATE = ["evaluate", "--query", "q.npz", "--gallery", "g.npz"]
 OTHER_GALLERY = EVALUATE[:-1]
+SHEET = ["data", "preview", "mlr-synthetic", "-o", "x.png"]
 META = [*EVALUATE, "--meta", "meta.csv"]
 NAN_ROWS = np.where(np.eye(3, 4) > 0, np.nan, 1.0)
 
@@ -251,7 +252,17 @@ CASES = {
     "trial-not-a-number": (nothing, [*RUN, "--trial", "all"], 2, "not a list of trials"),
     "trial-backwards": (nothing, [*RUN, "--trial", "5-2"], 2, "not a list of trials"),
     "seed-negative": (nothing, [*RUN, "--seed", "-1"], 2, "'seed' must be >= 0"),
-    "seed-not-a-number": (nothing, [*RUN, "--seed", "x"], 2, "not a valid integer"),
+    "seed-not-a-number": (nothing, [*RUN, "--seed", "x"], 2, "'x' is not an integer"),
+    "seed-with-underscore": (nothing, [*RUN, "--seed", "1_2"], 2, "'1_2' is not an integer"),
+    "bench-spread-no-number": (nothing, ["bench", "--spread", "nan"], 2, "'nan' is not a number"),
+    "cache-age-no-number": (nothing, ["cache", "prune", "--older-than", "1_0"], 2, "'1_0' is not a number"),
+    "people-with-underscore": (nothing, [*SHEET, "--people", "1_0"], 2, "'1_0' is not an integer"),
+    "setting-not-finite": (
+        nothing,
+        [*RUN, "--aligner", "vpfa", "--set", "vpfa.lr=nan"],
+        2,
+        "lr = nan is not of type float",
+    ),
     "limit-too-small": (nothing, [*RUN, "--limit", "1"], 2, "'limit' must be >= 2"),
     "batch-size-zero": (nothing, [*RUN, "--batch-size", "0"], 2, "'0' is neither auto nor a number of images from 1"),
     "batch-size-no-number": (nothing, [*RUN, "--batch-size", "all"], 2, "'all' is neither auto nor a number of images"),
@@ -572,6 +583,13 @@ CASES = {
     "meta-twice": (features(meta="pid,pid\n1,1\n"), META, 3, "column 'pid' occurs twice"),
     "meta-too-short": (features(meta="camid\n1\n2\n"), META, 3, "meta.csv: 2 rows, 2 of them query, but q.npz has 3"),
     "meta-no-integer": (features(meta="camid\n1\n2\nleft\n"), META, 3, "line 4, column 'camid': 'left' is not an int"),
+    "meta-underscore": (
+        features(meta="pid\n1\n2\n1_2\n"),
+        META,
+        3,
+        "line 4, column 'pid': '1_2' is not an int",
+    ),
+    "meta-rate-with-underscore": (features(meta="rate\n1\n2\n2_0\n"), META, 3, "column 'rate': '2_0' is not a number"),
     "meta-unknown-role": (
         features(meta="camid,role\n1,probe\n"),
         META,

@@ -18,7 +18,7 @@ def test_trials_survive_the_round_trip(trials):
     assert parse_trials(",".join(map(str, trials))) == tuple(sorted(trials))
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "5-2", "1,,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "5-2", "1,,2", "1.5", "1_0", "+1", "\N{ARABIC-INDIC DIGIT TWO}"])
 def test_bad_trials(text):
     with pytest.raises(ConfigError, match="not a list of trials"):
         parse_trials(text)

@@ -119,3 +119,30 @@ def test_a_gallery_on_disk_takes_no_memory_of_its_size(tmp_path):
     assert done.returncode == 0, done.stderr
     grown = float(done.stdout.split("grown")[1])
     assert grown < gallery.nbytes / 2**21, "MiB; half of the features"
+
+
+@pytest.mark.parametrize(("kind", "end"), [(np.float16, 2**11), (np.float32, 2**24), (np.float64, 2**53)])
+def test_labels_stored_as_floats_must_be_told_apart(kind, end, tmp_path):
+    # end and end + 1 are the same float, so that two persons would be one
+    path = tmp_path / "x.npz"
+    assert kind(end) == kind(end + 1)
+    np.savez(path, features=X[:2], pids=np.array([end + 1, 1], dtype=kind))
+    with pytest.raises(DataError, match=f"array 'pids' is {np.dtype(kind)}, .* from {end} on .*; save it as int64"):
+        load_features(path)
+    np.savez(path, features=X[:2], pids=np.array([end - 1, 1], dtype=kind))
+    assert load_features(path).features.rows.pids.tolist() == [end - 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("pids", "message"),
+    [
+        (np.array([2**63, 1], dtype=np.uint64), "hold 9223372036854775808; expected at most"),
+        (np.array([np.nan, 1]), "not whole"),
+        (np.array([np.inf, 1]), "cannot tell integers"),
+        (np.array([1.5, 1]), "not whole"),
+    ],
+)
+def test_labels_that_are_no_integers_are_refused(pids, message, tmp_path):
+    np.savez(tmp_path / "x.npz", features=X[:2], pids=pids)
+    with pytest.raises(DataError, match=message):
+        load_features(tmp_path / "x.npz")

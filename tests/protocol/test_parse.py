@@ -39,14 +39,23 @@ SPELLED = [
     (parse_reranking, "k2=3", Reranking(k2=3)),
 ]
 
+TWO = "\N{ARABIC-INDIC DIGIT TWO}"
+"""A digit to Python, and to nobody who writes a rule."""
+
 REFUSED = [
-    (parse_identities, ["", "random:", "random:0/5", "random:5", "random:5/", "official "]),
-    (parse_lr_camera, ["", "fixed:", "fixed:-1", "fixed", "per-id:1"]),
-    (parse_rate_source, ["", "size:", "size:0", "sized", "oracle:3"]),
-    (parse_codec, ["", "jpeg", "jpeg:0", "jpeg:101", "png:3"]),
-    (parse_shot, ["", "single", "single:mc:0", "single:mc:", "multi:3"]),
-    (parse_camera_rules, ["", "3", "3:", "3:-1", "3:2,", "3:2+"]),
-    (parse_reranking, ["", "k3=1", "k1=a", "k1=0", "lambda=2"]),
+    (
+        parse_identities,
+        ["", "random:", "random:0/5", "random:5", "random:5/", "official ", f"random:1{TWO}/1"],
+    ),
+    (parse_lr_camera, ["", "fixed:", "fixed:-1", "fixed", "per-id:1", f"fixed:{TWO}"]),
+    (parse_rate_source, ["", "size:", "size:0", "sized", "oracle:3", f"size:1{TWO}"]),
+    (parse_codec, ["", "jpeg", "jpeg:0", "jpeg:101", "png:3", f"jpeg:1{TWO}"]),
+    (parse_shot, ["", "single", "single:mc:0", "single:mc:", "multi:3", f"single:mc:1{TWO}"]),
+    (parse_camera_rules, ["", "3", "3:", "3:-1", "3:2,", "3:2+", f"3:{TWO}"]),
+    (
+        parse_reranking,
+        ["", "k3=1", "k1=a", "k1=0", "lambda=2", "k1=2_0", "k1=+2", f"k2={TWO}", "lambda=nan"],
+    ),
 ]
 
 

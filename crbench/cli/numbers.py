@@ -1,0 +1,39 @@
+"""Numbers as options, read as `crbench.numerals` reads them: no ``1_0``, no ``nan``, no digits of other scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from crbench.numerals import parse_integer, parse_number
+
+
+class Integer(click.types.IntParamType):
+    """An integer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The integer that a text spells; what is no text passes as it is."""
+        try:
+            return super().convert(parse_integer(value) if isinstance(value, str) else value, param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class IntegerRange(Integer, click.IntRange):
+    """An integer within bounds."""
+
+
+class Number(click.types.FloatParamType):
+    """A finite number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number that a text spells; what is no text passes as it is."""
+        try:
+            return super().convert(parse_number(value) if isinstance(value, str) else value, param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+INTEGER = Integer()
+NUMBER = Number()
