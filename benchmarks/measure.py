@@ -125,7 +125,7 @@ def single_shot(request: Request) -> dict:
         "product alone, NumPy": partial(workload.product, query, gallery, numpy_product),
     }
     for shot in ("single:mc:10", "single:exact"):
-        works[f"crbench, {shot}"] = partial(evaluate, query, gallery, EvalProtocol(shot=shot))
+        works[f"crbench, {shot}"] = partial(evaluate, query, gallery, EvalProtocol.of(shot=shot))
     times, answers = workload.seconds(works, repeats=20)
     rank1 = float(answers["crbench, single:exact"].scores.cmc[0])
     return {"query": 500, "gallery": 500, "dim": dim, "scores": {"R1": rank1}, "seconds": times, "agreement": {}}

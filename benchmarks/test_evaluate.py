@@ -26,6 +26,6 @@ def sides():
 @pytest.mark.parametrize("engine", ["torch", "reference"])
 def test_evaluate(benchmark, sides, engine, shot):
     scores = benchmark.pedantic(
-        evaluate, (*sides, EvalProtocol(shot=shot)), {"engine": engine}, rounds=3, warmup_rounds=1
+        evaluate, (*sides, EvalProtocol.of(shot=shot)), {"engine": engine}, rounds=3, warmup_rounds=1
     ).scores
     assert scores.n_valid == 500

@@ -21,6 +21,6 @@ def test_draw(benchmark):
 
 @pytest.mark.parametrize("rate", [1, 2, 4])
 def test_shrink_and_resize(benchmark, rate):
-    image, protocol, preprocess = PIL.Image.effect_noise((64, 128), 50).convert("RGB"), EvalProtocol(), Preprocess()
-    array = benchmark(lambda: image_array(degrade(image, rate, protocol), preprocess))
+    image, rules, preprocess = PIL.Image.effect_noise((64, 128), 50).convert("RGB"), EvalProtocol().images, Preprocess()
+    array = benchmark(lambda: image_array(degrade(image, rate, rules), preprocess))
     assert array.shape == (256, 128, 3)

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-import attrs
 import h5py
 import numpy as np
 from PIL import Image
@@ -199,4 +198,4 @@ SMALL_IDENTITIES = {"random:1367/100": "random:4/3", "random:316/316": "random:4
 
 def small(protocol: EvalProtocol) -> EvalProtocol:
     """The protocol with as many random identities as the small copies have."""
-    return attrs.evolve(protocol, identities=SMALL_IDENTITIES.get(protocol.identities, protocol.identities))
+    return protocol.changed(identities=SMALL_IDENTITIES.get(protocol.split.identities, protocol.split.identities))

@@ -139,6 +139,9 @@ if TYPE_CHECKING:
     from crbench.linear import linear_layers as linear_layers
     from crbench.protocol import KERNELS as KERNELS
     from crbench.protocol import EvalProtocol as EvalProtocol
+    from crbench.protocol import ImageRules as ImageRules
+    from crbench.protocol import ScoringRules as ScoringRules
+    from crbench.protocol import SplitRules as SplitRules
     from crbench.protocol.hashing import content_digest as content_digest
     from crbench.records import Batch as Batch
     from crbench.records import Domain as Domain
@@ -173,6 +176,7 @@ _ROOMS = {
     "HoldsNetwork": "api.capabilities",
     "ImageFile": "api.datasets",
     "ImageFiles": "api.datasets",
+    "ImageRules": "protocol",
     "ImageSource": "api.datasets",
     "Index": "data.splits",
     "KERNELS": "protocol",
@@ -192,7 +196,9 @@ _ROOMS = {
     "RunContext": "api.context",
     "Samples": "records",
     "Scope": "api.pairing",
+    "ScoringRules": "protocol",
     "Split": "records",
+    "SplitRules": "protocol",
     "TestFeatures": "records",
     "TestRows": "records",
     "StartsFromFile": "api.capabilities",

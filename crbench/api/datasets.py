@@ -5,7 +5,8 @@ A whole data set in a folder of the user's; with an entry in a hook ``crbench_da
     >>> import re
     >>> from functools import cache
     >>> from crbench.api import (
-    ...     DatasetInfo, EvalProtocol, ImageFile, ImageFiles, digest_images, draw_split, match_images, verify_images
+    ...     DatasetInfo, EvalProtocol, ImageFile, ImageFiles, SplitRules,
+    ...     digest_images, draw_split, match_images, verify_images,
     ... )
     >>> NAME = re.compile(r"(?P<pid>\d)_c(?P<camid>\d)\.png")
     >>> @cache
@@ -14,7 +15,7 @@ A whole data set in a folder of the user's; with an entry in a hook ``crbench_da
     ...     return ImageFiles([ImageFile(path.name, path, int(m["pid"]), int(m["camid"])) for path, m in matches])
     >>> class Shop:
     ...     info = DatasetInfo(name="shop", title="Two cameras in a shop", counts={"images": 8, "cameras": 2})
-    ...     protocols = {"mlr": EvalProtocol(identities="random:2/2", trials=2)}
+    ...     protocols = {"mlr": EvalProtocol(split=SplitRules(identities="random:2/2", trials=2))}
     ...
     ...     def split(self, protocol, index, *, root):
     ...         return draw_split(scan(root / "shop").index("shop"), protocol, index)

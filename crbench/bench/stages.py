@@ -141,7 +141,9 @@ class Stages:
         root = data_root(self.spec.data_root)
         rows = job.source.split(job.protocol, 0, root=root).query
         rows = rows.take(np.arange(min(len(rows), self.spec.samples)))
-        return rows, lambda row: degrade(job.source.read(row.key, root=root), row.rate / row.native_rate, job.protocol)
+        return rows, lambda row: degrade(
+            job.source.read(row.key, root=root), row.rate / row.native_rate, job.protocol.images
+        )
 
     def _forward(self) -> Iterator[Work]:
         size = self.spec.batch_size or self._best_batch

@@ -60,7 +60,7 @@ def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
     dataset = _load(name, settings)
     if as_json:
         protocols = {
-            key: {**attrs.asdict(protocol), "fingerprint": protocol.fingerprint()}
+            key: {**protocol.flat(), "fingerprint": protocol.fingerprint()}
             for key, protocol in dataset.protocols.items()
         }
         click.echo(json.dumps({**attrs.asdict(dataset.info), "protocols": protocols}, indent=2))

@@ -11,15 +11,15 @@ from crbench.cli.scores import FILE, groups, output_options, show, write_outcome
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.numerals import parse_number
+from crbench.protocol.declare import rule_names
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
-from crbench.protocol.rules import rule_names
 
 if TYPE_CHECKING:
     from crbench.evaluation import Shard
     from crbench.protocol import EvalProtocol
     from crbench.records import Features
 
-_RULES = rule_names("scoring", type(OWN_FEATURES))
+_RULES = rule_names(type(OWN_FEATURES.scoring))
 
 
 def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
@@ -155,8 +155,8 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
             raise ConfigError(f"--set {name}: expected protocol.NAME=VALUE; given features have no {part}")
         changes[field] = value
     protocol = own_protocol(changes, tool=tool)
-    if protocol.distance not in DISTANCES:
-        raise ConfigError(f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)}")
+    if protocol.scoring.distance not in DISTANCES:
+        raise ConfigError(f"unknown distance {protocol.scoring.distance!r}; known: {', '.join(DISTANCES)}")
     return protocol
 
 
@@ -166,12 +166,12 @@ def _notes(
     from crbench.evaluation.copies import copied_queries
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
-    taken = [f"{name}={getattr(protocol, name)}" for name in _RULES if name not in given]
+    taken = [f"{name}={getattr(protocol.scoring, name)}" for name in _RULES if name not in given]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
-    copies = copied_queries(query, gallery, same_camera=protocol.same_camera)
+    copies = copied_queries(query, gallery, same_camera=protocol.scoring.same_camera)
     if copies:
         notes.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")
     unknown = [role for role, feats in (("query", query), ("gallery", gallery)) if (feats.rows.camids == -1).all()]
-    if unknown and protocol.same_camera == "ignore":
+    if unknown and protocol.scoring.same_camera == "ignore":
         notes.append(f"cameras of the {' and '.join(unknown)} are unknown, so the same-camera rule removes nothing")
     return notes

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import attrs
 import click
 
 from crbench.cli.names import PluginName
@@ -169,7 +168,7 @@ def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
     """All settings of a cell, by the names that ``--set`` knows."""
     parts = {
         "dataset": job.dataset.parameters,
-        "protocol": attrs.asdict(job.protocol),
+        "protocol": job.protocol.flat(),
         "backbone": job.backbone.parameters,
         "aligner": aligner.parameters,
     }

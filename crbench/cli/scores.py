@@ -126,14 +126,13 @@ def _as_json(
     by_group: Mapping[str, Scores],
     accepted: Mapping[float, float],
 ) -> str:
-    import attrs
 
     content = {
         **_plain(found.scores),
         "by_rate": {f"{rate:g}": _plain(scores) for rate, scores in found.by_rate.items()},
         **({} if group_by is None else {"by_group": {value: _plain(scores) for value, scores in by_group.items()}}),
         **({"tpr_at_fpr": {f"{fpr:g}": tpr for fpr, tpr in accepted.items()}} if accepted else {}),
-        "protocol": attrs.asdict(protocol),
+        "protocol": protocol.flat(),
         "fingerprint": protocol.fingerprint(),
         **({"undefined": dict(found.selection.undefined)} if found.selection.undefined else {}),
         "engine": found.engine,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crbench.protocol import Codec, EvalProtocol
+    from crbench.protocol import Codec, ImageRules
 
 _POINT_KERNELS = ("nearest", "bilinear", "bicubic")
 
@@ -73,13 +73,13 @@ def through_codec(image: Image, codec: Codec | None) -> Image:
         return decoded.convert("RGB")
 
 
-def degrade(image: Image, factor: float, protocol: EvalProtocol) -> Image:
-    """The image as the protocol shows it: shrunk by `factor` (1 = as stored) and passed through the codec.
+def degrade(image: Image, factor: float, rules: ImageRules) -> Image:
+    """The image as a protocol shows it: shrunk by `factor` (1 = as stored) and passed through the codec.
 
     The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
     """
     if factor == 1:
-        return through_codec(image, protocol.codec) if protocol.encode_hr else image
-    size = lr_size(image.size, factor, protocol.rounding)
-    small = resample(image, size, protocol.kernel, antialias=protocol.antialias)
-    return through_codec(small, protocol.codec)
+        return through_codec(image, rules.codec) if rules.encode_hr else image
+    size = lr_size(image.size, factor, rules.rounding)
+    small = resample(image, size, rules.kernel, antialias=rules.antialias)
+    return through_codec(small, rules.codec)

@@ -44,22 +44,22 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
         ConfigError: the trial is not one of the protocol's, or the protocol does not fit the data set.
         DataError: too few identities.
     """
-    if not 0 <= trial < protocol.trials:
-        raise ConfigError(f"trial {trial} is not one of 0 to {protocol.trials - 1} of protocol {protocol.name!r}")
-    if protocol.identities != "official":
+    if not 0 <= trial < protocol.split.trials:
+        raise ConfigError(f"trial {trial} is not one of 0 to {protocol.split.trials - 1} of protocol {protocol.name!r}")
+    if protocol.split.identities != "official":
         index = _without_roles(index)
     train_ids, test_ids = draw_identities(index, protocol, trial)
     rows = index.rows
-    if protocol.lr_camera == "smaller":
+    if protocol.split.lr_camera == "smaller":
         rows = _with_native_rates(index)
     train = rows.take(_train_mask(index, train_ids))
-    if protocol.query == "official":
+    if protocol.split.query == "official":
         query_mask, gallery_mask = _official(index, test_ids)
     else:
         query_mask, gallery_mask = _by_camera(index, protocol, trial, test_ids)
     gallery_mask, notes = _admit(index, protocol, gallery_mask, test_ids)
     query = rows.take(query_mask)
-    if protocol.query_rates and protocol.lr_camera not in ("none", "smaller"):
+    if protocol.split.query_rates and protocol.split.lr_camera not in ("none", "smaller"):
         query = with_drawn_rates(query, protocol, f"{index.name}|trial {trial}")
     return Split(train=train, query=query, gallery=rows.take(gallery_mask), notes=notes)
 
@@ -67,14 +67,14 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
 def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Training and test identities, sorted; random ones are drawn among identities seen by at least two cameras."""
     pids, camids = index.rows.pids, index.rows.camids
-    if protocol.identity_counts is None:
+    if protocol.split.identity_counts is None:
         train = np.unique(pids[(index.roles == "train") & (pids > 0)])
         test = np.unique(pids[(index.roles == "query") & (pids > 0)])
         for role, found in (("train", train), ("query", test)):
             if len(found) == 0:
                 raise DataError(f"{index.name}: no {role} images were found; see: crbench data verify {index.name}")
         return train, test
-    train_count, test_count = protocol.identity_counts
+    train_count, test_count = protocol.split.identity_counts
     everybody = np.unique(pids[pids > 0]).tolist()
     paired = [pid for pid in everybody if len(np.unique(camids[pids == pid])) >= 2]
     if len(paired) < test_count or len(everybody) < train_count + test_count:
@@ -108,9 +108,11 @@ def lr_cameras(rows: Samples, rule: str, stream: str) -> NDArray[np.int64]:
 
 def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samples:
     """The rows with a rate drawn uniformly from ``protocol.query_rates``, per image or per identity."""
-    names = rows.keys if protocol.rate_per == "image" else rows.pids
-    options = np.array(protocol.query_rates, dtype=np.float32)
-    return attrs.evolve(rows, rates=options[choices(f"{stream}|rates {protocol.query_rates}", names, len(options))])
+    names = rows.keys if protocol.split.rate_per == "image" else rows.pids
+    options = np.array(protocol.split.query_rates, dtype=np.float32)
+    return attrs.evolve(
+        rows, rates=options[choices(f"{stream}|rates {protocol.split.query_rates}", names, len(options))]
+    )
 
 
 def smaller_camera(index: Index) -> int:
@@ -149,15 +151,15 @@ def _by_camera(
     """Queries: LR-camera images of test identities; gallery: all other cameras' test images."""
     rows = index.rows
     test = np.isin(rows.pids, test_ids) & (index.roles != "train")
-    if protocol.lr_camera == "smaller":
+    if protocol.split.lr_camera == "smaller":
         cameras = np.full(len(rows), smaller_camera(index))
     else:
-        cameras = lr_cameras(rows, protocol.lr_camera, f"{index.name}|trial {trial}")
+        cameras = lr_cameras(rows, protocol.split.lr_camera, f"{index.name}|trial {trial}")
     query = test & (rows.camids == cameras)
     if not query.any():
         raise DataError(
-            f"{index.name}: no test identity has an image in the LR camera ({protocol.lr_camera}); cameras in the "
-            f"test rows: {np.unique(rows.camids[test]).tolist()}"
+            f"{index.name}: no test identity has an image in the LR camera ({protocol.split.lr_camera}); cameras in "
+            f"the test rows: {np.unique(rows.camids[test]).tolist()}"
         )
     others = (index.roles == "gallery") & ~np.isin(rows.pids, test_ids)
     return query, (test | others) & (rows.camids != cameras)
@@ -170,8 +172,8 @@ def _admit(
     pids = index.rows.pids
     notes = {}
     for name, mask, rule in (
-        ("junk images", pids == -1, protocol.junk),
-        ("distractor images", (pids >= 0) & ~np.isin(pids, test_ids), protocol.distractors),
+        ("junk images", pids == -1, protocol.scoring.junk),
+        ("distractor images", (pids >= 0) & ~np.isin(pids, test_ids), protocol.split.distractors),
     ):
         if rule == "drop":
             notes[name] = int((gallery & mask).sum())

@@ -43,15 +43,16 @@ def checked(
     Raises:
         EvaluationError: see `crbench.evaluation.evaluate`.
     """
-    if distance is None and protocol.distance not in DISTANCES:
+    if distance is None and protocol.scoring.distance not in DISTANCES:
         raise EvaluationError(
-            f"unknown distance {protocol.distance!r}; known: {', '.join(DISTANCES)} (or pass the distance itself)"
+            f"unknown distance {protocol.scoring.distance!r}; known: {', '.join(DISTANCES)} "
+            "(or pass the distance itself)"
         )
     query, gallery = _converted(query, gallery)
-    query, gallery, where = placed(query, gallery, device, stay=distance is None and protocol.reranking is None)
+    query, gallery, where = placed(query, gallery, device, stay=distance is None and protocol.scoring.reranking is None)
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
-    unit = protocol.normalise == "l2" or protocol.distance == "cosine"
+    unit = protocol.scoring.normalise == "l2" or protocol.scoring.distance == "cosine"
     needs_direction = distance is None and unit
     from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
 
@@ -63,8 +64,8 @@ def checked(
         gallery=RankRows(gallery.x, gallery.rows.pids, gallery_dims, gallery_norms),
         device=where,
         unit=unit,
-        dot=protocol.distance == "cosine",
-        pessimistic=protocol.ties == "pessimistic",
+        dot=protocol.scoring.distance == "cosine",
+        pessimistic=protocol.scoring.ties == "pessimistic",
     )
 
 

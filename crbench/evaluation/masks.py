@@ -47,13 +47,13 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
     positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
     cameras, seen_by = query.camids[owners], gallery.camids[positives]
     kept = np.ones(len(owners), dtype=np.bool_)
-    for camera, ignored in protocol.ignored.items():
+    for camera, ignored in protocol.scoring.ignored.items():
         kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
-    if protocol.same_camera == "ignore":
+    if protocol.scoring.same_camera == "ignore":
         kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
     if not kept.any():
         raise EvaluationError(_why_no_match(query, gallery, len(owners), protocol))
-    candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.junk == "keep"))
+    candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.scoring.junk == "keep"))
     return RankTask(
         positives=positives[kept],
         starts=np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(query)))]),
@@ -66,7 +66,7 @@ def query_gallery_masks(
     query: Samples, gallery: Samples, protocol: EvalProtocol
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
     """Groups of queries intp[b] that the camera rules treat alike, each with a mask bool[g] of its gallery images."""
-    ignored = protocol.ignored
+    ignored = protocol.scoring.ignored
     unrestricted = np.flatnonzero(~np.isin(query.camids, list(ignored)))
     found = [(unrestricted, np.ones(len(gallery), dtype=np.bool_))]
     for camera, others in ignored.items():
@@ -161,10 +161,10 @@ def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: 
             "no query has a match: query and gallery have no person in common "
             f"(query pids {_few(query.pids)}, gallery pids {_few(gallery.pids)})"
         )
-    if protocol.ignored_cameras != "none":
+    if protocol.scoring.ignored_cameras != "none":
         return (
-            f"no query has a match: the camera rules (same_camera={protocol.same_camera}, "
-            f"ignored_cameras={protocol.ignored_cameras}) remove all {same_person} pairs of one person"
+            f"no query has a match: the camera rules (same_camera={protocol.scoring.same_camera}, "
+            f"ignored_cameras={protocol.scoring.ignored_cameras}) remove all {same_person} pairs of one person"
         )
     return (
         f"no query has a match: the same-camera rule removes all {same_person} pairs of one person, as the cameras are "

@@ -198,7 +198,7 @@ def _ranked(
     """What the engine says of the queries in these rows."""
     task = masks.matches(query, gallery, protocol)
     name, settings = chosen(asked, inputs)
-    if (how := protocol.reranking) is None:
+    if (how := protocol.scoring.reranking) is None:
         engine = load(name)(inputs, settings)
     else:
         from crbench.ranking.rerank.engine import RerankedEngine

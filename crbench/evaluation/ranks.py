@@ -51,17 +51,17 @@ class Ranking:
             if found.ranks is not None:
                 found.ranks.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]
             ambiguous += self._ask(engine, self._questions(mine, found))
-        if found.cmc is not None and self.protocol.draws is not None:
-            found.cmc[:] /= self.protocol.draws
+        if found.cmc is not None and self.protocol.scoring.draws is not None:
+            found.cmc[:] /= self.protocol.scoring.draws
         return found.take(np.array(rows, dtype=np.intp)), ambiguous
 
     def _unanswered(self) -> Outcomes:
         """Arrays for the outcomes of all queries, to be filled."""
         count, ranks = len(self.query), None
-        if self.protocol.multi_shot or self.protocol.ap_gallery == "all":
+        if self.protocol.scoring.multi_shot or self.protocol.scoring.ap_gallery == "all":
             places = np.zeros(len(self.task.positives), dtype=np.int64)
             ranks = Ranks(places, self.task.starts.astype(np.int64), np.zeros(count, dtype=np.int64))
-        drawn = not self.protocol.multi_shot
+        drawn = not self.protocol.scoring.multi_shot
         return Outcomes(ranks=ranks, cmc=np.full((count, CURVE_LENGTH), np.nan) if drawn else None)
 
     def _questions(self, task: RankTask, found: Outcomes) -> list[_Question]:
@@ -69,11 +69,11 @@ class Ranking:
         questions: list[_Question] = []
         if found.cmc is not None:
             who = masks.identities(task, self.query, self.gallery)
-            if self.protocol.draws is not None:
+            if self.protocol.scoring.draws is not None:
                 drawing = masks.Drawing(task, who, self.gallery, self.stream)
                 found.cmc[task.sizes > 0] = 0.0
                 questions += [
-                    (drawing.task(draw), partial(_add_draw, found.cmc)) for draw in range(self.protocol.draws)
+                    (drawing.task(draw), partial(_add_draw, found.cmc)) for draw in range(self.protocol.scoring.draws)
                 ]
             else:
                 expected = masks.by_identity(task, who)

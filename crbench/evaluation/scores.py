@@ -89,12 +89,12 @@ class QueryScores:
         ranks, valid = outcomes.ranks, outcomes.valid
         curves = outcomes.curves()
         given = {"cmc": (curves,), "ranks": () if ranks is None else (ranks.ranks, ranks.starts, ranks.candidates)}
-        rules = attrs.asdict(protocol)
+        rules = protocol.flat()
         return cls(
             cmc=curves,
             values={one.name: one(*given[one.metric.needs], valid=valid, rules=rules) for one in selection.metrics},
             valid=valid,
-            unmatched_count=protocol.unmatched == "zero",
+            unmatched_count=protocol.scoring.unmatched == "zero",
             undefined=selection.undefined,
         )
 

@@ -46,12 +46,12 @@ class Selection:
 
 
 def _why_undefined(chosen: ChosenMetric, protocol: EvalProtocol) -> str | None:
-    if chosen.metric.needs == "ranks" and not protocol.multi_shot and protocol.ap_gallery != "all":
+    if chosen.metric.needs == "ranks" and not protocol.scoring.multi_shot and protocol.scoring.ap_gallery != "all":
         return (
-            f"a single-shot gallery (shot={protocol.shot}) shows one match of each query; "
+            f"a single-shot gallery (shot={protocol.scoring.shot}) shows one match of each query; "
             "ap_gallery=all takes it over all gallery images"
         )
-    if not chosen.metric.higher_is_better and protocol.unmatched == "zero":
+    if not chosen.metric.higher_is_better and protocol.scoring.unmatched == "zero":
         return (
             "with unmatched=zero a query without a match counts with 0, which is the best value; use unmatched=ignore"
         )

@@ -122,7 +122,7 @@ class CellRunner:
 
 def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
     """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
-    distance = job.protocol.distance
+    distance = job.protocol.scoring.distance
     custom = None if distance in DISTANCES else resolve("distance", distance)
     measure: Distance | None = custom.build() if custom else None
     evaluations = [

@@ -44,7 +44,7 @@ def add_features(
         if isinstance(backbone, Precomputed):
             count = look_up(backbone, table, rows.rows, rows.ids)
         else:
-            flip, workers = facts.job.protocol.flip, worker_count(facts.spec.num_workers)
+            flip, workers = facts.job.protocol.images.flip, worker_count(facts.spec.num_workers)
             extractor = Extractor(backbone, read, facts.extraction, flip, workers)
             count = extractor.fill(table, rows.rows, rows.ids, facts.run)
     return Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)

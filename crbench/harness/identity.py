@@ -118,7 +118,7 @@ def unreadable(job: Job, aligner: Resolved) -> list[Resolved]:
 
 
 def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
-    name = job.protocol.distance
+    name = job.protocol.scoring.distance
     distance = () if name in DISTANCES else (resolve("distance", name),)
     return (job.dataset, job.backbone, aligner, *distance)
 
@@ -145,7 +145,7 @@ def feature_origin(
         **facts,
         "reading": job.dataset.code_sha256,
         "preprocess": attrs.asdict(backbone.preprocess),
-        "degrade": job.protocol.image_rules(),
+        "degrade": job.protocol.images.asked(),
         "extraction": attrs.asdict(extraction),
         "version": EXTRACTION_VERSION,
     }
@@ -171,7 +171,7 @@ def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None
     facts["process"] = _PROCESS if None in (job.backbone.code_sha256, job.dataset.code_sha256) else None
     if entry.train_rows == "all":
         columns += [rows.rates, rows.native_rates]
-        facts["degrade"] = job.protocol.image_rules(training=True)
+        facts["degrade"] = job.protocol.images.for_training()
     for name in entry.test_parameters:
         facts["backbone"]["parameters"].pop(name, None)
     lists = sorted(zip(*(column.tolist() for column in columns), strict=True))

@@ -71,7 +71,7 @@ def make_plan(spec: RunSpec) -> Plan:
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
         Selection.of(protocol, spec.metric)
-        _check_distance(protocol.distance)
+        _check_distance(protocol.scoring.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
@@ -117,10 +117,12 @@ def _check_distance(name: str) -> None:
 
 def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[int, ...]:
     if spec.trial is None:
-        notes.append(f"trials 0-{protocol.trials - 1} (all of protocol {protocol.name})")
-        return tuple(range(protocol.trials))
-    if max(spec.trial) >= protocol.trials:
-        raise ConfigError(f"trial {max(spec.trial)} is not one of 0-{protocol.trials - 1} of protocol {protocol.name}")
+        notes.append(f"trials 0-{protocol.split.trials - 1} (all of protocol {protocol.name})")
+        return tuple(range(protocol.split.trials))
+    if max(spec.trial) >= protocol.split.trials:
+        raise ConfigError(
+            f"trial {max(spec.trial)} is not one of 0-{protocol.split.trials - 1} of protocol {protocol.name}"
+        )
     return spec.trial
 
 

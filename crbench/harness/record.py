@@ -87,7 +87,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,
-        rate_source=job.protocol.rate_source,
+        rate_source=job.protocol.split.rate_source,
         rankable=spec.limit is None,
         seed=spec.seed,
         method=_method(facts, cell),

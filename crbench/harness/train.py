@@ -197,7 +197,7 @@ class _Evaluation:
     def __call__(self, backbone: Backbone) -> dict[str, float]:
         device, workers = self.run.device, worker_count(self.spec.num_workers)
         extraction = extraction_for(self.spec, device)
-        extractor = Extractor(backbone, self.read, extraction, self.job.protocol.flip, workers)
+        extractor = Extractor(backbone, self.read, extraction, self.job.protocol.images.flip, workers)
         table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone)
         test = rows.test
         extractor.fill(table, test.rows, test.ids, self.run)

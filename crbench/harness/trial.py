@@ -77,8 +77,8 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
         kept = _without(split, bad)
         _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
-        if job.protocol.full_height is not None:
-            kept = _with_estimated_rates(kept, job.protocol, job.protocol.full_height, make_reader(job, root), run)
+        if (height := job.protocol.split.full_height) is not None:
+            kept = _with_estimated_rates(kept, job.protocol, height, make_reader(job, root), run)
         train_all = with_lr_copies(kept.train, job.protocol)
         trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
     return trials
@@ -87,7 +87,7 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
 def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:
     """Training rows, followed by the HR ones again at each of the protocol's training rates."""
     hr = train.take(train.rates == 1)
-    return Samples.concat([train, *(hr.at_rate(rate) for rate in protocol.train_rates)])
+    return Samples.concat([train, *(hr.at_rate(rate) for rate in protocol.split.train_rates)])
 
 
 def training_rows(job: Job, trial: TrialData) -> Samples:
@@ -109,7 +109,7 @@ def make_reader(job: Job, root: Path) -> Reader:
         with locks[hash(row.key) % len(locks)]:
             image = stored(row.key)
         # Rates are float32: without rounding, 3 could become 2.9999998.
-        return degrade(image, round(row.rate / row.native_rate, 5), job.protocol)
+        return degrade(image, round(row.rate / row.native_rate, 5), job.protocol.images)
 
     return read
 
@@ -125,7 +125,7 @@ def _with_estimated_rates(
             for index in range(len(rows)):
                 heights.append(read(rows.row(index)).height)
                 bar.advance()
-        rates = from_heights(heights, full_height, protocol.train_rates)
+        rates = from_heights(heights, full_height, protocol.split.train_rates)
         return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
 
     return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))

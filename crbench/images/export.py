@@ -15,7 +15,7 @@ from crbench.api.context import Progress, RunContext
 from crbench.api.interfaces import Dataset
 from crbench.data.degrade import degrade, write_image
 from crbench.errors import ConfigError
-from crbench.protocol import Codec, EvalProtocol
+from crbench.protocol import Codec, EvalProtocol, ImageRules
 from crbench.records import Row, Samples, Split
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
@@ -61,7 +61,7 @@ def export(
     partial = output.absolute().with_name(f".{output.absolute().name}.{os.getpid()}.partial")
     try:
         _make_folders(partial, {str(Path(item.path).parent) for item in items})
-        _write_images(dataset, protocol, items, root, partial, track or RunContext().progress)
+        _write_images(dataset, protocol.images, items, root, partial, track or RunContext().progress)
         (partial / MANIFEST).write_text(_manifest(items), encoding="utf-8")
         (partial / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
         if output.exists():
@@ -82,42 +82,42 @@ def _make_folders(partial: Path, names: Iterable[str]) -> None:
 
 def _items(split: Split, protocol: EvalProtocol) -> Iterator[_Item]:
     hr = split.train.take(split.train.rates == 1)
-    train_lr = [(f"{FOLDERS['train']}_{rate:g}x", "train", hr.at_rate(rate)) for rate in protocol.train_rates]
+    train_lr = [(f"{FOLDERS['train']}_{rate:g}x", "train", hr.at_rate(rate)) for rate in protocol.split.train_rates]
     listed = [(folder, role, getattr(split, role)) for role, folder in FOLDERS.items()]
     for folder, role, rows in [*listed, *train_lr]:
-        yield from _folder_items(folder, role, rows, protocol)
+        yield from _folder_items(folder, role, rows, protocol.images)
 
 
-def _folder_items(folder: str, role: str, rows: Samples, protocol: EvalProtocol) -> Iterator[_Item]:
+def _folder_items(folder: str, role: str, rows: Samples, rules: ImageRules) -> Iterator[_Item]:
     """Rows in order of their keys, so that the numbering does not depend on the order of the split."""
     for number, position in enumerate(np.argsort(rows.keys, kind="stable").tolist(), start=1):
         row = rows.row(position)
         person = f"{row.pid:04d}" if row.pid >= 0 else str(row.pid)
         shrunk = f"_{row.rate:g}x" if row.rate > 1 else ""
-        name = f"{person}_c{max(row.camid, 0)}s1_{number:06d}_00{shrunk}.{_suffix(row, protocol)}"
+        name = f"{person}_c{max(row.camid, 0)}s1_{number:06d}_00{shrunk}.{_suffix(row, rules)}"
         yield _Item(role, row, f"{folder}/{name}")
 
 
-def _suffix(row: Row, protocol: EvalProtocol) -> str:
-    return "jpg" if _file_codec(row, protocol).form == "jpeg" else "png"
+def _suffix(row: Row, rules: ImageRules) -> str:
+    return "jpg" if _file_codec(row, rules).form == "jpeg" else "png"
 
 
-def _file_codec(row: Row, protocol: EvalProtocol) -> Codec:
+def _file_codec(row: Row, rules: ImageRules) -> Codec:
     """The codec of a row's file: the protocol's where it applies, else PNG, which keeps pixels exactly."""
-    applies = row.rate != row.native_rate or protocol.encode_hr
-    return (protocol.codec if applies else None) or Codec("png")
+    applies = row.rate != row.native_rate or rules.encode_hr
+    return (rules.codec if applies else None) or Codec("png")
 
 
 def _write_images(
-    dataset: Dataset, protocol: EvalProtocol, items: list[_Item], root: Path, folder: Path, progress: Progress
+    dataset: Dataset, rules: ImageRules, items: list[_Item], root: Path, folder: Path, progress: Progress
 ) -> None:
     # The file itself passes the codec, so that its reader sees exactly the protocol's pixels.
-    without_codec = attrs.evolve(protocol, encoder="none")
+    without_codec = attrs.evolve(rules, encoder="none")
 
     def write(item: _Item) -> None:
         stored = dataset.read(item.row.key, root=root)
         shown = degrade(stored, item.row.rate / item.row.native_rate, without_codec)
-        write_image(shown, folder / item.path, _file_codec(item.row, protocol))
+        write_image(shown, folder / item.path, _file_codec(item.row, rules))
 
     pool = ThreadPoolExecutor(_THREADS)
     try:

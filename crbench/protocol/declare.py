@@ -1,22 +1,45 @@
-"""How a rule of `EvalProtocol` is declared: one attribute that knows its group, its values and its meaning."""
+"""How a rule of `EvalProtocol` is declared: one attribute of a group that knows its values and its meaning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar
 
 import attrs
 from attrs import validators as v
 
-Group = Literal["split", "images", "scoring"]
-"""What a rule decides: which images are training, query and gallery images, and at which rates; what images and their
-features look like; how features become scores."""
 
-GROUPS: tuple[Group, ...] = get_args(Group)
+@attrs.frozen(kw_only=True)
+class RuleGroup:
+    """Rules that decide one thing together; each attribute of a subclass is made by `rule`.
+
+    Attributes:
+        title: heads the group on the page of all rules.
+    """
+
+    title: ClassVar[str]
+
+    def asked(self) -> dict[str, Any]:
+        """All rules by name, as JSON values; options only where they are asked for. Fingerprints and keys cover it."""
+        return attrs.asdict(self, filter=_is_asked)
+
+
+def rule_names(group: type[RuleGroup]) -> tuple[str, ...]:
+    """The rules of a group.
+
+    Example:
+        >>> from crbench.protocol import ImageRules
+        >>> rule_names(ImageRules)
+        ('kernel', 'antialias', 'rounding', 'encoder', 'encode_hr', 'flip')
+    """
+    return tuple(field.name for field in attrs.fields(group))
+
+
+def _is_asked(field: attrs.Attribute[Any], value: Any) -> bool:
+    return not field.metadata["option"] or value != field.default
 
 
 def rule(
-    group: Group,
     short: str,
     default: Any,
     doc: str,
@@ -27,10 +50,9 @@ def rule(
     test_only: bool = False,
     **field: Any,
 ) -> Any:
-    """One attribute of `EvalProtocol`, with all that is to be known of it.
+    """One attribute of a `RuleGroup`, with all that is to be known of it.
 
     Args:
-        group: see `Group`.
         short: names it in `EvalProtocol.describe`; no two rules share one.
         doc: what it means, in Markdown, for the table of all rules.
         values: all values, or their forms in words.
@@ -44,7 +66,6 @@ def rule(
     elif parse is not None:
         field["validator"] = _parsed_by(parse)
     about = {
-        "group": group,
         "short": short,
         "doc": doc,
         "values": ", ".join(values) if isinstance(values, tuple) else values,
@@ -66,6 +87,6 @@ def _parsed_by(parse: Callable[[Any], object]) -> Any:
     return validate
 
 
-def switch(group: Group, short: str, default: bool, doc: str, **about: Any) -> Any:
+def switch(short: str, default: bool, doc: str, **about: Any) -> Any:
     """A `rule` that is true or false."""
-    return rule(group, short, default, doc, values="true, false", validator=v.instance_of(bool), **about)
+    return rule(short, default, doc, values="true, false", validator=v.instance_of(bool), **about)

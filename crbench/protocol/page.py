@@ -1,4 +1,4 @@
-"""The page of all protocol fields, made from the record itself: ``docs/protocol.md``."""
+"""The page of all rules, made from the records themselves: ``docs/protocol.md``."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from typing import Any
 
 import attrs
 
-from crbench.protocol.declare import GROUPS
 from crbench.protocol.rules import EvalProtocol
 
 _INTRODUCTION = """# Rules of a protocol
 
-Each of these fields changes a number, so each is part of a protocol's fingerprint. `--set protocol.NAME=VALUE` changes
+Each of these rules changes a number, so each is part of a protocol's fingerprint. `--set protocol.NAME=VALUE` changes
 one; `short` names it in the line that describes a protocol (`crbench data info NAME`). Made by `crbench data rules`.
 """
 
-_TITLES = {
-    "split": "Split: which images, at which rates",
-    "images": "Images: what they and their features look like",
-    "scoring": "Scoring: from features to scores (also for `crbench evaluate`)",
-}
 
+def protocol_page(protocol: EvalProtocol | None = None) -> str:
+    """All rules as a Markdown page, group by group.
 
-def protocol_page(record: type[EvalProtocol] = EvalProtocol) -> str:
-    """All rules of a protocol record as a Markdown page, group by group."""
+    Args:
+        protocol: its groups are shown, at their defaults; None = the groups of every protocol.
+    """
     sections = [_INTRODUCTION]
-    for group in GROUPS:
-        lines = [f"## {_TITLES[group]}", "", "| NAME | short | values | default | meaning |", "|---|---|---|---|---|"]
-        lines += [_row(field) for field in attrs.fields(record) if field.metadata.get("group") == group]
+    for group in (protocol or EvalProtocol()).groups.values():
+        lines = [f"## {group.title}", "", "| NAME | short | values | default | meaning |", "|---|---|---|---|---|"]
+        lines += [_row(field) for field in attrs.fields(type(group))]
         sections.append("\n".join(lines) + "\n")
     return "\n".join(sections)
 

@@ -1,4 +1,4 @@
-"""The rules by which well-known tools score, as fields of `EvalProtocol`, so that one can see why two numbers differ.
+"""The rules by which well-known tools score, as rules of `ScoringRules`, so that one can see why two numbers differ.
 
 Read off each tool's own evaluation at its defaults and compared with it on random features. Three things are common to
 all: images of pid -1 are never counted (torchreid, fast-reid and TransReID leave them out while reading the data, the
@@ -14,20 +14,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from crbench.protocol import EvalProtocol
+from crbench.protocol import EvalProtocol, ScoringRules, SplitRules
 
 OWN_FEATURES = EvalProtocol(
     name="features",
-    trials=1,
-    query="official",
-    lr_camera="none",
-    train_rates=(),
-    query_rates=(),
-    shot="multi",
-    distractors="keep",
+    split=SplitRules(trials=1, query="official", lr_camera="none", train_rates=(), query_rates=(), distractors="keep"),
+    scoring=ScoringRules(shot="multi"),
 )
-"""Rules for features from elsewhere: all gallery images, cosine distance, the same-camera rule. Only those of the group
-``scoring`` play a role."""
+"""Rules for features from elsewhere: all gallery images, cosine distance, the same-camera rule. Only `ScoringRules`
+play a role."""
 
 _COMMON = {"shot": "multi", "junk": "drop", "same_camera": "ignore", "ap": "step", "unmatched": "ignore"}
 
@@ -43,5 +38,5 @@ CONVENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "layumi": _COMMON | {"normalise": "l2", "distance": "cosine", "ap": "trapezoid", "unmatched": "zero"},
     }
 )
-"""Protocol fields by tool: torchreid (KaiyangZhou/deep-person-reid) with its market1501 and its cuhk03 metric,
+"""Scoring rules by tool: torchreid (KaiyangZhou/deep-person-reid) with its market1501 and its cuhk03 metric,
 fast-reid (JDAI-CV/fast-reid), TransReID (damo-cv/TransReID), layumi (layumi/Person_reID_baseline_pytorch)."""

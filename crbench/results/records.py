@@ -71,7 +71,7 @@ class DataFacts:
 
 @attrs.frozen(kw_only=True)
 class ProtocolFacts:
-    """The rules: name, every field of `EvalProtocol`, its readable line and its fingerprint; see `of`."""
+    """The rules: name, `EvalProtocol.flat`, its readable line and its fingerprint; see `of`."""
 
     name: str
     rules: Mapping[str, Any] = attrs.field(converter=_plain)
@@ -83,7 +83,7 @@ class ProtocolFacts:
         """The facts of a protocol."""
         return cls(
             name=protocol.name,
-            rules=attrs.asdict(protocol),
+            rules=protocol.flat(),
             describe=protocol.describe(),
             fingerprint=protocol.fingerprint(),
         )

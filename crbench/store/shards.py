@@ -33,7 +33,7 @@ def save_part(path: Path, part: Part) -> None:
         DataError: the file cannot be written.
     """
     facts = {name: getattr(part, name) for name in _FACTS}
-    facts |= {"shard": attrs.asdict(part.shard), "protocol": attrs.asdict(part.protocol)}
+    facts |= {"shard": attrs.asdict(part.shard), "protocol": part.protocol.flat()}
     facts["format"] = _FORMAT
     arrays = {name: getattr(part.queries, name) for name in _COLUMNS}
     if part.outcomes.ranks is not None:
@@ -80,6 +80,6 @@ def _built(arrays: dict[str, NDArray[Any]]) -> Part:
         shard=Shard(**facts["shard"]),
         queries=Samples(**columns),
         outcomes=Outcomes(ranks=ranks, cmc=arrays.get("cmc")),
-        protocol=EvalProtocol(**facts["protocol"]),
+        protocol=EvalProtocol.of(**facts["protocol"]),
         **{name: facts[name] for name in _FACTS},
     )

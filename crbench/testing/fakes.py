@@ -17,7 +17,7 @@ from crbench.api.pairing import TrainFeatures
 from crbench.data.info import DatasetInfo
 from crbench.data.preprocess import Preprocess
 from crbench.data.splits import Index, draw_split
-from crbench.protocol import EvalProtocol
+from crbench.protocol import EvalProtocol, SplitRules
 from crbench.records import Batch, Encoded, Features, Samples, Split
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TinyDataset:
 
     info: DatasetInfo = attrs.field(factory=lambda: DatasetInfo(name="tiny", title="eight made-up persons, for tests"))
     protocols: Mapping[str, EvalProtocol] = attrs.field(
-        factory=lambda: {"mlr": EvalProtocol(identities="random:4/4", trials=2)}
+        factory=lambda: {"mlr": EvalProtocol(split=SplitRules(identities="random:4/4", trials=2))}
     )
 
     def split(self, protocol: EvalProtocol, index: int, *, root: Path) -> Split:

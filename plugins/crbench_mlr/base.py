@@ -80,7 +80,7 @@ class ImageDataset:
         """
         inventory = self.inventory(root)
         images = inventory.index
-        if protocol.identities == "official" and np.all(images.roles == "any"):
+        if protocol.split.identities == "official" and np.all(images.roles == "any"):
             images = _with_test_set(inventory, index)
         split = _draw(images, protocol, index)
         return attrs.evolve(split, notes={**inventory.notes, **split.notes})
@@ -143,12 +143,12 @@ class ImageDataset:
 
 
 def _draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
-    if protocol.query == "one-per-id":
+    if protocol.split.query == "one-per-id":
         return vpfa_code.one_query_split(index, protocol, trial)
-    if protocol.lr_camera == "per-id-and-folder":
+    if protocol.split.lr_camera == "per-id-and-folder":
         return vpfa_code.folder_split(index, protocol, trial)
     split = draw_split(index, protocol, trial)
-    if protocol.lr_camera == "smaller" and protocol.query_rates:
+    if protocol.split.lr_camera == "smaller" and protocol.split.query_rates:
         query = with_drawn_rates(split.query, protocol, f"{index.name}|trial {trial}")
         return attrs.evolve(split, query=attrs.evolve(query, rates=np.maximum(query.rates, query.native_rates)))
     return split

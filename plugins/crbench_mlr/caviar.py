@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api import DatasetInfo, EvalProtocol, ImageFile, Index, match_images, read_size
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, Index, SplitRules, match_images, read_size
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
@@ -37,9 +37,11 @@ _HOLDS = ("00??0??.*",)
 _LAYOUTS = tuple(f"{folder}/{_EXAMPLE} ..." for folder in ("CAVIAR4REID/1x1", "CAVIAR4REID/CAVIARa", "CAVIARa"))
 
 _MLR = EvalProtocol(
-    identities="random:25/25", lr_camera="smaller", rate_source="presumed", train_rates=(), query_rates=()
+    split=SplitRules(
+        identities="random:25/25", lr_camera="smaller", rate_source="presumed", train_rates=(), query_rates=()
+    )
 )
-_VPFA_CODE = attrs.evolve(_MLR, name="mlr-vpfa-code", query="one-per-id", shot="multi", distance="euclidean", flip=True)
+_VPFA_CODE = _MLR.changed(name="mlr-vpfa-code", query="one-per-id", shot="multi", distance="euclidean", flip=True)
 
 
 def mlr() -> ImageDataset:

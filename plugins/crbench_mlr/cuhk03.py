@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from crbench.api import DatasetInfo, EvalProtocol, ImageFile, match_images
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, SplitRules, match_images
 from crbench.errors import ConfigError, DataError
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
@@ -37,10 +37,8 @@ _LAYOUTS = (
     "cuhk03/{bounding_box_train,query,bounding_box_test}/0001_c1_1.png ...",
 )
 
-_MLR = EvalProtocol(identities="random:1367/100", lr_camera="per-id")
-_VPFA_CODE = attrs.evolve(
-    _MLR, name="mlr-vpfa-code", encoder="png", shot="single:mc:1", distance="euclidean", flip=True
-)
+_MLR = EvalProtocol(split=SplitRules(identities="random:1367/100", lr_camera="per-id"))
+_VPFA_CODE = _MLR.changed(name="mlr-vpfa-code", encoder="png", shot="single:mc:1", distance="euclidean", flip=True)
 
 
 def mlr(boxes: str = "detected") -> ImageDataset:
@@ -63,7 +61,7 @@ def standard(boxes: str = "detected") -> ImageDataset:
     Protocol ``classic`` takes the 20 official test sets, which only ``cuhk-03.mat`` holds.
     """
     hr = plain(_MLR)
-    classic = attrs.evolve(hr["standard"], name="classic", identities="official", trials=20)
+    classic = hr["standard"].changed(name="classic", identities="official", trials=20)
     return _dataset("cuhk03", {**hr, "classic": classic}, boxes)
 
 

@@ -1,10 +1,8 @@
-"""The protocols that every MLR data set offers, from the few fields in which they differ."""
+"""The protocols that every MLR data set offers, from the few rules in which they differ."""
 
 from __future__ import annotations
 
-import attrs
-
-from crbench.api import EvalProtocol
+from crbench.api import EvalProtocol, ImageRules, ScoringRules, SplitRules
 
 
 def mlr_protocols(mlr: EvalProtocol, vpfa_code: EvalProtocol) -> dict[str, EvalProtocol]:
@@ -17,13 +15,13 @@ def mlr_protocols(mlr: EvalProtocol, vpfa_code: EvalProtocol) -> dict[str, EvalP
     pro = (2, 3, 4, 5, 6, 7)
     # LRAR section V-F: trained on {2, 4, 8}, tested on one rate between them. One rate, an exact gallery and official
     # identities leave nothing to draw, so that more than one trial would only repeat the first.
-    trials = 1 if mlr.identities == "official" else mlr.trials
-    unseen = attrs.evolve(mlr, name="mlr-unseen", train_rates=(2, 4, 8), query_rates=(3,), trials=trials)
+    trials = 1 if mlr.split.identities == "official" else mlr.split.trials
+    unseen = mlr.changed(name="mlr-unseen", train_rates=(2, 4, 8), query_rates=(3,), trials=trials)
     rows = [
         mlr,
-        attrs.evolve(mlr, name="mlrpro", train_rates=pro, query_rates=pro),
+        mlr.changed(name="mlrpro", train_rates=pro, query_rates=pro),
         unseen,
-        attrs.evolve(unseen, name="mlr-unseen-6", query_rates=(6,)),
+        unseen.changed(name="mlr-unseen-6", query_rates=(6,)),
         vpfa_code,
     ]
     return {protocol.name: protocol for protocol in rows}
@@ -37,16 +35,9 @@ def market_vpfa_code() -> EvalProtocol:
     """
     return EvalProtocol(
         name="mlr-vpfa-code",
-        trials=1,
-        query="official",
-        lr_camera="per-id-and-folder",
-        kernel="lanczos",
-        encoder="jpeg:75",
-        encode_hr=True,
-        shot="multi",
-        distractors="keep",
-        distance="euclidean",
-        flip=True,
+        split=SplitRules(trials=1, query="official", lr_camera="per-id-and-folder", distractors="keep"),
+        images=ImageRules(kernel="lanczos", encoder="jpeg:75", encode_hr=True, flip=True),
+        scoring=ScoringRules(shot="multi", distance="euclidean"),
     )
 
 
@@ -55,17 +46,14 @@ def official_protocols() -> dict[str, EvalProtocol]:
     return {
         "standard": EvalProtocol(
             name="standard",
-            trials=1,
-            query="official",
-            lr_camera="none",
-            train_rates=(),
-            query_rates=(),
-            shot="multi",
-            distractors="keep",
+            split=SplitRules(
+                trials=1, query="official", lr_camera="none", train_rates=(), query_rates=(), distractors="keep"
+            ),
+            scoring=ScoringRules(shot="multi"),
         )
     }
 
 
 def plain(mlr: EvalProtocol) -> dict[str, EvalProtocol]:
     """Plain HR evaluation on the identities and cameras of an MLR protocol: its upper bound, image by image."""
-    return {"standard": attrs.evolve(mlr, name="standard", train_rates=(), query_rates=())}
+    return {"standard": mlr.changed(name="standard", train_rates=(), query_rates=())}

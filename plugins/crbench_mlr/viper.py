@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from crbench.api import DatasetInfo, EvalProtocol, ImageFile, match_images
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, ImageRules, ScoringRules, SplitRules, match_images
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory, from_images
@@ -19,16 +19,12 @@ _CAMERAS = {"cam_a": 1, "cam_b": 2}
 _PLACES = ("viper/VIPeR", "VIPeR", "viper/VIPeR.v1.0", "VIPeR.v1.0", ".")
 _LAYOUTS = ("viper/VIPeR/\n  cam_a/000_45.bmp ...\n  cam_b/000_45.bmp ...", "VIPeR/\n  cam_a/...\n  cam_b/...")
 
-_MLR = EvalProtocol(identities="random:316/316", lr_camera="per-id")
+_MLR = EvalProtocol(split=SplitRules(identities="random:316/316", lr_camera="per-id"))
 _VPFA_CODE = EvalProtocol(
     name="mlr-vpfa-code",
-    identities="random:316/316",
-    lr_camera="per-id-and-folder",
-    rate_per="identity",
-    kernel="bicubic",
-    encoder="jpeg:75",
-    distance="euclidean",
-    flip=True,
+    split=SplitRules(identities="random:316/316", lr_camera="per-id-and-folder", rate_per="identity"),
+    images=ImageRules(kernel="bicubic", encoder="jpeg:75", flip=True),
+    scoring=ScoringRules(distance="euclidean"),
 )
 
 

@@ -22,8 +22,8 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     Raises:
         ConfigError, DataError: as `crbench.api.draw_split`.
     """
-    official = protocol.query == "official"
-    split = draw_split(index, attrs.evolve(protocol, lr_camera="none" if official else "fixed:1"), trial)
+    official = protocol.split.query == "official"
+    split = draw_split(index, protocol.changed(lr_camera="none" if official else "fixed:1"), trial)
     stream = f"{index.name}|trial {trial}"
     return attrs.evolve(
         split,

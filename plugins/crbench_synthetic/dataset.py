@@ -94,17 +94,17 @@ class SyntheticPedestrians:
     @cached_property
     def protocols(self) -> Mapping[str, EvalProtocol]:
         """The protocols, default first."""
-        mlr = EvalProtocol(name="mlr")
+        mlr = EvalProtocol()
         pro: tuple[float, ...] = (2, 3, 4, 5, 6, 7)
         # One rate and an exact gallery leave nothing to draw: further trials would repeat the first.
-        unseen = attrs.evolve(mlr, name="mlr-unseen", train_rates=(2, 4, 8), query_rates=(3,), trials=1)
-        plain = attrs.evolve(mlr, name="standard", query="official", lr_camera="none", train_rates=(), query_rates=())
+        unseen = mlr.changed(name="mlr-unseen", train_rates=(2, 4, 8), query_rates=(3,), trials=1)
+        plain = mlr.changed(name="standard", query="official", lr_camera="none", train_rates=(), query_rates=())
         return {
             "mlr": mlr,
-            "mlrpro": attrs.evolve(mlr, name="mlrpro", train_rates=pro, query_rates=pro),
+            "mlrpro": mlr.changed(name="mlrpro", train_rates=pro, query_rates=pro),
             "mlr-unseen": unseen,
-            "mlr-unseen-6": attrs.evolve(unseen, name="mlr-unseen-6", query_rates=(6,)),
-            "standard": attrs.evolve(plain, trials=1, shot="multi", distractors="keep"),
+            "mlr-unseen-6": unseen.changed(name="mlr-unseen-6", query_rates=(6,)),
+            "standard": plain.changed(trials=1, shot="multi", distractors="keep"),
         }
 
     @cached_property

@@ -101,7 +101,7 @@ def test_all_ways_give_the_scores_worked_out_by_hand(way, tmp_path, capsys):
     assert (found["n_query"], found["n_valid"]) == (3, 2)
     assert found["by_rate"]["2"]["cmc"] == [1.0] * 50
     assert found["by_rate"]["4"]["n_query"] == 2
-    assert found["fingerprint"] == EvalProtocol(**found["protocol"]).fingerprint()
+    assert found["fingerprint"] == EvalProtocol.of(**found["protocol"]).fingerprint()
     assert found["protocol"]["shot"] == "multi"
 
 
@@ -113,7 +113,7 @@ def test_the_same_as_the_library(tmp_path, capsys):
         np.savez(tmp_path / f"{name}.npz", **side)
     found = json.loads(run(["q.npz", "g.npz", "--format", "json", "--set", "protocol.shot=single:exact"], capsys).out)
     query, gallery = (features_from_arrays(side["features"], side["pids"]) for side in arrays)
-    result = evaluate(query, gallery, EvalProtocol(shot="single:exact"))
+    result = evaluate(query, gallery, EvalProtocol.of(shot="single:exact"))
     assert found["cmc"] == result.scores.cmc.tolist()
     assert found["mAP"] is None
     assert found["ambiguous"] == result.ambiguous > 0
@@ -166,7 +166,7 @@ def test_ranks_are_a_matter_of_display(tmp_path, capsys):
     assert "ranks" not in json.loads(run([*files, "--format", "json"], capsys).out)["protocol"]
     query, gallery = files
     assert invoke(["evaluate", "--query", query, "--gallery", gallery, "--set", "protocol.ranks=[3]"]) == 2
-    assert "protocol has no field 'ranks'" in capsys.readouterr().err
+    assert "protocol has no rule 'ranks'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ranks", ["0", "51", "1,", "", "1.5", "+1", " 1", "1_0", "\N{ARABIC-INDIC DIGIT ONE}"])

@@ -98,11 +98,11 @@ def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch,
     protocol = next(iter(load_dataset(name).protocols.values()))
     identities = builders.small(protocol).identities
     arguments = ["run", "--dataset", name, "--backbone", "resnet-tiny", "--set", "resnet-tiny.epochs=1"]
-    aligner = ["--aligner", "coral"] if protocol.lr_camera != "none" else []
+    aligner = ["--aligner", "coral"] if protocol.split.lr_camera != "none" else []
     assert invoke([*arguments, *aligner, "--set", f"protocol.identities={identities}"]) == 0
     results = load_results(["results"])
     assert len(results) == 1 + bool(aligner)
-    assert {len(result.trials) for result in results} == {protocol.trials}
+    assert {len(result.trials) for result in results} == {protocol.split.trials}
     assert all(trial.n_valid > 0 for result in results for trial in result.trials)
     assert f"{name}, protocol {protocol.name}" in capsys.readouterr().out
 

@@ -20,7 +20,7 @@ from crbench.protocol import EvalProtocol
 from crbench.records import Features, Samples
 
 RATES = (4.0, 3.0, 2.0, 1.0)
-SQUARED = EvalProtocol(normalise="none", distance="sqeuclidean")
+SQUARED = EvalProtocol.of(normalise="none", distance="sqeuclidean")
 
 
 @given(dim=st.integers(16, 3000), rates=st.lists(st.integers(2, 9), min_size=1, max_size=4, unique=True))
@@ -54,7 +54,7 @@ def test_ranks_are_those_of_a_loop_over_pairs_cut_to_the_shorter_length(engine: 
     lengths = torch.tensor([3, 4, 6, 12])
     query = features(20, lengths[torch.arange(20) % 4], seed=1)
     gallery = features(10, torch.full((10,), 12), seed=2)
-    protocol = EvalProtocol(normalise=normalise, distance="sqeuclidean", shot="multi")
+    protocol = EvalProtocol.of(normalise=normalise, distance="sqeuclidean", shot="multi")
     found = evaluate(query, gallery, protocol, engine=engine).scores
     hits = []
     for x, pid, length in zip(query.x.double(), query.rows.pids, query.dims.tolist(), strict=True):

@@ -43,7 +43,7 @@ def test_every_table_plans_and_has_the_cells_of_the_paper(table: int, scale: str
         for aligner in job.aligners
     }
     assert len(cells) == CELLS[table][scale is not None], "no cell twice"
-    assert {job.protocol.distance for plan in plans for job in plan.jobs} == {"sqeuclidean"}
+    assert {job.protocol.scoring.distance for plan in plans for job in plan.jobs} == {"sqeuclidean"}
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attrs
 import builders
 import numpy as np
 import pytest
@@ -162,7 +161,7 @@ def test_cuhk03_mat_and_its_extraction_are_the_same_data(tmp_path: Path) -> None
     builders.build_cuhk03_folders(extracted)
     for boxes in ("detected", "labeled", "both"):
         dataset = cuhk03.mlr(boxes=boxes)
-        protocol = attrs.evolve(dataset.protocols["mlr"], identities="random:4/3")
+        protocol = dataset.protocols["mlr"].changed(identities="random:4/3")
         splits = [dataset.split(protocol, 1, root=root) for root in (from_mat, extracted)]
         assert splits[0].manifest() == splits[1].manifest()
         for key in splits[0].query.keys.tolist():

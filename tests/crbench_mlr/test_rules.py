@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import builders
 import numpy as np
 import pytest
@@ -75,11 +74,11 @@ def test_market1501_trials_change_rates_only(root: Path) -> None:
 def test_options_of_the_lr_camera_and_the_gallery(root: Path) -> None:
     dataset = market1501.mlr()
     mlr = dataset.protocols["mlr"]
-    third = dataset.split(attrs.evolve(mlr, lr_camera="fixed:3"), 0, root=root)
+    third = dataset.split(mlr.changed(lr_camera="fixed:3"), 0, root=root)
     assert set(third.query.camids.tolist()) == {3}
-    kept = dataset.split(attrs.evolve(mlr, shot="multi", distractors="keep"), 0, root=root)
+    kept = dataset.split(mlr.changed(shot="multi", distractors="keep"), 0, root=root)
     assert (kept.gallery.pids == 0).sum() == 2
-    drawn = dataset.split(attrs.evolve(mlr, lr_camera="per-id"), 0, root=root)
+    drawn = dataset.split(mlr.changed(lr_camera="per-id"), 0, root=root)
     for pid in np.unique(drawn.query.pids):
         camera = set(drawn.query.camids[drawn.query.pids == pid].tolist())
         assert len(camera) == 1
@@ -88,8 +87,8 @@ def test_options_of_the_lr_camera_and_the_gallery(root: Path) -> None:
 
 def test_rates_of_the_other_protocols(root: Path) -> None:
     protocols = market1501.mlr().protocols
-    assert protocols["mlrpro"].train_rates == protocols["mlrpro"].query_rates == (2, 3, 4, 5, 6, 7)
-    assert protocols["mlr-unseen"].train_rates == protocols["mlr-unseen-6"].train_rates == (2, 4, 8)
+    assert protocols["mlrpro"].split.train_rates == protocols["mlrpro"].split.query_rates == (2, 3, 4, 5, 6, 7)
+    assert protocols["mlr-unseen"].split.train_rates == protocols["mlr-unseen-6"].split.train_rates == (2, 4, 8)
     assert _rates(_draw(market1501.mlr(), "mlr-unseen", 0, root).query) == {3}
     assert _rates(_draw(market1501.mlr(), "mlr-unseen-6", 0, root).query) == {6}
 
@@ -136,8 +135,8 @@ def test_caviar_keeps_its_native_resolution(root: Path) -> None:
     assert set(split.train.rates.tolist()) == {1, 2}
     assert np.unique(split.train.pids).max() <= 6
     assert split.notes["single-camera identities"] == 3
-    assert dataset.protocols["mlr"].rate_source == "presumed"
-    assert dataset.protocols["mlr"].train_rates == ()
+    assert dataset.protocols["mlr"].split.rate_source == "presumed"
+    assert dataset.protocols["mlr"].split.train_rates == ()
 
 
 def test_caviar_measures_which_camera_is_smaller(tmp_path: Path) -> None:
@@ -211,7 +210,11 @@ def test_vpfa_code_caviar_asks_with_one_first_camera_image(root: Path) -> None:
 
 def test_vpfa_code_cuhk03_is_one_gallery_draw() -> None:
     protocol = cuhk03.mlr().protocols["mlr-vpfa-code"]
-    assert (protocol.shot, protocol.encoder, protocol.kernel) == ("single:mc:1", "png", "bilinear")
+    assert (protocol.scoring.shot, protocol.images.encoder, protocol.images.kernel) == (
+        "single:mc:1",
+        "png",
+        "bilinear",
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,8 +227,13 @@ def test_vpfa_code_cuhk03_is_one_gallery_draw() -> None:
 )
 def test_vpfa_code_rules(dataset: ImageDataset, rules: tuple[str, str, str, bool]) -> None:
     protocol = dataset.protocols["mlr-vpfa-code"]
-    assert (protocol.kernel, protocol.encoder, protocol.rate_per, protocol.encode_hr) == rules
-    assert (protocol.distance, protocol.normalise, protocol.flip) == ("euclidean", "l2", True)
+    assert (
+        protocol.images.kernel,
+        protocol.images.encoder,
+        protocol.split.rate_per,
+        protocol.images.encode_hr,
+    ) == rules
+    assert (protocol.scoring.distance, protocol.scoring.normalise, protocol.images.flip) == ("euclidean", "l2", True)
 
 
 def _checksums(root: Path) -> list[str]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from crbench.data.degrade import degrade, lr_size, resample, through_codec
-from crbench.protocol import KERNELS, Codec, EvalProtocol
+from crbench.protocol import KERNELS, Codec, ImageRules
 
-PROTOCOL = EvalProtocol()
+RULES = ImageRules()
 
 
 def _cubic(x: float, a: float = -0.5) -> float:
@@ -79,8 +79,7 @@ def _image(width: int, height: int, seed: int = 0) -> Image.Image:
 @pytest.mark.parametrize("rate", [2, 3, 4, 2.5])
 def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
     image = _image(48, 128)
-    protocol = attrs.evolve(PROTOCOL, kernel=kernel)
-    shown = degrade(image, rate, protocol)
+    shown = degrade(image, rate, attrs.evolve(RULES, kernel=kernel))
     expected = _reference(np.asarray(image), shown.size, kernel)
     assert shown.size == (int(48 / rate), int(128 / rate))
     assert np.array_equal(np.asarray(shown), expected)
@@ -96,7 +95,7 @@ def test_kernels_follow_their_formula(kernel: str, rate: float) -> None:
 @settings(max_examples=60)
 def test_kernels_follow_their_formula_at_any_size(kernel: str, width: int, height: int, rate: int, seed: int) -> None:
     image = _image(width, height, seed)
-    shown = degrade(image, rate, attrs.evolve(PROTOCOL, kernel=kernel))
+    shown = degrade(image, rate, attrs.evolve(RULES, kernel=kernel))
     expected = _reference(np.asarray(image), shown.size, kernel)
     assert np.array_equal(np.asarray(shown), expected)
 
@@ -143,8 +142,8 @@ def test_without_antialias_bilinear_sees_two_pixels_only() -> None:
 
 def test_without_antialias_differs_from_with() -> None:
     image = _image(16, 16)
-    sharp = attrs.evolve(PROTOCOL, antialias=False)
-    assert not np.array_equal(degrade(image, 4, sharp), degrade(image, 4, PROTOCOL))
+    sharp = attrs.evolve(RULES, antialias=False)
+    assert not np.array_equal(degrade(image, 4, sharp), degrade(image, 4, RULES))
 
 
 @pytest.mark.parametrize("kernel", ["box", "hamming", "lanczos"])
@@ -156,7 +155,7 @@ def test_kernels_that_always_antialias(kernel: str) -> None:
 @pytest.mark.parametrize(("rounding", "expected"), [("floor", (16, 42)), ("round", (16, 43)), ("ceil", (16, 43))])
 def test_rounding(rounding: str, expected: tuple[int, int]) -> None:
     assert lr_size((48, 128), 3, rounding) == expected
-    assert degrade(_image(48, 128), 3, attrs.evolve(PROTOCOL, rounding=rounding)).size == expected
+    assert degrade(_image(48, 128), 3, attrs.evolve(RULES, rounding=rounding)).size == expected
 
 
 @pytest.mark.parametrize(("rounding", "expected"), [("floor", 12), ("round", 13), ("ceil", 13)])
@@ -173,21 +172,21 @@ def test_lr_size_is_at_least_one_pixel(width: int, height: int, rate: float, rou
 
 def test_rate_one_changes_nothing() -> None:
     image = _image(10, 20)
-    assert np.array_equal(degrade(image, 1, PROTOCOL), image)
+    assert np.array_equal(degrade(image, 1, RULES), image)
 
 
 def test_uniform_image_stays_uniform_with_every_kernel() -> None:
     image = Image.new("RGB", (37, 91), (200, 3, 77))
     for kernel in KERNELS:
-        shown = np.asarray(degrade(image, 3, attrs.evolve(PROTOCOL, kernel=kernel)))
+        shown = np.asarray(degrade(image, 3, attrs.evolve(RULES, kernel=kernel)))
         assert np.all(shown == (200, 3, 77))
 
 
 def test_png_is_lossless_and_jpeg_is_not() -> None:
     image = _image(16, 32)
-    plain = np.asarray(degrade(image, 2, PROTOCOL))
-    assert np.array_equal(degrade(image, 2, attrs.evolve(PROTOCOL, encoder="png")), plain)
-    jpeg = np.asarray(degrade(image, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75")))
+    plain = np.asarray(degrade(image, 2, RULES))
+    assert np.array_equal(degrade(image, 2, attrs.evolve(RULES, encoder="png")), plain)
+    jpeg = np.asarray(degrade(image, 2, attrs.evolve(RULES, encoder="jpeg:75")))
     assert jpeg.shape == plain.shape
     assert not np.array_equal(jpeg, plain)
 
@@ -203,7 +202,7 @@ def test_jpeg_writes_what_a_plain_save_writes() -> None:
 
 def test_hr_images_pass_the_codec_on_request_only() -> None:
     image = _image(16, 32)
-    lossy = attrs.evolve(PROTOCOL, encoder="jpeg:75")
+    lossy = attrs.evolve(RULES, encoder="jpeg:75")
     assert np.array_equal(degrade(image, 1, lossy), image)
     assert not np.array_equal(degrade(image, 1, attrs.evolve(lossy, encode_hr=True)), image)
 
@@ -211,5 +210,5 @@ def test_hr_images_pass_the_codec_on_request_only() -> None:
 def test_degrade_leaves_its_input_alone() -> None:
     image = _image(16, 32)
     before = np.asarray(image).copy()
-    degrade(image, 2, attrs.evolve(PROTOCOL, encoder="jpeg:75"))
+    degrade(image, 2, attrs.evolve(RULES, encoder="jpeg:75"))
     assert np.array_equal(image, before)

@@ -43,7 +43,7 @@ def test_fixed_camera_is_asked_and_the_others_are_searched():
 
 
 def test_distractors_are_kept_on_request():
-    split = draw_split(make_index(), EvalProtocol(distractors="keep"), 0)
+    split = draw_split(make_index(), EvalProtocol.of(distractors="keep"), 0)
     assert (split.gallery.pids == 0).sum() == 2
     assert (split.gallery.pids == -1).sum() == 0
 
@@ -58,13 +58,13 @@ def test_persons_without_a_query_are_distractors():
 
 
 def test_official_lists_are_kept_for_hr_evaluation():
-    split = draw_split(make_index(), EvalProtocol(query="official", lr_camera="none", distractors="keep"), 0)
+    split = draw_split(make_index(), EvalProtocol.of(query="official", lr_camera="none", distractors="keep"), 0)
     assert len(split.query) == 3
     assert set(split.query.rates.tolist()) == {1.0}
 
 
 def test_random_identities_are_disjoint_and_differ_between_trials():
-    protocol = EvalProtocol(identities="random:3/3", lr_camera="per-id")
+    protocol = EvalProtocol.of(identities="random:3/3", lr_camera="per-id")
     index = make_index(people=8)
     splits = [draw_split(index, protocol, trial) for trial in range(10)]
     assert all(len(np.unique(split.query.pids)) == 3 and len(np.unique(split.train.pids)) == 3 for split in splits)
@@ -80,20 +80,20 @@ def test_training_and_test_folders_do_not_mix():
 @settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_files_does_not_matter(seed):
-    protocol = EvalProtocol(identities="random:3/3", lr_camera="per-id", trials=2)
+    protocol = EvalProtocol.of(identities="random:3/3", lr_camera="per-id", trials=2)
     shuffled = make_index(order=np.random.default_rng(seed).permutation)
     assert draw_split(shuffled, protocol, 1).checksum == draw_split(make_index(), protocol, 1).checksum
 
 
 def test_protocols_share_identities_and_cameras():
-    mlr = EvalProtocol(identities="random:3/3", lr_camera="per-id")
-    pro = attrs.evolve(mlr, name="mlrpro", query_rates=range(2, 8))
+    mlr = EvalProtocol.of(identities="random:3/3", lr_camera="per-id")
+    pro = mlr.changed(name="mlrpro", query_rates=range(2, 8))
     one, two = (draw_split(make_index(), protocol, 4) for protocol in (mlr, pro))
     assert one.query.keys.tolist() == two.query.keys.tolist()
 
 
 def test_one_rate_per_identity():
-    split = draw_split(make_index(people=20, images=5), EvalProtocol(rate_per="identity"), 0)
+    split = draw_split(make_index(people=20, images=5), EvalProtocol.of(rate_per="identity"), 0)
     for pid in np.unique(split.query.pids):
         assert len(set(split.query.rates[split.query.pids == pid].tolist())) == 1
 
@@ -101,7 +101,7 @@ def test_one_rate_per_identity():
 def test_the_smaller_camera_is_low_resolution_as_it_stands():
     index = make_index(cameras=2)
     index = attrs.evolve(index, areas=np.where(index.rows.camids == 2, 100.0, 400.0))
-    split = draw_split(index, EvalProtocol(lr_camera="smaller", rate_source="presumed", train_rates=()), 0)
+    split = draw_split(index, EvalProtocol.of(lr_camera="smaller", rate_source="presumed", train_rates=()), 0)
     assert smaller_camera(index) == 2
     assert set(split.query.camids.tolist()) == {2}
     assert set(split.query.rates.tolist()) == set(split.query.native_rates.tolist()) == {2.0}
@@ -127,4 +127,4 @@ def test_per_id_camera_is_one_that_sees_the_person():
 )
 def test_what_does_not_fit_is_refused(changes, trial, error, message):
     with pytest.raises(error, match=message):
-        draw_split(make_index(), EvalProtocol(**changes), trial)
+        draw_split(make_index(), EvalProtocol.of(**changes), trial)

@@ -21,7 +21,7 @@ def distance_matrix(query, gallery, protocol: EvalProtocol):
     for i, j in itertools.product(range(len(query)), range(len(gallery))):
         prefix = min(q_dims[i], g_dims[j])
         a, b = query.x[i, :prefix].double().numpy(), gallery.x[j, :prefix].double().numpy()
-        if protocol.distance == "cosine":
+        if protocol.scoring.distance == "cosine":
             found[i, j] = 1 - a @ b / np.sqrt((a @ a) * (b @ b))
         else:
             found[i, j] = ((a - b) ** 2).sum()
@@ -31,11 +31,11 @@ def distance_matrix(query, gallery, protocol: EvalProtocol):
 def valid_items(query: Samples, gallery: Samples, protocol: EvalProtocol, i: int):
     """bool[g], what may appear in the list of query i."""
     valid = np.ones(len(gallery), dtype=bool)
-    if protocol.junk == "drop":
+    if protocol.scoring.junk == "drop":
         valid &= gallery.pids != -1
-    if protocol.same_camera == "ignore" and query.camids[i] != -1:
+    if protocol.scoring.same_camera == "ignore" and query.camids[i] != -1:
         valid &= ~((gallery.pids == query.pids[i]) & (gallery.camids == query.camids[i]))
-    for pair in [] if protocol.ignored_cameras == "none" else protocol.ignored_cameras.split(","):
+    for pair in [] if protocol.scoring.ignored_cameras == "none" else protocol.scoring.ignored_cameras.split(","):
         asking, hidden = pair.split(":")
         if query.camids[i] == int(asking):
             valid &= ~np.isin(gallery.camids, [int(camera) for camera in hidden.split("+")])
@@ -67,10 +67,10 @@ def multi_shot(query: Samples, gallery: Samples, distances, protocol: EvalProtoc
         valid = valid_items(query, gallery, protocol, i)
         positive = gallery.pids[valid] == query.pids[i]
         if positive.any():
-            hits = ranked_hits(distances[i, valid], positive, ties=protocol.ties)
+            hits = ranked_hits(distances[i, valid], positive, ties=protocol.scoring.ties)
             places = np.flatnonzero(hits)
             cmc[i] = np.arange(ENTRIES) >= places[0]
-            ap[i] = average_precision(hits, protocol.ap)
+            ap[i] = average_precision(hits, protocol.scoring.ap)
             inp[i] = len(places) / (places[-1] + 1)
     return cmc, ap, inp
 
@@ -85,6 +85,6 @@ def all_draws(query: Samples, gallery: Samples, distances, protocol: EvalProtoco
     curves = []
     for drawn in itertools.product(*people, *strangers):
         drawn = np.array(drawn)
-        hits = ranked_hits(distances[i, drawn], gallery.pids[drawn] == query.pids[i], ties=protocol.ties)
+        hits = ranked_hits(distances[i, drawn], gallery.pids[drawn] == query.pids[i], ties=protocol.scoring.ties)
         curves.append(np.arange(ENTRIES) >= np.flatnonzero(hits)[0])
     return np.mean(curves, axis=0)

@@ -44,7 +44,7 @@ def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **p
         "normalise": draw(st.sampled_from(["l2", "none"])),
         "distance": draw(st.sampled_from(["cosine", "euclidean", "sqeuclidean"])),
     }
-    return Case(query, gallery, EvalProtocol(**(rules | protocol)))
+    return Case(query, gallery, EvalProtocol.of(**(rules | protocol)))
 
 
 def _pool(rng: np.random.Generator, count: int, columns: int, kind: str) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from crbench.protocol import EvalProtocol
 from crbench.records import Features, Samples, features_from_arrays
 from crbench.testing import random_features
 
-MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none")
+MULTI = EvalProtocol.of(shot="multi", distance="euclidean", normalise="none")
 
 
 def line(places, pids, **columns):
@@ -20,7 +20,7 @@ def line(places, pids, **columns):
 
 
 def score(query, gallery, engine="torch", **rules):
-    return evaluate(query, gallery, attrs.evolve(MULTI, **rules), engine=engine)
+    return evaluate(query, gallery, MULTI.changed(**rules), engine=engine)
 
 
 @pytest.fixture(params=["torch", "reference"])
@@ -126,7 +126,7 @@ def test_pid_0_is_a_person_once_a_query_asks_for_it(engine):
 def test_perfect_distances_give_one(engine, shot):
     pids = np.arange(12) % 4 + 1
     feats = features_from_arrays(np.eye(4)[pids - 1], pids)
-    result = evaluate(feats, feats, EvalProtocol(shot=shot), engine=engine)
+    result = evaluate(feats, feats, EvalProtocol.of(shot=shot), engine=engine)
     assert result.scores.rank(1) == 1
     assert result.scores.means == ({"mAP": 1, "mINP": 1} if shot == "multi" else {})
 
@@ -213,7 +213,12 @@ BAD_INPUT = {
         "gallery row 0 .* is zero in its first 1 columns",
     ),
     "integers": (GOOD, _features([[1, 2]], dtype=np.int64), {}, "features are int64; expected floating-point"),
-    "distance": (GOOD, GOOD, {"protocol": EvalProtocol(distance="cosin")}, "unknown distance 'cosin'; known: cosine"),
+    "distance": (
+        GOOD,
+        GOOD,
+        {"protocol": EvalProtocol.of(distance="cosin")},
+        "unknown distance 'cosin'; known: cosine",
+    ),
     "engine": (GOOD, GOOD, {"engine": "cuda"}, "unknown engine 'cuda'; known: auto, reference, numba, cupy, torch"),
     "distance shape": (GOOD, GOOD, {"distance": lambda q, g: np.ones((1, 2))}, r"shape \(1, 2\); expected \(2, 2\)"),
     "distance nan": (GOOD, GOOD, {"distance": lambda q, g: np.full((2, 2), np.nan)}, "NaN for query row 0"),
@@ -233,7 +238,7 @@ def test_zero_rows_have_a_euclidean_distance(engine):
 
 
 def test_metric_replaces_an_unknown_distance(engine):
-    protocol = EvalProtocol(distance="my-distance", shot="multi")
+    protocol = EvalProtocol.of(distance="my-distance", shot="multi")
     query, gallery = line([0], [1]), line([5, 1], [1, 2])
     farthest_first = evaluate(query, gallery, protocol, engine=engine, distance=lambda q, g: -(q.x - g.x.T).abs())
     assert farthest_first.scores.rank(1) == 1
@@ -324,9 +329,9 @@ def test_more_rows_than_32_bits_can_count_are_refused(monkeypatch):
 def test_parts_of_the_queries_join_to_the_whole():
     query = random_features(persons=6, images=2, rates=(2, 3, 4), seed=1)
     gallery = random_features(persons=6, images=3, rates=(1,), seed=2)
-    whole = evaluate(query, gallery, EvalProtocol(shot="multi"))
+    whole = evaluate(query, gallery, EvalProtocol.of(shot="multi"))
     parts = [
-        evaluate(query.take(np.flatnonzero(mask)), gallery, EvalProtocol(shot="multi"))
+        evaluate(query.take(np.flatnonzero(mask)), gallery, EvalProtocol.of(shot="multi"))
         for _, mask in query.rows.domains()
     ]
     together = joined(parts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from types import SimpleNamespace
 
-import attrs
 import numpy as np
 import pytest
 import torch
@@ -47,7 +46,7 @@ def test_features_that_a_device_does_not_hold_are_brought_there_tile_by_tile(cas
 def test_a_tile_is_prefetched_while_the_one_before_it_is_counted(monkeypatch):
     rng = np.random.default_rng(0)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 64)), np.arange(n) % 40) for n in (40, 9000))
-    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     whole = run(case)
     log = []
 
@@ -106,7 +105,7 @@ def test_a_device_that_cannot_be_used_is_refused(features):
 
 
 def test_a_part_is_scored_on_the_device_too(features):
-    protocol = attrs.evolve(EvalProtocol(shot="multi"), same_camera="keep")
+    protocol = EvalProtocol.of(shot="multi", same_camera="keep")
     part = evaluate_part(features, features, protocol, shard=Shard(1, 1), device="cpu")
     assert merge([part]).scores["mAP"] == evaluate(features, features, protocol).scores["mAP"]
 

@@ -25,7 +25,7 @@ def sharded(case, count, **options):
 @settings(max_examples=100)
 @given(cases(), st.integers(1, 12), st.randoms(use_true_random=False), st.sampled_from(["ignore", "zero"]))
 def test_any_sharding_gives_the_bits_of_the_whole(case, count, random, unmatched):
-    case = attrs.evolve(case, protocol=attrs.evolve(case.protocol, unmatched=unmatched))
+    case = attrs.evolve(case, protocol=case.protocol.changed(unmatched=unmatched))
     found = sharded(case, count)
     random.shuffle(found)
     assert_same(merge(found), evaluate(case.query, case.gallery, case.protocol))
@@ -48,7 +48,7 @@ def example(seed=0, **rules):
     rng = np.random.default_rng(seed)
     query = features_from_arrays(rng.normal(size=(9, 4)), np.arange(9) % 5, rates=[2, 3, 4] * 3)
     gallery = features_from_arrays(rng.normal(size=(30, 4)), np.arange(30) % 4)
-    return query, gallery, EvalProtocol(**rules)
+    return query, gallery, EvalProtocol.of(**rules)
 
 
 def example_parts(seed=0, count=3, stream="evaluate", **rules):
@@ -135,5 +135,5 @@ def test_progress_covers_every_query_once():
             done[self.name] = done.get(self.name, 0) + count
 
     query, gallery, _ = example()
-    evaluate(query, gallery, EvalProtocol(shot="multi", rerank="k1=3"), progress=Bar)
+    evaluate(query, gallery, EvalProtocol.of(shot="multi", rerank="k1=3"), progress=Bar)
     assert done == {"neighbours 39 rows": 39, "evaluate 8 queries": 8}

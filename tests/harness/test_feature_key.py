@@ -7,8 +7,8 @@ import json
 import pytest
 
 from crbench.harness.run import run
-from crbench.protocol import EvalProtocol
-from crbench.protocol.rules import rule_names
+from crbench.protocol import ImageRules
+from crbench.protocol.declare import rule_names
 
 OTHER = {
     "kernel": "bicubic",
@@ -20,13 +20,13 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("rule", rule_names("images"))
+@pytest.mark.parametrize("rule", rule_names(ImageRules))
 def test_features_made_by_another_image_rule_are_not_taken(rule, spec, tmp_path):
-    assert getattr(EvalProtocol(), rule) != OTHER[rule]
+    assert getattr(ImageRules(), rule) != OTHER[rule]
     for settings in ({}, {f"protocol.{rule}": OTHER[rule]}):
         run(spec(trial=0, aligner="none", set=settings))
     headers = [json.loads(path.read_text())["degrade"] for path in (tmp_path / "cache").rglob("encoder.json")]
-    assert sorted(header[rule] for header in headers) == sorted([getattr(EvalProtocol(), rule), OTHER[rule]])
+    assert sorted(header[rule] for header in headers) == sorted([getattr(ImageRules(), rule), OTHER[rule]])
 
 
 def test_features_are_shared_by_protocols_that_split_and_score_otherwise(spec, tmp_path):

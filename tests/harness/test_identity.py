@@ -15,7 +15,8 @@ from crbench.harness.identity import feature_origin, fit_key, training_key, trai
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.harness.trial import load_trials, make_reader
-from crbench.protocol import EvalProtocol
+from crbench.protocol import EvalProtocol, ImageRules, ScoringRules, SplitRules
+from crbench.protocol.declare import rule
 from crbench.protocol.hashing import digest
 from crbench.records import Row
 from crbench.results import Extraction
@@ -33,7 +34,7 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     """A changed digest makes all users compute anew what they have, and tells comparable results apart."""
     monkeypatch.setattr("crbench.registry.resolve.code_sha256", lambda _: 64 * "0")
     (result,) = run(spec(aligner="shift", backbone="random", trial=0, device="cpu", baseline=False))
-    assert result.cell_id == "41177f7e438e"
+    assert result.cell_id == "1d179079a4ad"
     assert result.fingerprint == "4b924c92193c"
     assert result.data.checksum == "4a8169b5bd57"
     assert only(tmp_path / "cache" / "features", "*") == "448306617ef1"
@@ -135,7 +136,7 @@ def only_path(folder):
 def test_a_rule_that_changes_an_image_changes_the_origin_of_its_features(spec):
     """Whatever is a choice among the rules of a protocol, also one that is yet to come."""
     job, trial = job_and_trial(spec(trial=0))
-    base = EvalProtocol(**VISIBLE)
+    base = EvalProtocol.of(**VISIBLE)
     rows = [Row(key=str(trial.split.query.keys[0]), pid=1, rate=rate) for rate in (1, 2.5)]
 
     def images_and_origin(protocol):
@@ -147,12 +148,42 @@ def test_a_rule_that_changes_an_image_changes_the_origin_of_its_features(spec):
 
     images, origin = images_and_origin(base)
     shown = set()
-    for field in attrs.fields(EvalProtocol):
-        value = getattr(base, field.name)
+    for field in [field for group in base.groups.values() for field in attrs.fields(type(group))]:
+        value = base.flat()[field.name]
         options = (False, True) if isinstance(value, bool) else getattr(field.validator, "options", ())
         for option in set(options) - {value}:
-            other_images, other_origin = images_and_origin(attrs.evolve(base, **{field.name: option}))
+            other_images, other_origin = images_and_origin(base.changed(**{field.name: option}))
             if other_images != images:
                 shown.add(field.name)
                 assert other_origin != origin, field.name
     assert shown == {"kernel", "antialias", "rounding", "encode_hr"}
+
+
+@attrs.frozen(kw_only=True)
+class MoreImages(ImageRules):
+    """A rule that is yet to come, and one for test images."""
+
+    blur: str = rule("blr", "none", "blur of LR images", values=("none", "gauss"))
+    crop: str = rule("crp", "none", "crop of test images", values=("none", "five"), test_only=True)
+
+
+@pytest.mark.parametrize("backbone", ["learner", "learner-all"])
+def test_the_keys_hold_the_group_of_image_rules_whole(spec, backbone):
+    """No list of names lies between the group and the keys, which could forget one."""
+    job, trial = job_and_trial(spec(trial=0, backbone=backbone))
+
+    def origin_and_key(**groups):
+        other = attrs.evolve(job, protocol=attrs.evolve(job.protocol, **groups))
+        origin = feature_origin(other, random_backbone(), {}, Extraction(batch_size=1))
+        return origin, training_key(other, trial, CPU)
+
+    old, key = origin_and_key()
+    new, new_key = origin_and_key(images=MoreImages())
+    assert old["degrade"] == attrs.asdict(ImageRules())
+    assert new["degrade"] == attrs.asdict(MoreImages())
+    blurred, blurred_key = origin_and_key(images=MoreImages(blur="gauss"))
+    cropped, cropped_key = origin_and_key(images=MoreImages(crop="five"))
+    assert len({digest(origin) for origin in (old, new, blurred, cropped)}) == 4
+    assert (key != new_key, new_key != blurred_key) == ((backbone == "learner-all"),) * 2, "only LR images are blurred"
+    assert cropped_key == new_key, "only test images are cropped"
+    assert origin_and_key(split=SplitRules(distractors="keep"), scoring=ScoringRules(shot="multi")) == (old, key)

@@ -111,7 +111,7 @@ def test_the_order_is_drawn_from_what_is_hidden():
 @pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
 def test_a_distance_of_ones_own_scores_as_the_same_distance_of_ours(engine, shot):
     query, gallery = (random_features(seed=seed, dim=4) for seed in (0, 1))
-    protocol = EvalProtocol(shot=shot, distance="sqeuclidean", normalise="none")
+    protocol = EvalProtocol.of(shot=shot, distance="sqeuclidean", normalise="none")
     ours = evaluate(query, gallery, protocol, engine=engine)
     own = evaluate(query, gallery, protocol, engine=engine, distance=lambda q, g: torch.cdist(q.x, g.x))
     assert own.scores.means == ours.scores.means

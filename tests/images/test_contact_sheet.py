@@ -79,8 +79,8 @@ def test_shrunk_copies_have_lost_the_chequers():
 
 def test_rates_follow_the_protocol():
     data = Snapshots()
-    pro = contact_sheet(data, EvalProtocol(query_rates=(2, 3, 4, 5, 6, 7)), root=ROOT, people=1)
-    plain = contact_sheet(data, EvalProtocol(query_rates=()), root=ROOT, people=1)
+    pro = contact_sheet(data, EvalProtocol.of(query_rates=(2, 3, 4, 5, 6, 7)), root=ROOT, people=1)
+    plain = contact_sheet(data, EvalProtocol.of(query_rates=()), root=ROOT, people=1)
     assert (grid(pro)[0], grid(plain)[0]) == (9, 6)
 
 

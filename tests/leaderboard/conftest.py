@@ -65,7 +65,7 @@ def make_result(
 ) -> Result:
     """A finished result; the rest is that of the golden file."""
     base = from_json((GOLDEN / "result-1.json").read_text(encoding="utf-8"), "golden")
-    protocol = EvalProtocol(shot=shot, trials=len(rank1))
+    protocol = EvalProtocol.of(shot=shot, trials=len(rank1))
     trials = tuple(
         trial(index, value, multi_shot=shot == "multi", rates=rates or {"2": 0.1, "4": -0.1})
         for index, value in enumerate(rank1)

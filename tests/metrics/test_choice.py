@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import numpy as np
 import pytest
 
@@ -18,7 +17,7 @@ from crbench.registry.targets import load_target
 
 OWNER = Owner(plugin="strange", distribution="strange-scores", version="0.3")
 OURS = Owner(plugin="metrics", distribution="crbench", version="1")
-MULTI = EvalProtocol(shot="multi", distance="euclidean", normalise="none")
+MULTI = EvalProtocol.of(shot="multi", distance="euclidean", normalise="none")
 QUERY = features_from_arrays([[0.0], [5.0], [9.0]], pids=[1, 2, 7], rates=[2, 2, 3])
 GALLERY = features_from_arrays([[1.0], [4.0], [4.5], [7.0]], pids=[1, 3, 2, 2])
 
@@ -77,8 +76,7 @@ def test_the_arrays_are_the_ranks_and_the_valid_images(offer):
 
 def test_a_metric_of_the_curve_is_defined_for_a_single_shot_gallery(offer):
     offer(Metric("area-CMC", lambda cmc: cmc.mean(axis=1), needs="cmc"))
-    single = EvalProtocol(shot="single:exact")
-    found = evaluate(QUERY, GALLERY, attrs.evolve(single, distance="euclidean", normalise="none"))
+    found = evaluate(QUERY, GALLERY, MULTI.changed(shot="single:exact"))
     assert list(found.scores.means) == ["area-CMC"]
     assert set(found.scores.undefined) == {"mAP", "mINP"}
     assert list(evaluate(QUERY, GALLERY, MULTI).scores.means) == ["mAP", "mINP", "area-CMC"]
@@ -96,16 +94,18 @@ def test_a_metric_of_the_curve_is_defined_for_a_single_shot_gallery(offer):
 def test_what_cannot_be_given_is_refused_where_it_is_asked_for(rules, name, message, offer):
     offer(Metric("first-place", places, unit="number", higher_is_better=False))
     with pytest.raises(ConfigError, match=message):
-        Selection.of(EvalProtocol(**rules), [name])
-    assert name not in Selection.of(EvalProtocol(**rules)).names
+        Selection.of(EvalProtocol.of(**rules), [name])
+    assert name not in Selection.of(EvalProtocol.of(**rules)).names
 
 
 def test_all_gallery_images_define_them_for_single_shot_too():
-    protocol = EvalProtocol(shot="single:exact", ap_gallery="all")
+    protocol = EvalProtocol.of(shot="single:exact", ap_gallery="all")
     rng = np.random.default_rng(0)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 3)), np.arange(n) % 4) for n in (5, 20))
     found = evaluate(query, gallery, protocol, metrics=["nDCG"])
-    assert found.scores["nDCG"] == evaluate(query, gallery, EvalProtocol(shot="multi"), metrics=["nDCG"]).scores["nDCG"]
+    assert (
+        found.scores["nDCG"] == evaluate(query, gallery, EvalProtocol.of(shot="multi"), metrics=["nDCG"]).scores["nDCG"]
+    )
     assert found.outcomes.cmc is not None
 
 
@@ -154,7 +154,7 @@ def test_the_value_of_a_query_without_a_match_is_not_looked_at(offer):
     found = evaluate(QUERY, GALLERY, MULTI)
     assert found.scores["good-one"] == 0.5
     assert np.isnan(found.per_query.values["good-one"][2])
-    assert evaluate(QUERY, GALLERY, attrs.evolve(MULTI, unmatched="zero")).scores["good-one"] == pytest.approx(1 / 3)
+    assert evaluate(QUERY, GALLERY, MULTI.changed(unmatched="zero")).scores["good-one"] == pytest.approx(1 / 3)
 
 
 def test_nobody_takes_the_name_of_ours(offer):

@@ -1,8 +1,9 @@
-"""A rule is one attribute: what must know of it follows from the record."""
+"""A rule is one attribute of one group: what must know of it follows from the record."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -10,74 +11,78 @@ import pytest
 from crbench.config import protocol_changes
 from crbench.config.protocol_changes import change_protocol, own_protocol
 from crbench.errors import ConfigError
-from crbench.protocol import EvalProtocol
-from crbench.protocol.declare import GROUPS, rule
+from crbench.protocol import EvalProtocol, ImageRules, ScoringRules, SplitRules
+from crbench.protocol.declare import rule
 from crbench.protocol.page import protocol_page
-from crbench.protocol.rules import rule_names
 
 
 @attrs.frozen(kw_only=True)
-class Extended(EvalProtocol):
-    """A protocol with a new rule in each group, and one that only test images follow."""
+class MoreSplit(SplitRules):
+    """A new rule of splits."""
 
-    half: str = rule("split", "hlf", "both", "which half of a person is seen", values=("both", "upper"))
-    blur: str = rule("images", "blr", "none", "blur of LR images", values=("none", "gauss"))
-    crop: str = rule("images", "crp", "none", "crop of test images", values=("none", "five"), test_only=True)
-    vote: str = rule("scoring", "vot", "one", "who votes", values=("one", "many"))
+    half: str = rule("hlf", "both", "which half of a person is seen", values=("both", "upper"))
 
 
 @attrs.frozen(kw_only=True)
-class Optional(EvalProtocol):
-    """A protocol with new rules that only count where they are asked for."""
+class MoreImages(ImageRules):
+    """New rules of images: one for all, one that only test images follow, and one that counts where it is asked for."""
 
-    blur: str = rule("images", "blr", "none", "blur of LR images", values=("none", "gauss"), option=True)
+    blur: str = rule("blr", "none", "blur of LR images", values=("none", "gauss"))
+    crop: str = rule("crp", "none", "crop of test images", values=("none", "five"), test_only=True)
+    fog: str = rule("fog", "none", "fog in LR images", values=("none", "thick"), option=True)
 
 
-NEW = {"half": "upper", "blur": "gauss", "crop": "five", "vote": "many"}
+@attrs.frozen(kw_only=True)
+class MoreScoring(ScoringRules):
+    """A new rule of scores."""
+
+    vote: str = rule("vot", "one", "who votes", values=("one", "many"))
+
+
+MORE = EvalProtocol(split=MoreSplit(), images=MoreImages(), scoring=MoreScoring())
+NEW = {"half": "upper", "blur": "gauss", "crop": "five", "vote": "many", "fog": "thick"}
+
+
+def declared(name: str) -> attrs.Attribute[Any]:
+    (field,) = [fields[name] for fields in map(attrs.fields_dict, map(type, MORE.groups.values())) if name in fields]
+    return field
 
 
 @pytest.mark.parametrize("name", NEW)
 def test_a_new_rule_is_set_fingerprinted_and_described(name):
-    changed = change_protocol(Extended(), {name: NEW[name]})
-    assert getattr(changed, name) == NEW[name]
-    assert changed.fingerprint() != Extended().fingerprint() != EvalProtocol().fingerprint()
-    assert f"|{attrs.fields_dict(Extended)[name].metadata['short']}:{NEW[name]}|" in changed.describe()
+    changed = change_protocol(MORE, {name: NEW[name]})
+    assert changed.flat() == {**MORE.flat(), name: NEW[name]}
+    assert changed.fingerprint() != MORE.fingerprint() != EvalProtocol().fingerprint()
+    assert f"|{declared(name).metadata['short']}:{NEW[name]}|" in changed.describe()
     with pytest.raises(ConfigError, match=f"'{name}' must be in"):
-        change_protocol(Extended(), {name: "else"})
+        change_protocol(MORE, {name: "else"})
 
 
 @pytest.mark.parametrize("name", NEW)
 def test_a_new_rule_is_on_the_page(name):
-    about = attrs.fields_dict(Extended)[name]
-    (row,) = [line for line in protocol_page(Extended).splitlines() if line.startswith(f"| `{name}` |")]
+    about = declared(name)
+    (row,) = [line for line in protocol_page(MORE).splitlines() if line.startswith(f"| `{name}` |")]
     for part in (about.metadata["short"], about.metadata["values"], about.default, about.metadata["doc"]):
         assert part in row
 
 
-def test_an_image_rule_enters_the_keys_of_features_and_of_trained_weights():
-    rules, trained = Extended().image_rules(), Extended().image_rules(training=True)
-    assert set(rules) - set(EvalProtocol().image_rules()) == {"blur", "crop"}
-    assert set(trained) - set(EvalProtocol().image_rules(training=True)) == {"blur"}
-
-
-def test_an_option_enters_a_key_only_where_it_is_asked_for():
-    assert Optional().image_rules() == EvalProtocol().image_rules()
-    assert Optional().fingerprint() == EvalProtocol().fingerprint()
-    assert Optional(blur="gauss").image_rules()["blur"] == "gauss"
+def test_an_option_counts_only_where_it_is_asked_for():
+    assert MoreImages().asked() == {**ImageRules().asked(), "blur": "none", "crop": "none"}
+    assert MoreImages(fog="thick").asked()["fog"] == "thick"
+    assert "fog:none" not in MORE.describe()
 
 
 def test_only_a_scoring_rule_counts_for_given_features(monkeypatch):
-    monkeypatch.setattr(protocol_changes, "OWN_FEATURES", Extended())
-    assert own_protocol({"vote": "many"}, tool="layumi").vote == "many"
+    monkeypatch.setattr(protocol_changes, "OWN_FEATURES", MORE)
+    assert own_protocol({"vote": "many"}, tool="layumi").flat()["vote"] == "many"
     for name in ("half", "blur", "crop"):
         with pytest.raises(ConfigError, match=rf"protocol\.{name} plays no role .*; rules that do: .*, vote$"):
             own_protocol({name: NEW[name]})
 
 
-def test_every_rule_has_one_group_and_a_short_name_of_its_own():
-    fields = [field for field in attrs.fields(EvalProtocol) if field.name != "name"]
-    assert sorted(name for group in GROUPS for name in rule_names(group)) == sorted(field.name for field in fields)
-    assert len({field.metadata["short"] for field in attrs.fields(EvalProtocol)}) == len(fields) + 1
+def test_every_rule_has_a_short_name_of_its_own_and_is_explained():
+    fields = [field for group in EvalProtocol().groups.values() for field in attrs.fields(type(group))]
+    assert len({"p", *(field.metadata["short"] for field in fields)}) == len(fields) + 1
     assert all(field.metadata["doc"] and field.metadata["values"] for field in fields)
 
 

@@ -77,11 +77,12 @@ def test_camera_rules_survive_the_round_trip(rules):
 
 def test_a_protocol_gives_what_its_fields_spell():
     plain = EvalProtocol()
-    assert (plain.identity_counts, plain.full_height, plain.codec, plain.draws) == (None, None, None, None)
-    assert (plain.ignored, plain.reranking) == ({}, None)
-    other = EvalProtocol(
+    assert (plain.split.identity_counts, plain.split.full_height, plain.images.codec) == (None, None, None)
+    assert (plain.scoring.draws, plain.scoring.ignored, plain.scoring.reranking) == (None, {}, None)
+    other = EvalProtocol.of(
         identities="random:7/3", rate_source="size:64", encoder="jpeg:9", shot="single:mc:4", ignored_cameras="3:2"
     )
-    assert (other.identity_counts, other.full_height, other.draws) == ((7, 3), 64, 4)
-    assert (other.codec, other.ignored) == (Codec("jpeg", 9), {3: (2,)})
-    assert EvalProtocol(shot="multi", rerank="k1=5").reranking == Reranking(k1=5)
+    assert (other.split.identity_counts, other.split.full_height) == ((7, 3), 64)
+    assert other.images.codec == Codec("jpeg", 9)
+    assert (other.scoring.draws, other.scoring.ignored) == (4, {3: (2,)})
+    assert EvalProtocol.of(shot="multi", rerank="k1=5").scoring.reranking == Reranking(k1=5)

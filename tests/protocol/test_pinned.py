@@ -35,5 +35,5 @@ def test_every_shipped_protocol_is_pinned(shipped):
 def test_fingerprint_and_cache_keys_stay(name, shipped):
     rules = shipped[name]
     assert rules.fingerprint() == PINNED[name]["fingerprint"]
-    assert digest(rules.image_rules()) == PINNED[name]["features"]
-    assert digest(rules.image_rules(training=True)) == PINNED[name]["training"]
+    assert digest(rules.images.asked()) == PINNED[name]["features"]
+    assert digest(rules.images.for_training()) == PINNED[name]["training"]

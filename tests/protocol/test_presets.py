@@ -59,7 +59,7 @@ def test_only_torchreid_looks_at_the_length_of_features(tool):
 
 
 def test_a_rule_can_be_changed_on_top():
-    assert own_protocol({"ap": "step"}, tool="layumi").ap == "step"
+    assert own_protocol({"ap": "step"}, tool="layumi").scoring.ap == "step"
 
 
 def test_what_plays_no_role_is_refused():

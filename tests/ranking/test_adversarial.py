@@ -67,7 +67,7 @@ def test_engines_and_precisions_agree_on_near_ties(kind, rules):
     pids = np.arange(len(x)) % 6
     query = features_from_arrays(x[:QUERIES], pids[:QUERIES])
     gallery = features_from_arrays(x[QUERIES:], pids[QUERIES:])
-    protocol = EvalProtocol(shot="multi", **rules)
+    protocol = EvalProtocol.of(shot="multi", **rules)
     expected = evaluate(query, gallery, protocol, engine="reference")
     for engine, precision in WAYS:
         found = evaluate(query, gallery, protocol, engine=engine, precision=precision)
@@ -80,8 +80,8 @@ def test_the_expectation_lies_within_the_sampling_error_of_ten_thousand_draws():
     query = features_from_arrays(rng.normal(size=(12, 3)), np.arange(12) % 6 + 1, camids=np.ones(12, dtype=int))
     pids, cameras = rng.permutation(np.arange(40) % 8), rng.integers(1, 4, 40)
     gallery = features_from_arrays(rng.normal(size=(40, 3)), pids, camids=cameras)
-    exact = evaluate(query, gallery, EvalProtocol(shot="single:exact")).per_query.cmc
-    drawn = evaluate(query, gallery, EvalProtocol(shot=f"single:mc:{DRAWS}")).per_query.cmc
+    exact = evaluate(query, gallery, EvalProtocol.of(shot="single:exact")).per_query.cmc
+    drawn = evaluate(query, gallery, EvalProtocol.of(shot=f"single:mc:{DRAWS}")).per_query.cmc
     # Bernstein's inequality for each figure, and all of them together by the union bound: were the expectation right,
     # one choice of draws in 10^6 would lie outside
     bits = math.log(2 * exact.size / 1e-6)
@@ -89,5 +89,5 @@ def test_the_expectation_lies_within_the_sampling_error_of_ten_thousand_draws():
     assert (np.abs(drawn - exact) <= bound).all()
     assert bound.max() < 0.05, "a bound that says something"
     # the expectation of a gallery that lacks one image is told apart
-    other = evaluate(query, gallery.take(np.arange(1, 40)), EvalProtocol(shot="single:exact")).per_query.cmc
+    other = evaluate(query, gallery.take(np.arange(1, 40)), EvalProtocol.of(shot="single:exact")).per_query.cmc
     assert (np.abs(drawn - other) > bound).any()

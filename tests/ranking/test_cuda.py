@@ -101,7 +101,7 @@ def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, 
 def test_uncertain_pairs_beyond_the_list_are_listed_in_parts_and_counted_once(launch, monkeypatch):
     x = np.ones((120, 4))  # all at one distance, so that every pair is uncertain
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
-    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     expected = run(case, engine="reference")
     monkeypatch.setattr(pipeline, "load", lambda name: host_engine(launch))
     launched = []
@@ -152,7 +152,7 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
     monkeypatch.setattr(pipeline, "load", lambda name: Watched)
     rng = np.random.default_rng(1)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
-    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     run(case, precision=precision, memory_budget=1 << 20)
     assert len(seen) > 4
     assert seen[0]  # once per evaluation: whether rows must be scaled or centred

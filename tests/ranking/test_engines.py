@@ -26,7 +26,7 @@ from crbench.ranking.gemm import precision as precision_module
 from crbench.ranking.gemm import products
 from crbench.records import features_from_arrays
 
-MULTI = EvalProtocol(shot="multi")
+MULTI = EvalProtocol.of(shot="multi")
 
 WAYS = [{"engine": engine, "precision": precision} for engine in ("numba", "torch") for precision in PRECISIONS]
 """Each must give what the reference engine gives."""
@@ -99,7 +99,7 @@ def test_random_features_give_the_textbook_scores(distance, ap):
     gallery = features_from_arrays(
         rng.normal(size=(300, 33)), rng.integers(-1, 12, 300), camids=rng.integers(1, 4, 300)
     )
-    protocol = EvalProtocol(shot="multi", ap=ap, distance=distance, normalise="none")
+    protocol = EvalProtocol.of(shot="multi", ap=ap, distance=distance, normalise="none")
     found = evaluate(query, gallery, protocol)
     distances = oracle.distance_matrix(query, gallery, protocol)
     cmc, ap_values, inp = oracle.multi_shot(query.rows, gallery.rows, distances, protocol)
@@ -125,7 +125,7 @@ def test_draws_are_named():
     query = features_from_arrays(rng.normal(size=(20, 4)), np.arange(20) % 5 + 1)
     gallery = features_from_arrays(rng.normal(size=(60, 4)), np.arange(60) % 6 + 1)
     one, again, other = (
-        evaluate(query, gallery, EvalProtocol(shot="single:mc:2"), stream=name).per_query.cmc for name in "aab"
+        evaluate(query, gallery, EvalProtocol.of(shot="single:mc:2"), stream=name).per_query.cmc for name in "aab"
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
@@ -187,7 +187,7 @@ def test_metric_sees_ties_and_infinite_distances():
             result = evaluate(
                 query,
                 gallery,
-                EvalProtocol(shot="multi", ties=ties),
+                EvalProtocol.of(shot="multi", ties=ties),
                 engine=engine,
                 distance=lambda q, g, row=row: np.array([row], dtype=np.float32)[:, g.x[:, 0].long()],
             )
@@ -195,12 +195,12 @@ def test_metric_sees_ties_and_infinite_distances():
             assert result.ambiguous == 0
 
 
-@pytest.mark.parametrize("protocol", [MULTI, EvalProtocol(), EvalProtocol(shot="multi", distance="euclidean")])
+@pytest.mark.parametrize("protocol", [MULTI, EvalProtocol(), EvalProtocol.of(shot="multi", distance="euclidean")])
 def test_constant_features_are_all_ties(protocol):
     query = features_from_arrays(np.full((3, 5), 0.3), [1, 2, 3])
     gallery = features_from_arrays(np.full((60, 5), 0.3), np.arange(60) % 6 + 1)
     worst = evaluate(query, gallery, protocol)
-    best = evaluate(query, gallery, attrs.evolve(protocol, ties="optimistic"))
+    best = evaluate(query, gallery, protocol.changed(ties="optimistic"))
     assert worst.ambiguous == 3 * 50  # 10 of the 60 have the query's label
     assert worst.scores.rank(1) == 0
     assert best.scores.rank(1) == 1
@@ -216,7 +216,7 @@ def test_near_ties_of_any_norm_are_decided_by_the_definition(distance, columns):
     pids = rng.permutation(np.arange(36) % 4 + 1)
     for scale in (1e-42, 1e-20, 1.0, 1e18, 1e35):
         query, gallery = (features_from_arrays(x * scale, pids) for _ in range(2))
-        protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
+        protocol = EvalProtocol.of(shot="multi", distance=distance, normalise="none")
         expected = evaluate(query, gallery, protocol, engine="reference")
         for way in WAYS:  # duplicates, neighbours by one unit in the last place, tiny and huge norms
             found = evaluate(query, gallery, protocol, **way)
@@ -276,7 +276,7 @@ def test_fast_products_are_switched_off_and_on_again():
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
 def test_a_finer_precision_takes_over_where_too_many_pairs_are_uncertain(precision, caplog):
     query, gallery = (features_from_arrays(np.full((40, 6), 0.3), np.arange(40) % 4 + 1) for _ in range(2))
-    small = EvalProtocol(shot="multi", same_camera="keep")
+    small = EvalProtocol.of(shot="multi", same_camera="keep")
     with mock.patch.object(tiling.Sizes, "within", return_value=tiling.Sizes(queries=8, items=16, counts=100)):
         found = evaluate(query, gallery, small, precision=precision)
     assert found.precision == "fp32"

@@ -18,9 +18,9 @@ from crbench.ranking.interface import PRECISIONS
 from crbench.ranking.threads import ScratchBuffer
 
 RULES = {
-    "cosine": EvalProtocol(shot="multi"),
-    "unit": EvalProtocol(shot="multi", distance="euclidean", normalise="l2"),
-    "plain": EvalProtocol(shot="multi", distance="euclidean", normalise="none"),
+    "cosine": EvalProtocol.of(shot="multi"),
+    "unit": EvalProtocol.of(shot="multi", distance="euclidean", normalise="l2"),
+    "plain": EvalProtocol.of(shot="multi", distance="euclidean", normalise="none"),
 }
 
 

@@ -82,7 +82,7 @@ def test_features_that_lie_close_together_leave_few_pairs_uncertain(monkeypatch,
     x = close_together(rng, 1300, 64, 1e-2)
     pids = np.arange(1300) % 100
     query, gallery = (features_from_arrays(x[some], pids[some]) for some in (slice(0, 100), slice(100, None)))
-    protocol = EvalProtocol(shot="multi", distance=distance, normalise="none")
+    protocol = EvalProtocol.of(shot="multi", distance=distance, normalise="none")
     centred = evaluate(query, gallery, protocol, precision=precision)
     monkeypatch.setattr(operands, "_WORTH", np.inf)
     plain = evaluate(query, gallery, protocol, precision=precision)

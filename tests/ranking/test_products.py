@@ -61,7 +61,7 @@ def test_a_product_is_float32_whatever_the_process_allows(monkeypatch):
     try:
         torch.set_float32_matmul_precision("medium")  # processors with AMX may multiply in bf16
         before = allowed()
-        evaluate(feats, feats, EvalProtocol(shot="multi"), engine="numba", precision="fp32")
+        evaluate(feats, feats, EvalProtocol.of(shot="multi"), engine="numba", precision="fp32")
         assert allowed() == before
     finally:
         torch.set_float32_matmul_precision(chosen)

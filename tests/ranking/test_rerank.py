@@ -18,7 +18,7 @@ from crbench.evaluation.inputs import checked
 from crbench.protocol import Reranking
 from crbench.ranking.rerank import engine, k_reciprocal, neighbours
 
-PAPER = EvalProtocol(shot="multi", rerank="k1=20,k2=6,lambda=0.3")
+PAPER = EvalProtocol.of(shot="multi", rerank="k1=20,k2=6,lambda=0.3")
 
 
 def dense(x, queries, how):
@@ -60,11 +60,11 @@ def query_and_gallery(rng, queries=12, items=70, columns=5, people=8):
 
 def definition(query, gallery, protocol):
     """Outcomes by the dense definition and the textbook evaluation."""
-    kept = gallery.take(np.flatnonzero((gallery.rows.pids >= 0) | (protocol.junk == "keep")))
+    kept = gallery.take(np.flatnonzero((gallery.rows.pids >= 0) | (protocol.scoring.junk == "keep")))
     x = torch.cat([query.x, kept.x]).double().numpy()
-    if protocol.distance == "cosine" or protocol.normalise == "l2":
+    if protocol.scoring.distance == "cosine" or protocol.scoring.normalise == "l2":
         x = x / np.linalg.norm(x, axis=1, keepdims=True)
-    distances = dense(x, len(query), protocol.reranking)
+    distances = dense(x, len(query), protocol.scoring.reranking)
     return oracle.multi_shot(query.rows, kept.rows, distances, protocol)
 
 
@@ -93,7 +93,7 @@ def test_re_ranking_changes_scores_for_the_better_where_neighbours_agree():
 @given(cases(shots=("multi",)), st.integers(1, 30), st.integers(1, 8), st.sampled_from([0.0, 0.3, 1.0]))
 def test_block_sizes_do_not_matter(case, k1, k2, weight):
     assume(case.query.dims is None)
-    protocol = attrs.evolve(case.protocol, rerank=f"k1={k1},k2={k2},lambda={weight}")
+    protocol = case.protocol.changed(rerank=f"k1={k1},k2={k2},lambda={weight}")
     whole = evaluate(case.query, case.gallery, protocol)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbours, "_ROWS", 3)
@@ -109,8 +109,8 @@ def test_block_sizes_do_not_matter(case, k1, k2, weight):
 @given(cases(shots=("multi",)))
 def test_lambda_1_is_the_original_order(case):
     assume(case.query.dims is None)
-    protocol = attrs.evolve(case.protocol, distance="euclidean")
-    found = evaluate(case.query, case.gallery, attrs.evolve(protocol, rerank="lambda=1"))
+    protocol = case.protocol.changed(distance="euclidean")
+    found = evaluate(case.query, case.gallery, protocol.changed(rerank="lambda=1"))
     plain = evaluate(case.query, case.gallery, protocol)
     np.testing.assert_array_equal(found.per_query.values["mAP"], plain.per_query.values["mAP"])
 
@@ -163,7 +163,7 @@ def test_rows_that_float32_cannot_tell_apart_are_searched_by_tiles_in_float64(no
     groups = rng.normal(size=(4, 16))[np.arange(140) % 4]
     x = (rng.normal(size=(140, 16)) * 1e-4 + groups).astype(np.float32)
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x[20:], np.arange(120) % 20)
-    inputs = checked(query, gallery, EvalProtocol(shot="multi", normalise=normalise, distance=distance), None, None)
+    inputs = checked(query, gallery, EvalProtocol.of(shot="multi", normalise=normalise, distance=distance), None, None)
     pool = neighbours.PooledRows(inputs, np.arange(120))
     by_float32 = neighbours._searched(pool, next(pool.runs(20)), 10, pool.tile, pool.of_squared)
     assert not by_float32[3].all(), "the case is too easy"
@@ -209,17 +209,17 @@ def test_what_cannot_be_re_ranked_is_refused():
 )
 def test_parameters_that_make_no_sense_are_refused(text, message):
     with pytest.raises((ValueError, TypeError), match=message):
-        EvalProtocol(shot="multi", rerank=text)
+        EvalProtocol.of(shot="multi", rerank=text)
 
 
 @pytest.mark.parametrize("shot", ["single:exact", "single:mc:3"])
 def test_single_shot_is_refused(shot):
     with pytest.raises(ValueError, match=r"has no neighbours to confirm it; set shot=multi"):
-        EvalProtocol(shot=shot, rerank="k1=20")
+        EvalProtocol.of(shot=shot, rerank="k1=20")
 
 
 def test_parameters_have_one_spelling():
-    assert EvalProtocol(shot="multi", rerank="lambda=.30, k1=20").rerank == "k1=20,k2=6,lambda=0.3"
+    assert EvalProtocol.of(shot="multi", rerank="lambda=.30, k1=20").rerank == "k1=20,k2=6,lambda=0.3"
     assert Reranking.parse(str(Reranking(k1=3, k2=2, weight=0.1))) == Reranking(3, 2, 0.1)
     plain = attrs.evolve(PAPER, rerank="none")
     assert plain.fingerprint() != PAPER.fingerprint()

@@ -113,7 +113,7 @@ def test_several_threads_with_short_lists_give_the_reference(case, precision, th
 def test_a_full_list_of_uncertain_pairs_is_handed_over_before_the_next_are_counted(threads, monkeypatch):
     x = np.ones((120, 4))  # all at one distance, so that every pair is uncertain
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
-    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     expected, handed = run(case, engine="reference"), []
     decide = numba.NumbaBackend.decide
 
@@ -143,7 +143,7 @@ def test_products_last_until_their_uncertain_pairs_are_listed_whichever_thread_g
     rng = np.random.default_rng(0)
     x = np.repeat(rng.normal(size=(40, 16)), 8, axis=0)  # eight of each, so that many pairs are uncertain
     query, gallery = features_from_arrays(x[::8], np.arange(40)), features_from_arrays(x, np.arange(320) % 40)
-    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol(shot="multi"))
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     expected = run(case, engine="reference")
     shuffled = Workers(4)
     run_all = shuffled.run
@@ -169,7 +169,7 @@ def test_nan_of_a_metric_is_found_whichever_thread_looks(row, monkeypatch):
     monkeypatch.setattr(Workers, "on", lambda device: Workers(3))
     monkeypatch.setattr(workers_module, "WORTH", 1)
     with pytest.raises(EvaluationError, match=f"the distance gives NaN for query row {row}$"):
-        evaluate(feats, feats, EvalProtocol(shot="multi"), distance=lambda query, gallery: distances)
+        evaluate(feats, feats, EvalProtocol.of(shot="multi"), distance=lambda query, gallery: distances)
 
 
 def test_threads_are_the_same_ones_each_time_and_a_forked_process_has_its_own():

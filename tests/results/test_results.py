@@ -102,9 +102,9 @@ def test_parameters_are_kept_as_json_gives_them_back(result: Result) -> None:
 
 
 def test_protocol_facts_hold_every_rule() -> None:
-    protocol = EvalProtocol(kernel="bicubic")
+    protocol = EvalProtocol.of(kernel="bicubic")
     facts = ProtocolFacts.of(protocol)
-    assert set(facts.rules) == {field.name for field in attrs.fields(EvalProtocol)}
+    assert EvalProtocol.of(**facts.rules) == protocol
     assert (facts.name, facts.describe, facts.fingerprint) == ("mlr", protocol.describe(), protocol.fingerprint())
 
 

@@ -1,0 +1,53 @@
+"""`ImageRules`: what images and their features look like. Keys of cached features hold the group as a whole."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+
+from crbench.protocol.declare import RuleGroup, rule, switch
+from crbench.protocol.parse import Codec, parse_codec
+
+KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+"""Resampling kernels, by Pillow's names."""
+
+
+@attrs.frozen(kw_only=True)
+class ImageRules(RuleGroup):
+    """Rules that turn a stored image into the LR or HR image that a network sees, and its output into a feature.
+
+    The rates are no part of them: each row of a split has its own.
+
+    Raises:
+        ValueError: a value out of range; the message names the rule.
+    """
+
+    title: ClassVar[str] = "Images: what they and their features look like"
+
+    kernel: str = rule("ker", "bilinear", "resampling kernel of LR images, by Pillow's name", values=KERNELS)
+    antialias: bool = switch(
+        "aa", True, "the kernel is widened by the rate; without, it samples its nearest source pixels only"
+    )
+    rounding: str = rule(
+        "rnd", "floor", "how each side of an LR image becomes whole", values=("floor", "round", "ceil")
+    )
+    encoder: str = rule(
+        "enc",
+        "none",
+        "codec that LR images pass after shrinking: none (kept in memory), PNG, or JPEG of a quality",
+        values="none, png, jpeg:1 to jpeg:100",
+        parse=parse_codec,
+    )
+    encode_hr: bool = switch("ehr", False, "HR images pass the codec too")
+    flip: bool = switch("flip", False, "features of an image and of its mirror image are averaged", test_only=True)
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec that `encoder` names, if any."""
+        return parse_codec(self.encoder)
+
+    def for_training(self) -> dict[str, Any]:
+        """`asked` without the rules that only test images follow: what a network is trained on."""
+        fields = attrs.fields_dict(type(self))
+        return {name: value for name, value in self.asked().items() if not fields[name].metadata["test_only"]}
