@@ -69,7 +69,8 @@ def evaluate(
     A npz or safetensors file holds the arrays features [n, D] and pids [n], and optionally camids, rates and dims [n].
     A npy file holds the features; the rest comes from --meta, one line per row, whose column role (query or gallery)
     says which rows are whose, or from a CSV file of the same name beside it. OpenMetricLearning's columns (path, label,
-    camera, is_query, is_gallery) are understood too. A gallery pid of -1 is junk; a camid of -1 is unknown.
+    camera, is_query, is_gallery) are understood too. An image that is query and gallery, by its path or key or as a row
+    of one file, does not meet itself. A gallery pid of -1 is junk; a camid of -1 is unknown.
 
     \b
     crbench evaluate --query q.npz --gallery g.npz --format json
@@ -81,7 +82,7 @@ def evaluate(
     from crbench.config.units import parse_budget
     from crbench.evaluation import evaluate as score
     from crbench.evaluation.verification import verification
-    from crbench.files.feature_files import load_features
+    from crbench.files.feature_files import load_sides
     from crbench.files.table import load_meta
 
     if rerank is not None:
@@ -95,8 +96,8 @@ def evaluate(
     options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
     options["device"] = _device(device, engine, precision)
     meta = None if meta_file is None else load_meta(meta_file)
-    query = load_features(query_file, meta=meta, role="query")
-    gallery = load_features(gallery_file, meta=meta, role="gallery").features
+    query, items = load_sides(query_file, gallery_file, meta=meta)
+    gallery = items.features
     if shard is not None and output is not None:
         click.echo(_write_part(query.features, gallery, protocol, shard, output, options), err=True)
         return
@@ -163,11 +164,14 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
 def _notes(
     query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
 ) -> list[str]:
-    from crbench.evaluation.copies import copied_queries
+    from crbench.evaluation.copies import copied_queries, own_images
 
     given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
     taken = [f"{name}={getattr(protocol.scoring, name)}" for name in _RULES if name not in given]
     notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
+    own = own_images(query.rows, gallery.rows)
+    if own:
+        notes.append(f"{own} queries are in the gallery too, as the same image; they do not meet themselves")
     copies = copied_queries(query, gallery, same_camera=protocol.scoring.same_camera)
     if copies:
         notes.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")

@@ -34,7 +34,7 @@ class Identities:
 
 
 def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTask:
-    """The multi-shot task: all positives of each query, everything but junk as candidates.
+    """The multi-shot task: all positives of each query but its own image, everything but junk as candidates.
 
     Raises:
         EvaluationError: no query has a positive.
@@ -51,6 +51,12 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
         kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
     if protocol.scoring.same_camera == "ignore":
         kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
+    images = image_numbers(query, gallery)
+    if images is not None:
+        others = images[0][owners] != images[1][positives]
+        kept &= others
+        if len(owners) and not others.any():
+            raise EvaluationError(_only_itself(len(owners)))
     if not kept.any():
         raise EvaluationError(_why_no_match(query, gallery, len(owners), protocol))
     candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.scoring.junk == "keep"))
@@ -60,6 +66,22 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
         candidates=candidates,
         columns=np.zeros(len(candidates), dtype=np.intp),
     )
+
+
+def image_numbers(query: Samples, gallery: Samples) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Numbers i64[q] and i64[g] that are equal where a query and a gallery row are the same image; None = unknown.
+
+    Unknown it is where rows have no names, unless both sides are one list.
+
+    Example:
+        >>> image_numbers(Samples(keys=["b", "a"], pids=[1, 1]), Samples(keys=["c", "a"], pids=[2, 1]))
+        (array([0, 1]), array([-1,  1]))
+    """
+    if query is not gallery and not (query.named and gallery.named):
+        return None
+    numbers: dict[str, int] = {}
+    own = [numbers.setdefault(key, len(numbers)) for key in query.keys.tolist()]
+    return np.array(own, dtype=np.int64), np.array([numbers.get(k, -1) for k in gallery.keys.tolist()], dtype=np.int64)
 
 
 def query_gallery_masks(
@@ -153,6 +175,13 @@ def _highest(items: NDArray[np.intp], first: NDArray[np.intp], priorities: NDArr
     runs = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
     at = np.flatnonzero(own == np.maximum.reduceat(own, first)[runs])
     return items[at[np.diff(runs[at], prepend=-1) > 0]]  # The first one, should two be equal.
+
+
+def _only_itself(pairs: int) -> str:
+    return (
+        f"no query has a match: the {pairs} pairs of one person are each a query and the same image in the gallery; "
+        "give other images of these persons as the gallery"
+    )
 
 
 def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: EvalProtocol) -> str:

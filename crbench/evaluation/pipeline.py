@@ -43,9 +43,10 @@ def evaluate(
     """Score query features against gallery features.
 
     A gallery item is valid for a query unless it is junk (pid -1, with ``junk="drop"``), shows the query's person from
-    the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera), or is of a camera that the
-    query's does not meet (`ignored_cameras`). Valid items of the query's person are its positives. Rank of the i-th
-    nearest positive: i plus the negatives ahead of it, which are those strictly nearer and, with
+    the query's camera (with ``same_camera="ignore"``; camid -1 = unknown equals no camera), is of a camera that the
+    query's does not meet (`ignored_cameras`), or is the query's own image (both are ``named``, by equal keys and of one
+    person; or `query` and `gallery` share their rows). Valid items of the query's person are its positives. Rank of the
+    i-th nearest positive: i plus the negatives ahead of it, which are those strictly nearer and, with
     ``ties="pessimistic"``, those equally near. Formulas: `crbench.metrics`; what "near" and "equal" mean, to
     the bit: `crbench.ranking.distance`. ``distance="cosine"`` divides features by their norm whatever `normalise`
     says. With single-shot galleries, distractors (pid 0) and kept junk are each an identity of their own.

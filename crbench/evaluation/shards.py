@@ -149,7 +149,8 @@ def content(query: Samples, query_rows: RankRows, gallery: Samples, gallery_rows
     total = hashlib.sha256()
     for rows, feats in ((query, query_rows), (gallery, gallery_rows)):
         columns = feats.dims, rows.pids, rows.camids, rows.rates, np.char.encode(rows.keys, "utf-8")
-        total.update(str((tuple(feats.x.shape), *(column.dtype.str for column in columns))).encode())
+        kinds = (column.dtype.str for column in columns)
+        total.update(str((tuple(feats.x.shape), rows.named, *kinds)).encode())
         for block in (*columns, *_blocks(feats)):
             total.update(np.ascontiguousarray(block).tobytes())
     return total.hexdigest()

@@ -38,10 +38,12 @@ class Loaded:
     Attributes:
         features: x f32[n, D].
         columns: further columns of the table by name, text [n].
+        places: intp[n], which rows of the file these are.
     """
 
     features: Features
     columns: Mapping[str, NDArray[np.str_]]
+    places: NDArray[np.intp]
 
 
 def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") -> Loaded:
@@ -75,7 +77,26 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
             f"{path}: array 'pids' is missing; add pids [n] to the file, or give a table with a column pid "
             f"(--meta, or {path.with_suffix('.csv').name} beside it)"
         )
-    return Loaded(features=_build(arrays.x, arrays.columns, path), columns=arrays.extra)
+    return Loaded(_build(arrays.x, arrays.columns, path), columns=arrays.extra, places=arrays.places)
+
+
+def load_sides(query: Path, gallery: Path, *, meta: Meta | None = None) -> tuple[Loaded, Loaded]:
+    """Features of both sides; rows of one file that have no keys are named by their number in it.
+
+    So a row that is query and gallery at once, as in OpenMetricLearning's tables, does not meet itself.
+
+    Raises:
+        DataError: see `load_features`.
+    """
+    sides = load_features(query, meta=meta, role="query"), load_features(gallery, meta=meta, role="gallery")
+    if not query.samefile(gallery) or any(side.features.rows.named for side in sides):
+        return sides
+    return _numbered(sides[0]), _numbered(sides[1])
+
+
+def _numbered(side: Loaded) -> Loaded:
+    rows = attrs.evolve(side.features.rows, keys=[str(place) for place in side.places.tolist()], named=True)
+    return attrs.evolve(side, features=attrs.evolve(side.features, rows=rows))
 
 
 @attrs.frozen(eq=False)
@@ -86,11 +107,13 @@ class Arrays:
         x: features [n, D], floating-point; a NumPy array (memory-mapped from a npy file) or a torch tensor.
         columns: those of ``pids``, ``camids``, ``rates``, ``dims`` and ``keys`` that are there, [n] each.
         extra: further columns of the table by name, text [n].
+        places: intp[n], which rows of the file these are.
     """
 
     x: Any
     columns: Mapping[str, NDArray[Any]]
     extra: Mapping[str, NDArray[np.str_]]
+    places: NDArray[np.intp]
 
 
 def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
@@ -108,6 +131,7 @@ def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
         raise DataError(f"{path}: array 'features' is missing; found {found}, expected features [n, D]")
     columns = {name: _column(arrays[name], name, path) for name in _ARRAYS[1:] if name in arrays}
     x, extra = _features(arrays["features"], path), {}
+    which = np.arange(len(x))
     if meta is not None:
         rows, which = meta.rows(role, len(x), path)
         x = _rows(x, which)
@@ -117,7 +141,7 @@ def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
     for name, column in columns.items():
         if len(column) != len(x):
             raise DataError(f"{path}: array {name!r} has {len(column)} rows, features have {len(x)}")
-    return Arrays(x=x, columns=columns, extra=extra)
+    return Arrays(x=x, columns=columns, extra=extra, places=which)
 
 
 def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:

@@ -93,7 +93,8 @@ def features_from_arrays(
         camids: camera of each row; None = unknown, so that the same-camera rule removes nothing.
         rates: down-sampling rate of each row, or one for all; None = 1 (HR).
         dims: how many leading columns of each row count; None = all.
-        keys: name of each row, used by Monte Carlo draws; None = the row's number.
+        keys: name of each row's image, used by Monte Carlo draws; a query does not meet a gallery row of its own name.
+            None = unknown; draws use the row's number.
 
     Raises:
         EvaluationError: a column of the wrong type or length.
@@ -112,7 +113,7 @@ def features_from_arrays(
         columns["rates"] = rates
     names = [str(index) for index in range(count)] if keys is None else keys
     try:
-        rows = Samples(keys=names, **columns)
+        rows = Samples(keys=names, named=keys is not None, **columns)
         return Features(x=tensor, rows=rows, dims=None if dims is None else to_integers(dims, "dims"))
     except ValueError as error:
         raise EvaluationError(str(error)) from error

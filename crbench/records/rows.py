@@ -64,7 +64,9 @@ def floats(value: ArrayLike) -> NDArray[np.float32]:
 class Samples:
     """A list of images without pixels, column by column.
 
-    Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows.
+    Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows. `named` says that the keys name
+    images: rows of equal keys are the same image, and a query does not meet itself in the gallery. Where it is False,
+    keys are numbers of rows.
 
     Raises:
         ValueError: columns of unequal length, pids or camids that are no integers, a rate below 1 or not finite.
@@ -83,6 +85,7 @@ class Samples:
     rates: NDArray[np.float32] = attrs.field(converter=floats, default=1.0)
     native_rates: NDArray[np.float32] = attrs.field(converter=floats, default=1.0)
     modality: str = RGB
+    named: bool = True
 
     def __attrs_post_init__(self) -> None:
         check_columns(self, len(self.keys), ("pids", "camids", "rates", "native_rates"))
@@ -110,6 +113,7 @@ class Samples:
             rates=self.rates[which],
             native_rates=self.native_rates[which],
             modality=self.modality,
+            named=self.named,
         )
 
     def at_rate(self, rate: float, *, as_stored: bool = False) -> Samples:
@@ -134,6 +138,7 @@ class Samples:
             rates=np.concatenate([part.rates for part in parts]),
             native_rates=np.concatenate([part.native_rates for part in parts]),
             modality=modalities.pop(),
+            named=all(part.named for part in parts),
         )
 
 

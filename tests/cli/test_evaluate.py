@@ -236,3 +236,32 @@ def test_what_is_slow_is_said_in_one_line(option, said, tmp_path, capsys):
     lines = [line for line in capsys.readouterr().err.splitlines() if said in line]
     assert len(lines) == 1
     assert lines[0].startswith("crbench: evaluation: ")
+
+
+OML = [(3, "a"), (3, "b"), (4, "c"), (4, "d"), (5, "e")]
+"""Person and image of each row; all rows are query and gallery at once, as in OpenMetricLearning's tables."""
+
+
+def everybody(folder, *, paths):
+    """Features whose nearest other row is another person's for the first row only."""
+    np.save(folder / "all.npy", np.array([[1.0, 0.1], [1.0, 0.3], [1.0, 0.0], [1.0, -0.05], [0.0, 1.0]]))
+    columns = {"label": [p for p, _ in OML], **({"path": [name for _, name in OML]} if paths else {})}
+    header = [*columns, "is_query", "is_gallery"]
+    write_csv(folder / "all.csv", header, list(zip(*columns.values(), [True] * 5, [True] * 5, strict=True)))
+    return ["all.npy", "all.npy", "--meta", "all.csv", "--format", "json"]
+
+
+@pytest.mark.parametrize("paths", [True, False])
+def test_rows_that_are_query_and_gallery_do_not_meet_themselves(paths, tmp_path, capsys):
+    # Row 0 meets row 2 of another person first. Rows 1, 2 and 3 meet their own person first. Row 4 has no match.
+    found = run(everybody(tmp_path, paths=paths), capsys)
+    scores = json.loads(found.out)
+    assert (scores["n_query"], scores["n_valid"]) == (5, 4)
+    assert scores["cmc"][0] == 0.75
+    assert "5 queries are in the gallery too, as the same image; they do not meet themselves" in found.err
+    assert "is the query itself in the gallery" not in found.err
+
+
+def test_the_same_archive_as_query_and_gallery(tmp_path, capsys):
+    np.savez(tmp_path / "all.npz", features=[[1.0, 0.1], [1.0, 0.3], [1.0, 0.0]], pids=[3, 3, 4])
+    assert json.loads(run(["all.npz", "all.npz", "--format", "json"], capsys).out)["cmc"][0] == 0.5

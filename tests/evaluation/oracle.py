@@ -35,6 +35,8 @@ def valid_items(query: Samples, gallery: Samples, protocol: EvalProtocol, i: int
         valid &= gallery.pids != -1
     if protocol.scoring.same_camera == "ignore" and query.camids[i] != -1:
         valid &= ~((gallery.pids == query.pids[i]) & (gallery.camids == query.camids[i]))
+    if query.named and gallery.named:
+        valid &= ~((gallery.pids == query.pids[i]) & (gallery.keys == query.keys[i]))
     for pair in [] if protocol.scoring.ignored_cameras == "none" else protocol.scoring.ignored_cameras.split(","):
         asking, hidden = pair.split(":")
         if query.camids[i] == int(asking):

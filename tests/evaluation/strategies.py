@@ -32,8 +32,9 @@ def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **p
     known[0] = asked[0]
     cameras = rng.integers(-1, 3, max_rows)
     cameras[0] = 9  # one pair at least is of two cameras
-    query = _features(rng, pool, asked[: draw(st.integers(1, 8))], rng.integers(-1, 3, 8), dims)
-    gallery = _features(rng, pool, known[: draw(st.integers(1, max_rows))], cameras, dims)
+    named = draw(st.booleans())  # or all rows of a side are images of their own
+    query = _features(rng, pool, asked[: draw(st.integers(1, 8))], rng.integers(-1, 3, 8), dims, "query", named)
+    gallery = _features(rng, pool, known[: draw(st.integers(1, max_rows))], cameras, dims, "gallery", named)
     rules = {
         "shot": draw(st.sampled_from(shots)),
         "ties": draw(st.sampled_from(["pessimistic", "optimistic"])),
@@ -68,13 +69,18 @@ def _features(
     pids: NDArray[np.int64],
     cameras: NDArray[np.int64],
     dims: tuple[int, int] | None,
+    first: str,
+    named: bool,
 ) -> Features:
+    """Rows of which the first one is an image that the other side does not have."""
     count = len(pids)
-    return features_from_arrays(
+    keys = [first, *(f"image {number}" for number in rng.permutation(2 * count)[1:count])]
+    feats = features_from_arrays(
         pool[rng.integers(0, len(pool), count)],
         pids,
         camids=cameras[:count],
         rates=rng.choice([1, 2, 3], count),
         dims=None if dims is None else rng.integers(dims[0], dims[1] + 1, count),
-        keys=[f"image {number}" for number in rng.permutation(1000)[:count]],
+        keys=keys,
     )
+    return attrs.evolve(feats, rows=attrs.evolve(feats.rows, named=named))

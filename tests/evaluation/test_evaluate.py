@@ -194,8 +194,14 @@ BAD_INPUT = {
     "no query": (_features(np.ones((0, 2))), GOOD, {}, "the query is empty"),
     "no gallery": (GOOD, _features(np.ones((0, 2))), {}, "the gallery is empty"),
     "strangers": (GOOD, _features([[1, 2]], pids=[4]), {}, "no person in common .query pids 1, gallery pids 4"),
+    "only itself": (
+        _features([[1, 2]]),
+        _features([[1, 2]]),
+        {},
+        "the 1 pairs of one person are each a query and the same image in the gallery",
+    ),
     "one camera": (
-        _features([[1, 2]], camids=0),
+        _features([[1, 2]], camids=0, named=False),
         _features([[1, 2]], camids=0),
         {},
         "same-camera rule removes all 1 pairs .*same_camera=keep",

@@ -24,7 +24,7 @@ import crbench.cli, crbench.ranking.engine, crbench.files.feature_files, safeten
 def anonymous():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
     return int(line.split()[1]) / 1024
-warm = ["evaluate", "--query", "q.npz", "--gallery", "q.npz", "--set", "protocol.same_camera=keep"]
+warm = ["evaluate", "--query", "q.npz", "--gallery", "small.npz", "--set", "protocol.same_camera=keep"]
 assert crbench.cli.invoke(warm) == 0
 before, peak, done = anonymous(), [0], threading.Event()
 def watch():
@@ -112,7 +112,8 @@ def test_a_gallery_on_disk_takes_no_memory_of_its_size(tmp_path):
     rng = np.random.default_rng(0)
     gallery = np.tile(rng.normal(size=(1000, 512)).astype(np.float32), (100, 1))  # 195 MiB
     np.savez(tmp_path / "g.npz", features=gallery, pids=np.arange(len(gallery)) % 1000)
-    np.savez(tmp_path / "q.npz", features=gallery[:8], pids=np.arange(8))
+    for name in ("q", "small"):
+        np.savez(tmp_path / f"{name}.npz", features=gallery[:8], pids=np.arange(8))
     done = subprocess.run(
         [sys.executable, "-c", ANONYMOUS], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
