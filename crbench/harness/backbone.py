@@ -29,7 +29,8 @@ class ReadyBackbone:
     Attributes:
         weights_sha256: of its weights file; None = it has none.
         facts: what identifies it, see `crbench.harness.identity.backbone_facts`.
-        trained: a run or `crbench train` trained it on the training rows of this data set.
+        training: key of the training where a run or `crbench train` trained it on training rows of this data set, see
+            `crbench.harness.identity.training_key`; None = it was not.
         seconds: time of the training; None where this run did not train it.
         warnings: what the reader of a result should know of the weights.
     """
@@ -37,7 +38,7 @@ class ReadyBackbone:
     backbone: Backbone | Precomputed
     weights_sha256: str | None
     facts: dict[str, Any]
-    trained: bool = False
+    training: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
 
@@ -84,7 +85,7 @@ def provide_backbone(
     """
     if weights is not None:
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
-        return _loaded(job, weights, run.device, trained=False, warnings=tuple(warnings))
+        return _loaded(job, weights, run.device, warnings=tuple(warnings))
     trial = trials[0]
     path = trained_path(job, trial, run)
     if not path.exists():
@@ -92,7 +93,7 @@ def provide_backbone(
         if not isinstance(backbone, Trainable):
             return _ready(job, backbone, trials, run.device)
         return _trained(job, backbone, trial, path, read, run)
-    return _loaded(job, path, run.device, trained=True)
+    return attrs.evolve(_loaded(job, path, run.device), training=training_key(job, trial, run))
 
 
 def _trained(
@@ -100,7 +101,7 @@ def _trained(
 ) -> ReadyBackbone:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
     seconds = train_once(path, make, device=run.device)
-    return attrs.evolve(_loaded(job, path, run.device, trained=True), seconds=seconds)
+    return attrs.evolve(_loaded(job, path, run.device), training=training_key(job, trial, run), seconds=seconds)
 
 
 def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> ReadyBackbone:
@@ -111,12 +112,11 @@ def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialDat
     return ReadyBackbone(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
 
 
-def _loaded(job: Job, weights: Path, device: str, *, trained: bool, warnings: tuple[str, ...] = ()) -> ReadyBackbone:
+def _loaded(job: Job, weights: Path, device: str, *, warnings: tuple[str, ...] = ()) -> ReadyBackbone:
     sha256 = file_sha256(weights)
     return ReadyBackbone(
         backbone=job.backbone.build(weights=weights, device=device),
         weights_sha256=sha256,
         facts=backbone_facts(job, sha256, device),
-        trained=trained,
         warnings=warnings,
     )

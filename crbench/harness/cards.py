@@ -15,7 +15,7 @@ import numpy as np
 
 from crbench.api.context import RunContext
 from crbench.errors import ComparisonError, DataError
-from crbench.harness.identity import data_checksum, file_sha256
+from crbench.harness.identity import data_digest, file_sha256
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
 from crbench.store.files import write_text
@@ -63,7 +63,7 @@ def make_card(job: Job, trial: TrialData, run: RunContext, start: Path | None) -
         "dataset": job.source.info.name,
         "protocol": job.protocol.name,
         "trial": trial.index,
-        "data_checksum": data_checksum([trial]),
+        "data": data_digest(trial),
         "pids": np.unique(rows.pids).tolist(),
         "pictures": sorted(set(trial.digests(rows).tolist())),
         "images": len(rows),

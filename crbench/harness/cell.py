@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -12,13 +13,15 @@ from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Distance, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
-from crbench.evaluation import Evaluation, evaluate, joined, prepare
+from crbench.evaluation import Evaluation, Scores, evaluate, joined, prepare
+from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock, median_seconds
 from crbench.harness.transform import transformed
+from crbench.harness.trial import TrialData
 from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
 from crbench.registry.discovery import plugin_stage
@@ -55,11 +58,13 @@ class CellRunner:
     """Runs one aligner over the trials of a backbone; equal training rows are fitted once.
 
     Attributes:
-        table: features of the backbone for all rows of these trials.
+        ready: the backbone.
+        table: its features for all rows of these trials.
     """
 
     facts: JobFacts
     aligner: Resolved
+    ready: ReadyBackbone
     table: FeatureTable
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
 
@@ -71,8 +76,26 @@ class CellRunner:
         ]
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
-            scores = evaluate_trial(self.facts.job, rows.trial.index, compared, self.facts.spec)
-        return scores, fitted, clock.seconds
+            evaluation = evaluate_trial(self.facts.job, rows.trial.index, compared, self.facts.spec)
+        return self._scores(evaluation, rows.trial), fitted, clock.seconds
+
+    def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
+        """An evaluation as it stands in a result file."""
+        split = trial.split
+        return TrialScores(
+            index=trial.index,
+            split=split.checksum,
+            data=self.facts.digests[trial.index],
+            skipped=trial.skipped,
+            weights_sha256=self.ready.weights_sha256,
+            training=self.ready.training,
+            n_gallery=len(split.gallery),
+            n_persons=len(np.unique(split.query.pids)),
+            by_rate={
+                f"{rate:g}": RateScores(**_means(part)) for rate, part in evaluation.by_rate.items() if part.n_valid
+            },
+            **_means(evaluation.scores),
+        )
 
     def _fit(self, rows: TrialRows) -> Fitted:
         key = fit_key(self.aligner, self.table.origin, rows.training_list, self.facts.run)
@@ -120,8 +143,18 @@ class CellRunner:
         return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
 
-def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> TrialScores:
-    """Step 8: scores of trial `index`, for query features and the gallery features that they are compared with."""
+def _means(scores: Scores) -> dict[str, Any]:
+    """The fields that a trial and one of its rates share."""
+    return {
+        "cmc": tuple(scores.cmc.tolist()),
+        "scores": scores.means,
+        "n_query": scores.n_query,
+        "n_valid": scores.n_valid,
+    }
+
+
+def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> Evaluation:
+    """Step 8: the evaluation of trial `index`: query features, and the gallery features that they are compared with."""
     distance = job.protocol.scoring.distance
     custom = None if distance in DISTANCES else resolve("distance", distance)
     measure: Distance | None = custom.build() if custom else None
@@ -140,7 +173,7 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
         )
         for query, gallery in compared
     ]
-    return trial_scores(index, joined(evaluations))
+    return joined(evaluations)
 
 
 def parameter_count(transform: Transform) -> int | None:
@@ -150,25 +183,6 @@ def parameter_count(transform: Transform) -> int | None:
     if isinstance(transform, Stateful):
         return sum(int(tensor.numel()) for tensor in transform.state().values())
     return None
-
-
-def trial_scores(index: int, evaluation: Evaluation) -> TrialScores:
-    """An evaluation as it stands in a result file."""
-    scores = evaluation.scores
-    return TrialScores(
-        index=index,
-        cmc=tuple(scores.cmc.tolist()),
-        scores=scores.means,
-        n_query=scores.n_query,
-        n_valid=scores.n_valid,
-        by_rate={
-            f"{rate:g}": RateScores(
-                cmc=tuple(part.cmc.tolist()), scores=part.means, n_query=part.n_query, n_valid=part.n_valid
-            )
-            for rate, part in evaluation.by_rate.items()
-            if part.n_valid
-        },
-    )
 
 
 def transform_timing(fitted: Fitted) -> Timing:

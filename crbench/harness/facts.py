@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -10,11 +10,12 @@ import attrs
 from crbench.api.context import RunContext
 from crbench.config.paths import cache_root
 from crbench.config.run_spec import RunSpec
-from crbench.harness.identity import cell_id, comparability, data_checksum
+from crbench.harness.identity import cell_id, data_digest
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
+from crbench.protocol import EVALUATION_VERSION
 from crbench.registry.resolve import Resolved
-from crbench.results import Extraction
+from crbench.results import Extraction, ProtocolFacts, block_fingerprint
 
 
 @attrs.frozen(eq=False)
@@ -24,8 +25,8 @@ class JobFacts:
     Attributes:
         extraction: how features are computed; a batch size left to ``auto`` is settled here.
         weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
-        checksum: of the data, see `crbench.harness.identity.data_checksum`.
-        fingerprint: of rules and data, see `crbench.harness.identity.comparability`.
+        digests: of the data of each trial by its index, see `crbench.harness.identity.data_digest`.
+        fingerprint: of data set and rules, see `crbench.results.block_fingerprint`.
     """
 
     job: Job
@@ -34,7 +35,7 @@ class JobFacts:
     run: RunContext
     extraction: Extraction
     weights: Path | None
-    checksum: str
+    digests: Mapping[int, str]
     fingerprint: str
 
     @classmethod
@@ -48,9 +49,10 @@ class JobFacts:
         weights: Path | None,
     ) -> JobFacts:
         """The facts of a job whose trials are read."""
-        checksum = data_checksum(trials)
-        fingerprint = comparability(job, trials, checksum, spec.limit)
-        return cls(job, trials, spec, run, extraction, weights, checksum, fingerprint)
+        digests = {trial.index: data_digest(trial) for trial in trials}
+        rules = ProtocolFacts.of(job.protocol).rules
+        fingerprint = block_fingerprint(job.dataset.name, rules, spec.limit, EVALUATION_VERSION)
+        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint)
 
     @property
     def cache(self) -> Path | None:
@@ -69,6 +71,7 @@ class JobFacts:
             self.job,
             aligner,
             fingerprint=self.fingerprint,
+            trials=[(trial.index, trial.split.checksum, self.digests[trial.index]) for trial in self.trials],
             weights=self.weights,
             extraction=self.extraction,
             run=self.run,

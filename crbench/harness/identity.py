@@ -5,18 +5,19 @@ it may change without making anything stale.
 
 | digest | names | covers | leaves out |
 |---|---|---|---|
-| `data_checksum` | the data of a result | lists of all trials, bytes of all images | rules, methods |
-| `comparability` | results that are ranked together | data, protocol, trials, images left out | methods, seed |
-| `cell_id` | one result | comparability, methods, weights, seed, extraction, device | engine, threads |
+| `data_digest` | the images of a trial | names and bytes of all images | their lists (`Split.checksum`), rules |
+| `block_fingerprint` | results of one block | data set, protocol, limit | trials, methods, seed |
+| `cell_id` | one result | block, trials, methods, weights, seed, extraction, device | engine, threads |
 | `feature_origin` | features | backbone, weights, image rules, reading, extraction, device | aligner, seed |
 | `training_key` | trained weights | backbone, start, training rows, reading, seed, device | test rows, test rules |
 | `fit_key` | a fitted aligner | aligner, features and persons of the training rows, seed | their order, test rows |
 
-`crbench.store.features.row_ids` covers what differs from row to row: image, rates, camera and modality. The device
-counts by its kind, such as ``cuda``. A method counts by its code (`crbench.registry.code`), never by its version;
-"reading" is the code of the data set, which decides what pixels a stored image has. Our own part counts by the version
-constants below. No digest covers versions of libraries or models of processors. They may change last bits, as between
-any two machines; the result names them.
+`block_fingerprint` is in `crbench.results`, as readers of results compute it anew. `crbench.store.features.row_ids`
+covers what differs from row to row: image, rates, camera and modality. The device counts by its kind, such as
+``cuda``. A method counts by its code (`crbench.registry.code`), never by its version; "reading" is the code of the data
+set, which decides what pixels a stored image has. Our own part counts by the version constants below. No digest covers
+versions of libraries or models of processors. They may change last bits, as between any two machines; the result names
+them.
 
 Where the code of a method cannot be read, what it made cannot be told from what it would make now, and nothing of it is
 reused by another process: see `unreadable` and `training_key`.
@@ -38,7 +39,6 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
-from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import canonical, digest, sha256_file, text_digest
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.resolve import Resolved, resolve
@@ -60,54 +60,38 @@ _PROCESS = secrets.token_hex(6)
 """Stands for code that cannot be read: two processes never have the same."""
 
 
-def data_checksum(trials: Sequence[TrialData]) -> str:
-    """Digest of all lists and of the bytes of all images."""
-    images = {
-        key: trial.digest_of[key]
-        for trial in trials
-        for rows in (trial.split.train, trial.split.query, trial.split.gallery)
-        for key in rows.keys.tolist()
-    }
-    return digest({"splits": [trial.split.checksum for trial in trials], "pictures": images})
-
-
-def comparability(job: Job, trials: Sequence[TrialData], checksum: str, limit: int | None) -> str:
-    """The fingerprint that two results must share to be ranked together: rules, data and what was left out.
-
-    Args:
-        checksum: `data_checksum` of the trials.
-        limit: identities that the trials were cut down to; None = all.
-    """
-    content = {
-        "dataset": job.source.info.name,
-        "protocol": job.protocol.fingerprint(),
-        "trials": [trial.index for trial in trials],
-        "data": checksum,
-        "skipped": [trial.skipped for trial in trials],
-        "limit": limit,
-        "version": EVALUATION_VERSION,
-    }
-    return digest(content)
+def data_digest(trial: TrialData) -> str:
+    """Digest of the bytes of all images of a trial, under their names; images that were left out are not in it."""
+    rows = (trial.split.train, trial.split.query, trial.split.gallery)
+    return digest({key: trial.digest_of[key] for some in rows for key in some.keys.tolist()})
 
 
 def cell_id(
-    job: Job, aligner: Resolved, *, fingerprint: str, weights: Path | None, extraction: Extraction, run: RunContext
+    job: Job,
+    aligner: Resolved,
+    *,
+    fingerprint: str,
+    trials: Sequence[tuple[int, str, str]],
+    weights: Path | None,
+    extraction: Extraction,
+    run: RunContext,
 ) -> str:
     """12 hex digits that stand for all that decides a cell's numbers.
 
     Args:
-        fingerprint: `comparability` of the cell's trials.
+        fingerprint: of its block, see `crbench.results.block_fingerprint`.
+        trials: of each trial its index, the checksum of its split and `data_digest`.
         weights: the one weights file for all trials; None = each trial has its own.
     """
     return digest(
         {
-            "data": fingerprint,
+            "block": fingerprint,
+            "trials": trials,
             "methods": [method.identity() for method in _methods(job, aligner)],
             "weights": None if weights is None else file_sha256(weights),
             "seed": run.seed,
             "extraction": attrs.asdict(extraction),
             "device": _kind(run.device),
-            "version": EVALUATION_VERSION,
         }
     )
 

@@ -44,7 +44,7 @@ class CellAccumulator:
     def add_backbone(self, ready: ReadyBackbone, extraction: Timing) -> None:
         """Add a backbone, and the extraction of its features."""
         self.weights.add(ready.weights_sha256)
-        self.trained |= ready.trained
+        self.trained |= ready.training is not None
         self.warnings.extend(ready.warnings)
         self._count("extract", extraction)
         if ready.seconds is not None:
@@ -80,15 +80,12 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         dataset=job.dataset.name,
         data=DataFacts(
-            checksum=facts.checksum,
-            splits=tuple(trial.split.checksum for trial in facts.trials),
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
-            skipped=facts.skipped,
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,
         rate_source=job.protocol.split.rate_source,
-        rankable=spec.limit is None,
+        limit=spec.limit,
         seed=spec.seed,
         method=_method(facts, cell),
         extraction=facts.extraction,
@@ -141,6 +138,7 @@ def component(method: Resolved, **facts: Any) -> Component:
         name=method.label,
         preset=method.preset or None,
         parameters=method.parameters,
+        changed={name: method.parameters[name] for name in method.changed},
         distribution=owner.distribution,
         version=owner.version,
         **facts,

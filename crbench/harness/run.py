@@ -132,7 +132,7 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
         extraction = add_features(facts, ready.backbone, table, trials, read)
         for cell in cells:
             cell.add_backbone(ready, extraction)
-            _run_cell(CellRunner(facts, cell.aligner, table), trials, cell)
+            _run_cell(CellRunner(facts, cell.aligner, ready, table), trials, cell)
             if group is groups[-1]:
                 yield cell
 

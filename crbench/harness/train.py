@@ -204,10 +204,10 @@ class _Evaluation:
         compared = [
             (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
         ]
-        scores = evaluate_trial(self.job, self.trial.index, compared, self.spec)
+        scores = evaluate_trial(self.job, self.trial.index, compared, self.spec).scores
         shares = [one.name for one in Selection.of(self.job.protocol).metrics if one.metric.unit == "fraction"]
-        found = {f"R{rank}": scores.cmc[rank - 1] for rank in SUMMARY_RANKS}
-        return found | {name: scores.scores[name] for name in shares}
+        found = {f"R{rank}": scores.rank(rank) for rank in SUMMARY_RANKS}
+        return found | {name: scores.means[name] for name in shares}
 
     def every(self, epochs: int) -> Callable[[int, Callable[[], Backbone]], Mapping[str, float]] | None:
         """For `TrainingSession.score`: evaluate after each `epochs` epochs; None for 0."""

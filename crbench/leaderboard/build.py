@@ -1,7 +1,8 @@
 """The rules of the leaderboard: which results stand together, in which order, and what each row shows.
 
-Results are ranked only among equals: same fingerprint (data set, rules, splits, skipped images) and same source of the
-rates. Results of a part of a protocol (``--limit``), failed cells and published numbers are shown apart, unranked.
+Results are ranked only among equals: same fingerprint (data set, rules, limit, evaluation version), and same trials on
+the same images. Results of a part of a protocol (``--limit``), failed cells and published numbers are shown apart,
+unranked.
 
 Order: Rank-1, then mAP, highest first. Both are compared as printed (one decimal of a per cent), so that a reader can
 check every place from the table. Rows that are equal in both share a place. The baseline (aligner ``none``) is ranked
@@ -72,8 +73,8 @@ def _newer(one: Result, other: Result) -> Result:
     return max(one, other, key=to_json)
 
 
-def _group(result: Result) -> tuple[str, str, str, str]:
-    return result.dataset, result.protocol.name, result.rate_source, result.fingerprint
+def _group(result: Result) -> tuple[str, ...]:
+    return result.dataset, result.protocol.name, result.rate_source, result.fingerprint, repr(result.trial_set)
 
 
 def _blocks(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import attrs
 
 from crbench.errors import ComparisonError
 from crbench.leaderboard.formats import per_cent, printed
-from crbench.results import MetricFacts, Result, summarise, summarise_rates
+from crbench.results import MetricFacts, Result
 
 _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
@@ -110,13 +110,8 @@ def _fact(facts: MetricFacts) -> str:
 
 def values_of(result: Result) -> dict[str, Spread]:
     """The scores of a result by `Score.key`; R1 of all queries and of each rate is always among them."""
-    whole, rates = result.metrics, result.by_rate
-    if "R1" not in whole:
-        whole = {"R1": summarise(result.trials)["R1"], **whole}
-    if any("R1" not in metrics for metrics in rates.values()):
-        rates = summarise_rates(result.trials)
-    found: Mapping[Score, Spread] = {
-        **{Score(name): Spread(one.mean, one.std) for name, one in whole.items()},
-        **{Score("R1", rate): Spread(metrics["R1"].mean, metrics["R1"].std) for rate, metrics in rates.items()},
+    of_rates = {rate: metrics["R1"] for rate, metrics in result.by_rate.items()}
+    return {
+        **{Score(name).key: Spread(one.mean, one.std) for name, one in result.metrics.items()},
+        **{Score("R1", rate).key: Spread(one.mean, one.std) for rate, one in of_rates.items()},
     }
-    return {score.key: value for score, value in found.items()}

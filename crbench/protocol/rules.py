@@ -9,6 +9,8 @@ no two groups share one.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any, Self
 
 import attrs
@@ -93,17 +95,55 @@ class EvalProtocol:
 
     def describe(self) -> str:
         """All rules in one readable line, options only where they are asked for; equal lines mean equal rules."""
-        groups = self.groups.values()
-        shorts = {
-            name: about.metadata["short"] for group in groups for name, about in attrs.fields_dict(type(group)).items()
-        }
-        parts = [f"{shorts[name]}:{_plain_text(value)}" for group in groups for name, value in group.asked().items()]
-        return "|".join([f"p:{self.name}", *parts, f"v{EVALUATION_VERSION}"])
+        return describe_rules(self.flat(), like=self)
 
     def fingerprint(self) -> str:
         """12 hex digits of SHA-256 over `EVALUATION_VERSION`, name and rules, options only where they are asked for."""
-        rules = {name: value for group in self.groups.values() for name, value in group.asked().items()}
-        return digest({"protocol": {"name": self.name, **rules}, "version": EVALUATION_VERSION})
+        return fingerprint_rules(self.flat(), like=self)
+
+
+_USUAL = EvalProtocol()
+
+
+def asked_rules(rules: Mapping[str, Any], like: EvalProtocol = _USUAL) -> dict[str, Any]:
+    """Name and rules of a flat mapping, in the order of the record: options only where they are asked for.
+
+    Args:
+        rules: as `EvalProtocol.flat` gives them, or as a result file has them: rules that an earlier version did not
+            have may be missing.
+        like: a protocol with the same groups.
+
+    Raises:
+        ValueError: a rule that there is not.
+    """
+    known = _declared(*map(type, like.groups.values()))
+    if unknown := sorted(rules.keys() - known.keys() - {"name"}):
+        raise ValueError(f"unknown rule {unknown[0]!r}")
+    own = {
+        name: rules[name]
+        for name, field in known.items()
+        if name in rules and not (field.metadata["option"] and rules[name] == field.default)
+    }
+    return {"name": rules.get("name")} | own
+
+
+def describe_rules(rules: Mapping[str, Any], version: int = EVALUATION_VERSION, like: EvalProtocol = _USUAL) -> str:
+    """`EvalProtocol.describe` of a flat mapping and an evaluation version; see `asked_rules`."""
+    asked, known = asked_rules(rules, like), _declared(*map(type, like.groups.values()))
+    name = asked.pop("name")
+    parts = [f"{known[name].metadata['short']}:{_plain_text(value)}" for name, value in asked.items()]
+    return "|".join([f"p:{name}", *parts, f"v{version}"])
+
+
+def fingerprint_rules(rules: Mapping[str, Any], version: int = EVALUATION_VERSION, like: EvalProtocol = _USUAL) -> str:
+    """`EvalProtocol.fingerprint` of a flat mapping and an evaluation version; see `asked_rules`."""
+    return digest({"protocol": asked_rules(rules, like), "version": version})
+
+
+@functools.cache
+def _declared(*groups: type[RuleGroup]) -> dict[str, attrs.Attribute[Any]]:
+    """The rules by name, in the order of lines and pages."""
+    return {field.name: field for group in groups for field in attrs.fields(group)}
 
 
 def _plain_text(value: Any) -> str:

@@ -34,11 +34,14 @@ class Resolved:
 
     Attributes:
         values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself.
+        changed: names of the parameters that differ from the preset, or from the defaults where there is none; the
+            argument, which the name tells, is not among them.
     """
 
     registered: Registered[Entry]
     preset: str
     values: Mapping[str, Any]
+    changed: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -162,19 +165,34 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)
     values = {field: default for field, (_, default) in fields.items() if default is not inspect.Parameter.empty}
-    given = _with_argument(registered, parts.argument, fields, changes or {})
-    for key, value in {**entry.presets.get(preset, {}), **given}.items():
-        if key not in fields:
-            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
-        values[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
+    values |= _converted(registered, entry.presets.get(preset, {}), fields)
+    given = _converted(registered, _with_argument(registered, parts.argument, fields, changes or {}), fields)
+    changed = sorted(key for key in given if key not in values or plain(given[key]) != plain(values[key]))
+    values |= given
     missing = sorted(set(fields) - set(values))
     if missing:
         how = _how_to_give(registered, missing)
         raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {how}")
-    resolved = Resolved(registered=registered, preset=preset, values={key: values[key] for key in sorted(values)})
+    resolved = Resolved(
+        registered=registered,
+        preset=preset,
+        values={key: values[key] for key in sorted(values)},
+        changed=tuple(key for key in changed if key != entry.argument),
+    )
     if resolved.file is not None and not resolved.file.exists():
         raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")
     return resolved
+
+
+def _converted(registered: Registered[Entry], values: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Values of parameters as their types."""
+    kind, name = registered.kind, registered.entry.name
+    found = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
+        found[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
+    return found
 
 
 def _with_argument(

@@ -7,18 +7,17 @@ A cell is one (data set, protocol, backbone, aligner). Its file is one JSON obje
 from __future__ import annotations
 
 from crbench.results.files import from_json, load_results, schema, to_json
+from crbench.results.method import Component, Extraction, Method, WeightsFacts
 from crbench.results.records import (
     BASELINE,
     SCHEMA_VERSION,
-    Component,
     DataFacts,
     Environment,
-    Extraction,
-    Method,
-    ProtocolFacts,
+    OutcomesFacts,
     Result,
     Timing,
 )
+from crbench.results.rules import ProtocolFacts, block_fingerprint
 from crbench.results.scores import MetricFacts, RateScores, Summary, TrialScores, summarise, summarise_rates
 
 __all__ = [
@@ -30,12 +29,15 @@ __all__ = [
     "Extraction",
     "Method",
     "MetricFacts",
+    "OutcomesFacts",
     "ProtocolFacts",
     "RateScores",
     "Result",
     "Summary",
     "Timing",
     "TrialScores",
+    "WeightsFacts",
+    "block_fingerprint",
     "from_json",
     "load_results",
     "schema",

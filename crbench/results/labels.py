@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from crbench.results.records import Component, Result
+from crbench.results.method import Component
+from crbench.results.records import Result
 
 
 def clean(text: str) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import attrs
 from attrs import validators as v
 
-from crbench.config.amp import AMP, Amp
+from crbench.protocol.rules import EVALUATION_VERSION
+from crbench.results.method import Extraction, Method, WeightsFacts
+from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules
 from crbench.results.scores import (
+    SHA256,
     MetricFacts,
     Summary,
     TrialScores,
@@ -22,21 +24,11 @@ from crbench.results.scores import (
     summarise_rates,
 )
 
-if TYPE_CHECKING:
-    from crbench.protocol import EvalProtocol
-
 SCHEMA_VERSION = 2
 """Raised when a field of a result file is added, removed or changes its meaning."""
 
 BASELINE = "none"
 """Name of the aligner that changes nothing; the gain of a row is over it."""
-
-_SHA256 = v.matches_re(r"[0-9a-f]{64}")
-
-
-def _plain(content: Any) -> Any:
-    """`content` as JSON gives it back (tuples become lists), so that a result equals its re-read file."""
-    return json.loads(json.dumps(content, allow_nan=False))
 
 
 def _utc(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
@@ -57,84 +49,28 @@ class DataFacts:
     """What was evaluated on.
 
     Attributes:
-        checksum: digest of the data as a whole (over the split manifests, or as the data set defines it).
-        splits: `Split.checksum` of each trial, in the order of the trials.
+        checksum: digest of lists and images of all trials together, of files of version 1, whose trials have none of
+            their own; else None.
         notes: what was left out and how often, e.g. ``{"junk images": 3819}``.
-        skipped: unreadable images that were skipped.
+        deviations: a text for each count that differs from the published one, e.g. ``94 of 750 test persons``.
     """
 
-    checksum: str
-    splits: tuple[str, ...] = attrs.field(converter=_strings, validator=v.deep_iterable(_SHA256))
+    checksum: str | None = None
     notes: Mapping[str, int] = attrs.field(factory=dict)
-    skipped: int = attrs.field(default=0, validator=v.ge(0))
+    deviations: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
 @attrs.frozen(kw_only=True)
-class ProtocolFacts:
-    """The rules: name, `EvalProtocol.flat`, its readable line and its fingerprint; see `of`."""
-
-    name: str
-    rules: Mapping[str, Any] = attrs.field(converter=_plain)
-    describe: str
-    fingerprint: str
-
-    @classmethod
-    def of(cls, protocol: EvalProtocol) -> ProtocolFacts:
-        """The facts of a protocol."""
-        return cls(
-            name=protocol.name,
-            rules=protocol.flat(),
-            describe=protocol.describe(),
-            fingerprint=protocol.fingerprint(),
-        )
-
-
-@attrs.frozen(kw_only=True)
-class Component:
-    """A backbone or an aligner as it was used.
+class OutcomesFacts:
+    """The file beside a result that holds what became of each query.
 
     Attributes:
-        name, preset: as in ``NAME/preset``; None = the entry has no presets. The name may end in an argument
-            (``timm:resnet50``), of a path its last part (``onnx:net.onnx``).
-        parameters: all constructor parameters after presets and ``--set``; JSON values.
-        distribution, version: the package that registered it.
-        weights_sha256: of the weights that were used, loaded or trained, or of the file or folder that the argument
-            names; None where there are none.
-        trained: the weights were learned on the run's training rows rather than loaded.
-        parameter_count: learned parameters; None = not known.
+        file: its name; it lies in the folder of the result.
+        sha256: of the content of its arrays, not of the compressed bytes.
     """
 
-    name: str
-    preset: str | None = None
-    parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=_plain)
-    distribution: str = "crbench"
-    version: str
-    weights_sha256: str | None = attrs.field(default=None, validator=v.optional(_SHA256))
-    trained: bool = False
-    parameter_count: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
-
-
-@attrs.frozen
-class Method:
-    """Backbone and aligner of a cell."""
-
-    backbone: Component
-    aligner: Component
-
-
-@attrs.frozen(kw_only=True)
-class Extraction:
-    """How images went through the network, beside the protocol: what features may depend on.
-
-    Attributes:
-        batch_size: images per network call.
-        amp: arithmetic of the network: ``off`` (float32), or autocast to ``bf16`` or ``fp16``.
-        compile: the network was compiled by ``torch.compile``.
-    """
-
-    batch_size: int = attrs.field(validator=v.ge(1))
-    amp: Amp = attrs.field(default="off", validator=v.in_(AMP))
-    compile: bool = False
+    file: str = attrs.field(validator=v.matches_re(r"[\w.-]+\.npz"))
+    sha256: str = attrs.field(validator=SHA256)
 
 
 @attrs.frozen
@@ -179,19 +115,23 @@ class Environment:
 class Result:
     """One evaluated (or failed) cell.
 
-    `metrics` and `by_rate` are derived from `trials` unless given; given ones must agree.
+    `metrics`, `by_rate` and `fingerprint` are derived from the other fields unless given; given ones must agree, and
+    so must line and fingerprint of the protocol: an edited file is refused.
 
     Attributes:
         cell_id: 12 hex digits, the same for the same cell (data set, protocol, method, parameters, trials, seed).
         status, error: ``ok`` and None, or ``failed`` and the traceback.
         created: when the cell ended, ISO 8601 in UTC.
-        fingerprint: what must be equal to rank results together: data set, protocol, split checksums, skipped images.
+        evaluation_version: `crbench.protocol.EVALUATION_VERSION` of the crbench that computed it.
+        limit: identities that the trials were cut down to (``--limit``); None = all. Such a result is not ranked.
+        fingerprint: what must be equal to show results in one block, see `crbench.results.rules.block_fingerprint`.
         rate_source: ``oracle``, ``presumed``, ...; how rates were known at test time.
-        rankable: False where the numbers are not those of the whole protocol (``--limit``).
+        weights: provenance of all weights that the trials name.
         metric_facts: of each score of the trials beside the CMC: direction, unit, origin.
-        metrics: ``R1``, ``R5``, ``R10``, ``R20`` (in version 1, the ranks of the protocol) and each score that every
-            trial has, such as ``mAP``.
+        metrics: ``R1``, ``R5``, ``R10``, ``R20``, as far as every curve goes, and each score that every trial has,
+            such as ``mAP``.
         by_rate: `metrics` of the queries of each rate.
+        outcomes: where the outcome of each query is kept; None = it was not kept.
         extraction: how its features were computed.
         timings: stage to cost. The leaderboard reads ``fit`` (unit ``fits``: seconds per fit) and ``transform``
             (unit ``samples``).
@@ -199,7 +139,7 @@ class Result:
         duration_s: wall time of the whole cell.
 
     Raises:
-        ValueError: a value out of its range, or summaries that disagree with the trials.
+        ValueError: a value out of its range, or one that does not follow from the fields that it is derived from.
     """
 
     schema_version: int = attrs.field(default=SCHEMA_VERSION, validator=v.in_((SCHEMA_VERSION,)))
@@ -210,11 +150,13 @@ class Result:
     dataset: str
     data: DataFacts
     protocol: ProtocolFacts
-    fingerprint: str
+    evaluation_version: int = attrs.field(default=EVALUATION_VERSION, validator=v.ge(1))
+    limit: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
+    fingerprint: str = attrs.field(default=attrs.Factory(lambda r: r.own_fingerprint(), takes_self=True))
     rate_source: str
-    rankable: bool = True
     seed: int = 0
     method: Method
+    weights: tuple[WeightsFacts, ...] = attrs.field(default=(), converter=tuple)
     extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)
     metric_facts: Mapping[str, MetricFacts] = attrs.field(factory=dict)
@@ -222,6 +164,7 @@ class Result:
     by_rate: Mapping[str, Mapping[str, Summary]] = attrs.field(
         default=attrs.Factory(lambda r: summarise_rates(r.trials), takes_self=True)
     )
+    outcomes: OutcomesFacts | None = None
     timings: Mapping[str, Timing] = attrs.field(factory=dict)
     environment: Environment
     command: str
@@ -231,6 +174,12 @@ class Result:
     def __attrs_post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None) or (self.status == "ok" and not self.trials):
             raise ValueError("a result is either ok with trials and no error, or failed with an error")
+        check_rules(self.protocol, self.evaluation_version, self.rate_source)
+        if self.fingerprint != (own := self.own_fingerprint()):
+            raise ValueError(
+                f"fingerprint: {self.fingerprint!r} does not follow from data set, rules, limit and evaluation "
+                f"version, which give {own!r}"
+            )
         check_facts(self.metric_facts, self.trials)
         if self.status == "ok":
             check_summaries("metrics", self.metrics, self.trials)
@@ -239,3 +188,17 @@ class Result:
         for rate, metrics in self.by_rate.items():
             scores = [trial.by_rate[rate] for trial in self.trials if rate in trial.by_rate]
             check_summaries(f"by_rate.{rate}", metrics, scores)
+
+    @property
+    def rankable(self) -> bool:
+        """Whether its numbers are those of the whole protocol, by an evaluation that this version knows."""
+        return self.limit is None and self.evaluation_version <= EVALUATION_VERSION
+
+    @property
+    def trial_set(self) -> tuple[object, ...]:
+        """Which trials it covers, on which images: only results with equal sets are ranked together."""
+        return self.data.checksum, *sorted((trial.index, trial.split, trial.data or "") for trial in self.trials)
+
+    def own_fingerprint(self) -> str:
+        """The fingerprint that its own fields give."""
+        return block_fingerprint(self.dataset, self.protocol.rules, self.limit, self.evaluation_version)

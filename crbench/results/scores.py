@@ -6,6 +6,7 @@ import math
 import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import attrs
@@ -15,8 +16,11 @@ from crbench.api.metric import METRIC_NAME
 from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.metrics.registry import METRICS
 
+SHA256 = v.matches_re(r"[0-9a-f]{64}")
+"""Validator: 64 hex digits."""
+
+_DIGEST = v.matches_re(r"[0-9a-f]{12}")
 _ROUNDING = 1e-9
-_RANK = re.compile(r"R[1-9]\d*")
 _RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")
 
 
@@ -77,6 +81,13 @@ class RateScores:
     n_query: int = attrs.field(validator=v.ge(1))
     n_valid: int = attrs.field(validator=v.ge(1))
 
+    def __attrs_post_init__(self) -> None:
+        # sorted() leaves a curve that rises as it is, and is quick; most of the time of reading goes to curves
+        if sorted(self.cmc) != list(self.cmc) and any(a > b + _ROUNDING for a, b in pairwise(self.cmc)):
+            raise ValueError("cmc: the curve falls, but the share of queries with a match among more images cannot")
+        if self.n_valid > self.n_query:
+            raise ValueError(f"n_valid: {self.n_valid} queries have a match, of only {self.n_query} (n_query)")
+
 
 @attrs.frozen(kw_only=True)
 class TrialScores(RateScores):
@@ -84,12 +95,37 @@ class TrialScores(RateScores):
 
     Attributes:
         index: trial number of the protocol, from 0.
+        split: `Split.checksum` of its lists of images.
+        data: digest of the content of its images, see `crbench.harness.identity`; None in version 1, which has one for
+            all trials (`DataFacts.checksum`).
+        skipped: unreadable test images that were left out; None in version 1, where it is known for all trials only.
+        weights_sha256: of the backbone's weights; None = it has none, or of version 1, each trial had its own.
+        training: names the training that made these weights: equal for equal rows, seed and recipe; None = they were
+            not trained by a run.
+        n_gallery: images in the gallery; None in version 1.
+        n_persons: identities among the queries; None in version 1.
         by_rate: scores of the queries of each rate, keyed by the rate as ``f"{rate:g}"``; a rate without a valid
             query is left out.
     """
 
     index: int = attrs.field(validator=v.ge(0))
+    split: str = attrs.field(validator=SHA256)
+    data: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))
+    skipped: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
+    weights_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
+    training: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))
+    n_gallery: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
+    n_persons: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
     by_rate: Mapping[str, RateScores] = attrs.field(factory=dict, validator=_rate_keys)
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        parts = self.by_rate.values()
+        valid, asked = sum(part.n_valid for part in parts), sum(part.n_query for part in parts)
+        if self.by_rate and valid != self.n_valid:
+            raise ValueError(f"n_valid: {self.n_valid} queries have a match, but {valid} over all rates")
+        if asked > self.n_query:
+            raise ValueError(f"n_query: {self.n_query} queries, but {asked} over all rates")
 
 
 @attrs.frozen(kw_only=True)
@@ -145,15 +181,15 @@ def summarise(scores: Sequence[RateScores]) -> dict[str, Summary]:
         >>> summarise(trials)["R1"]
         Summary(mean=0.75, std=0.3535533905932738, values=(0.5, 1.0))
     """
-    return {name: Summary.of(values) for name, values in _values(scores, SUMMARY_RANKS).items()}
+    return {name: Summary.of(values) for name, values in _values(scores).items()}
 
 
-def _values(scores: Sequence[RateScores], ranks: Iterable[int]) -> dict[str, list[float]]:
+def _values(scores: Sequence[RateScores]) -> dict[str, list[float]]:
     """What `summarise` summarises: each score's values, one per trial; without ranks that some curve does not reach."""
     if not scores:
         return {}
     reached = min(len(trial.cmc) for trial in scores)
-    values = {f"R{k}": [trial.cmc[k - 1] for trial in scores] for k in ranks if k <= reached}
+    values = {f"R{k}": [trial.cmc[k - 1] for trial in scores] for k in SUMMARY_RANKS if k <= reached}
     common = [name for name in scores[0].scores if all(name in trial.scores for trial in scores)]
     return values | {name: [trial.scores[name] for trial in scores] for name in common}
 
@@ -192,9 +228,8 @@ def check_summaries(where: str, metrics: Mapping[str, Summary], scores: Sequence
     Raises:
         ValueError: a score that is missing, unknown or different; the message starts with `where`.
     """
-    ranks = [int(name[1:]) for name in metrics if _RANK.fullmatch(name)]
-    expected = _values(scores, ranks)
-    if not ranks or metrics.keys() != expected.keys():
+    expected = _values(scores)
+    if metrics.keys() != expected.keys():
         raise ValueError(
             f"{where}: has {', '.join(metrics) or 'no scores'}, the trials give {', '.join(expected) or 'none'}"
         )

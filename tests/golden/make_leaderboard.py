@@ -9,6 +9,7 @@ Run as ``python tests/golden/make_leaderboard.py`` from the repository root.
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 from crbench.leaderboard import render
@@ -17,6 +18,7 @@ HERE = Path(__file__).parent
 FILES = {"table": "txt", "github": "md", "latex": "tex", "csv": "csv", "json": "json"}
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parent))  # helpers of tests, as pytest finds them
     results = runpy.run_path(str(HERE.parent / "leaderboard" / "conftest.py"))["board"]()
     for form, suffix in FILES.items():
         text = render(results, format=form, per_rate=form != "github", published=form != "json")

@@ -14,6 +14,7 @@ from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
 from crbench.harness.run import run
 from crbench.leaderboard import render
+from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
 from crbench.registry.resolve import load_dataset
 from crbench.results import Extraction, load_results
@@ -212,9 +213,11 @@ def test_a_bad_image_stops_or_is_skipped(spec, monkeypatch):
     with pytest.raises(DataError, match="is truncated"):
         run(spec(trial=0, cache=False, resume=False))
     skipped = run(spec(trial=0, on_bad_image="skip"))[0]
-    assert skipped.data.skipped == 1
+    assert skipped.trials[0].skipped == 1
     assert skipped.trials[0].n_query == plain.trials[0].n_query - 1
-    assert skipped.fingerprint != plain.fingerprint
+    assert skipped.fingerprint == plain.fingerprint
+    assert skipped.trial_set != plain.trial_set, "shown in one block, but not ranked together"
+    assert skipped.cell_id != plain.cell_id
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -333,7 +336,27 @@ def test_spec_and_context_seed_agree(spec):
 def test_the_job_records_what_it_left_out(spec):
     result = run(spec())[0]
     assert attrs.asdict(result.data)["notes"] == {}
-    assert len(result.data.splits) == 2
+    assert len({(trial.split, trial.data) for trial in result.trials}) == 2
+    for trial in result.trials:
+        assert 0 < trial.n_persons <= trial.n_query
+        assert trial.n_gallery > 0
+        assert (trial.training, trial.weights_sha256) == (None, None)
+
+
+def test_each_trial_names_its_weights_and_its_training(spec, tmp_path):
+    (result,) = run(spec(backbone="learner"))
+    files = {path.stem: path for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
+    assert len({trial.training for trial in result.trials}) == 2
+    for trial in result.trials:
+        assert trial.weights_sha256 == sha256_file(files[f"learner-{trial.training}"])
+
+
+def test_trials_of_one_run_and_of_two_are_the_same(spec):
+    (both,) = run(spec(aligner="none"))
+    apart = [run(spec(aligner="none", trial=trial))[0] for trial in (0, 1)]
+    assert tuple(trial for result in apart for trial in result.trials) == both.trials
+    assert {result.fingerprint for result in apart} == {both.fingerprint}
+    assert len({result.cell_id for result in (both, *apart)}) == 3
 
 
 def test_a_finished_cell_is_written_before_the_next_one_ends(spec, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from result_facts import facts_of
 
 from crbench.protocol import EvalProtocol
 from crbench.results import (
@@ -47,7 +48,9 @@ def trial(index: int, rank1: float, *, multi_shot: bool, rates: Mapping[str, flo
         rate: RateScores(cmc=tuple(min(1, rank + shift) for rank in cmc), scores=means, n_query=20, n_valid=20)
         for rate, shift in rates.items()
     }
-    return TrialScores(index=index, cmc=cmc, scores=means, n_query=60, n_valid=60, by_rate=by_rate)
+    asked = 20 * len(rates)
+    split = f"{index + 1:064x}"
+    return TrialScores(index=index, split=split, cmc=cmc, scores=means, n_query=asked, n_valid=asked, by_rate=by_rate)
 
 
 def make_result(
@@ -61,11 +64,14 @@ def make_result(
     fit_s: float = 0.0,
     rates: Mapping[str, float] | None = None,
     parameters: Mapping[str, object] | None = None,
+    rate_source: str = "oracle",
+    dataset: str = "mlr-synthetic",
+    limit: int | None = None,
     **fields: object,
 ) -> Result:
     """A finished result; the rest is that of the golden file."""
     base = from_json((GOLDEN / "result-1.json").read_text(encoding="utf-8"), "golden")
-    protocol = EvalProtocol.of(shot=shot, trials=len(rank1))
+    protocol = EvalProtocol.of(shot=shot, trials=len(rank1), rate_source=rate_source)
     trials = tuple(
         trial(index, value, multi_shot=shot == "multi", rates=rates or {"2": 0.1, "4": -0.1})
         for index, value in enumerate(rank1)
@@ -76,8 +82,8 @@ def make_result(
     )
     changes = {
         "cell_id": f"{cell:012x}",
-        "fingerprint": protocol.fingerprint(),
-        "protocol": ProtocolFacts.of(protocol),
+        **facts_of(dataset, ProtocolFacts.of(protocol), limit),
+        "rate_source": rate_source,
         "method": Method(attrs.evolve(base.method.backbone, name=backbone), part),
         "trials": trials,
         "metric_facts": FACTS if shot == "multi" else {},
@@ -129,8 +135,8 @@ def board() -> list[Result]:
         make_result("none", (0.61,), cell=5, shot="multi", rates={"2": 0.05, "3": 0.0, "4": -0.2}),
         make_result("vpfa/paper", (0.63,), cell=6, shot="multi", count=24_139_520, fit_s=734.5),
         make_result("vpfa/paper", (0.47, 0.5), cell=7, dataset="mlr-viper", backbone="transreid", count=24_139_520),
-        make_result("none", (0.99,), cell=8, rankable=False),
-        make_result("none", (0.98,), cell=10, rankable=False),
+        make_result("none", (0.99,), cell=8, limit=3),
+        make_result("none", (0.98,), cell=10, limit=3),
         attrs.evolve(make_result("coral", cell=9), **failed, metrics={}, by_rate={}),
     ]
 

@@ -25,7 +25,7 @@ _cell = st.fixed_dictionaries(
         "rank1": _scores,
         "shot": st.sampled_from(["multi", "single:exact"]),
         "rate_source": st.sampled_from(["oracle", "presumed"]),
-        "rankable": st.booleans(),
+        "limit": st.sampled_from([None, 3]),
     }
 )
 _cells = st.lists(_cell, min_size=1, max_size=8)
@@ -143,16 +143,6 @@ def test_failed_cells_stand_apart(make: Make) -> None:
     board = build([make(cell=1), failed])
     assert board.failed == (failed,)
     assert list(_rows(board)) == ["000000000001"]
-
-
-def test_rank1_is_known_where_the_protocol_prints_other_ranks(make: Make) -> None:
-    result = make(rank1=(0.5,), cell=1)
-    only_r5 = attrs.evolve(result, metrics={"R5": result.metrics["R5"]}, by_rate={}, trials=_without_rates(result))
-    assert build([only_r5]).blocks[0].rows[0].scores["R1"].mean == 0.5
-
-
-def _without_rates(result: Result) -> tuple[object, ...]:
-    return tuple(attrs.evolve(trial, by_rate={}) for trial in result.trials)
 
 
 def test_equal_labels_are_told_apart(make: Make) -> None:

@@ -50,7 +50,7 @@ def test_keys_are_distinct(board_results: list[Result]) -> None:
 
 
 def test_the_footnote_is_that_of_the_columns_shown(make: Make) -> None:
-    ranked, part = make("ridge", (0.5,), cell=1), make("ridge", (0.5,), cell=2, rankable=False)
+    ranked, part = make("ridge", (0.5,), cell=1), make("ridge", (0.5,), cell=2, limit=3)
     with_gain, without = (footnote(tables(build([one]), View(timings=True))) for one in (ranked, part))
     assert "gain: R1 points" in with_gain
     assert "gain" not in without

@@ -13,11 +13,13 @@ from html.parser import HTMLParser
 
 import attrs
 import pytest
+from result_facts import facts_of
 
 from crbench.errors import ConfigError, DataError
 from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.published import SOURCES, published
-from crbench.results import Component, Method, Result
+from crbench.protocol.rules import describe_rules, fingerprint_rules
+from crbench.results import Component, Method, ProtocolFacts, Result
 
 Make = Callable[..., Result]
 HOSTILE = (
@@ -31,9 +33,12 @@ def hostile(make: Make) -> list[Result]:
 
     def evil(result: Result, name: str) -> Result:
         part = Component(name=name, version=HOSTILE, parameters={HOSTILE: HOSTILE})
-        rules = attrs.evolve(result.protocol, name=HOSTILE, describe=HOSTILE)
-        texts = {"dataset": HOSTILE, "fingerprint": HOSTILE, "rate_source": HOSTILE, "command": HOSTILE}
-        return attrs.evolve(result, method=Method(part, part), protocol=rules, warnings=(HOSTILE,), **texts)
+        rules = {**result.protocol.rules, "name": HOSTILE, "distance": HOSTILE, "rate_source": HOSTILE}
+        facts = ProtocolFacts(
+            name=HOSTILE, rules=rules, describe=describe_rules(rules), fingerprint=fingerprint_rules(rules)
+        )
+        texts = {"rate_source": HOSTILE, "command": HOSTILE, **facts_of(HOSTILE, facts)}
+        return attrs.evolve(result, method=Method(part, part), warnings=(HOSTILE,), **texts)
 
     first, second, third = (make(rank1=(value,), cell=cell) for cell, value in ((1, 0.5), (2, 0.4), (3, 0.3)))
     failed = attrs.evolve(third, status="failed", error=HOSTILE, trials=(), metrics={}, by_rate={})

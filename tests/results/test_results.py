@@ -36,6 +36,7 @@ from crbench.results import (
 GOLDEN = Path(__file__).parents[1] / "golden" / "result-2.json"
 TEXT = GOLDEN.read_text(encoding="utf-8")
 
+SPLIT = "1" * 64
 FACTS = MetricFacts(higher_is_better=True, unit="fraction", summary="", distribution="crbench", version="1")
 
 fractions = st.floats(0, 1)
@@ -81,7 +82,10 @@ def test_any_scores_survive_the_file(
     named = {} if scores is None else {"mAP": scores, "mean-place": 40 * scores}
     means: dict[str, Any] = {"scores": named, "n_query": 3, "n_valid": 2}
     by_rate = {rate: RateScores(cmc=other, **means)}
-    trials = (TrialScores(index=0, cmc=curve, **means, by_rate=by_rate), TrialScores(index=1, cmc=other, **means))
+    trials = (
+        TrialScores(index=0, split=SPLIT, cmc=curve, **means, by_rate=by_rate),
+        TrialScores(index=1, split=SPLIT, cmc=other, **means),
+    )
     base = from_json(TEXT, "golden")
     result = attrs.evolve(
         base,
@@ -135,7 +139,7 @@ BAD = [
     (_set("seed", to="1"), r"'1' is not of type int @ \$.seed"),
     (_set("seed", to=True), r"True is not of type int @ \$.seed"),
     (_set("seed", to=1.5), r"'1.5' is not of type int @ \$.seed"),
-    (_set("rankable", to="no"), r"'no' is not of type bool @ \$.rankable"),
+    (_set("method", "aligner", "transductive", to="no"), r"'no' is not of type bool @ \$.method.aligner.transductive"),
     (_set("dataset", to=None), r"'None' is not of type str @ \$.dataset"),
     (_set("trials", to="abc"), r"'abc' is not a list @ \$.trials"),
     (_set("trials", to={}), r"is not a list @ \$.trials"),
@@ -146,8 +150,12 @@ BAD = [
     (_set("cell_id", to="xyz"), "cell_id"),
     (_set("status", to="done"), r"done .* @ \$.status"),
     (_set("error", to="boom"), "either ok with trials and no error, or failed"),
-    (_set("data", "splits", to=["abc"]), "splits"),
-    (_set("data", "skipped", to=-1), "skipped"),
+    (_set("trials", 0, "split", to="abc"), "split"),
+    (_set("trials", 0, "data", to="abc"), "data"),
+    (_set("trials", 0, "skipped", to=-1), "skipped"),
+    (_set("limit", to=0), "limit"),
+    (_set("weights", 0, "origin", to="found"), r"found .* @ \$.weights\[0\].origin"),
+    (_set("outcomes", "file", to="../a.npz"), "file"),
     (_set("metrics", "R1", "mean", to=56.2), r"metrics.R1: mean 56.2 disagrees with the trials \(0.5625\)"),
     (
         _set("metrics", "rank", to={"mean": 0.5, "std": None, "values": [0.5, 0.5]}),
@@ -215,7 +223,7 @@ def test_a_curve_holds_fractions_only(place: int, value: float) -> None:
 
 
 def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
-    trials = (TrialScores(index=0, cmc=(0, 1), n_query=2, n_valid=2),)
+    trials = (TrialScores(index=0, split=SPLIT, cmc=(0, 1), n_query=2, n_valid=2),)
     changed = attrs.evolve(result, trials=trials, metrics=summarise(trials), by_rate={}, metric_facts={})
     content = json.loads(to_json(changed))
     content["trials"][0]["cmc"] = [0, 1]
@@ -297,7 +305,8 @@ def test_a_summary_is_mean_and_sample_deviation(values: list[float]) -> None:
 
 def test_curves_are_summed_up_at_four_ranks_as_far_as_all_of_them_go() -> None:
     long, short = (
-        TrialScores(index=i, cmc=[k / n for k in range(1, n + 1)], n_query=4, n_valid=4) for i, n in ((0, 50), (1, 12))
+        TrialScores(index=i, split=SPLIT, cmc=[k / n for k in range(1, n + 1)], n_query=4, n_valid=4)
+        for i, n in ((0, 50), (1, 12))
     )
     assert {name: summary.mean for name, summary in summarise([long]).items()} == {
         "R1": 0.02,
@@ -310,7 +319,7 @@ def test_curves_are_summed_up_at_four_ranks_as_far_as_all_of_them_go() -> None:
 
 def test_means_that_a_trial_lacks_are_left_out() -> None:
     full, single = (
-        TrialScores(index=i, cmc=(1,), scores=scores, n_query=1, n_valid=1)
+        TrialScores(index=i, split=SPLIT, cmc=(1,), scores=scores, n_query=1, n_valid=1)
         for i, scores in enumerate(({"mAP": 0.5}, {}))
     )
     assert list(summarise([full])) == ["R1", "mAP"]
@@ -320,7 +329,7 @@ def test_means_that_a_trial_lacks_are_left_out() -> None:
 def test_rates_are_summarised_over_the_trials_that_have_them_lowest_first() -> None:
     part = RateScores(cmc=(0.5,), n_query=1, n_valid=1)
     trials = [
-        TrialScores(index=index, cmc=(0.5,), n_query=2, n_valid=2, by_rate=dict.fromkeys(rates, part))
+        TrialScores(index=index, split=SPLIT, cmc=(0.5,), n_query=2, n_valid=2, by_rate=dict.fromkeys(rates, part))
         for index, rates in enumerate((["10", "2.5"], ["2.5", "3"]))
     ]
     summary = summarise_rates(trials)
@@ -329,10 +338,10 @@ def test_rates_are_summarised_over_the_trials_that_have_them_lowest_first() -> N
 
 
 def test_rounding_beyond_one_is_forgiven_and_more_is_not() -> None:
-    assert TrialScores(index=0, cmc=(1 + 2e-16, 1 + 1e-12), n_query=1, n_valid=1).cmc == (1.0, 1.0)
+    assert TrialScores(index=0, split=SPLIT, cmc=(1 + 2e-16, 1 + 1e-12), n_query=1, n_valid=1).cmc == (1.0, 1.0)
     for score in (1.01, -0.01, math.nan, math.inf):
         with pytest.raises(ValueError, match="not a fraction"):
-            TrialScores(index=0, cmc=(score,), n_query=1, n_valid=1)
+            TrialScores(index=0, split=SPLIT, cmc=(score,), n_query=1, n_valid=1)
 
 
 def test_nothing_measured_has_no_throughput() -> None:
