@@ -209,7 +209,7 @@ class Stages:
 
     def _transform(self) -> Iterator[Work]:
         transform = self._fitted
-        parameters = parameter_count(transform)
+        parameters = parameter_count(transform, self._aligner.registered.owner)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):
             known = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
             feats = TestFeatures.of(known, self._aligner.registered.entry.needs)

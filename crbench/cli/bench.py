@@ -11,7 +11,6 @@ import click
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, NUMBER
 from crbench.config.amp import AMP
-from crbench.errors import DataError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _NOT_FIT = 1
@@ -71,11 +70,12 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
     from crbench.bench.table import render
     from crbench.cli.progress import progress
     from crbench.config.settings import parse_setting
+    from crbench.store.files import write_text
 
     spec = checked_spec(**options, settings=dict(parse_setting(text) for text in settings))
     record = measure(spec, progress=progress, command=_command(sys.argv[1:]))
     if output is not None:
-        _write(output, to_json(record))
+        write_text(output, to_json(record))
     click.echo(to_json(record) if form == "json" else render(record), nl=False)
     if not record.unfit:
         return 0
@@ -104,12 +104,3 @@ def _command(arguments: list[str]) -> str:
     import shlex
 
     return shlex.join(["crbench", *arguments])
-
-
-def _write(path: Path, text: str) -> None:
-    from crbench.store.files import write_text
-
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise DataError(f"cannot write {path} ({error})") from error

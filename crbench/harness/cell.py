@@ -12,19 +12,22 @@ import numpy as np
 from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Distance, Transform
 from crbench.api.pairing import TrainFeatures
+from crbench.arrays import Array
 from crbench.config.run_spec import RunSpec
+from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, Scores, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
+from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock, median_seconds
 from crbench.harness.transform import transformed
 from crbench.harness.trial import TrialData
 from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
-from crbench.registry.discovery import plugin_stage
+from crbench.registry.guard import Owner, plugin_stage
 from crbench.registry.resolve import Resolved, resolve
 from crbench.results import RateScores, Timing, TrialScores
 from crbench.store.features import FeatureTable
@@ -106,6 +109,10 @@ class CellRunner:
             self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
         return self._fitted[key]
 
+    @property
+    def _owner(self) -> Owner:
+        return self.aligner.registered.owner
+
     def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
         return transformed(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
 
@@ -120,21 +127,25 @@ class CellRunner:
         if kept is None:
             return None
         state, facts = kept
-        return self._timed(key, aligner.restore(state), source, float(facts["fit_seconds"]), cached=True)
+        with plugin_stage(self._owner, "restore", passing=()):
+            transform = aligner.restore(state)
+        return self._timed(key, transform, source, float(facts["fit_seconds"]), cached=True)
 
     def _fresh(self, key: str, train: TrainFeatures) -> Fitted:
         aligner: Aligner = self.aligner.build()
-        with Clock(self.facts.run.device) as clock, plugin_stage(self.aligner.registered.owner, "fit"):
+        with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=self.facts.run)
         path = self._path(key)
         if path is not None and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
-            save_state(path, transform.state(), {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
+            state = plugin_state(transform, self._owner)
+            save_state(path, state, {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         some = source.take(np.arange(min(len(source), _TIMED_ROWS)))
         rows = TestFeatures.of(some, self.aligner.registered.entry.needs)
-        per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
+        with plugin_stage(self._owner, "transform", passing=()):
+            per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
 
     def _path(self, key: str) -> Path | None:
@@ -157,7 +168,6 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
     """Step 8: the evaluation of trial `index`: query features, and the gallery features that they are compared with."""
     distance = job.protocol.scoring.distance
     custom = None if distance in DISTANCES else resolve("distance", distance)
-    measure: Distance | None = custom.build() if custom else None
     evaluations = [
         evaluate(
             query,
@@ -167,7 +177,7 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
             precision=spec.precision,
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {index}|gallery",
-            distance=measure,
+            distance=_guarded(custom) if custom else None,
             needs=custom.registered.entry.needs if custom else (),
             metrics=spec.metric,
         )
@@ -176,13 +186,31 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
     return joined(evaluations)
 
 
-def parameter_count(transform: Transform) -> int | None:
-    """Learned parameters of a transform: what it says, else the size of its state, else not known."""
-    if isinstance(transform, CountsParameters):
-        return transform.parameter_count
-    if isinstance(transform, Stateful):
-        return sum(int(tensor.numel()) for tensor in transform.state().values())
-    return None
+def _guarded(custom: Resolved) -> Distance:
+    distance: Distance = custom.build()
+
+    def call(query: TestFeatures, gallery: TestFeatures) -> Array:
+        with plugin_stage(custom.registered.owner, "distance", passing=()):
+            return distance(query, gallery)
+
+    return call
+
+
+def parameter_count(transform: Transform, owner: Owner) -> int | None:
+    """Learned parameters of a transform: what it says, else the size of its state, else not known.
+
+    Raises:
+        PluginError: it fails, or says something else than a whole number from 0.
+    """
+    with plugin_stage(owner, "parameter_count", passing=()):
+        count: object = transform.parameter_count if isinstance(transform, CountsParameters) else None
+    if count is None:
+        if not isinstance(transform, Stateful):
+            return None
+        return sum(int(tensor.numel()) for tensor in plugin_state(transform, owner).values())
+    if type(count) is not int or count < 0:
+        raise PluginError(f"{owner} failed at parameter_count: expected a whole number from 0, got {count!r}")
+    return count
 
 
 def transform_timing(fitted: Fitted) -> Timing:

@@ -40,11 +40,12 @@ def add_features(
         CrbenchError: see `crbench.harness.extract.extractor.Extractor.fill` and `look_up`.
     """
     rows = IdentifiedRows.concat([rows for trial in trials for rows in (trial.train, trial.test)])
+    owner = facts.job.backbone.registered.owner
     with Clock(facts.run.device) as clock:
         if isinstance(backbone, Precomputed):
-            count = look_up(backbone, table, rows.rows, rows.ids)
+            count = look_up(backbone, table, rows.rows, rows.ids, owner)
         else:
             flip, workers = facts.job.protocol.images.flip, worker_count(facts.spec.num_workers)
-            extractor = Extractor(backbone, read, facts.extraction, flip, workers)
+            extractor = Extractor(backbone, read, facts.extraction, flip, workers, owner)
             count = extractor.fill(table, rows.rows, rows.ids, facts.run)
     return Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)

@@ -53,7 +53,7 @@ class CellAccumulator:
     def add_trial(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
         """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
-        self.parameters = parameter_count(fitted.transform)
+        self.parameters = parameter_count(fitted.transform, self.aligner.registered.owner)
         if fitted.key not in self._fits:
             self._fits.add(fitted.key)
             self._count("fit", Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached))

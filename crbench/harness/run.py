@@ -12,6 +12,7 @@ import attrs
 from crbench.api.context import RunContext
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
+from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.evaluation import Selection
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
@@ -44,8 +45,8 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
         on_result: called with each result as soon as it is there.
 
     Returns:
-        One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner fails
-        has a result with status ``failed`` and the traceback; the others go on.
+        One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner or
+        backbone fails has a result with status ``failed`` and the traceback; the others go on.
 
     Raises:
         CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage.
@@ -120,16 +121,26 @@ def _run_aligners(
 
 
 def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellAccumulator]:
-    """Steps 4 to 8, one backbone after the other; gives each cell as soon as its last trial is done."""
+    """Steps 4 to 8, one backbone after the other; gives each cell as soon as its last trial is done.
+
+    A backbone that fails fails all cells, whatever trials they have; see `_failure`.
+    """
     job, run = facts.job, facts.run
     read = make_reader(job, data_root(facts.spec.data_root))
     groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, run))]
     table = FeatureTable.open(None, {})
     for group in groups:
-        ready = provide_backbone(job, group, facts.weights, read=read, run=run)
-        trials = [TrialRows.of(trial, ready.backbone) for trial in group]
-        table = feature_table(facts, ready, table)
-        extraction = add_features(facts, ready.backbone, table, trials, read)
+        try:
+            ready = provide_backbone(job, group, facts.weights, read=read, run=run)
+            trials = [TrialRows.of(trial, ready.backbone) for trial in group]
+            table = feature_table(facts, ready, table)
+            extraction = add_features(facts, ready.backbone, table, trials, read)
+        except Exception as error:  # noqa: BLE001  one failing backbone must not stop the others
+            failure = _failure(error)
+            for cell in cells:
+                cell.error = cell.error or failure
+            yield from cells
+            return
         for cell in cells:
             cell.add_backbone(ready, extraction)
             _run_cell(CellRunner(facts, cell.aligner, ready, table), trials, cell)
@@ -144,5 +155,17 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
     try:
         for trial in trials:
             cell.add_trial(*runner.trial(trial))
-    except Exception:  # noqa: BLE001  one failing cell must not stop the others
-        cell.error = traceback.format_exc()
+    except Exception as error:  # noqa: BLE001  one failing cell must not stop the others
+        cell.error = _failure(error)
+
+
+def _failure(error: Exception) -> str:
+    """The traceback of what fails one method's cells, so that the others go on.
+
+    Raises:
+        CrbenchError: `error`, where no method is to blame: the request, missing data, a full disk, leakage, or a batch
+            that is tried again with half its size.
+    """
+    if isinstance(error, (ConfigError, DataError, ComparisonError, BatchTooLargeError)):
+        raise error
+    return "".join(traceback.format_exception(error))

@@ -71,7 +71,9 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     host.copy_(torch.from_numpy(arrays))
     batch = Loaded(index=np.arange(size), count=size, images=transfer.upload(host))
     pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)
-    forward = Forward(extractor.backbone, extractor.extraction, flip=extractor.flip, device=device)
+    forward = Forward(
+        extractor.backbone, extractor.extraction, flip=extractor.flip, device=device, owner=extractor.owner
+    )
     ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any ids that differ
 
     def seconds(work: Callable[[], object], count: int) -> float:

@@ -197,7 +197,8 @@ class _Evaluation:
     def __call__(self, backbone: Backbone) -> dict[str, float]:
         device, workers = self.run.device, worker_count(self.spec.num_workers)
         extraction = extraction_for(self.spec, device)
-        extractor = Extractor(backbone, self.read, extraction, self.job.protocol.images.flip, workers)
+        owner = self.job.backbone.registered.owner
+        extractor = Extractor(backbone, self.read, extraction, self.job.protocol.images.flip, workers, owner)
         table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone)
         test = rows.test
         extractor.fill(table, test.rows, test.ids, self.run)
@@ -241,8 +242,6 @@ def _reported(
     except ModuleNotFoundError:
         run.logger.warning("no plot of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
         image = None
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror}); the weights are kept: give another --output"
-        ) from error
+    except DataError as error:
+        raise DataError(f"{error}; the weights are kept") from error
     return Training(weights=weights, log=path, image=image, scores=card["scores"], seconds=seconds)

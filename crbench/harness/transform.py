@@ -8,7 +8,7 @@ from crbench.api.interfaces import Transform
 from crbench.errors import PluginError
 from crbench.harness.rows import IdentifiedRows
 from crbench.records import Features, TestFeatures, blind_order
-from crbench.registry.discovery import plugin_stage
+from crbench.registry.guard import plugin_stage
 from crbench.registry.resolve import Resolved
 from crbench.store.features import FeatureTable
 
@@ -27,7 +27,7 @@ def transformed(
     order = blind_order(rows.rows)
     entry, owner = aligner.registered.entry, aligner.registered.owner
     shown = TestFeatures.of(rows.take(order).features(table, device), entry.needs)
-    with plugin_stage(owner, "transform"):
+    with plugin_stage(owner, "transform", passing=()):
         found = transform(shown)
     if not isinstance(found, TestFeatures) or len(found) != len(rows.rows):
         raise PluginError(

@@ -18,9 +18,10 @@ from crbench.errors import ConfigError
 from crbench.harness.cards import make_card, write_card
 from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
+from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, training_rows
-from crbench.registry.discovery import plugin_stage
+from crbench.registry.guard import plugin_stage
 from crbench.store.transforms import save_state
 from crbench.training.processes import current
 
@@ -107,7 +108,7 @@ def make_weights(
         card = make_card(job, trial, run, start)
         history = [attrs.asdict(epoch) for epoch in epochs]
         write_card(path, {**card, "processes": processes.count, "epochs": history})
-        save_state(path, trained.state(), {"backbone": job.backbone.name})
+        save_state(path, plugin_state(trained, owner), {"backbone": job.backbone.name})
         _forget(path)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from crbench.api.metric import Metric
 from crbench.errors import PluginError
 from crbench.metrics.registry import METRICS
-from crbench.registry.discovery import Owner, Registered, installed, plugin_stage
+from crbench.registry.discovery import Registered, installed
+from crbench.registry.guard import Owner, plugin_stage
 from crbench.registry.targets import load_target
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class ChosenMetric:
         Raises:
             PluginError: the metric fails, or gives another shape, no numbers, or values out of range.
         """
-        with plugin_stage(self.owner, f"metric {self.name!r}"):
+        with plugin_stage(self.owner, f"metric {self.name!r}", passing=()):
             options = {name: rules[name] for name in self.metric.rules}
             given = np.asarray(self.function(*map(_read_only, arrays), **options))
             if given.dtype.kind not in "biuf":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +21,7 @@ from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError, CrbenchError, PluginError
+from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
 
 OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
 """Our metrics, found like those of plugins, but there even where an installation is older than they are."""
@@ -30,27 +30,15 @@ Offer = TypeVar("Offer", bound=Entry | Metric)
 
 
 @attrs.frozen
-class Owner:
-    """The plugin that an entry comes from: entry point name, distribution and its version."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version} (plugin {self.plugin!r})"
-
-
-@attrs.frozen
 class BrokenPlugin:
     """A plugin that failed to import or whose hook failed; `error` is what it raised."""
 
     owner: Owner
     stage: str
-    error: Exception
+    error: BaseException
 
     def __str__(self) -> str:
-        return f"{self.owner} failed at {self.stage}: {_one_line(self.error)}"
+        return f"{self.owner} failed at {self.stage}: {one_line(self.error)}"
 
 
 @attrs.frozen
@@ -143,7 +131,7 @@ class Registry:
                 distribution=plugin.owner.distribution,
                 version=plugin.owner.version,
                 status="broken",
-                error=f"{plugin.stage}: {_one_line(plugin.error)}",
+                error=f"{plugin.stage}: {one_line(plugin.error)}",
             )
 
     def _unknown(self, kind: Kind, name: str) -> CrbenchError:
@@ -153,8 +141,9 @@ class Registry:
         message = f"unknown {kind} {name!r}{hint} known: {', '.join(known) or 'none'}"
         suspects = [plugin for plugin in self.broken if _may_own(plugin.owner, name)]
         if suspects and not close:
-            error = PluginError(f"{message}; it may belong to {suspects[0]}")
-            error.__cause__ = suspects[0].error
+            likely = max(suspects, key=lambda plugin: _likeness(plugin.owner, name))
+            error = PluginError(f"{message}; it may belong to {likely}")
+            error.__cause__ = likely.error
             return error
         return ConfigError(message)
 
@@ -194,19 +183,8 @@ def installed() -> Registry:
     return discover()
 
 
-@contextmanager
-def plugin_stage(owner: Owner, stage: str) -> Iterator[None]:
-    """Turn whatever a plugin raises while it is built or called into a `PluginError` that names it."""
-    try:
-        yield
-    except CrbenchError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{owner} failed at {stage}: {_one_line(error)}") from error
-
-
 class _StageError(Exception):
-    def __init__(self, stage: str, error: Exception) -> None:
+    def __init__(self, stage: str, error: BaseException) -> None:
         super().__init__(stage)
         self.stage = stage
         self.error = error
@@ -215,12 +193,15 @@ class _StageError(Exception):
 def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[Any]]:
     stage = "import"
     try:
-        plugin = point.load()
-        stage = "hook"
-        if not manager.is_registered(plugin):  # which refuses arguments that a hook does not have
-            manager.register(plugin, name=f"{_owner(point)} at {point.value}")
-        return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, manager)]
-    except Exception as error:
+        with quiet_output():
+            plugin = point.load()
+            stage = "hook"
+            if not manager.is_registered(plugin):  # which refuses arguments that a hook does not have
+                manager.register(plugin, name=f"{_owner(point)} at {point.value}")
+            return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, manager)]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin that exits must not end the program
         raise _StageError(stage, error) from error
 
 
@@ -274,7 +255,7 @@ def _owner(point: EntryPoint) -> Owner:
         return Owner(plugin=point.name, distribution="crbench", version=__version__)
     distribution = point.dist
     if distribution is None:
-        return Owner(plugin=point.name, distribution="unknown distribution", version="?")
+        return attrs.evolve(UNKNOWN, plugin=point.name)
     return Owner(plugin=point.name, distribution=distribution.name, version=distribution.version)
 
 
@@ -283,10 +264,13 @@ def _point_order(point: EntryPoint) -> tuple[str, str]:
 
 
 def _may_own(owner: Owner, name: str) -> bool:
-    names = [owner.plugin.replace("_", "-"), owner.distribution.replace("_", "-")]
+    names = _names(owner)
     return any(name in other or other in name for other in names) or bool(difflib.get_close_matches(name, names, n=1))
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _likeness(owner: Owner, name: str) -> float:
+    return max(difflib.SequenceMatcher(None, name, other).ratio() for other in _names(owner))
+
+
+def _names(owner: Owner) -> list[str]:
+    return [owner.plugin.replace("_", "-"), owner.distribution.replace("_", "-")]

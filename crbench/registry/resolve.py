@@ -20,7 +20,8 @@ from crbench.config.settings import parse_setting
 from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
 from crbench.protocol.hashing import content_hash
 from crbench.registry.code import code_sha256
-from crbench.registry.discovery import PluginRecord, Registered, installed, plugin_stage
+from crbench.registry.discovery import PluginRecord, Registered, installed
+from crbench.registry.guard import plugin_stage
 from crbench.registry.request import Request
 from crbench.registry.targets import Field, call_arguments, load_target, parameter_fields
 from crbench.registry.weight_files import find_released, find_weights, released_hint

@@ -13,7 +13,8 @@ import attrs
 from crbench.api.entry import Entry, Kind
 from crbench.api.parameters import Flattened
 from crbench.errors import PluginError
-from crbench.registry.discovery import Registered, plugin_stage
+from crbench.registry.discovery import Registered
+from crbench.registry.guard import plugin_stage
 
 Field: TypeAlias = tuple[Any, Any]
 """Type and default; the default is `inspect.Parameter.empty` where there is none."""

@@ -8,9 +8,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from crbench.errors import DataError
+
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, then rename it to `path`; a reader sees the whole file or none."""
+    """Let `write` fill a temporary file, then rename it to `path`; a reader sees the whole file or none.
+
+    Raises:
+        DataError: it cannot be written, for example because the disk is full.
+    """
+    try:
+        _write_whole(path, write)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"cannot write {path} ({reason}); make room there, or choose another folder") from error
+
+
+def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=path.suffix)
     os.close(handle)
@@ -32,10 +46,18 @@ def write_text(path: Path, text: str) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
     """Write tensors as safetensors, whole."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_whole(path, lambda temporary: save_file(contiguous, temporary, metadata=dict(metadata)))
+
+    def fill(temporary: Path) -> None:
+        try:
+            save_file(contiguous, temporary, metadata=dict(metadata))
+        except SafetensorError as error:  # which stands for what the file system says, too
+            raise OSError(str(error)) from error
+
+    write_whole(path, fill)
 
 
 def _fill(path: Path, text: str) -> None:

@@ -45,10 +45,7 @@ def save_part(path: Path, part: Part) -> None:
         with temporary.open("wb") as file:
             np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
 
-    try:
-        write_whole(path, write)
-    except OSError as error:
-        raise DataError(f"cannot write {path} ({error})") from error
+    write_whole(path, write)
 
 
 def load_part(path: Path) -> Part:

@@ -394,7 +394,6 @@ CASES = {
         "the file has no side information, which does not fit sie=camera",
     ),
     "transreid-cameras": (transreid(side=6), TRANSREID, 3, "6 embeddings of side information, which does not fit sie"),
-    "transreid-fewer-cameras": (transreid(side=1), CAMERAS, 3, "is not among cameras 1 to 1 of the weights; choose"),
     "transreid-other-sha256": (transreid(), [*TRANSREID, "--weights-sha256", "0" * 64], 3, "w.pth: its SHA-256 is"),
     "weights-no-sha256": (transreid(), [*TRANSREID, "--weights-sha256", "1234"], 2, "'1234' is not a SHA-256"),
     "weights-sha256-of-nothing": (nothing, [*RUN, *SMALL, "--weights-sha256", "0" * 8], 2, "uses no weights file"),
@@ -629,6 +628,14 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert not list(tmp_path.glob("results/mlr-*")), "a failed run left a result"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()
+
+
+def test_a_backbone_that_does_not_know_a_camera_fails_its_cells(tmp_path, capsys):
+    transreid(side=1)(tmp_path)
+    assert invoke(CAMERAS) == 1
+    shown = capsys.readouterr().err
+    assert "(plugin 'transreid') failed at extract: DataError" in shown
+    assert "is not among cameras 1 to 1 of the weights; choose --set backbone.cameras=mean" in shown
 
 
 def test_the_table_is_long_enough():

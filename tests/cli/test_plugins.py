@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parents[1] / "plugins"
-PACKAGES = ("mean-shift-plugin", "first-tier-metric", "broken-import", "broken-hook", "broken-construction")
+PACKAGES = (
+    "mean-shift-plugin",
+    "first-tier-metric",
+    "broken-import",
+    "broken-exit",
+    "broken-hook",
+    "broken-construction",
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,8 @@ def test_all_are_listed_with_what_ails_them(crbench):
     assert records["shrunk-shift"]["distribution"] == "crbench-mean-shift"
     assert records["shrunk-shift"]["version"] == "1.2.3"
     assert records["broken-import"]["error"] == "import: ImportError: no module named 'a_library_that_moved'"
+    assert records["broken-exit"]["error"] == "import: SystemExit: licence expired"
+    assert "checking the licence" in done.stderr, "and not in the JSON"
     assert records["broken-hook"]["error"] == "hook: RuntimeError: the hook failed"
     assert records["fragile"]["status"] == "ok", "a constructor fails only when it is called"
     assert records["vpfa"]["status"] == "ok"

@@ -10,7 +10,8 @@ from crbench.api.entry import Entry
 from crbench.api.metric import Metric
 from crbench.config.run_spec import RunSpec
 from crbench.registry import discovery
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from crbench.api.entry import Entry
 from crbench.harness.run import run
 from crbench.registry import code, discovery
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 
 SOURCE = """
 import torch

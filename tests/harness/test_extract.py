@@ -13,7 +13,7 @@ from builders import image
 
 from crbench.api.context import RunContext
 from crbench.data.preprocess import Preprocess, image_array
-from crbench.errors import ConfigError, DataError, EvaluationError
+from crbench.errors import ConfigError, DataError, PluginError
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import AHEAD, Loaded, Pipeline, worker_count
@@ -197,7 +197,7 @@ class Wrong(RandomBackbone):
 
 
 def test_a_wrong_shape_is_refused():
-    with pytest.raises(EvaluationError, match=r"features \(3, 16\), expected \(4, 16\)"):
+    with pytest.raises(PluginError, match=r"failed at extract: it gave features \(3, 16\), expected \(4, 16\)"):
         extract(make_rows(), Wrong())
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from crbench.api.interfaces import Precomputed
-from crbench.errors import EvaluationError
+from crbench.errors import PluginError
 from crbench.harness.extract.lookup import look_up
 from crbench.records import Encoded, Samples
+from crbench.registry.guard import UNKNOWN
 from crbench.store.features import FeatureTable, row_ids
 
 ROWS = Samples(keys=["a", "b", "a"], pids=[1, 2, 1], rates=[1, 1, 2])
@@ -31,8 +32,8 @@ class Known:
 def test_rows_come_from_the_source_once():
     assert isinstance(Known(), Precomputed)
     table = FeatureTable.open(None, {})
-    assert look_up(Known(), table, ROWS, IDS) == 3
-    assert look_up(Known(), table, ROWS, IDS) == 0
+    assert look_up(Known(), table, ROWS, IDS, UNKNOWN) == 3
+    assert look_up(Known(), table, ROWS, IDS, UNKNOWN) == 0
     x, dims = table.gather(IDS, "cpu")
     assert x.tolist() == [[1, 1], [2, 2], [2, 2]]
     assert dims is None
@@ -46,5 +47,5 @@ def test_rows_come_from_the_source_once():
     ],
 )
 def test_what_cannot_be_scored_is_refused(source, message):
-    with pytest.raises(EvaluationError, match=message):
-        look_up(source, FeatureTable.open(None, {}), ROWS, IDS)
+    with pytest.raises(PluginError, match=message):
+        look_up(source, FeatureTable.open(None, {}), ROWS, IDS, UNKNOWN)

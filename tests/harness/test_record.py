@@ -4,11 +4,12 @@ from crbench import load_aligner
 from crbench.api.context import RunContext
 from crbench.harness.cell import Fitted
 from crbench.harness.record import CellAccumulator
+from crbench.registry.resolve import resolve
 from crbench.results import TrialScores
 
 
 def test_fits_are_told_apart_though_none_of_them_lives_on():
-    accumulator = CellAccumulator(aligner=None)
+    accumulator = CellAccumulator(resolve("aligner", "none"))
     scores = TrialScores(index=0, split="0" * 64, cmc=(1.0,), n_query=1, n_valid=1)
     transform = load_aligner("none").fit(None, run=RunContext())
     for key in ("a", "b", "a"):  # each is freed at once, so that the next one may lie where it lay

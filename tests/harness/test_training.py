@@ -11,7 +11,8 @@ from crbench.errors import ConfigError, DataError
 from crbench.harness.run import run
 from crbench.harness.train import train
 from crbench.registry import discovery
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from crbench.evaluation import evaluate
 from crbench.harness.run import run
 from crbench.protocol import EvalProtocol
 from crbench.records import NEEDS, Features, Samples, TestFeatures, TestRows, blind_order
-from crbench.registry.discovery import Owner, Registered
+from crbench.registry.discovery import Registered
+from crbench.registry.guard import Owner
 from crbench.testing import random_features
 
 OWNER = Owner(plugin="strangers", distribution="strangers", version="1")
@@ -65,7 +66,7 @@ def test_a_transform_that_returns_other_rows_scores_what_its_features_are_worth(
 
 def test_rows_of_persons_that_a_transform_makes_up_are_refused(stranger):
     def invents(feats):
-        rows = Samples(keys=["same"] * len(feats), pids=np.ones(len(feats)))
+        rows = Samples(keys=["same"] * len(feats), pids=np.ones(len(feats), dtype=int))
         return Features(x=feats.x, rows=rows)
 
     _, failed = stranger(invents)

@@ -21,7 +21,8 @@ from crbench.harness.run import run
 from crbench.harness.train import train
 from crbench.protocol.hashing import sha256_file
 from crbench.registry import discovery
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 
 LOGGED = RunContext(logger=logging.getLogger("run"))
 

@@ -12,7 +12,8 @@ from crbench.metrics import choice
 from crbench.metrics.registry import METRICS
 from crbench.protocol import EvalProtocol
 from crbench.records import features_from_arrays
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 from crbench.registry.targets import load_target
 
 OWNER = Owner(plugin="strange", distribution="strange-scores", version="0.3")

@@ -77,6 +77,20 @@ def test_broken_plugins_stop_nobody(point):
     assert errors["bad"] == "hook: RuntimeError: two lines"
 
 
+def test_a_plugin_that_exits_is_listed_and_an_interrupt_ends_the_program(point):
+    def exits():
+        raise SystemExit("licence expired")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    registry = discover([point("bad", crbench_aligners=exits), point("good", crbench_aligners=offers("x"))])
+    assert registry.names("aligner") == ["x"]
+    assert str(registry.broken[0]) == "somebody 1.0 (plugin 'bad') failed at hook: SystemExit: licence expired"
+    with pytest.raises(KeyboardInterrupt):
+        discover([point("slow", crbench_aligners=interrupted)])
+
+
 def test_a_distance_that_is_offered_as_a_metric_is_told_where_it_belongs(point):
     registry = discover([point("old", crbench_metrics=offers("x"))])
     assert "expected crbench.Metric records; distances come from crbench_distances" in str(registry.broken[0])

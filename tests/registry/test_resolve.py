@@ -13,7 +13,8 @@ from crbench.api.parameters import Flattened
 from crbench.errors import ConfigError, DataError, PluginError
 from crbench.registry import resolve as resolve_module
 from crbench.registry import targets
-from crbench.registry.discovery import Owner, Registered, Registry
+from crbench.registry.discovery import Registered, Registry
+from crbench.registry.guard import Owner
 
 
 @attrs.frozen

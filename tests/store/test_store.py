@@ -29,7 +29,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(DataError, match=r"cannot write .*file\.json \(disk full\); make room there, or choose another"):
         write_whole(path, fail)
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]

@@ -19,10 +19,11 @@ from torch import Tensor
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader
 from crbench.config.run_spec import RunSpec
-from crbench.errors import EvaluationError
+from crbench.errors import EvaluationError, PluginError
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Pipeline
 from crbench.records import Samples
+from crbench.registry.guard import UNKNOWN, Owner
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable
 from crbench.transfer import Download, Transfer
@@ -79,6 +80,7 @@ class Extractor:
             matrix products may depend on the shape; the last one is filled up with repeats.
         flip: average with the features of the mirror image.
         workers: threads that decode and resize.
+        owner: the plugin that the backbone comes from, which is named where it fails.
     """
 
     backbone: Backbone
@@ -86,6 +88,7 @@ class Extractor:
     extraction: Extraction
     flip: bool
     workers: int
+    owner: Owner = UNKNOWN
 
     def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> int:
         """Extract the rows that `table` lacks; returns how many there were.
@@ -93,7 +96,7 @@ class Extractor:
         Raises:
             ConfigError: the backbone cannot be compiled.
             DataError: an image cannot be read.
-            EvaluationError: the backbone gave a wrong shape or values that are not finite.
+            PluginError: the backbone fails, or gave a wrong shape or values that are not finite.
             BatchTooLargeError: the batch size is too large for the device.
         """
         missing = table.missing(ids)
@@ -112,7 +115,7 @@ class Extractor:
 
     def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> None:
         size = self.extraction.batch_size
-        forward = Forward(self.backbone, self.extraction, flip=self.flip, device=run.device)
+        forward = Forward(self.backbone, self.extraction, flip=self.flip, device=run.device, owner=self.owner)
         pipeline = Pipeline(
             self.read, self.backbone.preprocess, batch_size=size, device=run.device, workers=self.workers
         )
@@ -120,7 +123,7 @@ class Extractor:
         under_way: deque[_Encoded] = deque()
         with (
             run.progress(len(rows), "extract", "image") as bar,
-            _Chunks(table, rows, ids, size * CHUNK_BATCHES) as chunks,
+            _Chunks(table, rows, ids, size * CHUNK_BATCHES, self.owner) as chunks,
             closing(pipeline.batches(rows)) as batches,
         ):
             for batch in batches:
@@ -146,11 +149,12 @@ class _Chunks:
     A context manager: leaving its block without an error writes what is left.
     """
 
-    def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int) -> None:
+    def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int, owner: Owner) -> None:
         self._table = table
         self._rows = rows
         self._ids = ids
         self._size = size
+        self._owner = owner
         self._batches: list[tuple[Tensor, Tensor | None]] = []
         self._gathered = self._written = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -182,7 +186,9 @@ class _Chunks:
         finite = torch.isfinite(x).all(dim=1)
         if not bool(finite.all()):
             key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
-            raise EvaluationError(f"the backbone gave NaN or infinite features for {key}; check its weights")
+            raise PluginError(
+                f"{self._owner} failed at extract: it gave NaN or infinite features for {key}; check its weights"
+            )
         lengths = [dims for _, dims in batches if dims is not None]
         self._wait()
         self._writing = self._pool.submit(self._table.add, ids, x, torch.cat(lengths) if lengths else None)

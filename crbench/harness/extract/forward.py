@@ -12,10 +12,11 @@ from crbench.api.capabilities import HoldsNetwork
 from crbench.api.interfaces import Backbone
 from crbench.config.amp import half_dtype
 from crbench.data.preprocess import Normaliser
-from crbench.errors import ConfigError, EvaluationError
+from crbench.errors import ConfigError, PluginError
 from crbench.harness.extract.pipeline import Loaded
 from crbench.linear import linear_layers
 from crbench.records import Batch, Encoded, Samples
+from crbench.registry.guard import UNKNOWN, Owner, plugin_stage
 from crbench.results import Extraction
 
 
@@ -28,12 +29,17 @@ class Forward:
         flip: average with the features of the mirror image.
         device: torch device name.
 
+        owner: the plugin that the backbone comes from, which is named where it fails.
+
     Raises:
         ConfigError: the backbone has no network that torch could compile.
     """
 
-    def __init__(self, backbone: Backbone, extraction: Extraction, *, flip: bool, device: str) -> None:
+    def __init__(
+        self, backbone: Backbone, extraction: Extraction, *, flip: bool, device: str, owner: Owner = UNKNOWN
+    ) -> None:
         self._backbone = backbone
+        self._owner = owner
         self._extraction = extraction
         self._flip = flip
         self._device = torch.device(device)
@@ -49,7 +55,7 @@ class Forward:
 
         Raises:
             ConfigError: the network cannot be compiled here.
-            EvaluationError: the backbone gave another shape.
+            PluginError: the backbone fails, or gave another shape.
         """
         inputs = Batch(
             inputs=self._normalise(batch.images),
@@ -70,19 +76,23 @@ class Forward:
         encoded = self._encode(batch)
         shape, wanted = tuple(encoded.x.shape), (self._extraction.batch_size, self._backbone.dim)
         if shape != wanted:
-            raise EvaluationError(f"the backbone gave features {shape}, expected {wanted}")
+            raise PluginError(f"{self._owner} failed at extract: it gave features {shape}, expected {wanted}")
         x = encoded.x.float()
         if self._flip:
             x = (x + self._encode(attrs.evolve(batch, inputs=batch.inputs.flip(-1))).x.float()) / 2
         return x, encoded.dims
 
     def _encode(self, batch: Batch) -> Encoded:
+        # Memory that runs out is no failure of the backbone, as smaller batches may do.
+        no_failures: tuple[type[BaseException], ...] = (torch.cuda.OutOfMemoryError,)
         if not self._extraction.compile:
-            return self._backbone.extract(batch)
+            with plugin_stage(self._owner, "extract", passing=no_failures):
+                return self._backbone.extract(batch)
         from torch._dynamo.exc import TorchDynamoException
 
         try:
-            return self._backbone.extract(batch)
+            with plugin_stage(self._owner, "extract", passing=(*no_failures, TorchDynamoException)):
+                return self._backbone.extract(batch)
         except TorchDynamoException as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(f"torch.compile failed ({reason}); leave out --compile") from error

@@ -6,30 +6,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.interfaces import Precomputed
-from crbench.errors import EvaluationError
+from crbench.errors import DataError, PluginError
 from crbench.records import Samples
+from crbench.registry.guard import Owner, plugin_stage
 from crbench.store.features import FeatureTable
 
 
-def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_]) -> int:
+def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], owner: Owner) -> int:
     """Put the features of the rows that `table` lacks into it; gives how many it lacked.
+
+    Args:
+        owner: the plugin that `source` comes from, which is named where it fails.
 
     Raises:
         DataError: `source` has no features of some rows.
-        EvaluationError: it gave a wrong shape or values that are not finite.
+        PluginError: it fails otherwise, or gave a wrong shape or values that are not finite.
     """
     import torch
 
     missing = table.missing(ids)
     if not len(missing):
         return 0
-    encoded = source.lookup(rows.take(missing))
+    with plugin_stage(owner, "lookup", passing=(DataError,)):
+        encoded = source.lookup(rows.take(missing))
     shape, expected = tuple(encoded.x.shape), (len(missing), source.dim)
     if shape != expected:
-        raise EvaluationError(f"the looked-up features have shape {shape}, expected {expected}")
+        raise PluginError(f"{owner} failed at lookup: the features have shape {shape}, expected {expected}")
     finite = torch.isfinite(encoded.x).all(dim=1)
     if not bool(finite.all()):
         row = rows.row(int(missing[int(torch.nonzero(~finite)[0])]))
-        raise EvaluationError(f"the features of {row.key} at rate {row.rate:g} hold NaN or infinite values")
+        raise PluginError(
+            f"{owner} failed at lookup: the features of {row.key} at rate {row.rate:g} hold NaN or infinite values"
+        )
     table.add(ids[missing], encoded.x, encoded.dims)
     return len(missing)
