@@ -16,6 +16,30 @@ WEIGHT = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
 """Of the one convolution that all the networks have."""
 
 
+_ONES, _ZEROS = np.ones(5, dtype=np.float32), np.zeros(5, dtype=np.float32)
+
+ENDINGS = {
+    "batch statistics": (
+        [helper.make_node("BatchNormalization", ["own", "one", "o", "o", "one"], ["y", "m", "v"], training_mode=1)],
+        {"one": _ONES, "o": _ZEROS},
+    ),
+    "dropout": (
+        [helper.make_node("Dropout", ["own", "ratio", "on"], ["y"])],
+        {"ratio": np.float32(0.3), "on": np.bool_(True)},
+    ),
+    "first row": (
+        [
+            helper.make_node("Gather", ["own", "index"], ["row"], axis=0),
+            helper.make_node("Shape", ["own"], ["shape"]),
+            helper.make_node("Expand", ["row", "shape"], ["y"]),
+        ],
+        {"index": np.array([0], dtype=np.int64)},
+    ),
+    "sound": ([helper.make_node("Relu", ["own"], ["y"])], {}),
+}
+"""What may follow the features of each image, ``own``: nodes, and the arrays that they take."""
+
+
 def network(**changes) -> nn.Module:
     """Convolution 4x4 with stride 4 and global pooling: 5 features."""
     conv = nn.Conv2d(3, 5, 4, stride=4, bias=False)
@@ -41,6 +65,7 @@ def save_onnx(
     flatten=True,
     kind=TensorProto.FLOAT,
     external=False,
+    ending=None,
 ) -> Path:
     """The same network in ONNX, by hand, so that no exporter is needed; without weight, the image itself."""
     names = ["x", *(f"x{i}" for i in range(1, inputs))]
@@ -48,13 +73,18 @@ def save_onnx(
     if weight is None:
         steps += [helper.make_node("Flatten", ["f"], [outputs[0]])]
     else:
-        steps += _convolution(outputs, flatten)
+        steps += _convolution(outputs if ending is None else ("own",), flatten)
+    ends, constants = ENDINGS[ending] if ending else ([], {})
     graph = helper.make_graph(
-        steps,
+        [*steps, *ends],
         "net",
         [helper.make_tensor_value_info(name, kind, shape) for name in names],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [] if weight is None else [onnx.numpy_helper.from_array(weight, "w")],
+        [
+            onnx.numpy_helper.from_array(np.asarray(array), name)
+            for name, array in {"w": weight, **constants}.items()
+            if array is not None
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     location = f"{path.name}.data" if external else None

@@ -1,4 +1,4 @@
-"""What networks from files share: how images become their input, and a first batch that shows whether they work."""
+"""What networks from files share: how images become their input, and first batches that show whether they work."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from crbench.errors import ConfigError, DataError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+TOLERANCE = 2.0**-8
+"""By which share of the largest value two features of one image may differ: more than half precision and other kernels
+for another batch change, and far less than batch statistics or dropout do."""
 
 
 def preprocessing(
@@ -50,21 +54,67 @@ def refuse_weights(file: Path, weights: Path | None) -> None:
         raise ConfigError(f"{file} holds its own weights, given --weights {weights} too; leave out --weights")
 
 
-def feature_length(network: Callable[[Tensor], Tensor], batch: int, size: tuple[int, int], file: Path) -> int:
-    """Length of the features that `network` gives for `batch` grey images f32[batch, 3, *size].
+def probe(network: Callable[[Tensor], Tensor], size: tuple[int, int], file: Path, *, fixed: int | None = None) -> int:
+    """Length of the features that `network` gives for images f32[b, 3, *size], after a look at how it gives them.
+
+    It is asked for two different images alone and together, and for both once more. A feature must depend on its own
+    image and on nothing else, to within `TOLERANCE`.
+
+    Args:
+        fixed: the only batch that the network takes; an image is alone where all its batch shows it. None = any.
 
     Raises:
-        DataError: features of another shape, or not finite.
+        DataError: features of another shape, or not finite; features that depend on the batch, are those of the first
+            image for all, or change from call to call.
     """
-    x = network(torch.zeros(batch, 3, *size))
-    if x.ndim != 2 or len(x) != batch or x.shape[1] == 0:
+    first, second = _images(size)
+    together, again = (_checked(network, [first, second], fixed, file) for _ in range(2))
+    alone = [_checked(network, [image], fixed, file)[:1] for image in (first, second)]
+    faults = []
+    if (change := _difference(together, again)) > TOLERANCE:
+        faults.append(f"change from call to call, by {change:.1%}")
+    if (change := _difference(together[:2], torch.cat(alone)[: len(together)])) > TOLERANCE:
+        first_for_all = _difference(together[:1], together[1:2]) <= TOLERANCE
+        mixed = f"change with the others of a batch, by {change:.1%}"
+        faults.append("are those of the first image for all" if first_for_all else mixed)
+    if faults:
         raise DataError(
-            f"{file}: the network gives shape {tuple(x.shape)} for {batch} images; expected one feature vector "
-            f"each, ({batch}, D)"
+            f"{file}: its features {', and '.join(faults)} (rounding: up to {TOLERANCE:.1%} of the largest value); "
+            "export the network in eval mode, model.eval(), so that no batch statistics and no dropout are left in it"
+        )
+    return int(together.shape[1])
+
+
+def _images(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Two images f32[3, *size] that have nothing in common, with values as after `preprocessing`."""
+    noise = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
+    colours = torch.tensor([[1.0, -0.5, 0.3], [-0.5, 0.8, -1.0]])
+    first, second = noise + colours[:, :, None, None]
+    return first, second
+
+
+def _checked(network: Callable[[Tensor], Tensor], images: list[Tensor], fixed: int | None, file: Path) -> Tensor:
+    """Features of the images, which are repeated where the batch is fixed."""
+    count = fixed or len(images)
+    x = network(torch.stack([images[row % len(images)] for row in range(count)]))
+    if x.ndim != 2 or len(x) != count or x.shape[1] == 0:
+        raise DataError(
+            f"{file}: the network gives shape {tuple(x.shape)} for {count} images; expected one feature vector "
+            f"each, ({count}, D)"
         )
     if not bool(torch.isfinite(x).all()):
-        raise DataError(f"{file}: the network gives NaN or infinite features for a grey image; its weights are bad")
-    return int(x.shape[1])
+        raise DataError(
+            f"{file}: the network gives NaN or infinite features for an image of noise; its weights are bad"
+        )
+    return x
+
+
+def _difference(x: Tensor, expected: Tensor) -> float:
+    """The largest difference, as a share of the largest value."""
+    if x.shape != expected.shape:
+        return float("inf")
+    largest = max(float(x.abs().max()), float(expected.abs().max()))
+    return float((x - expected).abs().max()) / largest if largest else 0.0
 
 
 def flat(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crbench.api import Batch, Encoded
 from crbench.errors import ConfigError, DataError
-from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, feature_length, flat, preprocessing, refuse_weights
+from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
 
 _FALLBACK_SIZE = (256, 128)
 _FAULTS = (
@@ -48,7 +48,8 @@ class OnnxBackbone:
         preprocess: how images become input.
 
     Raises:
-        DataError: not an ONNX file, damaged, other inputs or outputs, weights that are not finite.
+        DataError: not an ONNX file, damaged, other inputs or outputs, weights that are not finite, features that depend
+            on more than their image (see `crbench_files.network.probe`).
         ConfigError: weights were given, no such device or output, a size that the file does not take.
         ValueError: a parameter out of range.
     """
@@ -73,7 +74,7 @@ class OnnxBackbone:
         self._output = _output(self._session, output, file)
         self._batch = shape[0] if isinstance(shape[0], int) else None
         self.preprocess = preprocessing(_size(size, shape, file), mean, std, interpolation)
-        self.dim = feature_length(self._run, self._batch or 2, self.preprocess.size, file)
+        self.dim = probe(self._run, self.preprocess.size, file, fixed=self._batch)
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the device."""

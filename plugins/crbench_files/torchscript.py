@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crbench.api import Batch, Encoded
 from crbench.errors import DataError
-from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, feature_length, flat, preprocessing, refuse_weights
+from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
 
 
 class TorchScriptBackbone:
@@ -34,7 +34,8 @@ class TorchScriptBackbone:
         preprocess: how images become input.
 
     Raises:
-        DataError: not a TorchScript file, damaged, or a network that gives something else.
+        DataError: not a TorchScript file, damaged, a network that gives something else, or features that depend on more
+            than their image (see `crbench_files.network.probe`).
         ConfigError: weights were given.
         ValueError: a parameter out of range.
     """
@@ -55,8 +56,7 @@ class TorchScriptBackbone:
         self._file = file
         self._device = device
         self._network = _load(file, device)
-        # two images, so that a batch size that was traced into the file is found
-        self.dim = feature_length(self._run, 2, size, file)
+        self.dim = probe(self._run, size, file)
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the device."""

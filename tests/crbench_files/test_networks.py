@@ -96,6 +96,50 @@ def test_onnx_files_that_do_not_fit(tmp_path, monkeypatch, changes, settings, er
         OnnxBackbone(file, **{"size": SIZE, **settings})
 
 
+FAULTS = {
+    "batch statistics": "change with the others of a batch, by .*%",
+    "dropout": "change from call to call, by .*%",
+    "first row": "are those of the first image for all",
+}
+
+
+@pytest.mark.parametrize("fixed", [None, 2, 3])
+@pytest.mark.parametrize(("ending", "message"), FAULTS.items())
+def test_onnx_features_must_depend_on_their_own_image_only(tmp_path, ending, message, fixed):
+    file = save_onnx(tmp_path / "net.onnx", ending=ending, shape=(fixed or "b", 3, 32, 16))
+    with pytest.raises(DataError, match=f"net.onnx: its features .*{message}.*export the network in eval mode"):
+        OnnxBackbone(file)
+
+
+@pytest.mark.parametrize("fixed", [None, 1, 2, 3])
+def test_sound_onnx_networks_pass(tmp_path, fixed):
+    file = save_onnx(tmp_path / "net.onnx", ending="sound", shape=(fixed or "b", 3, 32, 16))
+    assert OnnxBackbone(file).dim == 5
+
+
+class Ending(nn.Module):
+    """The usual network, then what exporting in training mode leaves: no `eval` at loading takes it out."""
+
+    def __init__(self, ending):
+        super().__init__()
+        self.network, self.ending = network(), ending
+
+    def forward(self, x):
+        x = self.network(x)
+        if self.ending == "batch statistics":
+            return torch.batch_norm(x, None, None, None, None, True, 0.1, 1e-5, False)
+        if self.ending == "dropout":
+            return nn.functional.dropout(x, 0.3, training=True)
+        return x[:1].expand_as(x)
+
+
+@pytest.mark.parametrize(("ending", "message"), FAULTS.items())
+def test_torchscript_features_must_depend_on_their_own_image_only(tmp_path, ending, message):
+    file = save_torchscript(tmp_path / "net.pt", Ending(ending))
+    with pytest.raises(DataError, match=message):
+        TorchScriptBackbone(file, size=SIZE)
+
+
 class Tuple(nn.Module):
     def forward(self, x):
         return x, x
