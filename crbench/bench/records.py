@@ -18,7 +18,7 @@ from crbench.bench.load import Load
 from crbench.bench.repeat import Quantiles
 from crbench.errors import DataError
 from crbench.results import Component, Environment
-from crbench.results.files import read_record, read_text, record_files
+from crbench.results.files import BENCH_SUFFIX, read_record, read_text, record_files
 
 BENCH_VERSION = 2
 """Raised when a field of a benchmark file is added, removed or changes its meaning."""
@@ -178,7 +178,10 @@ def _new(origin: str, content: Any) -> Any:
 
 
 def load_benches(paths: Iterable[str | Path]) -> list[Bench]:
-    """Read benchmark files, or folders that are searched for ``*.json`` at any depth.
+    """Read benchmark files, or folders that are searched at any depth.
+
+    In a folder to which ``crbench run --bench`` wrote, its files ``*.bench.json`` are the benchmarks; in another one,
+    all files ``*.json`` are.
 
     Raises:
         DataError: a path does not exist, cannot be read or is not a benchmark; a folder holds none.
@@ -186,6 +189,7 @@ def load_benches(paths: Iterable[str | Path]) -> list[Bench]:
     benches: list[Bench] = []
     for path in paths:
         files = record_files([path], _HINT)
+        files = [file for file in files if file.name.endswith(BENCH_SUFFIX)] or files
         if not files:
             raise DataError(f"{path}: no benchmark files in it; {_HINT}")
         benches += map(load_bench, files)

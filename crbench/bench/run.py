@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import attrs
 
 from crbench.api.context import Progress, RunContext, Tracker
-from crbench.api.interfaces import Precomputed
+from crbench.api.interfaces import Backbone, Precomputed
 from crbench.bench.blocks import measure_block, together
 from crbench.bench.ceilings import Ceilings, measure_ceilings, tf32
 from crbench.bench.hardware import device_state
@@ -47,24 +48,41 @@ def bench(spec: BenchSpec, *, progress: Progress | None = None, command: str = "
         ('queries', 2560)
     """
     backbone, aligner = spec.resolved()
-    return bench_method(spec, backbone, aligner, progress=progress, command=command)
+    built = build_backbone(backbone, spec.weights, pick_device(spec.device))
+    if backbone is not None and isinstance(built, Precomputed) and "forward" in spec.wanted():
+        raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
+    return bench_method(spec, backbone, built, aligner, progress=progress, command=command)
+
+
+def build_backbone(backbone: Resolved | None, weights: Path | None, device: str) -> Backbone | Precomputed | None:
+    """A backbone with given weights, else with the released ones if they are there, else untrained.
+
+    Raises:
+        CrbenchError: see `crbench.registry.resolve.load_backbone`.
+    """
+    if backbone is None:
+        return None
+    built: Backbone | Precomputed = backbone.build(weights=choose_weights(backbone, weights), device=device)
+    return built
 
 
 def bench_method(
     spec: BenchSpec,
     backbone: Resolved | None,
+    built: Backbone | Precomputed | None,
     aligner: Resolved | None,
     *,
     progress: Progress | None = None,
     command: str = "",
 ) -> Bench:
-    """Measure what `spec` asks for, with a backbone and an aligner that are resolved already.
+    """Measure what `spec` asks for, with a backbone that is there already (`built`) and an aligner that is resolved.
 
     Raises:
         CrbenchError: something cannot be measured as asked.
     """
     wanted, device = spec.wanted(), pick_device(spec.device)
-    stages = _stages(spec, device, backbone, aligner)
+    dim = spec.dim or (_DIM if built is None else built.dim)
+    stages = Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
     load_before = watch(_QUIET_S)
     before = device_state(device)
     with (progress or RunContext().progress)(2 * len(wanted) + 2, "bench", "stage") as bar, tf32(spec.tf32):
@@ -96,14 +114,6 @@ def bench_method(
         stages=[attrs.evolve(one, reasons=stage_reasons(one, spec.spread)) for one in shared],
         command=command,
     )
-
-
-def _stages(spec: BenchSpec, device: str, backbone: Resolved | None, aligner: Resolved | None) -> Stages:
-    built = None if backbone is None else backbone.build(weights=choose_weights(backbone, spec.weights), device=device)
-    if backbone is not None and isinstance(built, Precomputed) and "forward" in spec.wanted():
-        raise ConfigError(f"backbone {backbone.name!r} has no network; name other stages, e.g. --stage transform")
-    dim = spec.dim or (_DIM if built is None else built.dim)
-    return Stages(spec, device, dim, None if isinstance(built, Precomputed) else built, aligner)
 
 
 def _ceilings(spec: BenchSpec, device: str, bar: Tracker) -> Ceilings:

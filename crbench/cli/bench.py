@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, NUMBER
+from crbench.cli.terminal import command_text
 from crbench.config.amp import AMP
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -73,7 +73,7 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
     from crbench.store.files import write_text
 
     spec = checked_spec(**options, settings=dict(parse_setting(text) for text in settings))
-    record = measure(spec, progress=progress, command=_command(sys.argv[1:]))
+    record = measure(spec, progress=progress, command=command_text())
     if output is not None:
         write_text(output, to_json(record))
     click.echo(to_json(record) if form == "json" else render(record), nl=False)
@@ -98,9 +98,3 @@ def compare(first: Path, second: Path) -> None:
 
     comparison = ratios(load_bench(first), load_bench(second))
     click.echo(render_comparison(comparison, (str(first), str(second))), nl=False)
-
-
-def _command(arguments: list[str]) -> str:
-    import shlex
-
-    return shlex.join(["crbench", *arguments])

@@ -11,11 +11,13 @@ import click
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 from crbench.cli.scores import metric_option
-from crbench.cli.terminal import wants_colour
+from crbench.cli.terminal import command_text, wants_colour
 from crbench.config.amp import AMP
 from crbench.leaderboard import FORMATS
 
 if TYPE_CHECKING:
+    from crbench.api.context import RunContext
+    from crbench.bench import Bench
     from crbench.config.run_spec import RunSpec
     from crbench.harness.plan import Job
     from crbench.registry.resolve import Resolved
@@ -61,6 +63,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--baseline/--no-baseline", default=None, help="Evaluate the aligner 'none' too; default: yes.")
 @click.option("--cache/--no-cache", default=None, help="Keep and reuse features and fits; default: yes.")
 @click.option("--resume/--no-resume", default=None, help="Take finished cells from the output folder; default: yes.")
+@click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
@@ -71,6 +74,7 @@ def run(
     settings: tuple[str, ...],
     config: str | None,
     scale: str | None,
+    measure: bool,
     dry_run: bool,
     form: str,
     per_rate: bool,
@@ -81,7 +85,9 @@ def run(
 ) -> int:
     """Run the benchmark and print its leaderboard.
 
-    Features, fits and finished cells are kept: a run that was stopped continues where it was.
+    Features, fits and finished cells are kept: a run that was stopped continues where it was. With --bench, the
+    methods are measured at the end, as by crbench bench; the files lie beside the results, and crbench leaderboard
+    results --bench results shows them again.
 
     \b
     crbench run --aligner vpfa --dataset mlr-synthetic
@@ -105,12 +111,22 @@ def run(
     for spec in specs[1:]:
         make_plan(spec)  # all runs are checked before the first begins
     context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
-    results = [result for spec in specs for result in run_cells(spec, context=context, on_result=_report)]
+    runs = [(spec, run_cells(spec, context=context, on_result=_report)) for spec in specs]
+    results = [result for _, found in runs for result in found]
     done = [result for result in results if result.status == "ok"]
     if done:
-        text = render(done, format=form, per_rate=per_rate, timings=timings, colour=wants_colour())
+        benches = [bench for one in runs for bench in _benches(*one, context)] if measure else []
+        text = render(done, format=form, per_rate=per_rate, timings=timings, colour=wants_colour(), benches=benches)
         click.echo(text, nl=False)
     return 0 if len(done) == len(results) else 1
+
+
+def _benches(spec: RunSpec, results: Sequence[Result], context: RunContext) -> list[Bench]:
+    """The speeds of a run's methods."""
+    from crbench.bench import BenchSpec
+    from crbench.bench.methods import bench_run
+
+    return bench_run(spec, results, context, options=BenchSpec(), command=command_text())
 
 
 def _specs(options: dict[str, Any], settings: tuple[str, ...], config: str | None, scale: str | None) -> list[RunSpec]:

@@ -1,8 +1,9 @@
-"""What the terminal wants."""
+"""What the terminal wants, and what was typed there."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 
@@ -11,3 +12,8 @@ def wants_colour() -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def command_text() -> str:
+    """The command line as it was given, without the path of the program."""
+    return shlex.join(["crbench", *sys.argv[1:]])

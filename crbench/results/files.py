@@ -15,6 +15,9 @@ from crbench.errors import DataError
 from crbench.results.records import SCHEMA_VERSION, Result
 from crbench.results.upgrade import upgraded
 
+BENCH_SUFFIX = ".bench.json"
+"""Ends the name of a benchmark that a run wrote beside a result; a folder of results may hold such files."""
+
 _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
 """A field by which one kind of record is told from the other, as people give one for the other."""
@@ -95,7 +98,8 @@ def load_results(paths: Iterable[str | Path]) -> list[Result]:
     """Read result files.
 
     Args:
-        paths: files, or folders that are searched for ``*.json`` at any depth (hidden files are left out).
+        paths: files, or folders that are searched for ``*.json`` at any depth (without hidden files, and without the
+            benchmarks that a run wrote, ``*.bench.json``).
 
     Returns:
         The results, in the order of `paths` and sorted by path within a folder; a file named twice is read once.
@@ -104,11 +108,16 @@ def load_results(paths: Iterable[str | Path]) -> list[Result]:
         DataError: a path does not exist, cannot be read or is not a result.
     """
     hint = "`crbench run` writes results to the folder `results`"
-    return [from_json(read_text(file, "result"), str(file)) for file in record_files(paths, hint)]
+    named = tuple(map(Path, paths))
+    files = [file for file in record_files(named, hint) if file in named or not file.name.endswith(BENCH_SUFFIX)]
+    return [from_json(read_text(file, "result"), str(file)) for file in files]
 
 
 def record_files(paths: Iterable[str | Path], hint: str) -> list[Path]:
-    """The files that `load_results` reads, for any kind of record; `hint` says how such files are made.
+    """The files that are named, and the JSON files in folders that are, but for hidden ones.
+
+    Args:
+        hint: says how such files are made.
 
     Raises:
         DataError: a path does not exist.

@@ -293,4 +293,4 @@ def test_settings_of_the_data_set_and_the_protocol_reach_decoding(runs, monkeypa
     settings = {"protocol.kernel": "bicubic", "dataset.test_identities": 3, "dataset.images_per_camera": 1}
     spec = BenchSpec(stages=["decode"], dataset="mlr-synthetic", settings=settings, **{**SMALL, "samples": 99})
     assert by_name(bench(spec))["decode", "Offline"].batch < 99
-    assert {rules.images.kernel for rules in seen} == {"bicubic"}
+    assert {rules.kernel for rules in seen} == {"bicubic"}
