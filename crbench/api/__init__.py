@@ -28,7 +28,7 @@ capability          of           the user gets                                  
 `Trainable`         backbone     training where weights are missing                used as it was built
 `StartsFromFile`    its class    another training when the starting file changes   weights of the old file serve
 `VariesInLength`    its class    a refusal of aligners that need one length        the aligner fails at its fit
-`GalleryByRate`     backbone     a gallery encoded for each rate of the queries    one gallery for all
+`GalleryByRate`     both         a gallery encoded for each rate of the queries    one gallery for all
 `HoldsNetwork`      backbone     ``--compile``, parameters in ``crbench bench``    refused; number not known
 `KnowsWeights`      backbone     downloaded weights told apart                     they count as none
 `TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work

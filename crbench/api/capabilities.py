@@ -14,7 +14,7 @@ from crbench.api.context import Progress, RunContext
 from crbench.api.interfaces import Backbone, Reader, Transform
 from crbench.arrays import Array
 from crbench.data.info import Verification
-from crbench.records import Samples
+from crbench.records import Samples, TestRows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -83,14 +83,31 @@ class VariesInLength(Protocol):
 
 @runtime_checkable
 class GalleryByRate(Protocol):
-    """A backbone for which a gallery may have to be encoded anew for each rate of the queries.
+    """A backbone, or an aligner, for which the gallery is encoded anew for each rate of the queries.
 
-    The user gets queries of each rate ranked against a gallery encoded for that rate. Without it, the gallery is
-    encoded once.
+    The user gets queries of each rate ranked against a gallery encoded for that rate; what an aligner asks for is
+    extracted for its own cells only. Without it, the gallery is encoded once. An aligner is asked after its backbone,
+    about the rates that this chose.
+
+    Example:
+        >>> from crbench.api import TestRows
+        >>> class Shrinking:
+        ...     def gallery_for(self, gallery, rate):
+        ...         return TestRows(rates=[rate] * len(gallery), native_rates=gallery.native_rates)
+        >>> Shrinking().gallery_for(TestRows(rates=[1.0, 2.0]), 4.0).rates.tolist()
+        [4.0, 4.0]
     """
 
-    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """The rows as which `gallery` is encoded for queries at `rate`, one for one; `gallery` itself = as it is."""
+    def gallery_for(self, gallery: TestRows, rate: float) -> TestRows:
+        """The rates by which gallery images are encoded for queries at `rate`.
+
+        Args:
+            gallery: the rates that occur in the gallery, each pair of `rates` and `native_rates` once.
+
+        Returns:
+            As many rows: the `rates` to which images are shrunk from their `native_rates`, and which the backbone is
+            told. With native rates equal to the rates, images stay as they are stored. `gallery` itself = no change.
+        """
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from crbench.api.capabilities import CountsParameters, Restorable, Stateful
-from crbench.api.interfaces import Aligner, Distance, Transform
+from crbench.api.interfaces import Aligner, Distance, Reader, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.arrays import Array
 from crbench.config.run_spec import RunSpec
@@ -18,6 +18,7 @@ from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, Scores, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.facts import JobFacts
+from crbench.harness.features import add_features
 from crbench.harness.identity import fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
@@ -63,13 +64,22 @@ class CellRunner:
     Attributes:
         ready: the backbone.
         table: its features for all rows of these trials.
+        read: gives the image of a row whose features are still to be extracted.
     """
 
     facts: JobFacts
     aligner: Resolved
     ready: ReadyBackbone
     table: FeatureTable
+    read: Reader
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
+
+    def rows(self, trial: TrialRows) -> tuple[TrialRows, Timing]:
+        """The rows of a trial, the gallery as the aligner wants it, all in the table; and what had to be extracted."""
+        own = trial.for_aligner(self.aligner.build(), self._owner)
+        if own is trial:
+            return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
+        return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
 
     def trial(self, rows: TrialRows) -> tuple[TrialScores, Fitted, float]:
         """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.extract.extractor import Extractor
@@ -11,7 +9,7 @@ from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import feature_origin
-from crbench.harness.rows import IdentifiedRows, TrialRows
+from crbench.harness.rows import IdentifiedRows
 from crbench.harness.timing import Clock
 from crbench.results import Timing
 from crbench.store.features import FeatureTable
@@ -31,15 +29,14 @@ def feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable) -> 
 
 
 def add_features(
-    facts: JobFacts, backbone: Backbone | Precomputed, table: FeatureTable, trials: Sequence[TrialRows], read: Reader
+    facts: JobFacts, backbone: Backbone | Precomputed, table: FeatureTable, rows: IdentifiedRows, read: Reader
 ) -> Timing:
-    """Put the features of all rows of `trials` into `table`; tells how many it lacked, and how long they took.
+    """Put the features of `rows` into `table`; tells how many it lacked, and how long they took.
 
     Raises:
         BatchTooLargeError: the batch size is too large for the device.
         CrbenchError: see `crbench.harness.extract.extractor.Extractor.fill` and `look_up`.
     """
-    rows = IdentifiedRows.concat([rows for trial in trials for rows in (trial.train, trial.test)])
     owner = facts.job.backbone.registered.owner
     with Clock(facts.run.device) as clock:
         if isinstance(backbone, Precomputed):

@@ -46,9 +46,13 @@ class CellAccumulator:
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.training is not None
         self.warnings.extend(ready.warnings)
-        self._count("extract", extraction)
+        self.add_extraction(extraction)
         if ready.seconds is not None:
             self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
+
+    def add_extraction(self, extraction: Timing) -> None:
+        """Add the extraction of further features."""
+        self._count("extract", extraction)
 
     def add_trial(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
         """Add one trial; a fit that trials share counts once."""

@@ -13,11 +13,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.interfaces import Backbone, Precomputed
-from crbench.harness.galleries import query_galleries
+from crbench.api.interfaces import Aligner, Backbone, Precomputed
+from crbench.harness.galleries import Compared, galleries_by_rate
 from crbench.harness.identity import training_list
 from crbench.harness.trial import TrialData
 from crbench.records import Features, Samples
+from crbench.registry.guard import Owner
 from crbench.store.features import FeatureTable, row_ids
 
 
@@ -50,7 +51,7 @@ class IdentifiedRows:
 
 @attrs.frozen(eq=False)
 class TrialRows:
-    """What one backbone encodes for one trial.
+    """What one backbone encodes for one trial, and an aligner compares.
 
     Attributes:
         compared: query rows, and the gallery rows that these are compared with.
@@ -60,10 +61,22 @@ class TrialRows:
     compared: tuple[tuple[IdentifiedRows, IdentifiedRows], ...]
 
     @classmethod
-    def of(cls, trial: TrialData, backbone: Backbone | Precomputed) -> TrialRows:
-        """The rows of a trial, the gallery as the backbone wants it."""
-        pairs = query_galleries(backbone, trial.split)
-        return cls(trial, tuple((IdentifiedRows.of(q, trial), IdentifiedRows.of(g, trial)) for q, g in pairs))
+    def of(cls, trial: TrialData, backbone: Backbone | Precomputed, owner: Owner) -> TrialRows:
+        """The rows of a trial, the gallery as the backbone of this plugin wants it."""
+        return cls._of(trial, galleries_by_rate([(trial.split.query, trial.split.gallery)], backbone, owner))
+
+    def for_aligner(self, aligner: Aligner, owner: Owner) -> TrialRows:
+        """The rows with the gallery as the aligner of this plugin wants it; `self` where it wants no other."""
+        before = [(query.rows, gallery.rows) for query, gallery in self.compared]
+        compared = galleries_by_rate(before, aligner, owner)
+        same = len(compared) == len(before) and all(
+            own is old for pairs in zip(compared, before, strict=True) for own, old in zip(*pairs, strict=True)
+        )
+        return self if same else self._of(self.trial, compared)
+
+    @classmethod
+    def _of(cls, trial: TrialData, compared: Compared) -> TrialRows:
+        return cls(trial, tuple((IdentifiedRows.of(q, trial), IdentifiedRows.of(g, trial)) for q, g in compared))
 
     @cached_property
     def train(self) -> IdentifiedRows:

@@ -23,7 +23,7 @@ from crbench.harness.features import add_features, feature_table
 from crbench.harness.identity import unreadable
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, make_result
-from crbench.harness.rows import TrialRows
+from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.trial import load_trials, make_reader
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
@@ -132,9 +132,10 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
     for group in groups:
         try:
             ready = provide_backbone(job, group, facts.weights, read=read, run=run)
-            trials = [TrialRows.of(trial, ready.backbone) for trial in group]
+            trials = [TrialRows.of(trial, ready.backbone, job.backbone.registered.owner) for trial in group]
             table = feature_table(facts, ready, table)
-            extraction = add_features(facts, ready.backbone, table, trials, read)
+            rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
+            extraction = add_features(facts, ready.backbone, table, rows, read)
         except Exception as error:  # noqa: BLE001  one failing backbone must not stop the others
             failure = _failure(error)
             for cell in cells:
@@ -143,7 +144,7 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
             return
         for cell in cells:
             cell.add_backbone(ready, extraction)
-            _run_cell(CellRunner(facts, cell.aligner, ready, table), trials, cell)
+            _run_cell(CellRunner(facts, cell.aligner, ready, table, read), trials, cell)
             if group is groups[-1]:
                 yield cell
 
@@ -154,7 +155,9 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
         return
     try:
         for trial in trials:
-            cell.add_trial(*runner.trial(trial))
+            rows, extraction = runner.rows(trial)
+            cell.add_extraction(extraction)
+            cell.add_trial(*runner.trial(rows))
     except Exception as error:  # noqa: BLE001  one failing cell must not stop the others
         cell.error = _failure(error)
 

@@ -199,7 +199,7 @@ class _Evaluation:
         extraction = extraction_for(self.spec, device)
         owner = self.job.backbone.registered.owner
         extractor = Extractor(backbone, self.read, extraction, self.job.protocol.images.flip, workers, owner)
-        table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone)
+        table, rows = FeatureTable.open(None, {}), TrialRows.of(self.trial, backbone, owner)
         test = rows.test
         extractor.fill(table, test.rows, test.ids, self.run)
         compared = [

@@ -116,10 +116,9 @@ class Samples:
             named=self.named,
         )
 
-    def at_rate(self, rate: float, *, as_stored: bool = False) -> Samples:
-        """The same images, used at down-sampling rate `rate`; with `as_stored` they count as stored at that rate."""
-        rates = np.full(len(self), rate, dtype=np.float32)
-        return attrs.evolve(self, rates=rates, native_rates=rates if as_stored else self.native_rates)
+    def at_rate(self, rate: float) -> Samples:
+        """The same images, used at down-sampling rate `rate`."""
+        return attrs.evolve(self, rates=np.full(len(self), rate, dtype=np.float32))
 
     def domains(self) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:
         """Each domain that occurs, lowest rate first, with the mask of its rows."""

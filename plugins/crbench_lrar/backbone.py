@@ -21,6 +21,7 @@ from crbench.api import (
     Reader,
     RunContext,
     Samples,
+    TestRows,
     load_weights,
     module_state,
     quantise,
@@ -198,14 +199,14 @@ class LrarBackbone:
         trained.model = _placed(trained.model, run.device)
         return trained
 
-    def gallery_for(self, gallery: Samples, rate: float) -> Samples:
-        """Gallery rows as queries at `rate` are compared with; see `crbench.api.GalleryByRate`."""
-        if self._gallery == "query-rate":
-            return gallery.at_rate(rate)
-        if self._gallery == "query-level":
-            # native_rate too, so that the images stay as they are
-            return gallery.at_rate(rate, as_stored=True)
-        return gallery
+    def gallery_for(self, gallery: TestRows, rate: float) -> TestRows:
+        """Rates of gallery rows as queries at `rate` are compared with; see `crbench.api.GalleryByRate`."""
+        if self._gallery == "own":
+            return gallery
+        rates = np.full(len(gallery), rate, dtype=np.float32)
+        # at the query's level, native rates too, so that the images stay as they are
+        native_rates = rates if self._gallery == "query-level" else gallery.native_rates
+        return attrs.evolve(gallery, rates=rates, native_rates=native_rates)
 
     def state(self) -> Mapping[str, Tensor]:
         """All parameters and buffers of `model`, on the CPU."""

@@ -26,7 +26,7 @@ from crbench.api.context import RunContext, TrainingSession
 from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.errors import ConfigError, DataError
-from crbench.records import Batch, Row, Samples
+from crbench.records import Batch, Row, Samples, TestRows
 from crbench.testing import check_backbone
 from crbench.training import Recipe, TrainBatch, seeded
 from crbench.training.recipe import learning_rate
@@ -288,8 +288,9 @@ def test_copies_are_added_at_rates_that_are_lacking() -> None:
 
 
 def test_the_gallery_follows_the_query_where_asked() -> None:
-    own, level, rate = (lrar(gallery=kind).gallery_for(HR, 3.0) for kind in ("own", "query-level", "query-rate"))
-    assert own is HR
+    given = TestRows.of(HR)
+    own, level, rate = (lrar(gallery=kind).gallery_for(given, 3.0) for kind in ("own", "query-level", "query-rate"))
+    assert own is given
     assert (level.rates == 3).all()
     assert (level.native_rates == 3).all()
     assert (rate.rates == 3).all()

@@ -396,7 +396,7 @@ def test_a_backbone_may_want_all_training_rows_and_another_gallery_for_each_rate
 
     def gallery_for(self, gallery, rate):
         galleries.append(rate)
-        return gallery.at_rate(rate)
+        return attrs.evolve(gallery, rates=np.full(len(gallery), rate))
 
     monkeypatch.setattr(fakes, "gallery_for", gallery_for, raising=False)
     shrunk = run(spec(backbone="learner", trial=0, resume=False))[0]
