@@ -138,7 +138,8 @@ def _record_by(converter: Converter, record: type[Any], complete: bool) -> Calla
     from cattrs.gen import make_dict_structure_fn
 
     inner = make_dict_structure_fn(record, converter, _cattrs_forbid_extra_keys=True)
-    needed = [field.name for field in attrs.fields(record) if complete or field.default is attrs.NOTHING]
+    given = [field for field in attrs.fields(record) if field.init]
+    needed = [field.name for field in given if complete or field.default is attrs.NOTHING]
 
     def structure(value: Any, _: Any) -> Any:
         if missing := [name for name in needed if name not in _typed(value, dict, "an object")]:

@@ -38,7 +38,7 @@ def schema() -> dict[str, Any]:
 
 def to_json(result: Result) -> str:
     """The text of a result file: ASCII, indented, keys in the order of the fields, one newline at the end."""
-    return json.dumps(attrs.asdict(result), indent=1, allow_nan=False) + "\n"
+    return json.dumps(attrs.asdict(result, filter=lambda field, _: field.init), indent=1, allow_nan=False) + "\n"
 
 
 def from_json(text: str, origin: str) -> Result:
@@ -46,12 +46,14 @@ def from_json(text: str, origin: str) -> Result:
 
     Args:
         text: what `to_json` gave.
-        origin: names the file in messages.
+        origin: names the file in messages and in the result.
 
     Raises:
         DataError: see `read_record`.
     """
-    return read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION, upgrade=upgraded)
+    result = read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION, upgrade=upgraded)
+    object.__setattr__(result, "origin", origin)  # frozen: known only once it is read
+    return result
 
 
 def read_record(

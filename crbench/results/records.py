@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 from attrs import validators as v
 
 from crbench.protocol.rules import EVALUATION_VERSION
 from crbench.results.method import Extraction, Method, WeightsFacts
-from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules
+from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules, plain
 from crbench.results.scores import (
     SHA256,
     MetricFacts,
@@ -52,11 +52,13 @@ class DataFacts:
         checksum: digest of lists and images of all trials together, of files of version 1, whose trials have none of
             their own; else None.
         notes: what was left out and how often, e.g. ``{"junk images": 3819}``.
+        parameters: of the data set; JSON values.
         deviations: a text for each count that differs from the published one, e.g. ``94 of 750 test persons``.
     """
 
     checksum: str | None = None
     notes: Mapping[str, int] = attrs.field(factory=dict)
+    parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
     deviations: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 
@@ -137,6 +139,8 @@ class Result:
             (unit ``samples``).
         command: the exact line that repeats the cell.
         duration_s: wall time of the whole cell.
+        origin: the file that it was read from; None = it was not. It is no part of the file, and an evolved result has
+            none.
 
     Raises:
         ValueError: a value out of its range, or one that does not follow from the fields that it is derived from.
@@ -170,6 +174,7 @@ class Result:
     command: str
     warnings: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     duration_s: float = attrs.field(validator=finite)
+    origin: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None) or (self.status == "ok" and not self.trials):

@@ -85,7 +85,13 @@ def _facts_of_trials(content: dict[str, Any]) -> dict[str, Any]:
         for trial, split in zip(trials, splits, strict=False)
     ]
     kept = {name: value for name, value in data.items() if name not in ("splits", "skipped")}
-    return {**content, "trials": new, "data": {"deviations": [], **kept}, "weights": [], "outcomes": None}
+    return {
+        **content,
+        "trials": new,
+        "data": {"parameters": {}, "deviations": [], **kept},
+        "weights": [],
+        "outcomes": None,
+    }
 
 
 def _facts_of_methods(content: dict[str, Any]) -> dict[str, Any]:

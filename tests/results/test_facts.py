@@ -110,7 +110,7 @@ def test_results_of_other_trials_or_images_have_other_trial_sets() -> None:
 
 
 def _with_trials(result: Result, trials: tuple[TrialScores, ...]) -> Result:
-    kept = {field.name: getattr(result, field.name) for field in attrs.fields(Result)}
+    kept = {field.name: getattr(result, field.name) for field in attrs.fields(Result) if field.init}
     del kept["metrics"], kept["by_rate"]
     return Result(**{**kept, "trials": trials})
 
