@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from result_facts import facts_of
 
 from crbench import load_results, render
 from crbench.results import to_json
@@ -21,7 +22,8 @@ def folder(tmp_path_factory):
     for block in range(3):
         for cell in range(COUNT):
             name = f"{block:04x}{cell:08x}"
-            (folder / f"{name}.json").write_text(to_json(attrs.evolve(first, cell_id=name, fingerprint=str(block))))
+            facts = facts_of(f"set-{block}", first.protocol)
+            (folder / f"{name}.json").write_text(to_json(attrs.evolve(first, cell_id=name, seed=cell, **facts)))
     return folder
 
 

@@ -41,7 +41,8 @@ def leaderboard(
 ) -> None:
     """Rank results that are comparable, in one table per protocol.
 
-    RESULTS are result files or folders of them; by default the folder "results". A benchmark adds columns of speeds to
+    RESULTS are result files or folders of them; by default the folder "results". Trials of one method that were run
+    apart, on any machines, are one row where all that decides a number agrees. A benchmark adds columns of speeds to
     the rows of its method (same backbone, aligner, presets, parameters and versions), apart for each machine.
 
     \b

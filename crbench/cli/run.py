@@ -192,10 +192,10 @@ def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
 
 
 def _report(result: Result, earlier: bool) -> None:
-    aligner = "/".join(part for part in (result.method.aligner.name, result.method.aligner.preset) if part)
-    cell = f"{result.dataset}, {result.method.backbone.name}, {aligner}"
+    from crbench.results.labels import component_label, failure_reason
+
+    cell = ", ".join((result.dataset, *map(component_label, (result.method.backbone, result.method.aligner))))
     if result.status == "failed":
-        reason = (result.error or "").strip().splitlines()[-1]
-        click.echo(f"crbench: {cell} failed: {reason}", err=True)
+        click.echo(f"crbench: {cell} failed: {failure_reason(result)}", err=True)
     elif earlier:
         click.echo(f"crbench: {cell}: already in the output folder (--no-resume runs it again)", err=True)

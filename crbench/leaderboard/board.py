@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
+from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed, columns_of
@@ -32,6 +33,7 @@ class Row:
     """One measured method.
 
     Attributes:
+        joined: its trials, and the results that they come from.
         rank: place in its block, from 1; None = not ranked.
         backbone, aligner: labels, distinct within the block, free of control characters.
         baseline: the aligner changes nothing.
@@ -44,7 +46,7 @@ class Row:
         speeds: what ``crbench bench`` measured of the same method, at most one per `Speed.key`.
     """
 
-    result: Result
+    joined: Joined
     backbone: str
     aligner: str
     scores: Mapping[str, Spread]
@@ -56,12 +58,40 @@ class Row:
     marks: Mapping[str, str] = attrs.field(factory=dict)
     speeds: tuple[Speed, ...] = ()
 
+    @property
+    def result(self) -> Result:
+        """The first of its results: data set, rules and method are those of all."""
+        return self.joined.result
+
+
+def trial_list(indices: Sequence[int]) -> str:
+    """Trials as ``--trial`` takes them.
+
+    Example:
+        >>> trial_list([0, 1, 2, 5, 7, 8])
+        '0-2,5,7-8'
+    """
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ",".join("-".join(map(str, dict.fromkeys((run[0], run[-1])))) for run in runs)
+
 
 @attrs.frozen(kw_only=True)
 class Block:
-    """Rows that were evaluated alike; `ranked` unless they cover a part of the protocol only.
+    """Rows that were evaluated alike, on the same trials: one table.
 
-    `trials` and `versions` (of crbench) are those that occur, `date` is the day of the newest result.
+    Attributes:
+        unranked: why rows have no places; empty = they have.
+        data: digest of the lists and images of `trials`.
+        queries, gallery, persons: the numbers of queries, gallery images and identities among the queries that occur in
+            trials; empty = not known (version 1).
+        deviations: counts in which the data set differs from the published one.
+        versions: of crbench.
+        date: day of the newest result.
     """
 
     dataset: str
@@ -69,8 +99,14 @@ class Block:
     rules: str
     fingerprint: str
     rate_source: str
-    ranked: bool
+    limit: int | None
+    unranked: str
     trials: tuple[int, ...]
+    data: str
+    queries: tuple[int, ...]
+    gallery: tuple[int, ...]
+    persons: tuple[int, ...]
+    deviations: tuple[str, ...]
     versions: tuple[str, ...]
     date: str
     rows: tuple[Row, ...]
@@ -86,7 +122,8 @@ class Board:
 
     Attributes:
         scores: those that any row has, in order.
-        superseded: number of older results of a cell, left out.
+        repeated: number of results that only repeat trials of others, left out.
+        apart: one line for each thing that was not joined or that disagrees, with the names of files.
         machines: those of all speeds, sorted.
         unused: one line for each benchmark that no row shows.
     """
@@ -95,7 +132,8 @@ class Board:
     partial: tuple[Block, ...]
     failed: tuple[Result, ...]
     scores: tuple[Score, ...] = ()
-    superseded: int = 0
+    repeated: int = 0
+    apart: tuple[str, ...] = ()
     machines: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 

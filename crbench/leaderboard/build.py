@@ -1,8 +1,9 @@
 """The rules of the leaderboard: which results stand together, in which order, and what each row shows.
 
-Results are ranked only among equals: same fingerprint (data set, rules, limit, evaluation version), and same trials on
-the same images. Results of a part of a protocol (``--limit``), failed cells and published numbers are shown apart,
-unranked.
+Results are ranked only among equals: a block has one fingerprint (data set, rules, limit, evaluation version) and one
+set of trials, with the same lists and the same images. A row is one method; its trials may come from several results
+(`crbench.leaderboard.joined`). What cannot be ranked is shown apart: parts of a protocol (``--limit``), evaluations of
+a version that is not known, results that disagree, failed cells and published numbers.
 
 Order: Rank-1, then mAP, highest first. Both are compared as printed (one decimal of a per cent), so that a reader can
 check every place from the table. Rows that are equal in both share a place. The baseline (aligner ``none``) is ranked
@@ -11,127 +12,154 @@ like every other row, and marked.
 
 from __future__ import annotations
 
-import json
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.joined import Joined, component_identity, join
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.scores import Score, Spread, scores_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
-from crbench.results import BASELINE, Result, to_json
+from crbench.protocol import EVALUATION_VERSION
+from crbench.protocol.hashing import digest
+from crbench.results import BASELINE, Result
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
 
 
 def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
-    """Sort results into blocks, rank them, and add the speeds that `benches` measured.
+    """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
 
-    Of several results of one cell the newest counts, and so does the newest of several benchmarks of one column. The
-    order in which results and benchmarks are given does not matter.
+    Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
+    board says so. The order in which results and benchmarks are given does not matter.
     """
     everything, measured = list(results), list(benches)
-    newest, shown = _newest(everything), fit_to_show(measured)
-    done = [result for result in newest if result.status == "ok"]
-    scores = scores_of(done)
-    blocks = _blocks([result for result in done if result.rankable], scores, shown, ranked=True)
-    partial = _blocks([result for result in done if not result.rankable], scores, shown, ranked=False)
-    speeds = (speed for block in (*blocks, *partial) for row in block.rows for speed in row.speeds)
+    done = [result for result in everything if result.status == "ok"]
+    scores, shown = scores_of(done), fit_to_show(measured)
+    joinings = [join(group) for group in _grouped(done)]
+    sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
+    for joined in (row for joining in joinings for row in joining.rows):
+        sets[*_group(joined.result), joined.trial_set].append(joined)
+    blocks = sorted((_block(rows, scores, shown) for rows in sets.values()), key=_order)
+    speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
-        blocks=blocks,
-        partial=partial,
-        failed=tuple(result for result in newest if result.status == "failed"),
+        blocks=tuple(block for block in blocks if not block.unranked),
+        partial=tuple(block for block in blocks if block.unranked),
+        failed=tuple(_failed(everything)),
         scores=scores,
-        superseded=len(everything) - len(newest),
+        repeated=sum(joining.repeated for joining in joinings),
+        apart=tuple(sorted(note for joining in joinings for note in joining.notes)),
         machines=tuple(sorted({speed.machine for speed in speeds})),
         unused=left_out(measured, done),
     )
 
 
-def _newest(results: Iterable[Result]) -> list[Result]:
-    """The newest result of each cell, ordered by what it is, not by how it was given."""
-    cells: dict[str, Result] = {}
+def _group(result: Result) -> tuple[str, ...]:
+    return result.dataset, result.protocol.name, result.rate_source, result.fingerprint
+
+
+def _grouped(results: Iterable[Result]) -> list[list[Result]]:
+    groups: dict[tuple[str, ...], list[Result]] = defaultdict(list)
     for result in results:
-        known = cells.get(result.cell_id)
-        cells[result.cell_id] = result if known is None else _newer(known, result)
+        groups[_group(result)].append(result)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _order(block: Block) -> tuple[object, ...]:
+    """Of one fingerprint the largest set of trials first."""
+    group = block.dataset, block.protocol, block.rate_source, block.fingerprint
+    return *group, -len(block.trials), block.trials, block.data
+
+
+def _failed(results: Sequence[Result]) -> list[Result]:
+    """The last failure of each cell that has no result: one that succeeded elsewhere has its numbers."""
+    done = {result.cell_id for result in results if result.status == "ok"}
+    cells: dict[str, Result] = {}
+    for result in sorted(results, key=lambda result: (datetime.fromisoformat(result.created), result.error or "")):
+        if result.status == "failed" and result.cell_id not in done:
+            cells[result.cell_id] = result
     return sorted(cells.values(), key=lambda r: (r.dataset, r.method.backbone.name, r.method.aligner.name, r.cell_id))
 
 
-def _newer(one: Result, other: Result) -> Result:
-    """Of two results of a cell the one that was made later; made at the same time, the one whose text sorts last."""
-    if one == other:
-        return one
-    first, second = (datetime.fromisoformat(result.created) for result in (one, other))
-    if first != second:
-        return one if first > second else other
-    return max(one, other, key=to_json)
-
-
-def _group(result: Result) -> tuple[str, ...]:
-    return result.dataset, result.protocol.name, result.rate_source, result.fingerprint, repr(result.trial_set)
-
-
-def _blocks(
-    results: Iterable[Result], scores: Sequence[Score], benches: Sequence[Bench], *, ranked: bool
-) -> tuple[Block, ...]:
-    groups = groupby(sorted(results, key=_group), key=_group)
-    return tuple(_block(list(group), scores, benches, ranked=ranked) for _, group in groups)
-
-
-def _block(results: Sequence[Result], scores: Sequence[Score], benches: Sequence[Bench], *, ranked: bool) -> Block:
-    first = results[0]
-    labels = distinct_labels(results)
-    rows = [_row(result, *label, benches) for result, label in zip(results, labels, strict=True)]
-    rows.sort(key=lambda row: (row.backbone, row.aligner, row.result.cell_id))
+def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[Bench]) -> Block:
+    first = joined[0].result
+    results = [result for one in joined for result in one.results]
+    sure = [result for one in joined if not one.disputed for result in one.results] or results
+    trials = [trial for one in joined for trial in one.trials]
+    rows = [_row(one, *label, benches) for one, label in zip(joined, distinct_labels(joined), strict=True)]
+    rows.sort(key=lambda row: (row.backbone, row.aligner))
+    unranked = _unranked(first)
     return Block(
         dataset=first.dataset,
         protocol=first.protocol.name,
         rules=first.protocol.describe,
         fingerprint=first.fingerprint,
         rate_source=first.rate_source,
-        ranked=ranked,
-        trials=tuple(sorted({len(result.trials) for result in results})),
+        limit=first.limit,
+        unranked=unranked,
+        trials=tuple(trial.index for trial in joined[0].trials),
+        data=digest(joined[0].trial_set),
+        queries=_numbers(trial.n_query for trial in trials),
+        gallery=_numbers(trial.n_gallery for trial in trials),
+        persons=_numbers(trial.n_persons for trial in trials),
+        deviations=tuple(dict.fromkeys(text for result in results for text in result.data.deviations)),
         versions=tuple(sorted({result.environment.crbench for result in results})),
-        date=max(datetime.fromisoformat(result.created) for result in results).date().isoformat(),
-        rows=tuple(_ranked(rows, scores) if ranked else rows),
+        date=max(datetime.fromisoformat(result.created) for result in sure).date().isoformat(),
+        rows=tuple(rows if unranked else _ranked(rows, scores)),
     )
 
 
-def _row(result: Result, backbone: str, aligner: str, benches: Sequence[Bench]) -> Row:
-    fit, transform = (result.timings.get(stage) for stage in ("fit", "transform"))
+def _unranked(result: Result) -> str:
+    """Why results of a block have no places; empty where they have."""
+    if result.limit is not None:
+        return f"part of the protocol only (--limit {result.limit}), not ranked"
+    if result.evaluation_version > EVALUATION_VERSION:
+        return f"evaluation version {result.evaluation_version}, unknown to this crbench, not ranked"
+    return ""
+
+
+def _numbers(counts: Iterable[int | None]) -> tuple[int, ...]:
+    return tuple(sorted({count for count in counts if count is not None}))
+
+
+def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench]) -> Row:
+    timings = [result.timings for result in joined.results]
+    fits, transforms = ([one[stage] for one in timings if stage in one] for stage in ("fit", "transform"))
+    fitted, taken = sum(fit.count for fit in fits), sum(transform.seconds for transform in transforms)
     return Row(
-        result=result,
+        joined=joined,
         backbone=backbone,
         aligner=aligner,
-        scores=values_of(result),
-        baseline=result.method.aligner.name == BASELINE,
-        fit_s=fit.seconds / fit.count if fit and fit.count else None,
-        samples_per_s=transform.per_second if transform else None,
-        speeds=speeds_of(result, benches),
+        scores=values_of(joined),
+        baseline=joined.result.method.aligner.name == BASELINE,
+        fit_s=sum(fit.seconds for fit in fits) / fitted if fitted else None,
+        samples_per_s=sum(transform.count for transform in transforms) / taken if taken else None,
+        speeds=speeds_of(joined.result, benches),
     )
 
 
 def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
-    """Rows in order of their places, with gains and marks; rows of equal place keep their order."""
-    places = [tuple(_printed(row, Score(name)) or 0.0 for name in ("R1", "mAP")) for row in rows]
+    """Rows in order of their places, with gains and marks; rows of equal place keep their order, disputed ones last."""
+    sure = [row for row in rows if not row.joined.disputed]
+    places = [tuple(_printed(row, Score(name)) or 0.0 for name in ("R1", "mAP")) for row in sure]
     first = {place: 1 + sum(other > place for other in places) for place in set(places)}
-    baselines = {_features(row.result): row for row in rows if row.baseline}
+    baselines = {_features(row): row for row in sure if row.baseline}
     ranked = [
         attrs.evolve(
             row,
             rank=first[place],
-            gain=None if row.baseline else _gain(row, baselines.get(_features(row.result))),
+            gain=None if row.baseline or not _features(row) else _gain(row, baselines.get(_features(row))),
             marks=marks,
         )
-        for row, place, marks in zip(rows, places, _marks(rows, scores), strict=True)
+        for row, place, marks in zip(sure, places, _marks(sure, scores), strict=True)
     ]
-    return sorted(ranked, key=lambda row: row.rank or 0)
+    return [*sorted(ranked, key=lambda row: row.rank or 0), *(row for row in rows if row.joined.disputed)]
 
 
 def _printed(row: Row, score: Score) -> float | None:
@@ -152,19 +180,19 @@ def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]
     return marks
 
 
-def _features(result: Result) -> tuple[object, ...]:
-    """What made the features of a cell: two cells that share it differ by their aligners alone."""
-    backbone = result.method.backbone
-    parameters = json.dumps(backbone.parameters, sort_keys=True)
-    return backbone.name, backbone.version, parameters, backbone.weights_sha256, result.extraction
+def _features(row: Row) -> tuple[object, ...]:
+    """What made the features of a row: two rows that share it differ by their aligners alone; empty = not known."""
+    result = row.result
+    weights = tuple(trial.weights_sha256 for trial in row.joined.trials)
+    if None in weights and result.method.backbone.trained:
+        return ()  # version 1 does not tell the weights of trials that were trained each for itself
+    return component_identity(result.method.backbone), weights, result.extraction, result.environment.device
 
 
 def _gain(row: Row, baseline: Row | None) -> Spread | None:
-    """Rank-1 over that of the baseline, as differences trial by trial where both have the same trials."""
+    """Rank-1 over that of the baseline, as differences trial by trial; both have the trials of the block."""
     if baseline is None:
         return None
-    own, other = ({trial.index: trial.cmc[0] for trial in one.result.trials} for one in (row, baseline))
-    if own.keys() != other.keys():
-        return Spread(statistics.fmean(own.values()) - statistics.fmean(other.values()))
-    differences = [own[index] - other[index] for index in own]
+    pairs = zip(row.joined.trials, baseline.joined.trials, strict=True)
+    differences = [own.cmc[0] - other.cmc[0] for own, other in pairs]
     return Spread(statistics.fmean(differences), statistics.stdev(differences) if len(differences) > 1 else None)

@@ -13,11 +13,12 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from crbench.leaderboard import formats
-from crbench.leaderboard.board import Row
+from crbench.leaderboard.board import Row, trial_list
+from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed
-from crbench.results import Result
+from crbench.results import Component, Result, TrialScores
 from crbench.results.labels import clean
 
 MISSING = "-"
@@ -52,6 +53,7 @@ class Column(Generic[Line]):
         title: its heading for people, without the arrow; empty = only programs get the column.
         text: writes a value for people.
         label: writes a line for people, where its value alone is not enough; used instead of `text`.
+        number: what a line is sorted by, where it is not its value.
         better: the good end of its values, if there is one; it gives the arrow, and the page sorts from there.
         footnote: explains the column below the tables; columns may share one.
         numeric: its values are numbers: set flush right, and sorted as numbers.
@@ -65,6 +67,7 @@ class Column(Generic[Line]):
     title: str = ""
     text: Callable[[Any], str] = str
     label: Callable[[Line], str] | None = None
+    number: Callable[[Line], float | None] | None = None
     better: Literal["higher", "lower"] | None = None
     footnote: str = ""
     numeric: bool = True
@@ -94,12 +97,65 @@ class Column(Generic[Line]):
         if self.label is not None:
             text = self.label(line)
         number = value.mean if isinstance(value, Spread) else value
+        if self.number is not None:
+            number = self.number(line)
         return Cell(text, number if self.numeric else None, mark)
 
 
 def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
-    """A fact about the cell itself, for programs."""
-    return Column(key=key, of_cell=True, get=lambda row: clean(get(row.result)))
+    """A fact about the cell itself, for programs; where a row comes from several, each once."""
+
+    def texts(row: Row) -> str:
+        return clean("; ".join(dict.fromkeys(get(result) for result in row.joined.results)))
+
+    return Column(key=key, of_cell=True, get=texts)
+
+
+def _cost(
+    key: str, title: str, get: Callable[[Component], int | None], footnote: str
+) -> tuple[Column[Row], Column[Row]]:
+    """What backbone and aligner cost: a number of each for programs, and both in one column for people."""
+
+    def both(row: Row) -> tuple[int | None, int | None]:
+        return get(row.result.method.backbone), get(row.result.method.aligner)
+
+    def text(row: Row) -> str:
+        found = both(row)
+        return MISSING if found == (None, None) else " + ".join("?" if n is None else formats.short(n) for n in found)
+
+    def total(row: Row) -> int | None:
+        backbone, aligner = both(row)
+        return None if backbone is None or aligner is None else backbone + aligner
+
+    return (
+        Column(key=f"backbone_{key}", get=lambda row: both(row)[0]),
+        Column(key=key, title=title, get=lambda row: both(row)[1], label=text, number=total, footnote=footnote),
+    )
+
+
+def _is_transductive(row: Row) -> bool:
+    method = row.result.method
+    return method.backbone.transductive or method.aligner.transductive
+
+
+def counts(numbers: Sequence[int]) -> str:
+    """The numbers that occur, for people: ``3,368``, ``310-316``, or empty.
+
+    Example:
+        >>> counts((15913,)), counts((310, 312, 316))
+        ('15,913', '310-316')
+    """
+    return "-".join(f"{number:,}" for number in dict.fromkeys((*numbers[:1], *numbers[-1:])))
+
+
+def _per_trial(key: str, get: Callable[[TrialScores], int | None]) -> Column[Row]:
+    """A number of each trial, for programs: one where all agree, else a range; None where it is not known."""
+
+    def number(row: Row) -> int | str | None:
+        found = sorted({count for trial in row.joined.trials if (count := get(trial)) is not None})
+        return found[0] if len(found) == 1 else "-".join(map(str, (found[0], found[-1]))) if found else None
+
+    return Column(key=key, get=number)
 
 
 _BEFORE: tuple[Column[Row], ...] = (
@@ -108,14 +164,21 @@ _BEFORE: tuple[Column[Row], ...] = (
     _of_cell("protocol", lambda result: result.protocol.name),
     _of_cell("fingerprint", lambda result: result.fingerprint),
     _of_cell("rate_source", lambda result: result.rate_source),
-    Column(key="backbone", title="backbone", numeric=False, of_cell=True, get=lambda row: row.backbone),
+    Column(
+        key="backbone",
+        title="backbone",
+        numeric=False,
+        of_cell=True,
+        get=lambda row: row.backbone,
+        label=lambda row: marked(row.backbone, backbone_marks(row)),
+    ),
     Column(
         key="aligner",
         title="aligner",
         numeric=False,
         of_cell=True,
         get=lambda row: row.aligner,
-        label=lambda row: f"{row.aligner} (baseline)" if row.baseline and row.rank else row.aligner,
+        label=lambda row: marked(row.aligner, aligner_marks(row)),
     ),
     Column(key="baseline", get=lambda row: row.baseline),
 )
@@ -132,19 +195,32 @@ _AFTER: tuple[Column[Row], ...] = (
         text=lambda gain: formats.points(*gain),
         footnote="gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",
     ),
-    Column(
-        key="parameters",
-        title="params",
-        get=lambda row: row.result.method.aligner.parameter_count,
-        text=formats.short,
-        footnote="params: learned parameters of the aligner.",
+    *_cost(
+        "parameters",
+        "params",
+        lambda part: part.parameter_count,
+        "params: learned parameters, of the backbone + of the aligner.",
     ),
-    Column(key="trials", get=lambda row: len(row.result.trials)),
+    *_cost(
+        "macs",
+        "MACs",
+        lambda part: part.macs,
+        "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample.",
+    ),
+    Column(key="trials", get=lambda row: len(row.joined.trials)),
+    Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),
+    _per_trial("queries", lambda trial: trial.n_query),
+    _per_trial("gallery", lambda trial: trial.n_gallery),
+    _per_trial("persons", lambda trial: trial.n_persons),
+    Column(key="deviations", get=lambda row: clean("; ".join(row.result.data.deviations)) or None),
+    Column(key="transductive", get=_is_transductive),
+    Column(key="weights_known", get=lambda row: all(one.known for one in row.joined.weights)),
+    Column(key="conflict", get=lambda row: row.joined.disputed),
     _of_cell("created", lambda result: result.created),
     _of_cell("crbench", lambda result: result.environment.crbench),
     _of_cell("cell_id", lambda result: result.cell_id),
     _of_cell("command", lambda result: result.command),
-    Column(key="warnings", get=lambda row: clean("; ".join(row.result.warnings)) or None),
+    Column(key="warnings", get=lambda row: clean("; ".join(row.joined.warnings)) or None),
 )
 """Columns to the right of the scores: gain, cost, origin. None depends on the moment at which a run was made."""
 

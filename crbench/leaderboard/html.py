@@ -30,12 +30,15 @@ def render_html(board: Board, view: View) -> str:
     style, script = (loader.get_source(environment, name)[0] for name in ("board.css", "board.js"))
     blocks = (*board.blocks, *board.partial)
     measured = [block_table(board, block, view) for block in blocks]
-    printed = published_tables(view.published)
+    printed = published_tables(board, view.published)
     return environment.get_template("board.html.jinja").render(
         style=Markup(style),
         script=Markup(script),
         digest=_digest,
         sections=[_section(block, table) for block, table in zip(blocks, measured, strict=True)],
+        filters={
+            clean(block.fingerprint): clean(f"{block.dataset}, protocol {block.protocol}") for block in board.blocks
+        },
         published=printed,
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
         footnote=footnote([*measured, *printed]),
@@ -58,10 +61,9 @@ def _lines(message: str) -> str:
 
 def _section(block: Block, table: Table) -> dict[str, Any]:
     return {
-        "ranked": block.ranked,
         "fingerprint": clean(block.fingerprint),
         "table": table,
-        "cells": [_details(row.backbone, row.aligner, row.result) for row in block.rows],
+        "cells": [_details(row.backbone, row.aligner, result) for row in block.rows for result in row.joined.results],
     }
 
 
@@ -74,7 +76,7 @@ def _details(backbone: str, aligner: str, result: Result) -> dict[str, Any]:
         "command": clean(result.command),
         "machine": clean(f"{where.cpu}, {where.threads} thread(s), device {where.device}, {where.platform}"),
         "versions": clean(", ".join(f"{name} {version}" for name, version in {**versions, **where.packages}.items())),
-        "weights": result.method.backbone.weights_sha256,
+        "weights": ", ".join(dict.fromkeys(t.weights_sha256[:12] for t in result.trials if t.weights_sha256)),
         "seconds": f"{result.duration_s:.0f}",
         "created": result.created,
         "warnings": [clean(warning) for warning in result.warnings],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
 
+from crbench.leaderboard.joined import Joined
+from crbench.protocol.hashing import digest
 from crbench.results import Component, Result
 from crbench.results.labels import clean, component_label
 
@@ -18,37 +21,49 @@ def backbone_label(result: Result) -> str:
     return label if amp == "off" else f"{label} {amp}"
 
 
-def distinct_labels(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Labels of backbone and aligner for each result.
+def distinct_labels(rows: Sequence[Joined]) -> list[tuple[str, str]]:
+    """Labels of backbone and aligner for each row.
 
-    Results that would have equal labels get in brackets what they differ in: parameters, versions, weights, extraction,
-    seed, trials.
+    Rows that would have equal labels get in brackets what they differ in: parameters, versions, code, weights,
+    extraction, device, seed; or, where that is nothing, the cell and file that they come from.
 
     Returns:
-        One (backbone, aligner) pair per result, in order.
+        One (backbone, aligner) pair per row, in order.
     """
-    labels = [(backbone_label(result), component_label(result.method.aligner)) for result in results]
+    labels = [(backbone_label(row.result), component_label(row.result.method.aligner)) for row in rows]
     clashes = defaultdict(list)
     for index, label in enumerate(labels):
         clashes[label].append(index)
     for indices in clashes.values():
         if len(indices) > 1:
-            for index, label in zip(indices, _told_apart([results[i] for i in indices]), strict=True):
+            for index, label in zip(indices, _told_apart([rows[i] for i in indices]), strict=True):
                 labels[index] = label
     return labels
 
 
-def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
-    """Labels of results whose plain labels are equal."""
-    backbones = differences([{**_facts(r.method.backbone), **attrs.asdict(r.extraction)} for r in results])
-    aligners = differences(
+def _told_apart(rows: Sequence[Joined]) -> list[tuple[str, str]]:
+    """Labels of rows whose plain labels are equal."""
+    results = [row.result for row in rows]
+    backbones = differences(
         [
-            {**_facts(r.method.aligner), "seed": r.seed, "trials": ",".join(str(trial.index) for trial in r.trials)}
-            for r in results
+            {
+                **_facts(row.result.method.backbone),
+                "weights": _short(trial.weights_sha256 for trial in row.trials),
+                **attrs.asdict(row.result.extraction),
+                "device": row.result.environment.device,
+            }
+            for row in rows
         ]
     )
-    if len(set(zip(backbones, aligners, strict=True))) < len(results):
-        aligners = [f"{bracket} #{result.cell_id}" for bracket, result in zip(aligners, results, strict=True)]
+    aligners = plain = differences([{**_facts(r.method.aligner), "seed": r.seed} for r in results])
+    for tell in (
+        lambda r: f"#{r.cell_id}",
+        lambda r: Path(r.origin or r.created).stem,
+        lambda r: r.origin or r.created,
+    ):
+        if len(set(zip(backbones, aligners, strict=True))) == len(rows):
+            break
+        aligners = [f"{text} {tell(result)}" for text, result in zip(plain, results, strict=True)]
     return [
         (
             backbone_label(result) + clean(backbone),
@@ -59,8 +74,18 @@ def _told_apart(results: Sequence[Result]) -> list[tuple[str, str]]:
 
 
 def _facts(component: Component) -> dict[str, Any]:
-    weights = component.weights_sha256
-    return {**component.parameters, "version": component.version, "weights": weights[:8] if weights else None}
+    """What tells a component from another of its label; what was changed stands in the label already."""
+    parameters = {name: value for name, value in component.parameters.items() if name not in component.changed}
+    code, weights = _short([component.code_sha256]), _short([component.weights_sha256])
+    return {**parameters, "version": component.version, "code": code, "weights": weights}
+
+
+def _short(digests: Iterable[str | None]) -> str | None:
+    """Eight digits that stand for one digest, or for the list of several; None where there is none."""
+    different = list(dict.fromkeys(filter(None, digests)))
+    if len(different) > 1:
+        return digest(different)[:8]
+    return different[0][:8] if different else None
 
 
 def differences(facts: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -13,6 +13,7 @@ import attrs
 
 from crbench.leaderboard.board import Block, Board, Row, View
 from crbench.leaderboard.columns import Column, measured_columns, published_columns
+from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result
@@ -53,13 +54,14 @@ def render_csv(board: Board, view: View) -> str:
 
 
 def render_json(board: Board, view: View) -> str:
-    """One object: `blocks` (ranked), `partial` (not), `failed`, `published`, `superseded`, `unused_benchmarks`."""
+    """One object, with the fields of `Board`: `blocks` (ranked), `partial` (not), `failed`, and so on."""
     content = {
         "blocks": [_block(board, block, view) for block in board.blocks],
         "partial": [_block(board, block, view) for block in board.partial],
         "failed": [{**_failed(result), "error": result.error} for result in board.failed],
         "published": [attrs.asdict(row) for row in view.published],
-        "superseded": board.superseded,
+        "apart": board.apart,
+        "repeated": board.repeated,
         "unused_benchmarks": board.unused,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -86,13 +88,12 @@ def _failed(result: Result) -> dict[str, Any]:
     """What is known of a failed cell."""
     backbone, aligner = component_label(result.method.backbone), component_label(result.method.aligner)
     columns = [column for column in measured_columns(()) if column.of_cell]
-    return _values(columns, Row(result=result, backbone=backbone, aligner=aligner, scores={}))
+    return _values(columns, Row(joined=Joined.of([result]), backbone=backbone, aligner=aligner, scores={}))
 
 
 def _block(board: Board, block: Block, view: View) -> dict[str, Any]:
-    shared: Iterable[str] = ("dataset", "protocol", "rules", "fingerprint", "rate_source", "trials", "versions", "date")
     return {
-        **{name: getattr(block, name) for name in shared},
+        **{field.name: getattr(block, field.name) for field in attrs.fields(Block) if field.name != "rows"},
         "rows": [_row(board, row, view) for row in block.rows],
     }
 

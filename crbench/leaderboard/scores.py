@@ -10,6 +10,7 @@ import attrs
 
 from crbench.errors import ComparisonError
 from crbench.leaderboard.formats import per_cent, printed
+from crbench.leaderboard.joined import Joined
 from crbench.results import MetricFacts, Result
 
 _CMC = re.compile(r"R([1-9]\d*)")
@@ -108,10 +109,10 @@ def _fact(facts: MetricFacts) -> str:
     return f"{facts.unit}, {'higher' if facts.higher_is_better else 'lower'} is better"
 
 
-def values_of(result: Result) -> dict[str, Spread]:
-    """The scores of a result by `Score.key`; R1 of all queries and of each rate is always among them."""
-    of_rates = {rate: metrics["R1"] for rate, metrics in result.by_rate.items()}
+def values_of(joined: Joined) -> dict[str, Spread]:
+    """The scores of trials by `Score.key`; R1 of all queries and of each rate is always among them."""
+    of_rates = {rate: metrics["R1"] for rate, metrics in joined.by_rate.items()}
     return {
-        **{Score(name).key: Spread(one.mean, one.std) for name, one in result.metrics.items()},
+        **{Score(name).key: Spread(one.mean, one.std) for name, one in joined.metrics.items()},
         **{Score("R1", rate).key: Spread(one.mean, one.std) for rate, one in of_rates.items()},
     }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
 
-from crbench.leaderboard.board import Block, Board, Row, View
-from crbench.leaderboard.columns import Cell, Column, measured_columns, published_columns
+from crbench.leaderboard.board import Block, Board, Row, View, trial_list
+from crbench.leaderboard.columns import Cell, Column, counts, measured_columns, published_columns
+from crbench.leaderboard.marks import meanings
 from crbench.leaderboard.published import SOURCES, Published, published_scores
 from crbench.results import Result
 from crbench.results.labels import clean, component_label, failure_reason
@@ -35,38 +37,45 @@ def block_table(board: Board, block: Block, view: View) -> Table:
     columns = [
         column
         for column in measured_columns(scores, block.speeds(), board.machines, timings=view.timings)
-        if column.title and (block.ranked or not column.ranked)
+        if column.title and not (block.unranked and column.ranked)
     ]
     return Table(
         facts=_facts(block),
         rules=clean(block.rules),
         columns=tuple(columns),
         rows=tuple(tuple(column.cell(row, row.marks.get(column.key, "")) for column in columns) for row in block.rows),
-        baselines=tuple(row.baseline and block.ranked for row in block.rows),
+        baselines=tuple(row.baseline and not block.unranked for row in block.rows),
         warnings=tuple(_warnings(block.rows)),
     )
 
 
 def _warnings(rows: Sequence[Row]) -> Iterator[str]:
     """Each warning of the results of `rows` once, with the rows that have it where not all do."""
-    texts = dict.fromkeys(warning for row in rows for warning in row.result.warnings)
+    texts = dict.fromkeys(warning for row in rows for warning in row.joined.warnings)
     for text in texts:
-        named = [f"{row.backbone} + {row.aligner}" for row in rows if text in row.result.warnings]
+        named = [f"{row.backbone} + {row.aligner}" for row in rows if text in row.joined.warnings]
         yield clean(f"warning: {text}" if len(named) == len(rows) else f"warning, {'; '.join(named)}: {text}")
 
 
-def published_tables(rows: Sequence[Published]) -> list[Table]:
-    """Published numbers, a table for each data set."""
+def published_tables(board: Board, rows: Sequence[Published]) -> list[Table]:
+    """Published numbers, a table for each data set; it says where the data that were measured here are others."""
+    measured = (*board.blocks, *board.partial)
     return [
-        _published_table(dataset, [row for row in rows if row.dataset == dataset])
+        _published_table(
+            dataset,
+            [row for row in rows if row.dataset == dataset],
+            dict.fromkeys(text for block in measured if block.dataset == dataset for text in block.deviations),
+        )
         for dataset in dict.fromkeys(row.dataset for row in rows)
     ]
 
 
-def _published_table(dataset: str, rows: Sequence[Published]) -> Table:
+def _published_table(dataset: str, rows: Sequence[Published], deviations: Iterable[str]) -> Table:
+    others = "; ".join(deviations)
+    measured_on = (f"measured here on other data: {others}",) if others else ()
     columns = [column for column in published_columns(published_scores(rows)) if column.title]
     return Table(
-        facts=(clean(dataset), "published numbers, not measured here, not ranked"),
+        facts=tuple(map(clean, (dataset, "published numbers, not measured here, not ranked", *measured_on))),
         rules="",
         columns=tuple(columns),
         rows=tuple(tuple(column.cell(row) for column in columns) for row in rows),
@@ -77,7 +86,7 @@ def _published_table(dataset: str, rows: Sequence[Published]) -> Table:
 def tables(board: Board, view: View) -> list[Table]:
     """All tables of a board: ranked blocks, parts of protocols, published numbers."""
     measured = [block_table(board, block, view) for block in (*board.blocks, *board.partial)]
-    return measured + published_tables(view.published)
+    return measured + published_tables(board, view.published)
 
 
 def footnote(tables: Iterable[Table]) -> str:
@@ -87,15 +96,28 @@ def footnote(tables: Iterable[Table]) -> str:
 
 def notes(board: Board, view: View) -> list[str]:
     """What stands below the tables: machines, failed cells, what was left out, sources of the published numbers."""
+    blocks = (*board.blocks, *board.partial)
     machines = enumerate(board.machines, start=1)
-    lines = [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in machines]
+    lines = [*meanings(blocks), *_split_blocks(blocks)]
+    lines += [f"[M{place}] median throughput by `crbench bench` on: {name}" for place, name in machines]
     lines += [f"failed: {failure(result)}" for result in board.failed]
     lines += board.unused
-    if board.superseded:
-        lines.append(f"left out, older results of cells that were run again: {board.superseded}")
+    lines += board.apart
+    if board.repeated:
+        lines.append(f"left out, results that repeat trials of others, with the same scores: {board.repeated}")
     sources = [source for row in view.published for source in (row.source, row.also) if source]
     keys = sorted({source.split(",")[0].split(" ")[0] for source in sources})
     return lines + [f"† {key}: {SOURCES[key]}" for key in keys]
+
+
+def _split_blocks(blocks: Iterable[Block]) -> Iterator[str]:
+    """A line for each fingerprint that several tables have."""
+    for fingerprint, number in Counter(block.fingerprint for block in blocks).items():
+        if number > 1:
+            yield clean(
+                f"{number} tables have the fingerprint {fingerprint}: same rules, but other trials or other data, so "
+                f"rows of different tables are not ranked together."
+            )
 
 
 def below(tables: Iterable[Table], board: Board, view: View) -> list[str]:
@@ -110,17 +132,32 @@ def failure(result: Result) -> str:
 
 
 def _facts(block: Block) -> tuple[str, ...]:
-    counts = "/".join(map(str, block.trials))
-    return tuple(
-        clean(fact)
-        for fact in (
-            block.dataset,
-            *(() if block.ranked else ("part of the protocol only (--limit), not ranked",)),
-            f"protocol {block.protocol}",
-            f"{block.rate_source} rates",
-            f"{counts} trial{'' if counts == '1' else 's'}",
-            f"fingerprint {block.fingerprint}",
-            f"crbench {'/'.join(block.versions)}",
-            block.date,
-        )
+    facts = (
+        block.dataset,
+        block.unranked,
+        f"protocol {block.protocol}",
+        f"{block.rate_source} rates",
+        f"trial{'' if len(block.trials) == 1 else 's'} {trial_list(block.trials)}",
+        *_sizes(block),
+        *_deviations(block.deviations),
+        f"fingerprint {block.fingerprint}",
+        f"data {block.data}",
+        f"crbench {'/'.join(block.versions)}",
+        block.date,
     )
+    return tuple(clean(fact) for fact in facts if fact)
+
+
+def _sizes(block: Block) -> Iterator[str]:
+    """How much was searched for and in, of each trial."""
+    for numbers, one, many in (
+        (block.queries, "query", "queries"),
+        (block.persons, "person", "persons"),
+        (block.gallery, "gallery image", "gallery images"),
+    ):
+        if numbers:
+            yield f"{counts(numbers)} {one if numbers == (1,) else many}"
+
+
+def _deviations(texts: Sequence[str]) -> tuple[str, ...]:
+    return (f"other than the published data: {', '.join(texts)}",) if texts else ()

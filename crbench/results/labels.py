@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
 from crbench.results.method import Component
 from crbench.results.records import Result
+
+_LONGEST = 40
 
 
 def clean(text: str) -> str:
@@ -21,9 +25,17 @@ def clean(text: str) -> str:
 
 
 def component_label(component: Component) -> str:
-    """``NAME/preset``, or the name alone; an argument comes last."""
+    """``NAME/preset:argument``, as far as there are any, and what was changed: ``vpfa/paper [epochs=1]``."""
     name, colon, argument = component.name.partition(":")
-    return clean((f"{name}/{component.preset}" if component.preset else name) + colon + argument)
+    label = (f"{name}/{component.preset}" if component.preset else name) + colon + argument
+    changed = ", ".join(f"{key}={_short(value)}" for key, value in component.changed.items())
+    return clean(f"{label} [{changed}]" if changed else label)
+
+
+def _short(value: Any) -> str:
+    """A parameter as ``--set`` takes it, cut where it is long."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def failure_reason(result: Result) -> str:

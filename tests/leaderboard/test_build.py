@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.leaderboard import build as rules
-from crbench.leaderboard import render
+from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.board import Board, Row
 from crbench.leaderboard.build import build
 from crbench.leaderboard.formats import printed
@@ -43,7 +42,7 @@ def _rows(board: Board) -> dict[str, Row]:
 @settings(max_examples=30)
 @given(cells=_cells)
 def test_a_block_holds_equal_fingerprints_and_rate_sources_only(make: Make, cells: list[dict[str, object]]) -> None:
-    board = build(make(cell=number, **cell) for number, cell in enumerate(cells))
+    board = build(make(cell=number, seed=number, **cell) for number, cell in enumerate(cells))
     keys = [
         {(row.result.fingerprint, row.result.rate_source) for row in block.rows}
         for block in (*board.blocks, *board.partial)
@@ -57,7 +56,7 @@ def test_a_block_holds_equal_fingerprints_and_rate_sources_only(make: Make, cell
 @settings(max_examples=30)
 @given(cells=_cells)
 def test_places_count_the_better_rows_and_ties_share_them(make: Make, cells: list[dict[str, object]]) -> None:
-    for block in build(make(cell=number, **cell) for number, cell in enumerate(cells)).blocks:
+    for block in build(make(cell=number, seed=number, **cell) for number, cell in enumerate(cells)).blocks:
         places = [_place(row) for row in block.rows]
         assert places == sorted(places, reverse=True)
         assert [row.rank for row in block.rows] == [1 + sum(p > place for p in places) for place in places]
@@ -72,7 +71,7 @@ def test_input_order_does_not_matter(make: Make, cells: list[dict[str, object]],
 
 
 def test_equal_rank1_is_decided_by_map(make: Make) -> None:
-    low, high = (make("ridge", (0.5,), cell=number, shot="multi") for number in (1, 2))
+    low, high = (make("ridge", (0.5,), cell=number, seed=number, shot="multi") for number in (1, 2))
     trials = tuple(attrs.evolve(trial, scores={**trial.scores, "mAP": 0.7}) for trial in high.trials)
     metrics = {**high.metrics, "mAP": Summary.of([0.7])}
     rows = _rows(build([low, attrs.evolve(high, trials=trials, metrics=metrics)]))
@@ -94,16 +93,15 @@ def test_gain_is_paired_by_trial_and_over_the_same_weights(make: Make) -> None:
 
 
 def test_gain_over_other_weights_is_not_given(make: Make) -> None:
-    result = make("vpfa", (0.3,), cell=2)
-    method = attrs.evolve(result.method, backbone=attrs.evolve(result.method.backbone, weights_sha256="c" * 64))
-    assert (
-        _rows(build([make("none", (0.2,), cell=1), attrs.evolve(result, method=method)]))["000000000002"].gain is None
-    )
+    result = make("vpfa", (0.3, 0.3), cell=2)
+    trials = (result.trials[0], attrs.evolve(result.trials[1], weights_sha256="c" * 64))
+    rows = _rows(build([make("none", (0.2, 0.2), cell=1), attrs.evolve(result, trials=trials)]))
+    assert rows["000000000002"].gain is None
 
 
 def test_best_and_second_are_marked_with_ties(make: Make) -> None:
     values = {1: 0.5, 2: 0.50001, 3: 0.4, 4: 0.3}
-    rows = _rows(build([make("ridge", (value,), cell=cell) for cell, value in values.items()]))
+    rows = _rows(build([make("ridge", (value,), cell=cell, seed=cell) for cell, value in values.items()]))
     assert [rows[f"{cell:012x}"].marks.get("R1") for cell in values] == ["best", "best", "second", None]
 
 
@@ -112,30 +110,14 @@ def test_a_column_without_differences_is_not_marked(make: Make) -> None:
     assert all(row.marks == {} for row in rows.values())
 
 
-def test_the_newest_result_of_a_cell_counts(make: Make) -> None:
-    board = build([make(rank1=(0.5,), cell=1), make(rank1=(0.9,), cell=1, created="2026-11-20T23:00:00+00:00")])
-    assert board.superseded == 1
-    assert _rows(board)["000000000001"].result.metrics["R1"].mean == 0.5
-
-
-def test_only_different_results_of_one_cell_and_time_are_compared_as_text(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[str] = []
-    monkeypatch.setattr(rules, "to_json", lambda result: written.append(result.cell_id) or result.command)
-    one, other = make(cell=3, command="a"), make(cell=3, command="b")
-    for results in ([one, other, other], [other, one, other]):
-        written.clear()
-        board = build([make(cell=1), make(cell=2), make(cell=2), *results])
-        assert _rows(board)["000000000003"].result.command == "b"
-        assert set(written) == {"000000000003"}
-
-
-def test_a_newer_failure_replaces_an_older_success(make: Make) -> None:
+def test_a_failure_counts_only_where_the_cell_has_no_result(make: Make) -> None:
+    """Scores that were found stand, whatever happened later, and on whichever machine."""
     success = make(cell=1, created="2026-11-21T03:00:00+00:00")
     failed = attrs.evolve(success, status="failed", error="boom", trials=(), metrics={}, by_rate={})
-    board = build([attrs.evolve(failed, created="2026-11-21T03:00:00.5Z"), success])
-    assert (board.blocks, len(board.failed), board.superseded) == ((), 1, 1)
+    later = attrs.evolve(failed, created="2026-11-22T03:00:00Z")
+    board = build([later, success, failed])
+    assert (list(_rows(board)), board.failed) == (["000000000001"], ())
+    assert build([later, failed]).failed == (later,)
 
 
 def test_failed_cells_stand_apart(make: Make) -> None:
@@ -155,9 +137,23 @@ def test_equal_labels_are_told_apart(make: Make) -> None:
     ]
 
 
-def test_results_that_differ_in_nothing_shown_get_their_cell_id(make: Make) -> None:
-    rows = _rows(build([make(cell=1), make(cell=2)]))
-    assert sorted(row.aligner for row in rows.values()) == ["vpfa/light #000000000001", "vpfa/light #000000000002"]
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_changed_parameter_is_in_the_label_in_every_format(make: Make, form: str) -> None:
+    """`vpfa/paper --set vpfa.epochs=1` stood there as vpfa/paper."""
+    changed = {"parameters": {"epochs": 1, "hidden": 9}, "of_aligner": {"changed": {"epochs": 1, "drop": True}}}
+    text = render([make("vpfa/paper", (0.5,), **changed)], format=form)
+    assert "vpfa/paper [epochs=1, drop=true]" in text.replace("\\", "")
+
+
+def test_a_long_value_is_cut_and_labels_stay_distinct(make: Make) -> None:
+    paths = ["x" * 60 + end for end in "ab"]
+    results = [
+        make("vpfa", (0.5,), cell=cell, parameters={"weights": path}, of_aligner={"changed": {"weights": path}})
+        for cell, path in enumerate(paths)
+    ]
+    labels = [row.aligner for row in _rows(build(results)).values()]
+    assert len(set(labels)) == 2
+    assert all(len(label) < 80 for label in labels)
 
 
 def test_labels_hold_no_control_characters(make: Make) -> None:

@@ -92,7 +92,10 @@ def mean_rank(make: Make, scored: Callable[..., Result]) -> list[Result]:
     """Three results with the score mean-rank, of which less is better."""
     kind = {"lower": ["mean-rank"], "numbers": ["mean-rank"]}
     values = {1: 3.14159, 2: 12.5, 3: 0.5}
-    return [scored(make("ridge", (0.5,), cell=cell), **kind, **{"mean-rank": value}) for cell, value in values.items()]
+    return [
+        scored(make("ridge", (0.5,), cell=cell, seed=cell), **kind, **{"mean-rank": value})
+        for cell, value in values.items()
+    ]
 
 
 def test_the_smallest_value_is_the_best_where_lower_is_better(mean_rank: list[Result]) -> None:
@@ -130,6 +133,25 @@ def test_results_that_disagree_on_what_a_score_is_are_not_compared(make: Make, s
 def test_names_of_scores_that_could_do_harm_never_reach_a_table(make: Make, scored: Callable[..., Result]) -> None:
     with pytest.raises(ValueError, match="is no name of a metric"):
         scored(make("ridge", (0.5,)), **{"=x\x1b[31m|&<b>@2": 0.5})
+
+
+def test_costs_are_those_of_backbone_and_aligner(make: Make) -> None:
+    """What a table says of cost does not depend on the moment: parameters and multiply-accumulate operations."""
+    results = [
+        make("ridge", (0.5,), cell=1, count=16_384, of_aligner={"macs": 65_536}),
+        make("coral", (0.4,), cell=2, count=None, of_aligner={"macs": None}),
+    ]
+    text = render(results)
+    assert _headings(text)[-2:] == ["params", "MACs"]
+    assert re.search(r"ridge .* 1\.2M \+ 16\.4k +1\.2M \+ 65\.5k$", text, flags=re.MULTILINE)
+    assert re.search(r"coral .* 1\.2M \+ \? +1\.2M \+ \?$", text, flags=re.MULTILINE)
+    lines = _csv(results)
+    names = ("backbone_parameters", "parameters", "backbone_macs", "macs")
+    assert [[line[name] for name in names] for line in lines] == [
+        ["1234567", "16384", "1200000", "65536"],
+        ["1234567", "", "1200000", ""],
+    ]
+    assert 'data-value="1250951"' in render(results, format="html")
 
 
 def test_a_column_for_words_has_no_number(make: Make) -> None:

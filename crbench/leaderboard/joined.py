@@ -1,0 +1,287 @@
+"""One row from several results: trials of one method that were run apart, on one machine or on many.
+
+Results join where everything that decides a number is equal, except for the trials: the block, the data set's
+parameters, backbone and aligner with their code, the seed, the extraction and the device. Trials of one training must
+have the same weights, and a trial that several results have must have the same scores in all of them. What cannot be
+known to fit stands in a row of its own, and a note names the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, combinations
+from typing import Literal
+
+import attrs
+
+from crbench.results import (
+    Component,
+    RateScores,
+    Result,
+    Summary,
+    TrialScores,
+    WeightsFacts,
+    summarise,
+    summarise_rates,
+    to_json,
+)
+from crbench.results.labels import clean, component_label
+
+Reason = Literal["scores", "weights", "data", "code"]
+
+_SHOWN_FILES = 4
+_APART: Mapping[Reason, str] = {
+    "weights": "not joined, as the same training (or --weights) has other weights in each",
+    "data": "not joined, as equal trials have other lists or images in each",
+    "code": "not joined, as they do not tell the code of the method, which may differ",
+}
+
+
+@attrs.frozen(kw_only=True)
+class Joined:
+    """The trials of one method.
+
+    Attributes:
+        results: what they come from, oldest first; at least one.
+        trials: in order of their index, each once.
+        metrics, by_rate: as in `crbench.results.Result`, over these trials.
+        disputed: another result has other scores of one of these trials, and nothing tells which is right.
+    """
+
+    results: tuple[Result, ...]
+    trials: tuple[TrialScores, ...]
+    metrics: Mapping[str, Summary]
+    by_rate: Mapping[str, Mapping[str, Summary]]
+    disputed: bool = False
+
+    @classmethod
+    def of(cls, results: Sequence[Result], *, disputed: bool = False) -> Joined:
+        """The trials of `results`, which agree where they have the same."""
+        first = results[0]
+        if len(results) == 1:
+            trials, metrics, by_rate = first.trials, first.metrics, first.by_rate
+        else:
+            found: dict[int, TrialScores] = {}
+            for trial in (trial for result in results for trial in result.trials):
+                found[trial.index] = _united(found.get(trial.index, trial), trial)
+            trials = tuple(found[index] for index in sorted(found))
+            metrics, by_rate = summarise(trials), summarise_rates(trials)
+        return cls(results=tuple(results), trials=trials, metrics=metrics, by_rate=by_rate, disputed=disputed)
+
+    @property
+    def result(self) -> Result:
+        """The first of `results`: its data set, rules and method are those of all."""
+        return self.results[0]
+
+    @property
+    def trial_set(self) -> tuple[object, ...]:
+        """Which trials there are, on which images; see `crbench.results.Result.trial_set`."""
+        return self.result.data.checksum, *((trial.index, trial.split, trial.data or "") for trial in self.trials)
+
+    @property
+    def weights(self) -> tuple[WeightsFacts, ...]:
+        """The provenance of all weights that were used."""
+        return tuple(dict.fromkeys(one for result in self.results for one in result.weights))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of all results, each once."""
+        return tuple(dict.fromkeys(warning for result in self.results for warning in result.warnings))
+
+
+@attrs.frozen
+class Joining:
+    """What `join` gives: rows, a note for each thing that was not joined, and how many results only repeat others."""
+
+    rows: tuple[Joined, ...]
+    notes: tuple[str, ...]
+    repeated: int
+
+
+def join(results: Iterable[Result]) -> Joining:
+    """Join results of one block.
+
+    A result is left out where others have all its trials with the same scores. In a group of results of which some fit
+    together and some do not, such that there are several ways to join them, none is joined.
+    """
+    groups: dict[tuple[object, ...], list[Result]] = defaultdict(list)
+    for result in results:
+        groups[_identity(result)].append(result)
+    rows: list[Joined] = []
+    notes: list[str] = []
+    repeated = 0
+    for group in groups.values():
+        kept = _without_repeats(_in_order(group))
+        repeated += len(group) - len(kept)
+        pairs = combinations(range(len(kept)), 2)
+        apart = {pair: reason for pair in pairs if (reason := _misfit(kept[pair[0]], kept[pair[1]]))}
+        disputed = {index for pair, reason in apart.items() if reason == "scores" for index in pair}
+        for indices in _sets(len(kept), apart):
+            rows.append(Joined.of([kept[index] for index in indices], disputed=not disputed.isdisjoint(indices)))
+        notes += _notes(kept, apart)
+    return Joining(tuple(rows), tuple(notes), repeated)
+
+
+def _identity(result: Result) -> tuple[object, ...]:
+    """All that decides the numbers of a trial, except for the trial and its weights; results that share it may join."""
+    return (
+        *(component_identity(part) for part in (result.method.backbone, result.method.aligner)),
+        json.dumps(result.data.parameters, sort_keys=True),
+        result.data.deviations,
+        result.seed,
+        result.extraction,
+        result.environment.device,
+    )
+
+
+def component_identity(part: Component) -> tuple[object, ...]:
+    """What a backbone or aligner is, up to its weights; the version counts where the code is not known."""
+    code = part.code_sha256 or f"version {part.version}"
+    return part.name, part.preset, json.dumps(part.parameters, sort_keys=True), part.distribution, code
+
+
+def _in_order(results: Sequence[Result]) -> list[Result]:
+    """Oldest first; the order in which they were given does not matter."""
+    keys = [(result.created, result.origin or "", result.cell_id) for result in results]
+    count = Counter(keys)
+    texts = [to_json(result) if count[key] > 1 else "" for key, result in zip(keys, results, strict=True)]
+    return [results[index] for index in sorted(range(len(results)), key=lambda index: (keys[index], texts[index]))]
+
+
+def _without_repeats(results: Sequence[Result]) -> list[Result]:
+    """`results` without those whose trials and scores another one has all."""
+    kept: list[Result] = []
+    for result in results:
+        if not any(_covers(other, result) for other in kept):
+            kept = [*(other for other in kept if not _covers(result, other)), result]
+    return kept
+
+
+def _covers(one: Result, other: Result) -> bool:
+    own = {_place(trial): trial for trial in one.trials}
+    pairs = [(own.get(_place(trial)), trial) for trial in other.trials]
+    return one.data.checksum == other.data.checksum and all(
+        mine is not None
+        and mine.weights_sha256 == trial.weights_sha256
+        and mine.scores.keys() >= trial.scores.keys()
+        and agree(mine, trial)
+        for mine, trial in pairs
+    )
+
+
+def _place(trial: TrialScores) -> tuple[object, ...]:
+    return trial.index, trial.split, trial.data
+
+
+def _misfit(one: Result, other: Result) -> Reason | None:
+    """Why two results of one `_identity` do not join; None = they do."""
+    shared = _shared(one, other)
+    if one.data.checksum != other.data.checksum or any(_place(mine) != _place(trial) for mine, trial in shared):
+        return "data"
+    if any(_same_weights(mine, trial, one, other) and not agree(mine, trial) for mine, trial in shared):
+        return "scores"
+    if not all(_compatible(mine, trial) for mine in one.trials for trial in other.trials):
+        return "weights"
+    if any(part.code_sha256 is None for part in (one.method.backbone, one.method.aligner)):
+        return "code"
+    return None
+
+
+def _shared(one: Result, other: Result) -> list[tuple[TrialScores, TrialScores]]:
+    """The trials that both have."""
+    own = {trial.index: trial for trial in one.trials}
+    return [(own[trial.index], trial) for trial in other.trials if trial.index in own]
+
+
+def _same_weights(mine: TrialScores, trial: TrialScores, one: Result, other: Result) -> bool:
+    """Whether two trials are known to have the same weights; version 1 does not tell those of each trained trial."""
+    if mine.weights_sha256 is None and (one.method.backbone.trained or other.method.backbone.trained):
+        return False
+    return mine.weights_sha256 == trial.weights_sha256
+
+
+def _compatible(mine: TrialScores, trial: TrialScores) -> bool:
+    """Whether trials may stand in one row: trials of different trainings have weights of their own, others the same."""
+    apart = mine.training is not None and trial.training is not None and mine.training != trial.training
+    return apart or mine.weights_sha256 == trial.weights_sha256
+
+
+def agree(one: TrialScores, other: TrialScores) -> bool:
+    """Whether two results of a trial say the same; a score that only one of them has does not count."""
+    facts = [(trial.skipped, trial.n_gallery, trial.n_persons, trial.by_rate.keys()) for trial in (one, other)]
+    return facts[0] == facts[1] and not any(_difference(*parts) for parts in _parts(one, other))
+
+
+def _parts(one: TrialScores, other: TrialScores) -> Iterator[tuple[RateScores, RateScores]]:
+    yield one, other
+    yield from ((one.by_rate[rate], other.by_rate[rate]) for rate in one.by_rate if rate in other.by_rate)
+
+
+def _difference(one: RateScores, other: RateScores) -> tuple[str, float, float] | None:
+    """The first number in which scores of the same queries differ: its name and both values."""
+    curves = enumerate(zip(one.cmc, other.cmc, strict=False), start=1)
+    shared = ((name, value, other.scores[name]) for name, value in one.scores.items() if name in other.scores)
+    values = chain(
+        [("n_query", one.n_query, other.n_query), ("n_valid", one.n_valid, other.n_valid)],
+        ((f"R{rank}", *pair) for rank, pair in curves),
+        shared,
+    )
+    return next((item for item in values if item[1] != item[2]), None)
+
+
+def _united(one: TrialScores, other: TrialScores) -> TrialScores:
+    """One trial with the scores that either has."""
+    if one.scores.keys() >= other.scores.keys():
+        return one
+    by_rate = {
+        rate: attrs.evolve(part, scores={**part.scores, **other.by_rate[rate].scores})
+        for rate, part in one.by_rate.items()
+    }
+    return attrs.evolve(one, scores={**one.scores, **other.scores}, by_rate=by_rate)
+
+
+def _sets(count: int, apart: Mapping[tuple[int, int], Reason]) -> Iterator[list[int]]:
+    """Which of `count` results form a row; pairs that must not are in `apart`."""
+    left = list(range(count))
+    while left:
+        reached, new = set(), [left[0]]
+        while new:
+            reached.update(new)
+            new = [i for i in left if i not in reached and any((min(i, j), max(i, j)) not in apart for j in reached)]
+        left = [index for index in left if index not in reached]
+        whole = not any(pair in apart for pair in combinations(sorted(reached), 2))
+        yield from [sorted(reached)] if whole else ([index] for index in sorted(reached))
+
+
+def _notes(results: Sequence[Result], apart: Mapping[tuple[int, int], Reason]) -> Iterator[str]:
+    """A line for each pair that disagrees, and one for each other reason why results were not joined."""
+    for (first, second), reason in apart.items():
+        if reason == "scores":
+            yield _dispute(results[first], results[second])
+    for reason, text in _APART.items():
+        indices = sorted({index for pair, own in apart.items() if own == reason for index in pair})
+        if indices:
+            names = [_name(results[index]) for index in indices]
+            more = f" and {len(names) - _SHOWN_FILES} more" if len(names) > _SHOWN_FILES else ""
+            yield clean(f"{text}: {_method(results[0])}: {', '.join(names[:_SHOWN_FILES])}{more}")
+
+
+def _dispute(one: Result, other: Result) -> str:
+    """One line on the first trial of which two results say different things."""
+    mine, trial = next(pair for pair in _shared(one, other) if not agree(*pair))
+    found = next(filter(None, (_difference(*parts) for parts in _parts(mine, trial))), None)
+    left, right = (f"{found[0]} {found[1]!r}", f"{found[2]!r}") if found else ("some counts", "other counts")
+    return clean(
+        f"conflict, not ranked: {_method(one)}, trial {mine.index}: {left} in {_name(one)}, {right} in {_name(other)}; "
+        f"run it again with --no-resume, and remove the file that is wrong"
+    )
+
+
+def _method(result: Result) -> str:
+    return f"{component_label(result.method.backbone)} + {component_label(result.method.aligner)}"
+
+
+def _name(result: Result) -> str:
+    return result.origin or f"{result.cell_id} of {result.created}"
