@@ -66,6 +66,9 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
     """
     root = data_root(spec.data_root)
     splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
+    if left_out := splits[0].notes:
+        listed = ", ".join(f"{name}: {count}" for name, count in left_out.items())
+        run.logger.info("%s leaves out images (%s)", job.dataset.name, listed)
     if spec.limit is not None:
         splits = [_limited(split, spec.limit) for split in splits]
     keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))

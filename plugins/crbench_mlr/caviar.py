@@ -17,7 +17,7 @@ from crbench_mlr.layout import Layout
 from crbench_mlr.rules import mlr_protocols
 
 _EXAMPLE = "0001001.jpg"
-_NAME = re.compile(r"(?P<pid>\d{4})(?P<number>\d{3})\..+")
+_NAME = re.compile(r"(?P<pid>\d{4})(?P<number>\d{3})\..+", re.ASCII)
 _PER_CAMERA = 10
 """Images 1 to 10 of a person are of one camera, later ones of the other; file names carry no camera."""
 

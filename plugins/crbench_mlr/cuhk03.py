@@ -16,16 +16,16 @@ from crbench_mlr.cuhk03_mat import PAIRS, first_pid, scan_mat
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
-from crbench_mlr.market_style import FOLDERS, scan_folders
+from crbench_mlr.market_style import FOLDERS, NUMBER, scan_folders
 from crbench_mlr.rules import mlr_protocols, plain
 
 _BOXES = {"detected": ("detected",), "labeled": ("labeled",), "both": ("detected", "labeled")}
 _IMAGES = {"detected": 14097, "labeled": 14096, "both": 28193}
 
 _EXTRACTED_EXAMPLE = "1_001_1_01.png"
-_EXTRACTED = re.compile(r"(?P<pair>[1-5])_(?P<id>\d{3})_(?P<view>[12])_\d{2}\..+")
+_EXTRACTED = re.compile(r"(?P<pair>[1-5])_(?P<id>\d{3})_(?P<view>[12])_\d{2}\..+", re.ASCII)
 _MARKET_EXAMPLE = "0001_c1_1.png"
-_MARKET = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[12])_\d+\..+")
+_MARKET = re.compile(rf"(?P<pid>{NUMBER})_c(?P<camid>{NUMBER})_\d+\..+", re.ASCII)
 
 _MAT_PLACES = ("cuhk03/cuhk03_release", "cuhk03", "cuhk03_release", ".")
 _EXTRACTED_PLACES = ("cuhk03", "cuhk03_release", ".")

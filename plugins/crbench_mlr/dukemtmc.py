@@ -10,7 +10,7 @@ from crbench.api import DatasetInfo, EvalProtocol
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
-from crbench_mlr.market_style import FOLDERS, TREE, scan_folders
+from crbench_mlr.market_style import FOLDERS, NUMBER, TREE, scan_folders
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 
 OPT_IN = "CRBENCH_ACCEPT_DUKEMTMC"
@@ -22,7 +22,7 @@ _NOTICE = (
     "you already hold only so that published numbers can be checked."
 )
 _EXAMPLE = "0005_c2_f0046985.jpg"
-_NAME = re.compile(r"(?P<pid>\d{4})_c(?P<camid>[1-8])_f\d+\..+")
+_NAME = re.compile(rf"(?P<pid>{NUMBER})_c(?P<camid>{NUMBER})_f\d+\..+", re.ASCII)
 _PLACES = ("dukemtmc-reid/DukeMTMC-reID", "DukeMTMC-reID", "dukemtmcreid", "dukemtmc", ".")
 
 

@@ -43,7 +43,8 @@ def from_images(
 
     Args:
         name: the source data set; part of every random draw.
-        others: files that were passed over; those that look like images are counted in the notes.
+        others: files that were passed over, as their names do not parse or no list names them; those that look like
+            images are counted in the notes.
 
     Raises:
         DataError: there is no image.
@@ -58,7 +59,7 @@ def from_images(
         index=index,
         source=files,
         figures=count_images(index),
-        notes={"images with an unknown name": unnamed} if unnamed else {},
+        notes={"images that names or lists leave out": unnamed} if unnamed else {},
         missing=tuple(missing),
         extra=tuple(str(path) for path in passed_over),
     )

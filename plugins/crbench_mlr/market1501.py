@@ -10,11 +10,11 @@ from crbench.api import DatasetInfo, EvalProtocol
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
-from crbench_mlr.market_style import FOLDERS, TREE, scan_folders
+from crbench_mlr.market_style import FOLDERS, NUMBER, TREE, scan_folders
 from crbench_mlr.rules import market_vpfa_code, mlr_protocols, official_protocols
 
 _EXAMPLE = "0002_c1s1_000451_03.jpg"
-_NAME = re.compile(r"(?P<pid>-1|\d{4})_c(?P<camid>[1-6])s\d_.+")
+_NAME = re.compile(rf"(?P<pid>-1|{NUMBER})_c(?P<camid>{NUMBER})s\d+_.+", re.ASCII)
 _PLACES = ("market1501/Market-1501-v15.09.15", "Market-1501-v15.09.15", "market1501", ".")
 _LAYOUTS = tuple(TREE.format(folder=folder, example=_EXAMPLE) for folder in ("Market-1501-v15.09.15", "market1501"))
 

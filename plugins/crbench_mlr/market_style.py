@@ -11,6 +11,10 @@ from crbench_mlr.folders import child
 FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 """Official role by folder."""
 
+NUMBER = r"\d{1,9}"
+"""Of a person or a camera, in patterns of ASCII names. Copies and extensions of a data set have more cameras and longer
+numbers than the original, and an image that a pattern leaves out is missing from every score."""
+
 TREE = """{folder}/
   bounding_box_train/{example}
   query/...

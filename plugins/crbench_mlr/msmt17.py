@@ -22,7 +22,7 @@ TRAIN_IDENTITIES = 1041
 
 _FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
 _LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
-_LINE = re.compile(r"(?P<file>[^/].*?/[^/_]+_[^/_]+_(?P<camid>\d+)_[^/]+) (?P<id>\d+)")
+_LINE = re.compile(r"(?P<file>[^/].*?/[^/_]+_[^/_]+_(?P<camid>\d{1,9})_[^/]+) (?P<id>\d{1,9})", re.ASCII)
 _TREE = """{folder}/
   {train}/0000/0000_000_01_0303morning_0015_0.jpg
   {test}/0000/...
@@ -93,9 +93,12 @@ def _scan(folder: Path, *, folders: tuple[str, str], val: bool) -> Inventory:
     for role in ("query", "gallery"):
         listed = _read_list(folder, f"list_{role}.txt", test, role)
         found += [attrs.evolve(image, pid=image.pid + TRAIN_IDENTITIES) for image in listed]
+    named = {image.path for image in found}
+    if not val:
+        named |= {image.path for image in _read_list(folder, "list_val.txt", train, "train")}
     present = {path for name in folders for path in child(folder, name).glob("*/*")}
     missing = [image.key for image in found if image.path not in present]
-    return from_images("msmt17", found, missing=missing)
+    return from_images("msmt17", found, others=present - named, missing=missing)
 
 
 def _read_list(folder: Path, name: str, images: str, role: str) -> list[ImageFile]:

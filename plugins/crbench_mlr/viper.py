@@ -11,10 +11,11 @@ from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory, from_images
 from crbench_mlr.layout import Layout
+from crbench_mlr.market_style import NUMBER
 from crbench_mlr.rules import mlr_protocols, plain
 
 _EXAMPLE = "000_45.bmp"
-_NAME = re.compile(r"(?P<pid>\d{3})_\d+\..+")
+_NAME = re.compile(rf"(?P<pid>{NUMBER})_\d+\..+", re.ASCII)
 _CAMERAS = {"cam_a": 1, "cam_b": 2}
 _PLACES = ("viper/VIPeR", "VIPeR", "viper/VIPeR.v1.0", "VIPeR.v1.0", ".")
 _LAYOUTS = ("viper/VIPeR/\n  cam_a/000_45.bmp ...\n  cam_b/000_45.bmp ...", "VIPeR/\n  cam_a/...\n  cam_b/...")

@@ -66,9 +66,47 @@ def test_odd_files_are_left_out_and_strange_images_counted(tmp_path: Path) -> No
     builders.save(folder / "query" / "copy of something.jpg")
     found = market1501.mlr().inventory(tmp_path)
     assert len(found.index.rows) == 65
-    assert found.notes == {"images with an unknown name": 1}
+    assert found.notes == {"images that names or lists leave out": 1}
     assert sum(path.endswith("Thumbs.db") for path in found.extra) == 3
     assert any(path.endswith("copy of something.jpg") for path in found.extra)
+
+
+@pytest.mark.parametrize(
+    ("build", "module", "name"),
+    [
+        (builders.build_market1501, market1501, "12345_c{}s10_000451_03.jpg"),
+        (builders.build_dukemtmc, dukemtmc, "12345_c{}_f0046985.jpg"),
+        (lambda root: builders.build_cuhk03_market_style(root, "cuhk03"), cuhk03, "12345_c{}_1.png"),
+    ],
+)
+def test_persons_and_cameras_of_any_number_are_read(tmp_path: Path, build: object, module: object, name: str) -> None:
+    folder = build(tmp_path)
+    before = module.standard().inventory(tmp_path).index.rows
+    for camid in (7, 9, 107):
+        builders.save(folder / "bounding_box_test" / name.format(camid))
+    found = module.standard().inventory(tmp_path)
+    new = found.index.rows.take(~np.isin(found.index.rows.keys, before.keys))
+    assert sorted(new.camids.tolist()) == [7, 9, 107]
+    assert set(new.pids.tolist()) == {12345}
+    assert not found.notes
+
+
+def test_names_that_only_python_reads_as_numbers_are_counted(tmp_path: Path) -> None:
+    folder = builders.build_market1501(tmp_path)
+    for name in ("000\N{ARABIC-INDIC DIGIT TWO}_c1s1_000451_03.jpg", "0002_c9999999999s1_000451_03.jpg"):
+        builders.save(folder / "query" / name)
+    found = market1501.mlr().inventory(tmp_path)
+    assert len(found.index.rows) == 65
+    assert found.notes == {"images that names or lists leave out": 2}
+
+
+@pytest.mark.parametrize("val", [True, False])
+def test_msmt17_images_in_no_list_are_counted(tmp_path: Path, val: bool) -> None:
+    folder = builders.build_msmt17(tmp_path)
+    builders.save(folder / "train" / "0000" / "0000_099_01_0303morning_0001_0.jpg")
+    found = msmt17.mlr(val=val).inventory(tmp_path)
+    assert found.notes == {"images that names or lists leave out": 1}
+    assert [Path(path).name for path in found.extra] == ["0000_099_01_0303morning_0001_0.jpg"]
 
 
 def test_ready_made_lr_copy_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from fakes import Hard
 
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
+from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.leaderboard import render
 from crbench.protocol.hashing import sha256_file
@@ -431,3 +432,16 @@ def test_an_aligner_runs_on_the_backbone_that_it_names(spec):
     assert [result.method.backbone.name for result in both] == ["learner"]
     with pytest.raises(ConfigError, match="one method with its backbone learner"):
         run(spec(aligner="partnered", backbone="random"))
+
+
+def test_what_the_lists_leave_out_is_said(spec, caplog, monkeypatch):
+    source = type(make_plan(spec(trial=0)).jobs[0].source)
+    split = source.split
+
+    def lacking(self, *arguments, **options):
+        return attrs.evolve(split(self, *arguments, **options), notes={"junk images": 3, "strange names": 1})
+
+    monkeypatch.setattr(source, "split", lacking)
+    with caplog.at_level("INFO", logger="crbench"):
+        (result,) = run(spec(trial=0, aligner="none"))
+    assert f"{result.dataset} leaves out images (junk images: 3, strange names: 1)" in caplog.messages
