@@ -43,7 +43,7 @@ def leaderboard(
 
     RESULTS are result files or folders of them; by default the folder "results". Trials of one method that were run
     apart, on any machines, are one row where all that decides a number agrees. A benchmark adds columns of speeds to
-    the rows of its method (same backbone, aligner, presets, parameters and versions), apart for each machine.
+    the rows of its method (same backbone, aligner, presets, parameters and code), apart for each machine.
 
     \b
     crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json

@@ -146,5 +146,6 @@ def component(method: Resolved, **facts: Any) -> Component:
         changed={name: method.parameters[name] for name in method.changed},
         distribution=owner.distribution,
         version=owner.version,
+        code_sha256=method.code_sha256,
         **facts,
     )

@@ -1,8 +1,8 @@
 """Speeds that ``crbench bench`` measured, beside the scores of the same method: a column for each stage and machine.
 
-A benchmark belongs to a row when backbone, aligner, presets, parameters and versions are the same. The forward pass
-must have used the same arithmetic too (``--amp``, ``--compile``). Speeds of two machines never share a column. The
-stage ``run`` has no column: it depends on data and protocol, not on the method alone.
+A benchmark belongs to a row when backbone, aligner, presets, parameters and code (versions, where the code is not
+known) are the same. The forward pass must have used the same arithmetic too (``--amp``, ``--compile``). Speeds of two
+machines never share a column. The stage ``run`` has no column: it depends on data and protocol, not on the method alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from crbench.leaderboard.joined import component_identity
 from crbench.results import Component, Result
 from crbench.results.labels import clean, component_label
 
@@ -115,7 +116,7 @@ def _why_unused(bench: Bench, results: Sequence[Result]) -> Iterator[str]:
     elif bench.backbone is None:
         yield "it names no backbone, whose features the aligner takes; measure again with --backbone"
     elif not any(_belongs(bench, one.stage, result) for one in stages for result in results):
-        yield "no row has this method with the same parameters, versions, arithmetic and length of features"
+        yield "no row has this method with the same parameters, code, arithmetic and length of features"
     else:
         for one in stages:
             if one.reasons:
@@ -137,11 +138,7 @@ def _same(one: Component | None, other: Component) -> bool:
     """Whether two components are equal up to what was learned; a weights file that the benchmark names must agree."""
     if one is None or one.weights_sha256 not in (None, other.weights_sha256):
         return False
-    return _identity(one) == _identity(other)
-
-
-def _identity(part: Component) -> tuple[object, ...]:
-    return part.name, part.preset, part.parameters, part.distribution, part.version
+    return component_identity(one) == component_identity(other)
 
 
 def _label(bench: Bench) -> str:

@@ -90,7 +90,8 @@ def test_the_stages_of_a_method_become_columns(make: Make) -> None:
     [
         ("aligner", {"preset": "paper"}),
         ("aligner", {"parameters": {"hidden": 512}}),
-        ("aligner", {"version": "9"}),
+        ("aligner", {"code_sha256": "7" * 64}),
+        ("aligner", {"code_sha256": None, "version": "9"}),
         ("aligner", {"distribution": "stranger"}),
         ("aligner", {"name": "ridge"}),
         ("backbone", {"name": "resnet50"}),
@@ -105,7 +106,7 @@ def test_another_method_has_no_cell(make: Make, part: str, change: dict[str, obj
     assert len(titles([result], [bench])) == 1
     assert titles([result], [other]) == []
     (line,) = build([result], [other]).unused
-    assert line.endswith("no row has this method with the same parameters, versions, arithmetic and length of features")
+    assert line.endswith("no row has this method with the same parameters, code, arithmetic and length of features")
 
 
 @pytest.mark.parametrize(
