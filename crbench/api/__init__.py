@@ -29,7 +29,7 @@ capability          of           the user gets                                  
 `StartsFromFile`    its class    another training when the starting file changes   weights of the old file serve
 `VariesInLength`    its class    a refusal of aligners that need one length        the aligner fails at its fit
 `GalleryByRate`     both         a gallery encoded for each rate of the queries    one gallery for all
-`HoldsNetwork`      backbone     ``--compile``, parameters in ``crbench bench``    refused; number not known
+`HoldsNetwork`      backbone     ``--compile``, parameters and MACs in results     refused; numbers not known
 `KnowsWeights`      backbone     downloaded weights told apart                     they count as none
 `TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work
 `Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run

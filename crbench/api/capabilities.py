@@ -114,8 +114,8 @@ class GalleryByRate(Protocol):
 class HoldsNetwork(Protocol):
     """A backbone that runs a torch network, in `model`.
 
-    The user gets ``--compile``, and the number of parameters in ``crbench bench``. Without it, ``--compile`` is refused
-    and the number is not known.
+    The user gets ``--compile``, and the number of parameters and of multiply-accumulate operations in results and in
+    ``crbench bench``. Without it, ``--compile`` is refused and the numbers are not known.
 
     Example:
         >>> import torch

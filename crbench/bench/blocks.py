@@ -10,7 +10,7 @@ from crbench.bench.ceilings import copy_rate
 from crbench.bench.load import Load, LoadMeter, heavier
 from crbench.bench.records import Measured, Scenario
 from crbench.bench.repeat import Quantiles, Sample
-from crbench.bench.stages import Stages, Work, count_flops
+from crbench.bench.stages import Stages, Work
 
 
 @attrs.frozen(kw_only=True)
@@ -84,7 +84,7 @@ def _timed(stages: Stages, work: Work) -> Timed:
         batch=work.batch,
         unit=sample.unit or work.unit,
         parameters=work.parameters,
-        flops=count_flops(work),
+        flops=work.count_flops(),
         bytes=work.bytes,
         sample=sample,
         load=load,

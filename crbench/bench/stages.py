@@ -10,10 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from crbench import linear
-from crbench.api.capabilities import HoldsNetwork
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader, Transform
 from crbench.bench import synthetic
@@ -28,6 +25,7 @@ from crbench.data.degrade import degrade
 from crbench.data.preprocess import Preprocess
 from crbench.evaluation import evaluate
 from crbench.harness.cell import parameter_count
+from crbench.harness.costs import count_flops, network_parameters
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
 from crbench.protocol.presets import OWN_FEATURES
@@ -63,6 +61,10 @@ class Work:
     flops: int | None = None
     least: int = LEAST
     pace: Callable[[], Sample] | None = None
+
+    def count_flops(self) -> int | None:
+        """Floating-point operations of one call; None where there are none to count."""
+        return (count_flops(self.call) if self.flops is None else self.flops) or None
 
     def sample(self, device: str, *, spread: float, budget_s: float) -> Sample:
         """Time it, see `crbench.bench.repeat.repeat`."""
@@ -155,7 +157,7 @@ class Stages:
                 batch=count,
                 unit="images",
                 call=call,
-                parameters=_model_parameters(self.backbone),
+                parameters=network_parameters(self.backbone),
                 bytes=moved,
             )
 
@@ -179,7 +181,7 @@ class Stages:
         rows = synthetic.noise_images(size)[0]
         rows = attrs.evolve(rows, camids=np.zeros(size, dtype=np.int64))
         batch = Loaded(index=np.arange(size), count=size, images=images)
-        moved = images.nbytes + 4 * size * self.dim + 4 * (_model_parameters(self.backbone) or 0)
+        moved = images.nbytes + 4 * size * self.dim + 4 * (network_parameters(self.backbone) or 0)
         return partial(forward, batch, rows), moved
 
     def _fit(self) -> Iterator[Work]:
@@ -265,15 +267,6 @@ class Stages:
         )
 
 
-def count_flops(work: Work) -> int | None:
-    """Floating-point operations of one call; None where there are none to count."""
-    if work.flops is not None:
-        return work.flops or None
-    with FlopCounterMode(display=False, custom_mapping=linear.flops()) as counter:
-        work.call()
-    return counter.get_total_flops() or None
-
-
 def _scenarios(offline: tuple[int, ...], single: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:
     return ("Offline", *offline), ("SingleStream", *single)
 
@@ -293,9 +286,3 @@ def _product(query: Features, gallery: Features) -> Callable[[], object]:
             multiply(rows, gallery.x, held[: len(rows)])
 
     return product
-
-
-def _model_parameters(backbone: Backbone | None) -> int | None:
-    if isinstance(backbone, HoldsNetwork) and isinstance(backbone.model, torch.nn.Module):
-        return sum(parameter.numel() for parameter in backbone.model.parameters())
-    return None

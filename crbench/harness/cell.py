@@ -17,6 +17,7 @@ from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, Scores, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
+from crbench.harness.costs import transform_macs
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
 from crbench.harness.identity import fit_key
@@ -47,6 +48,7 @@ class Fitted:
         seconds: of the fit, even where the transform was restored from the cache.
         cached: the transform was restored.
         samples_per_s: throughput of the transform, measured on `timed` LR training rows.
+        macs: multiply-accumulate operations of the transform for one sample; None = not known.
     """
 
     key: str
@@ -55,6 +57,7 @@ class Fitted:
     cached: bool
     samples_per_s: float
     timed: int
+    macs: int | None
 
 
 @attrs.define(eq=False)
@@ -156,7 +159,8 @@ class CellRunner:
         rows = TestFeatures.of(some, self.aligner.registered.entry.needs)
         with plugin_stage(self._owner, "transform", passing=()):
             per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
-        return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows))
+        macs = transform_macs(transform, rows, self._owner)
+        return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows), macs=macs)
 
     def _path(self, key: str) -> Path | None:
         if self.facts.cache is None or self.aligner.code_sha256 is None:

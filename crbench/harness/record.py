@@ -11,6 +11,7 @@ from crbench.evaluation import Selection
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.command import command_line
+from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
@@ -27,7 +28,9 @@ class CellAccumulator:
         weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
         trained: a run or `crbench train` trained one of the backbones.
         warnings: what the reader of the result should know of the weights.
+        network: what the last backbone costs.
         parameters: learned parameters of the last transform; None = not known.
+        macs: multiply-accumulate operations of the last transform for one sample; None = not known.
         error: traceback of the trial that failed, which was the last one.
     """
 
@@ -37,12 +40,15 @@ class CellAccumulator:
     weights: set[str | None] = attrs.field(factory=set)
     trained: bool = False
     warnings: list[str] = attrs.field(factory=list)
+    network: NetworkCost = attrs.field(factory=NetworkCost)
     parameters: int | None = None
+    macs: int | None = None
     error: str | None = None
     _fits: set[str] = attrs.field(factory=set, init=False)
 
-    def add_backbone(self, ready: ReadyBackbone, extraction: Timing) -> None:
-        """Add a backbone, and the extraction of its features."""
+    def add_backbone(self, ready: ReadyBackbone, network: NetworkCost, extraction: Timing) -> None:
+        """Add a backbone, what it costs, and the extraction of its features."""
+        self.network = network
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.training is not None
         self.warnings.extend(ready.warnings)
@@ -58,6 +64,7 @@ class CellAccumulator:
         """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
         self.parameters = parameter_count(fitted.transform, self.aligner.registered.owner)
+        self.macs = fitted.macs
         if fitted.key not in self._fits:
             self._fits.add(fitted.key)
             self._count("fit", Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached))
@@ -108,8 +115,14 @@ def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
     # Trials with weights of their own have no one hash.
     (weights,) = cell.weights if len(cell.weights) == 1 else (None,)
     return Method(
-        backbone=component(facts.job.backbone, weights_sha256=weights, trained=cell.trained),
-        aligner=component(cell.aligner, parameter_count=cell.parameters),
+        backbone=component(
+            facts.job.backbone,
+            weights_sha256=weights,
+            trained=cell.trained,
+            parameter_count=cell.network.parameters,
+            macs=cell.network.macs,
+        ),
+        aligner=component(cell.aligner, parameter_count=cell.parameters, macs=cell.macs),
     )
 
 

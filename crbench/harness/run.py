@@ -16,6 +16,7 @@ from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.evaluation import Selection
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
+from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import BatchTooLargeError, extraction_for, with_half_batches
 from crbench.harness.facts import JobFacts
@@ -126,15 +127,17 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
     A backbone that fails fails all cells, whatever trials they have; see `_failure`.
     """
     job, run = facts.job, facts.run
+    owner = job.backbone.registered.owner
     read = make_reader(job, data_root(facts.spec.data_root))
     groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, run))]
     table = FeatureTable.open(None, {})
     for group in groups:
         try:
             ready = provide_backbone(job, group, facts.weights, read=read, run=run)
-            trials = [TrialRows.of(trial, ready.backbone, job.backbone.registered.owner) for trial in group]
+            trials = [TrialRows.of(trial, ready.backbone, owner) for trial in group]
             table = feature_table(facts, ready, table)
             rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
+            network = NetworkCost.of(ready.backbone, rows.rows, run.device, owner)
             extraction = add_features(facts, ready.backbone, table, rows, read)
         except Exception as error:  # noqa: BLE001  one failing backbone must not stop the others
             failure = _failure(error)
@@ -143,7 +146,7 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
             yield from cells
             return
         for cell in cells:
-            cell.add_backbone(ready, extraction)
+            cell.add_backbone(ready, network, extraction)
             _run_cell(CellRunner(facts, cell.aligner, ready, table, read), trials, cell)
             if group is groups[-1]:
                 yield cell

@@ -14,6 +14,6 @@ def test_fits_are_told_apart_though_none_of_them_lives_on():
     transform = load_aligner("none").fit(None, run=RunContext())
     for key in ("a", "b", "a"):  # each is freed at once, so that the next one may lie where it lay
         accumulator.add_trial(
-            scores, Fitted(key, transform, seconds=1.0, cached=False, samples_per_s=1.0, timed=1), 0.5
+            scores, Fitted(key, transform, seconds=1.0, cached=False, samples_per_s=1.0, timed=1, macs=None), 0.5
         )
     assert (accumulator.timings["fit"].count, accumulator.timings["fit"].seconds) == (2, 2.0)
