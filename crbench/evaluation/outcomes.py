@@ -65,20 +65,25 @@ class Outcomes:
             (``ap_gallery=drawn``).
         cmc: f64[q, 50] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest; NaN
             for a query without a match. None for a multi-shot gallery, whose curves follow from `ranks`.
+        candidates: i64[q], valid gallery images of each query, positives included; None = not known.
 
     Raises:
-        ValueError: neither of the two, or of different numbers of queries, or curves of another length.
+        ValueError: neither ranks nor curves, or of different numbers of queries, or curves of another length.
     """
 
     ranks: Ranks | None
     cmc: NDArray[np.float64] | None
+    candidates: NDArray[np.int64] | None = attrs.field(
+        default=attrs.Factory(lambda found: found.ranks and found.ranks.candidates, takes_self=True)
+    )
 
     def __attrs_post_init__(self) -> None:
         counts = {
             *(() if self.cmc is None else (len(self.cmc),)),
             *(() if self.ranks is None else (len(self.ranks.candidates),)),
+            *(() if self.candidates is None else (len(self.candidates),)),
         }
-        if len(counts) != 1:
+        if len(counts) != 1 or (self.ranks is None and self.cmc is None):
             raise ValueError("outcomes are ranks, curves or both, of the same queries")
         if self.cmc is not None and self.cmc.shape[1:] != (CURVE_LENGTH,):
             raise ValueError(f"cmc: shape {self.cmc.shape}; expected one curve of {CURVE_LENGTH} entries per query")
@@ -99,6 +104,7 @@ class Outcomes:
         return Outcomes(
             ranks=None if self.ranks is None else self.ranks.take(rows),
             cmc=None if self.cmc is None else self.cmc[rows],
+            candidates=None if self.candidates is None else self.candidates[rows],
         )
 
     @classmethod
@@ -106,9 +112,11 @@ class Outcomes:
         """The queries of all parts under one protocol, part by part."""
         ranks = [part.ranks for part in parts if part.ranks is not None]
         curves = [part.cmc for part in parts if part.cmc is not None]
+        counts = [part.candidates for part in parts if part.candidates is not None]
         return cls(
             ranks=Ranks.joined(ranks) if ranks else None,
             cmc=np.concatenate(curves) if curves else None,
+            candidates=np.concatenate(counts) if len(counts) == len(parts) else None,
         )
 
 

@@ -48,8 +48,8 @@ class Ranking:
             if not len(asked):
                 continue
             mine = masks.restricted(self.task, asked, items)
-            if found.ranks is not None:
-                found.ranks.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]
+            if found.candidates is not None:
+                found.candidates[asked] = masks.valid_items(mine, self.query, self.gallery)[asked]
             ambiguous += self._ask(engine, self._questions(mine, found))
         if found.cmc is not None and self.protocol.scoring.draws is not None:
             found.cmc[:] /= self.protocol.scoring.draws
@@ -58,11 +58,12 @@ class Ranking:
     def _unanswered(self) -> Outcomes:
         """Arrays for the outcomes of all queries, to be filled."""
         count, ranks = len(self.query), None
+        candidates = np.zeros(count, dtype=np.int64)
         if self.protocol.scoring.multi_shot or self.protocol.scoring.ap_gallery == "all":
             places = np.zeros(len(self.task.positives), dtype=np.int64)
-            ranks = Ranks(places, self.task.starts.astype(np.int64), np.zeros(count, dtype=np.int64))
+            ranks = Ranks(places, self.task.starts.astype(np.int64), candidates)
         drawn = not self.protocol.scoring.multi_shot
-        return Outcomes(ranks=ranks, cmc=np.full((count, CURVE_LENGTH), np.nan) if drawn else None)
+        return Outcomes(ranks, np.full((count, CURVE_LENGTH), np.nan) if drawn else None, candidates)
 
     def _questions(self, task: RankTask, found: Outcomes) -> list[_Question]:
         """What to ask about some queries; answers go to `found`."""

@@ -98,16 +98,6 @@ class QueryScores:
             undefined=selection.undefined,
         )
 
-    @classmethod
-    def joined(cls, parts: Sequence[QueryScores]) -> QueryScores:
-        """The queries of all parts under one protocol, part by part."""
-        return attrs.evolve(
-            parts[0],
-            cmc=np.concatenate([part.cmc for part in parts]),
-            values={name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
-            valid=np.concatenate([part.valid for part in parts]),
-        )
-
     @property
     def counted(self) -> NDArray[np.bool_]:
         """bool[q], the queries that take part in means."""
@@ -198,20 +188,25 @@ class Evaluation:
         )
 
 
-def joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation of several that share a protocol and metrics, and have no query or rate in common.
+def joined(
+    parts: Sequence[Evaluation], rows: Sequence[NDArray[np.intp]], queries: Samples, protocol: EvalProtocol
+) -> Evaluation:
+    """One evaluation of several that share a protocol and metrics: as if all queries had been asked at once.
 
-    For methods whose gallery depends on the rate of the query; queries come in the order of the parts.
+    For methods whose gallery depends on the rate of the query.
+
+    Args:
+        rows: of each part, which of the queries it has, intp[b]; each query is in one part.
+        queries: all of them.
     """
     if len(parts) == 1:
         return parts[0]
-    per_query = QueryScores.joined([part.per_query for part in parts])
-    return attrs.evolve(
-        parts[0],
-        scores=per_query.scores(),
-        by_rate={rate: scores for part in parts for rate, scores in part.by_rate.items()},
-        per_query=per_query,
-        outcomes=Outcomes.joined([part.outcomes for part in parts]),
+    back = np.argsort(np.concatenate(rows))
+    return Evaluation.of(
+        queries,
+        Outcomes.joined([part.outcomes for part in parts]).take(back),
+        protocol,
+        parts[0].selection,
         engine=names(part.engine for part in parts),
         precision=names(part.precision for part in parts),
         ambiguous=sum(part.ambiguous for part in parts),

@@ -92,7 +92,7 @@ class CellRunner:
         ]
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
-            evaluation = evaluate_trial(self.facts.job, rows.trial.index, compared, self.facts.spec)
+            evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
         return self._scores(evaluation, rows.trial), fitted, clock.seconds
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
@@ -178,8 +178,14 @@ def _means(scores: Scores) -> dict[str, Any]:
     }
 
 
-def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Features]], spec: RunSpec) -> Evaluation:
-    """Step 8: the evaluation of trial `index`: query features, and the gallery features that they are compared with."""
+def evaluate_trial(
+    job: Job, rows: TrialRows, compared: Sequence[tuple[Features, Features]], spec: RunSpec
+) -> Evaluation:
+    """Step 8: the evaluation of one trial, its queries in the order of the split.
+
+    Args:
+        compared: features of ``rows.compared``: of queries, and of the gallery that they are compared with.
+    """
     distance = job.protocol.scoring.distance
     custom = None if distance in DISTANCES else resolve("distance", distance)
     evaluations = [
@@ -190,14 +196,14 @@ def evaluate_trial(job: Job, index: int, compared: Sequence[tuple[Features, Feat
             engine=spec.engine,
             precision=spec.precision,
             memory_budget=spec.memory_budget,
-            stream=f"{job.source.info.name}|trial {index}|gallery",
+            stream=f"{job.source.info.name}|trial {rows.trial.index}|gallery",
             distance=_guarded(custom) if custom else None,
             needs=custom.registered.entry.needs if custom else (),
             metrics=spec.metric,
         )
         for query, gallery in compared
     ]
-    return joined(evaluations)
+    return joined(evaluations, rows.places, rows.trial.split.query, job.protocol)
 
 
 def _guarded(custom: Resolved) -> Distance:

@@ -89,6 +89,12 @@ class TrialRows:
         return training_list(self.train.ids, self.train.rows.pids)
 
     @property
+    def places(self) -> list[NDArray[np.intp]]:
+        """Which of the split's queries each pair has, intp[b]: a pair has all queries of its rates, in order."""
+        rates = self.trial.split.query.rates
+        return [np.flatnonzero(np.isin(rates, query.rows.rates)) for query, _ in self.compared]
+
+    @property
     def test(self) -> IdentifiedRows:
         """All query and gallery rows."""
         return IdentifiedRows.concat([rows for pair in self.compared for rows in pair])

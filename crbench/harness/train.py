@@ -205,7 +205,7 @@ class _Evaluation:
         compared = [
             (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
         ]
-        scores = evaluate_trial(self.job, self.trial.index, compared, self.spec).scores
+        scores = evaluate_trial(self.job, rows, compared, self.spec).scores
         shares = [one.name for one in Selection.of(self.job.protocol).metrics if one.metric.unit == "fraction"]
         found = {f"R{rank}": scores.rank(rank) for rank in SUMMARY_RANKS}
         return found | {name: scores.means[name] for name in shares}

@@ -336,14 +336,16 @@ def test_parts_of_the_queries_join_to_the_whole():
     query = random_features(persons=6, images=2, rates=(2, 3, 4), seed=1)
     gallery = random_features(persons=6, images=3, rates=(1,), seed=2)
     whole = evaluate(query, gallery, EvalProtocol.of(shot="multi"))
-    parts = [
-        evaluate(query.take(np.flatnonzero(mask)), gallery, EvalProtocol.of(shot="multi"))
-        for _, mask in query.rows.domains()
-    ]
-    together = joined(parts)
+    rows = [np.flatnonzero(mask) for _, mask in query.rows.domains()]
+    parts = [evaluate(query.take(some), gallery, EvalProtocol.of(shot="multi")) for some in rows]
+    together = joined(parts, rows, query.rows, EvalProtocol.of(shot="multi"))
     assert together.scores["mAP"] == whole.scores["mAP"]
     assert np.array_equal(together.scores.cmc, whole.scores.cmc)
     assert {rate: scores.rank(1) for rate, scores in together.by_rate.items()} == {
         rate: scores.rank(1) for rate, scores in whole.by_rate.items()
     }
-    assert joined(parts[:1]) is parts[0]
+    assert list(together.by_rate) == list(whole.by_rate)
+    assert np.array_equal(together.per_query.cmc, whole.per_query.cmc), "in the order of the queries"
+    for name in ("ranks", "starts", "candidates"):
+        assert np.array_equal(getattr(together.outcomes.ranks, name), getattr(whole.outcomes.ranks, name))
+    assert joined(parts[:1], rows[:1], query.rows.take(rows[0]), EvalProtocol.of(shot="multi")) is parts[0]
