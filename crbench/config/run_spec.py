@@ -75,6 +75,8 @@ class RunSpec:
         on_bad_image: ``error`` stops at an unreadable image, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` too.
         cache: keep and reuse features and fitted transforms.
+        outcomes: keep what became of each query in a file beside each result, see `crbench.results.outcomes`.
+        hash_keys: keep hashes in place of the names of query images there.
         resume: take a finished result of the same cell from `output` instead of computing it again.
         engine: evaluation engine, ``auto`` by device.
         precision: of the evaluation's products, ``auto`` by engine; scores do not depend on it.
@@ -108,6 +110,8 @@ class RunSpec:
     on_bad_image: str = attrs.field(default="error", validator=v.in_(("error", "skip")))
     baseline: bool = True
     cache: bool = True
+    outcomes: bool = True
+    hash_keys: bool = False
     resume: bool = True
     engine: str = "auto"
     precision: str = "auto"

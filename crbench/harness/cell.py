@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
@@ -15,7 +14,7 @@ from crbench.api.pairing import TrainFeatures
 from crbench.arrays import Array
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
-from crbench.evaluation import Evaluation, Scores, evaluate, joined, prepare
+from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.costs import transform_macs
 from crbench.harness.facts import JobFacts
@@ -31,7 +30,8 @@ from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
 from crbench.registry.guard import Owner, plugin_stage
 from crbench.registry.resolve import Resolved, resolve
-from crbench.results import RateScores, Timing, TrialScores
+from crbench.results import Timing, TrialScores
+from crbench.results.outcomes import TrialOutcomes, scores_of
 from crbench.store.features import FeatureTable
 from crbench.store.transforms import load_state, save_state
 
@@ -84,8 +84,8 @@ class CellRunner:
             return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
         return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
 
-    def trial(self, rows: TrialRows) -> tuple[TrialScores, Fitted, float]:
-        """Scores of one trial, the fitted aligner, and the seconds of the evaluation."""
+    def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, Fitted, float]:
+        """Scores and outcomes of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(rows)
         compared = [
             (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
@@ -93,7 +93,8 @@ class CellRunner:
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
-        return self._scores(evaluation, rows.trial), fitted, clock.seconds
+        outcomes = TrialOutcomes(rows.trial.index, rows.trial.split.query, evaluation.outcomes)
+        return self._scores(evaluation, rows.trial), outcomes, fitted, clock.seconds
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
         """An evaluation as it stands in a result file."""
@@ -107,10 +108,7 @@ class CellRunner:
             training=self.ready.training,
             n_gallery=len(split.gallery),
             n_persons=len(np.unique(split.query.pids)),
-            by_rate={
-                f"{rate:g}": RateScores(**_means(part)) for rate, part in evaluation.by_rate.items() if part.n_valid
-            },
-            **_means(evaluation.scores),
+            **scores_of(evaluation),
         )
 
     def _fit(self, rows: TrialRows) -> Fitted:
@@ -166,16 +164,6 @@ class CellRunner:
         if self.facts.cache is None or self.aligner.code_sha256 is None:
             return None
         return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
-
-
-def _means(scores: Scores) -> dict[str, Any]:
-    """The fields that a trial and one of its rates share."""
-    return {
-        "cmc": tuple(scores.cmc.tolist()),
-        "scores": scores.means,
-        "n_query": scores.n_query,
-        "n_valid": scores.n_valid,
-    }
 
 
 def evaluate_trial(

@@ -31,6 +31,10 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         words += ["--metric", name]
     if spec.on_bad_image != "error":
         words += ["--on-bad-image", spec.on_bad_image]
+    if not spec.outcomes:
+        words += ["--no-outcomes"]
+    if spec.hash_keys:
+        words += ["--hash-keys"]
     entry = job.backbone.registered.entry
     said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
     for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):

@@ -16,6 +16,7 @@ from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
 from crbench.results import Component, DataFacts, Method, MetricFacts, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results.outcomes import TrialOutcomes
 
 
 @attrs.define(eq=False)
@@ -23,7 +24,7 @@ class CellAccumulator:
     """What one cell gathers over the trials of its job.
 
     Attributes:
-        scores: of the trials that are done, in order.
+        scores, outcomes: of the trials that are done, in order.
         timings: by stage, summed over backbones, fits and trials.
         weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
         trained: a run or `crbench train` trained one of the backbones.
@@ -36,6 +37,7 @@ class CellAccumulator:
 
     aligner: Resolved
     scores: list[TrialScores] = attrs.field(factory=list)
+    outcomes: list[TrialOutcomes] = attrs.field(factory=list)
     timings: dict[str, Timing] = attrs.field(factory=dict)
     weights: set[str | None] = attrs.field(factory=set)
     trained: bool = False
@@ -60,9 +62,10 @@ class CellAccumulator:
         """Add the extraction of further features."""
         self._count("extract", extraction)
 
-    def add_trial(self, scores: TrialScores, fitted: Fitted, evaluation_s: float) -> None:
+    def add_trial(self, scores: TrialScores, outcomes: TrialOutcomes, fitted: Fitted, evaluation_s: float) -> None:
         """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
+        self.outcomes.append(outcomes)
         self.parameters = parameter_count(fitted.transform, self.aligner.registered.owner)
         self.macs = fitted.macs
         if fitted.key not in self._fits:

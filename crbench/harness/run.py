@@ -28,10 +28,9 @@ from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.trial import load_trials, make_reader
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
-from crbench.results import Result, to_json
-from crbench.results.folder import find_result, result_path
+from crbench.results import Result
+from crbench.results.folder import find_result, write_result
 from crbench.store.features import FeatureTable
-from crbench.store.files import write_text
 
 OnResult = Callable[[Result, bool], None]
 """Called with a result, and with whether it was taken from an earlier run."""
@@ -110,15 +109,22 @@ def _run_aligners(
     scores = Selection.of(facts.job.protocol, facts.spec.metric).names
     for aligner in aligners:
         resumed = facts.spec.resume and not unreadable(facts.job, aligner)
-        earlier = find_result(facts.spec.output, facts.cell_id(aligner), scores) if resumed else None
+        earlier = _earlier(facts, aligner, scores) if resumed else None
         if earlier is None:
             cells.append(CellAccumulator(aligner))
         else:
             yield aligner, earlier, True
     for cell in _run_trials(facts, cells) if cells else ():
         result = make_result(facts, cell, time.perf_counter() - started)
-        write_text(result_path(facts.spec.output, result), to_json(result))
-        yield cell.aligner, result, False
+        kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()
+        outcomes = [trial.hashed() if facts.spec.hash_keys else trial for trial in kept]
+        yield cell.aligner, write_result(facts.spec.output, result, outcomes), False
+
+
+def _earlier(facts: JobFacts, aligner: Resolved, scores: Sequence[str]) -> Result | None:
+    """The result of an earlier run that will do."""
+    spec, warn = facts.spec, facts.run.logger.warning
+    return find_result(spec.output, facts.cell_id(aligner), scores, outcomes=spec.outcomes, warn=warn)
 
 
 def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellAccumulator]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from crbench.results import Result, load_results
+import attrs
+
+from crbench.errors import DataError
+from crbench.results import Result, load_results, to_json
+from crbench.results.outcomes import TrialOutcomes, read_outcomes, write_outcomes
+from crbench.store.files import write_text
 
 
 def result_path(output: Path, result: Result) -> Path:
@@ -22,8 +27,40 @@ def result_path(output: Path, result: Result) -> Path:
     return folder / f"{time}Z_{result.cell_id}.json"
 
 
-def find_result(output: Path, cell_id: str, scores: Iterable[str]) -> Result | None:
-    """The newest finished result of a cell that has all these scores, if there is one; failed ones are tried again."""
-    results = load_results(sorted(output.glob(f"*/*/*_{cell_id}.json")))
-    finished = [result for result in results if result.status == "ok" and result.metrics.keys() >= set(scores)]
-    return max(finished, key=lambda result: result.created, default=None)
+def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes] = ()) -> Result:
+    """Write a result to its place, its outcomes beside it and before it; gives the result as it is written."""
+    path = result_path(output, result)
+    if outcomes:
+        result = attrs.evolve(result, outcomes=write_outcomes(path.with_suffix(".npz"), outcomes))
+    write_text(path, to_json(result))
+    return result
+
+
+def find_result(
+    output: Path, cell_id: str, scores: Iterable[str], *, outcomes: bool, warn: Callable[[str], None]
+) -> Result | None:
+    """The newest finished result of a cell that will do, if there is one; failed ones are tried again.
+
+    Args:
+        scores: those that it must have.
+        outcomes: it must have outcomes, and they must be whole.
+        warn: is told of outcomes that are damaged or missing.
+    """
+    finished = [
+        (result, path)
+        for path in sorted(output.glob(f"*/*/*_{cell_id}.json"))
+        for result in load_results([path])
+        if result.status == "ok" and result.metrics.keys() >= set(scores)
+    ]
+    for result, path in sorted(finished, key=lambda found: found[0].created, reverse=True):
+        if not outcomes:
+            return result
+        if result.outcomes is None:
+            continue
+        try:
+            read_outcomes(path.parent, result)
+        except DataError as error:
+            warn(f"{error}; the cell is run again")
+        else:
+            return result
+    return None

@@ -177,8 +177,8 @@ def summarise(scores: Sequence[RateScores]) -> dict[str, Summary]:
         trials.
 
     Example:
-        >>> trials = [TrialScores(index=i, cmc=(r1, 1), n_query=4, n_valid=4) for i, r1 in enumerate((0.5, 1.0))]
-        >>> summarise(trials)["R1"]
+        >>> parts = [RateScores(cmc=(r1, 1), n_query=4, n_valid=4) for r1 in (0.5, 1.0)]
+        >>> summarise(parts)["R1"]
         Summary(mean=0.75, std=0.3535533905932738, values=(0.5, 1.0))
     """
     return {name: Summary.of(values) for name, values in _values(scores).items()}

@@ -279,7 +279,7 @@ CASES = {
     "set-wrong-type": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.hidden=big"], 2, "is not of type int"),
     "set-no-such-choice": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.schedule=fast"], 2, "schedule = 'fast'"),
     "set-out-of-range": (nothing, [*RUN, "--aligner", "vpfa", "--set", "vpfa.hidden=0"], 2, "hidden"),
-    "set-unknown-rule": (nothing, [*RUN, "--set", "protocol.filter=box"], 2, "protocol has no field 'filter'"),
+    "set-unknown-rule": (nothing, [*RUN, "--set", "protocol.filter=box"], 2, "protocol has no rule 'filter'"),
     "set-bad-rule": (nothing, [*RUN, "--set", "protocol.kernel=cubic"], 2, "kernel"),
     "set-bad-rates": (nothing, [*RUN, "--set", "protocol.query_rates=[0.5]"], 2, "query_rates"),
     "unknown-format": (nothing, [*RUN, "--format", "pdf"], 2, "is not one of"),

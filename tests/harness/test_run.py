@@ -19,6 +19,8 @@ from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
 from crbench.registry.resolve import load_dataset
 from crbench.results import Extraction, load_results
+from crbench.results.folder import result_path
+from crbench.results.outcomes import check_outcomes, read_outcomes
 from crbench.testing import RandomBackbone
 
 
@@ -301,7 +303,7 @@ def test_flip_averages_with_the_mirror_image(spec):
         ({"aligner": "rigde"}, "unknown aligner 'rigde'; did you mean 'ridge'"),
         ({"protocol": "none"}, "has no protocol 'none'; known: mlr"),
         ({"trial": 2}, "trial 2 is not one of 0-1"),
-        ({"set": {"protocol.kernal": "box"}}, "protocol has no field 'kernal'"),
+        ({"set": {"protocol.kernal": "box"}}, "protocol has no rule 'kernal'"),
         ({"set": {"protocol.kernel": "cubic"}}, "kernel"),
         ({"set": {"protocol.trials": "many"}}, "protocol.trials = 'many' is not of type int"),
         ({"set": {"alinger.shrink": 1}}, "expected PART.NAME with PART one of"),
@@ -445,3 +447,53 @@ def test_what_the_lists_leave_out_is_said(spec, caplog, monkeypatch):
     with caplog.at_level("INFO", logger="crbench"):
         (result,) = run(spec(trial=0, aligner="none"))
     assert f"{result.dataset} leaves out images (junk images: 3, strange names: 1)" in caplog.messages
+
+
+def test_outcomes_lie_beside_each_result_and_give_its_scores(spec, tmp_path):
+    for result in run(spec(aligner="ridge")):
+        folder = result_path(tmp_path / "results", result).parent
+        check_outcomes(folder, result)
+        for trial, kept in zip(result.trials, read_outcomes(folder, result), strict=True):
+            assert len(kept.queries) == trial.n_query
+            assert int(kept.outcomes.valid.sum()) == trial.n_valid
+
+
+def test_outcomes_come_in_the_order_of_the_split_where_galleries_differ_by_rate(spec, tmp_path, fakes, monkeypatch):
+    def outcomes(name):
+        (result,) = run(spec(backbone="learner", output=tmp_path / name))
+        folder = result_path(tmp_path / name, result).parent
+        check_outcomes(folder, result)
+        return read_outcomes(folder, result)
+
+    plain = outcomes("plain")
+    shrink = lambda self, rows, rate: attrs.evolve(rows, rates=np.full(len(rows), rate, dtype=np.float32))  # noqa: E731
+    monkeypatch.setattr(fakes, "gallery_for", shrink, raising=False)
+    for one, other in zip(plain, outcomes("by rate"), strict=True):
+        assert np.any(np.diff(one.queries.rates) < 0), "rates are mixed, so the order shows"
+        assert one.queries.keys.tolist() == other.queries.keys.tolist()
+        assert one.queries.rates.tolist() == other.queries.rates.tolist()
+        assert not np.array_equal(one.outcomes.curves(), other.outcomes.curves(), equal_nan=True)
+
+
+def test_cells_without_outcomes_are_run_again_unless_nobody_wants_them(spec, tmp_path):
+    told = []
+    (without,) = run(spec(outcomes=False))
+    assert without.outcomes is None
+    assert not list(tmp_path.glob("results/**/*.npz"))
+    assert "--no-outcomes" in without.command
+    run(spec(outcomes=False), on_result=lambda result, earlier: told.append(earlier))
+    (with_outcomes,) = run(spec(), on_result=lambda result, earlier: told.append(earlier))
+    run(spec(outcomes=False), on_result=lambda result, earlier: told.append(earlier))
+    assert told == [True, False, True]
+    assert with_outcomes.trials == without.trials
+    (path,) = tmp_path.glob("results/**/*.npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    run(spec(), on_result=lambda result, earlier: told.append(earlier))
+    assert told[-1] is False
+
+
+def test_names_of_images_are_hashed_on_request(spec, tmp_path):
+    (result,) = run(spec(hash_keys=True))
+    folder = result_path(tmp_path / "results", result).parent
+    check_outcomes(folder, result)
+    assert all(len(key) == 16 for key in read_outcomes(folder, result)[0].queries.keys)
