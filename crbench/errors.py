@@ -27,6 +27,10 @@ class MissingWeightsError(DataError):
         self.otherwise = otherwise
 
 
+class SystemFaultError(CrbenchError):
+    """The machine refused: disk full, no permission, a file where a folder should be, out of memory or files."""
+
+
 class PluginError(CrbenchError):
     """A plugin failed; the message names the plugin, its distribution and the stage."""
 

@@ -16,7 +16,8 @@ import pytest
 import crbench
 from crbench.api import hooks
 from crbench.api.entry import KINDS
-from crbench.cli import EXIT_CODES, INTERRUPTED, invoke
+from crbench.cli import invoke
+from crbench.cli.guard import EXIT_CODES, SIGNAL_BASE, SIGNALS
 from crbench.errors import CrbenchError
 from crbench.protocol import EVALUATION_VERSION
 from crbench.testing import check_aligner
@@ -81,9 +82,9 @@ def test_exit_codes_are_documented(capsys):
     assert set(EXIT_CODES) == set(CrbenchError.__subclasses__())
     assert invoke(["--help"]) == 0
     shown = capsys.readouterr().out
-    for code in {*EXIT_CODES.values(), INTERRUPTED}:
-        assert re.search(rf"\b{code} \w", shown)
-        assert f"| {code} |" in README
+    for code in {*EXIT_CODES.values(), *(SIGNAL_BASE + number for number in SIGNALS), SIGNAL_BASE + 13}:
+        assert re.search(rf"\b{code}\s+\w", shown)
+        assert re.search(rf"^\| ([\d, ]+, )?{code}(, [\d, ]+)? \|", README, flags=re.MULTILINE)
 
 
 def commands():

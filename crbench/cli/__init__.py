@@ -1,24 +1,16 @@
-"""The command line: options, one library call, printing. Exit codes are decided here and nowhere else."""
+"""The command line: options, one library call, printing. Exit codes are decided in `crbench.cli.guard`."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Any
 
 import click
+from click.shell_completion import shell_complete
 
 from crbench._version import __version__
-from crbench.errors import ComparisonError, ConfigError, CrbenchError, DataError, EvaluationError, PluginError
-
-EXIT_CODES: dict[type[CrbenchError], int] = {
-    EvaluationError: 1,
-    ConfigError: 2,
-    DataError: 3,
-    PluginError: 4,
-    ComparisonError: 5,
-}
-INTERRUPTED = 130
+from crbench.cli.guard import guarded
 
 _COMMANDS = {
     "run": "crbench.cli.run:run",
@@ -34,7 +26,9 @@ _COMMANDS = {
 
 _EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit
 to publish, 2 wrong usage or configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not
-comparable (test data in training, unfit benchmarks), 130 interrupted."""
+comparable (test data in training, unfit benchmarks), 6 the system refused: disk full, no permission, out of memory.
+128 and the number of a signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP) that ended it, 141 where nobody read the output."""
+_COMPLETION = "_CRBENCH_COMPLETE"
 
 
 class _LazyGroup(click.Group):
@@ -80,24 +74,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    try:
-        outcome: Any = crbench.main(args=arguments, prog_name="crbench", standalone_mode=False)
-    except CrbenchError as error:
-        click.echo(f"crbench: error: {error}", err=True)
-        return exit_code(error)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("crbench: interrupted; what is finished is kept, run again to continue", err=True)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone; keep Python from complaining at exit.
-        sys.stdout = None
-        return 0
-    return outcome if isinstance(outcome, int) else 0
+    return guarded(lambda: _call(sys.argv[1:] if arguments is None else arguments))
 
 
-def exit_code(error: CrbenchError) -> int:
-    """The documented exit code of an error."""
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+def _call(arguments: list[str]) -> object:
+    """What click's own main does, but for its ways to end, which differ from ours."""
+    if instruction := os.environ.get(_COMPLETION):
+        return shell_complete(crbench, {}, "crbench", _COMPLETION, instruction)
+    with crbench.make_context("crbench", list(arguments)) as ctx:
+        return crbench.invoke(ctx)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,6 @@ from datetime import timedelta
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from signal import SIG_IGN, SIGINT, Signals, signal
 
 import attrs
 import torch
@@ -119,7 +119,8 @@ def _check_end(process: SpawnProcess) -> None:
     process.join()
     code = process.exitcode or 0
     if code < 0:
-        raise CrbenchError(f"a process of the training was killed ({Signals(-code).name}); is there memory for all?")
+        name = signal.Signals(-code).name
+        raise CrbenchError(f"a process of the training was killed ({name}); is there memory for all?")
     if code > 0:
         raise CrbenchError("a process of the training failed; its traceback is above")
 
@@ -158,7 +159,9 @@ def _run_member(
     member: _Member, channel: Connection, work: Callable[..., object], arguments: tuple[object, ...]
 ) -> None:
     """The main function of a new process."""
-    signal(SIGINT, SIG_IGN)  # the process that started this one ends it
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all; the process that started this one ends it
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     logger = logging.getLogger("crbench")
     logger.setLevel(member.level)

@@ -1,0 +1,141 @@
+"""What ends the command line in one line and a documented exit code: errors, faults of the system, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import click
+
+from crbench.errors import (
+    ComparisonError,
+    ConfigError,
+    CrbenchError,
+    DataError,
+    EvaluationError,
+    PluginError,
+    SystemFaultError,
+)
+from crbench.faults import out_of_memory, system_fault
+
+EXIT_CODES: dict[type[CrbenchError], int] = {
+    EvaluationError: 1,
+    ConfigError: 2,
+    DataError: 3,
+    PluginError: 4,
+    ComparisonError: 5,
+    SystemFaultError: 6,
+}
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a command as Ctrl-C does; the exit code is `SIGNAL_BASE` and the signal's number."""
+
+SIGNAL_BASE = 128
+_BROKEN_PIPE = 13
+"""The number of SIGPIPE, also where there is no such signal."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end; a `KeyboardInterrupt`, as whatever must not hold up Ctrl-C lets it pass.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Call a command; returns the exit code.
+
+    Raises:
+        Exception: a fault of ours, whose traceback is wanted.
+    """
+    try:
+        if sys.stdout is None:  # the next file to be opened would take its place
+            raise SystemFaultError("the standard output is closed; give it a file or /dev/null")
+        with _ended_by_signals():
+            outcome = command()
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort) as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT.value
+        _say(f"stopped by {signal.Signals(number).name}; what is finished is kept, run again to continue")
+        return SIGNAL_BASE + number
+    except BrokenPipeError:
+        _leave_output()  # its reader wants no more, and no words
+        return SIGNAL_BASE + _BROKEN_PIPE
+    except (CrbenchError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        expected = _expected(error)
+        if expected is None:
+            raise
+        _say(f"error: {expected}")
+        return exit_code(expected)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def exit_code(error: CrbenchError) -> int:
+    """The documented exit code of an error."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+
+
+def _expected(error: Exception) -> CrbenchError | None:
+    """The error to show in one line; None for a fault of ours."""
+    if isinstance(error, CrbenchError):
+        return error
+    if (fault := out_of_memory(error)) is not None:
+        return fault
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+        _leave_output()
+        return system_fault(error, "cannot write the output")
+    return system_fault(error, "the system refused" if error.filename is None else f"cannot use {error.filename}")
+
+
+def _leave_output() -> None:
+    """Let what is left in the standard output go nowhere, as Python would complain of it at exit."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # there is no place left to say it
+        click.echo(f"crbench: {text}", err=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let `SIGNALS` raise `Stopped`, once: a second signal, while the first is obeyed, ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # those that are ignored, as nohup and background jobs of a shell do, stay so
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for other in taken:
+            signal.signal(other, signal.SIG_DFL)
+        raise Stopped(number)
+
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in taken.items():
+            signal.signal(number, handler)
