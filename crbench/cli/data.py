@@ -156,17 +156,20 @@ def preview(
     data_root: Path | None,
 ) -> None:
     """Draw a contact sheet: people in HR and their LR copies side by side."""
+    import PIL.Image
+
     from crbench.config.paths import data_root as find_root
     from crbench.errors import ConfigError
     from crbench.images.contact_sheet import contact_sheet
+    from crbench.store.files import write_whole
 
     dataset = _load(name, settings)
     rules = _choose_protocol(dataset, protocol, settings)
     sheet = contact_sheet(dataset, rules, root=find_root(data_root), people=people, seed=seed)
-    try:
-        sheet.save(output)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"output {output}: cannot be written: {error}") from error
+    form = PIL.Image.registered_extensions().get(output.suffix.lower())
+    if form not in PIL.Image.SAVE:
+        raise ConfigError(f"output {output}: no kind of image file has that suffix; expected e.g. .png or .jpg")
+    write_whole(output, lambda file: sheet.save(file, form))
     click.echo(output)
 
 

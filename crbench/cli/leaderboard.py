@@ -50,6 +50,7 @@ def leaderboard(
     crbench leaderboard results --bench bench
     """
     from crbench.results import load_results
+    from crbench.store.files import write_text
 
     paths = results or (Path("results"),)
     found = load_results(paths)
@@ -70,11 +71,7 @@ def leaderboard(
         encoding = sys.stdout.encoding or "utf-8"
         click.echo(text.encode(encoding, "replace").decode(encoding), nl=False, color=colour)
         return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot write {output} ({error})") from error
+    write_text(output, text)
 
 
 def _measured(paths: tuple[Path, ...]) -> list[Bench]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -198,20 +199,18 @@ def write_outcomes(path: Path, rows: Samples, found: Evaluation, ranks: Sequence
     """Write one line per query, with the CMC at some ranks.
 
     Raises:
-        DataError: the file cannot be written.
+        SystemFaultError: the file cannot be written.
     """
-    from crbench.errors import DataError
+    from crbench.store.files import write_text
 
     scores = found.per_query
     measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in ranks}, **scores.values}
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["row", "key", "pid", "camid", "rate", "has_match", *measures])
-            for row in range(len(rows)):
-                own = rows.row(row)
-                values = [repr(float(m[row])) if scores.valid[row] else "" for m in measures.values()]
-                valid = int(scores.valid[row])
-                writer.writerow([row, own.key, own.pid, own.camid, f"{own.rate:g}", valid, *values])
-    except OSError as error:
-        raise DataError(f"cannot write {path} ({error})") from error
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["row", "key", "pid", "camid", "rate", "has_match", *measures])
+    for row in range(len(rows)):
+        own = rows.row(row)
+        values = [repr(float(m[row])) if scores.valid[row] else "" for m in measures.values()]
+        valid = int(scores.valid[row])
+        writer.writerow([row, own.key, own.pid, own.camid, f"{own.rate:g}", valid, *values])
+    write_text(path, text.getvalue())

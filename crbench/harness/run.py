@@ -12,7 +12,7 @@ import attrs
 from crbench.api.context import RunContext
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ComparisonError, ConfigError, DataError
+from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultError
 from crbench.evaluation import Selection
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
@@ -178,6 +178,6 @@ def _failure(error: Exception) -> str:
         CrbenchError: `error`, where no method is to blame: the request, missing data, a full disk, leakage, or a batch
             that is tried again with half its size.
     """
-    if isinstance(error, (ConfigError, DataError, ComparisonError, BatchTooLargeError)):
+    if isinstance(error, (ConfigError, DataError, ComparisonError, SystemFaultError, BatchTooLargeError)):
         raise error
     return "".join(traceback.format_exception(error))

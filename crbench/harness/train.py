@@ -15,7 +15,7 @@ from crbench.api.context import Progress, RunContext, TrainingSession
 from crbench.api.interfaces import Backbone, Reader
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ConfigError, DataError
+from crbench.errors import ConfigError, SystemFaultError
 from crbench.evaluation import Selection
 from crbench.harness.cards import check_card, read_card, write_card
 from crbench.harness.cell import evaluate_trial
@@ -80,8 +80,8 @@ def train(
 
     Raises:
         ConfigError: `spec` names several cells, or a backbone that cannot be trained; too many processes.
-        DataError: data, or weights that training starts from, are missing or do not fit; or the output cannot be
-            written.
+        DataError: data, or weights that training starts from, are missing or do not fit.
+        SystemFaultError: the output, or the weights, cannot be written.
         ComparisonError: the weights that it starts from were trained on persons or images of the test rows.
         CrbenchError: see `crbench.run`; a loss that is not finite, or memory that does not suffice.
 
@@ -242,6 +242,6 @@ def _reported(
     except ModuleNotFoundError:
         run.logger.warning("no plot of the loss without matplotlib; install it with: pip install 'crbench[plot]'")
         image = None
-    except DataError as error:
-        raise DataError(f"{error}; the weights are kept") from error
+    except SystemFaultError as error:
+        raise SystemFaultError(f"{error}; the weights are kept") from error
     return Training(weights=weights, log=path, image=image, scores=card["scores"], seconds=seconds)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from crbench.data.degrade import degrade, write_image
 from crbench.errors import ConfigError
 from crbench.protocol import Codec, EvalProtocol, ImageRules
 from crbench.records import Row, Samples, Split
+from crbench.store.files import write_folder
 
 FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 """Folder by role; LR copies of training images go to ``bounding_box_train_2x`` and so on."""
@@ -53,31 +53,22 @@ def export(
     Raises:
         ConfigError: `output` is a file, or a folder that is not empty.
         DataError: the data are missing or an image cannot be read.
+        SystemFaultError: `output` cannot be written.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigError(f"output {output} is not an empty folder; nothing was written")
     split = dataset.split(protocol, index, root=root)
     items = list(_items(split, protocol))
-    partial = output.absolute().with_name(f".{output.absolute().name}.{os.getpid()}.partial")
-    try:
-        _make_folders(partial, {str(Path(item.path).parent) for item in items})
-        _write_images(dataset, protocol.images, items, root, partial, track or RunContext().progress)
-        (partial / MANIFEST).write_text(_manifest(items), encoding="utf-8")
-        (partial / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
-        if output.exists():
-            output.rmdir()
-        partial.rename(output.absolute())
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def fill(folder: Path) -> None:
+        for name in {str(Path(item.path).parent) for item in items}:
+            (folder / name).mkdir(parents=True)
+        _write_images(dataset, protocol.images, items, root, folder, track or RunContext().progress)
+        (folder / MANIFEST).write_text(_manifest(items), encoding="utf-8")
+        (folder / "protocol.txt").write_text(_statement(dataset, protocol, index, split), encoding="utf-8")
+
+    write_folder(output, fill)
     return split
-
-
-def _make_folders(partial: Path, names: Iterable[str]) -> None:
-    try:
-        for name in names:
-            (partial / name).mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"output {partial.parent}: cannot be written: {error.strerror or error}") from error
 
 
 def _items(split: Split, protocol: EvalProtocol) -> Iterator[_Item]:

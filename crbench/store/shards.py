@@ -30,7 +30,7 @@ def save_part(path: Path, part: Part) -> None:
     """Write a part, whole.
 
     Raises:
-        DataError: the file cannot be written.
+        SystemFaultError: the file cannot be written.
     """
     facts = {name: getattr(part, name) for name in _FACTS}
     facts |= {"shard": attrs.asdict(part.shard), "protocol": part.protocol.flat()}
@@ -41,11 +41,7 @@ def save_part(path: Path, part: Part) -> None:
     if part.outcomes.cmc is not None:
         arrays["cmc"] = part.outcomes.cmc
 
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-
-    write_whole(path, write)
+    write_whole(path, lambda file: np.savez(file, facts=np.array(json.dumps(facts)), **arrays))
 
 
 def load_part(path: Path) -> Part:

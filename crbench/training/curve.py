@@ -17,6 +17,7 @@ def draw_curve(epochs: Sequence[Mapping[str, Any]], path: Path, *, title: str) -
 
     Raises:
         ModuleNotFoundError: matplotlib is missing.
+        SystemFaultError: the file cannot be written.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -40,4 +41,4 @@ def draw_curve(epochs: Sequence[Mapping[str, Any]], path: Path, *, title: str) -
         right.plot(scored, values, label=name, color="tab:red", marker="o")
         right.set(ylabel=f"{name} in per cent", ylim=(0, 100))
     figure.legend(loc="outside lower center", ncols=5, frameon=False)
-    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=150))
+    write_whole(path, lambda file: figure.savefig(file, format="png", dpi=150))

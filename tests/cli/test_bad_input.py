@@ -317,7 +317,7 @@ CASES = {
     "train-unknown-parameter": (nothing, [*TRAIN, "--set", "backbone.epoch=1"], 2, "did you mean 'epochs'"),
     "train-one-person": (nothing, [*TRAIN, "--limit", "1"], 2, "'limit' must be >= 2"),
     "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "cam_a"),
-    "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 3, "the weights are kept"),
+    "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 6, "the weights are kept"),
     "train-image-cut": (market(cut_training_image), ["train", *MARKET[1:]], 3, ".jpg"),
     "train-start-missing": (
         nothing,
@@ -533,7 +533,7 @@ CASES = {
     "shard-output-alone": (features(), [*EVALUATE, "-o", "p.npz"], 2, "--shard and --output go together"),
     "shard-out-of-range": (features(), [*EVALUATE, "--shard", "3/2", "-o", "p.npz"], 2, "shard '3/2' is not one of"),
     "shard-with-fpr": (features(), [*EVALUATE, "--shard", "1/2", "-o", "p.npz", "--fpr", "0.1"], 2, "--fpr needs all"),
-    "shard-unwritable": (features(), [*EVALUATE, "--shard", "1/2", "-o", "q.npz/p.npz"], 3, "cannot write q.npz/p.npz"),
+    "shard-unwritable": (features(), [*EVALUATE, "--shard", "1/2", "-o", "q.npz/p.npz"], 6, "cannot write q.npz/p.npz"),
     "merge-nothing": (nothing, ["merge"], 2, "Missing argument"),
     "merge-missing": (nothing, ["merge", "p.npz"], 3, "p.npz: no such file"),
     "merge-features": (features(), ["merge", "q.npz"], 3, "q.npz: not a part of an evaluation"),
@@ -575,7 +575,12 @@ CASES = {
         "not a crbench benchmark of schema version 1",
     ),
     "features-npy-alone": (features(), ["evaluate", "--query", "q.npy", "--gallery", "g.npz"], 3, "q.csv beside it"),
-    "features-outcomes-unwritable": (features(), [*EVALUATE, "--per-query", "no/x.csv"], 3, "cannot write no/x.csv"),
+    "features-outcomes-unwritable": (
+        features(),
+        [*EVALUATE, "--per-query", "q.npz/x.csv"],
+        6,
+        "cannot write q.npz/x.csv",
+    ),
     "meta-missing": (features(), META, 3, "meta.csv: No such file"),
     "meta-empty": (features(meta="pid,role"), META, 3, "meta.csv: an empty table"),
     "meta-ragged": (features(meta="pid,role\n1\n"), META, 3, "meta.csv: line 2 has 1 cells, the header 2"),
@@ -621,7 +626,7 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert "Traceback" not in captured.err
     errors = [line for line in captured.err.splitlines() if line.lower().startswith(("crbench: error", "error:"))]
     assert len(errors) == 1
-    half = list(tmp_path.rglob(".part-*"))
+    half = list(tmp_path.rglob("*.part"))
     assert half == [], "a half-written file was left behind"
     cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert cached == [], "a failed run left something cached"

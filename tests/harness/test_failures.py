@@ -11,7 +11,7 @@ import torch
 from fakes import Learner
 
 from crbench.api.entry import Entry
-from crbench.errors import ComparisonError, DataError
+from crbench.errors import ComparisonError, DataError, SystemFaultError
 from crbench.harness.run import run
 from crbench.records import Encoded, TestFeatures
 from crbench.registry.discovery import Registered
@@ -167,8 +167,8 @@ def test_an_interrupt_ends_the_run(spec, failing):
 
 def test_a_full_disk_is_no_failure_of_the_aligner(spec, failing, monkeypatch):
     run(spec(trial=0))  # so that features are there
-    monkeypatch.setattr(files.tempfile, "mkstemp", lambda **_: fail({"write": OSError(28, "No space left")}, "write"))
-    with pytest.raises(DataError, match=r"cannot write .*transforms.*\(No space left\); make room there"):
+    monkeypatch.setattr(files, "temporary_in", lambda _: fail({"write": OSError(28, "No space left")}, "write"))
+    with pytest.raises(SystemFaultError, match=r"cannot write .*transforms.*: No space left; make room there"):
         run(spec(aligner="stranger", trial=0))
 
 

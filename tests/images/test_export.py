@@ -12,7 +12,7 @@ from crbench_mlr import caviar, market1501, viper
 from PIL import Image
 
 from crbench.data.degrade import degrade
-from crbench.errors import ConfigError, DataError
+from crbench.errors import ConfigError, DataError, SystemFaultError
 from crbench.images.export import export
 
 
@@ -129,7 +129,7 @@ def test_nothing_is_left_of_a_failed_export(root: Path, tmp_path: Path) -> None:
 def test_parent_that_is_a_file(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     dataset = market1501.mlr()
-    with pytest.raises(ConfigError, match="cannot be written"):
+    with pytest.raises(SystemFaultError, match="a file is where a folder should be"):
         export(dataset, dataset.protocols["mlr"], 0, root=root, output=tmp_path / "file" / "out")
 
 

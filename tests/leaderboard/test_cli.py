@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from crbench.cli.leaderboard import leaderboard
-from crbench.errors import DataError
+from crbench.errors import CrbenchError, DataError, SystemFaultError
 from crbench.leaderboard import render
 from crbench.results import Result, to_json
 
@@ -68,8 +68,8 @@ def test_characters_that_the_terminal_lacks_are_replaced(folder: Path) -> None:
     assert "R1 ?" in done.stdout
 
 
-def _error(*arguments: str) -> str:
-    with pytest.raises(DataError) as caught:
+def _error(*arguments: str, kind: type[CrbenchError] = DataError) -> str:
+    with pytest.raises(kind) as caught:
         CliRunner().invoke(leaderboard, arguments, catch_exceptions=False)
     return str(caught.value)
 
@@ -80,4 +80,4 @@ def test_what_is_wrong_is_said(folder: Path) -> None:
     assert "no result files in empty; `crbench run --dataset mlr-synthetic` makes some" in _error("empty")
     assert "nowhere: no such file or folder" in _error("nowhere")
     assert "broken.json: not valid JSON" in _error("broken.json")
-    assert "cannot write results" in _error("--output", "results")
+    assert "cannot write results" in _error("--output", "results", kind=SystemFaultError)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from crbench.errors import DataError
 from crbench.records import Samples
 from crbench.store.features import FeatureTable, row_ids
-from crbench.store.files import write_text, write_whole
 from crbench.store.transforms import load_state, save_state
 from crbench.store.upkeep import damaged_files, list_cache, prune_cache
 
@@ -19,20 +18,6 @@ ENCODER = {"backbone": {"name": "toy"}, "weights": None}
 def ids_of(*keys, rate=1.0):
     rows = Samples(keys=list(keys), pids=[1] * len(keys), rates=rate)
     return row_ids(rows, np.array([f"digest of {key}" for key in keys]))
-
-
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "deep" / "file.json"
-    write_text(path, "old")
-
-    def fail(temporary):
-        temporary.write_text("half")
-        raise OSError("disk full")
-
-    with pytest.raises(DataError, match=r"cannot write .*file\.json \(disk full\); make room there, or choose another"):
-        write_whole(path, fail)
-    assert path.read_text() == "old"
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_row_ids_depend_on_all_that_a_feature_depends_on():
