@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.scores import ranks_option
 from crbench.cli.terminal import wants_colour
 from crbench.errors import DataError
-from crbench.leaderboard import FORMATS, render
+from crbench.leaderboard import FORMATS, RANKS, render
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
+@ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
 @click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate.")
 @click.option("--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked.")
 @click.option(
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 def leaderboard(
     results: tuple[Path, ...],
     form: str,
+    ranks: tuple[int, ...],
     per_rate: bool,
     published: bool,
     benches: tuple[Path, ...],
@@ -61,6 +64,7 @@ def leaderboard(
     text = render(
         found,
         format=form,
+        ranks=ranks,
         per_rate=per_rate,
         published=published,
         colour=colour,

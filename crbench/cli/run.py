@@ -10,10 +10,10 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
-from crbench.cli.scores import metric_option
+from crbench.cli.scores import metric_option, ranks_option
 from crbench.cli.terminal import command_text, wants_colour
 from crbench.config.amp import AMP
-from crbench.leaderboard import FORMATS
+from crbench.leaderboard import FORMATS, RANKS
 
 if TYPE_CHECKING:
     from crbench.api.context import RunContext
@@ -68,6 +68,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
+@ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
 @click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked.")
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
@@ -79,6 +80,7 @@ def run(
     measure: bool,
     dry_run: bool,
     form: str,
+    ranks: tuple[int, ...],
     per_rate: bool,
     timings: bool,
     quiet: int,
@@ -118,7 +120,15 @@ def run(
     done = [result for result in results if result.status == "ok"]
     if done:
         benches = [bench for one in runs for bench in _benches(*one, context)] if measure else []
-        text = render(done, format=form, per_rate=per_rate, timings=timings, colour=wants_colour(), benches=benches)
+        text = render(
+            done,
+            format=form,
+            ranks=ranks,
+            per_rate=per_rate,
+            colour=wants_colour(),
+            benches=benches,
+            timings=timings,
+        )
         click.echo(text, nl=False)
     return 0 if len(done) == len(results) else 1
 

@@ -40,21 +40,23 @@ def _ranks(_: click.Context, _parameter: click.Parameter, text: str) -> tuple[in
     return tuple(sorted({int(part) for part in parts}))
 
 
-ranks_option = click.option(
-    "--ranks",
-    default="1,5,10,20",
-    show_default=True,
-    callback=_ranks,
-    metavar="LIST",
-    help="Ranks of the CMC, from 1 to 50, that the table and --per-query show; JSON has the whole curve.",
-)
+def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option --ranks; `shown` ends its help."""
+    return click.option(
+        "--ranks",
+        default=",".join(map(str, default)),
+        show_default=True,
+        callback=_ranks,
+        metavar="LIST",
+        help=f"Ranks of the CMC, from 1 to 50, that {shown}",
+    )
 
 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --metric, --group-by, --per-query, --ranks and --format to a command."""
     for option in (
         click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
-        ranks_option,
+        ranks_option((1, 5, 10, 20), "the table and --per-query show; JSON has the whole curve."),
         click.option("--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."),
         click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
         metric_option,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from crbench.errors import ConfigError, DataError
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "github", "latex", "csv", "json", "html")
 """What `render` can give."""
+
+RANKS = (1, 5, 10)
+"""Ranks of the CMC that tables have unless others are asked for."""
 
 
 def check_format(format: str) -> None:
@@ -29,6 +32,7 @@ def render(
     results: Iterable[Result],
     *,
     format: str = "table",
+    ranks: Sequence[int] = RANKS,
     per_rate: bool = False,
     published: bool = False,
     colour: bool = False,
@@ -40,6 +44,7 @@ def render(
     Args:
         results: as from `crbench.load_results`; their order does not matter.
         format: one of `FORMATS`.
+        ranks: of the CMC, from 1 to 50, that tables have; R1 is always there. CSV and JSON have R1, R5, R10, R20 too.
         per_rate: add Rank-1 of the queries of each down-sampling rate.
         published: add the numbers that papers print for the same data sets, in tables of their own.
         colour: mark best and second best by terminal codes (``table`` only).
@@ -47,7 +52,7 @@ def render(
         timings: add what the runs took, marked as unchecked: it depends on what else the machine did.
 
     Raises:
-        ConfigError: unknown format.
+        ConfigError: unknown format, or a rank that no curve has.
         DataError: no results.
 
     Example:
@@ -59,13 +64,16 @@ def render(
     from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
     from crbench.leaderboard.published import published as published_for
+    from crbench.metrics.cmc import CURVE_LENGTH
 
     results = list(results)
     if not results:
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
-    board = build(results, benches)
+    if bad := [rank for rank in ranks if not 1 <= rank <= CURVE_LENGTH]:
+        raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
+    board = build(results, benches, ranks)
     rows = published_for(result.dataset for result in results) if published else ()
-    view = View(per_rate=per_rate, timings=timings, published=rows)
+    view = View(ranks=tuple(ranks), per_rate=per_rate, timings=timings, published=rows)
     if format in ("csv", "json"):
         from crbench.leaderboard.machine import render_csv, render_json
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from crbench.leaderboard import RANKS
 from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
@@ -18,11 +19,13 @@ class View:
     """What of a board is shown, in every format.
 
     Attributes:
+        ranks: ranks of the CMC that tables have; R1 is always there, as rows are ranked by it.
         per_rate: R1 of the queries of each down-sampling rate too.
         timings: what runs took too, though nothing checked how busy the machine was.
         published: numbers that papers print, apart.
     """
 
+    ranks: tuple[int, ...] = RANKS
     per_rate: bool = False
     timings: bool = False
     published: tuple[Published, ...] = ()

@@ -33,20 +33,22 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
 
 
-def build(results: Iterable[Result], benches: Iterable[Bench] = ()) -> Board:
+def build(results: Iterable[Result], benches: Iterable[Bench] = (), ranks: Sequence[int] = ()) -> Board:
     """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
+
+    The scores are those that results sum up, and those at `ranks` of the CMC.
 
     Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
     board says so. The order in which results and benchmarks are given does not matter.
     """
     everything, measured = list(results), list(benches)
     done = [result for result in everything if result.status == "ok"]
-    scores, shown = scores_of(done), fit_to_show(measured)
+    scores, shown = scores_of(done, ranks), fit_to_show(measured)
     joinings = [join(group) for group in _grouped(done)]
     sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
     for joined in (row for joining in joinings for row in joining.rows):
         sets[*_group(joined.result), joined.trial_set].append(joined)
-    blocks = sorted((_block(rows, scores, shown) for rows in sets.values()), key=_order)
+    blocks = sorted((_block(rows, scores, shown, ranks) for rows in sets.values()), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
@@ -87,12 +89,12 @@ def _failed(results: Sequence[Result]) -> list[Result]:
     return sorted(cells.values(), key=lambda r: (r.dataset, r.method.backbone.name, r.method.aligner.name, r.cell_id))
 
 
-def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[Bench]) -> Block:
+def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[Bench], ranks: Sequence[int]) -> Block:
     first = joined[0].result
     results = [result for one in joined for result in one.results]
     sure = [result for one in joined if not one.disputed for result in one.results] or results
     trials = [trial for one in joined for trial in one.trials]
-    rows = [_row(one, *label, benches) for one, label in zip(joined, distinct_labels(joined), strict=True)]
+    rows = [_row(one, *label, benches, ranks) for one, label in zip(joined, distinct_labels(joined), strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner))
     unranked = _unranked(first)
     return Block(
@@ -128,7 +130,7 @@ def _numbers(counts: Iterable[int | None]) -> tuple[int, ...]:
     return tuple(sorted({count for count in counts if count is not None}))
 
 
-def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench]) -> Row:
+def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench], ranks: Sequence[int]) -> Row:
     timings = [result.timings for result in joined.results]
     fits, transforms = ([one[stage] for one in timings if stage in one] for stage in ("fit", "transform"))
     fitted, taken = sum(fit.count for fit in fits), sum(transform.seconds for transform in transforms)
@@ -136,7 +138,7 @@ def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench]) 
         joined=joined,
         backbone=backbone,
         aligner=aligner,
-        scores=values_of(joined),
+        scores=values_of(joined, ranks),
         baseline=joined.result.method.aligner.name == BASELINE,
         fit_s=sum(fit.seconds for fit in fits) / fitted if fitted else None,
         samples_per_s=sum(transform.count for transform in transforms) / taken if taken else None,

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from crbench.leaderboard import formats
-from crbench.leaderboard.board import Row, trial_list
+from crbench.leaderboard.board import Row, View, trial_list
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
 from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
@@ -22,10 +22,8 @@ from crbench.results import Component, Result, TrialScores
 from crbench.results.labels import clean
 
 MISSING = "-"
+_DEFAULT = View()
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
-_NOT_IN_TABLES = ("R20",)
-"""Scores that only programs get: tables have R1, R5 and R10 already."""
-
 _SCORES = (
     "Scores in per cent, mean ± standard deviation over trials; ranked by R1, then mAP, as printed, and only within "
     "one table."
@@ -247,18 +245,18 @@ _TIMINGS: tuple[Column[Row], ...] = (
 
 
 def measured_columns(
-    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = (), *, timings: bool = False
+    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = (), *, view: View = _DEFAULT
 ) -> list[Column[Row]]:
     """The columns of measured methods, from left to right.
 
     Args:
         scores: those to show, in order.
-        timings: with those of what runs took.
         speeds: one for each column of speeds, in order.
         machines: of all speeds of the board; headings name them by their place here.
+        view: says which ranks people get, and whether what runs took is there.
     """
-    own = map(_score_column, scores)
-    taken = _TIMINGS if timings else ()
+    own = (_score_column(score, view) for score in scores)
+    taken = _TIMINGS if view.timings else ()
     return [*_BEFORE, *own, *_AFTER, *taken, *(_speed_column(speed, machines) for speed in speeds)]
 
 
@@ -292,10 +290,12 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
     ]
 
 
-def _score_column(score: Score) -> Column[Row]:
+def _score_column(score: Score, view: View) -> Column[Row]:
+    """A score; people get the ranks of their view only."""
+    hidden = score.rate is None and score.cmc_rank not in (None, 1, *view.ranks)
     return Column(
         key=score.key,
-        title="" if score.key in _NOT_IN_TABLES else score.title,
+        title="" if hidden else score.title,
         better="lower" if score.lower_is_better else "higher",
         spread=True,
         get=lambda row: row.scores.get(score.key),

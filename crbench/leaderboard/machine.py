@@ -31,7 +31,7 @@ def render_csv(board: Board, view: View) -> str:
     A text that a spreadsheet would run as a formula gets a single quote in front.
     """
     scores, printed = board.scores_shown(view), published_scores(view.published)
-    measured = measured_columns(scores, board.speeds(), board.machines, timings=view.timings)
+    measured = measured_columns(scores, board.speeds(), board.machines, view=view)
     lines = [
         *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board)),
         *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
@@ -102,7 +102,7 @@ def _row(board: Board, row: Row, view: View) -> dict[str, Any]:
     """The columns of a row, with the scores that it has; its speeds by themselves."""
     own = [score for score in board.scores_shown(view) if score.key in row.scores]
     return {
-        **_values(measured_columns(own, timings=view.timings), row),
+        **_values(measured_columns(own, view=view), row),
         "marks": dict(row.marks),
         "speeds": [attrs.asdict(speed) for speed in row.speeds],
     }

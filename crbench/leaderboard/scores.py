@@ -11,7 +11,7 @@ import attrs
 from crbench.errors import ComparisonError
 from crbench.leaderboard.formats import per_cent, printed
 from crbench.leaderboard.joined import Joined
-from crbench.results import MetricFacts, Result
+from crbench.results import MetricFacts, Result, Summary
 
 _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
@@ -46,6 +46,12 @@ class Score:
         return self.name if self.rate is None else f"{self.name}@{self.rate}"
 
     @property
+    def cmc_rank(self) -> int | None:
+        """k of ``Rk``; None of other scores."""
+        cmc = _CMC.fullmatch(self.name)
+        return int(cmc[1]) if cmc else None
+
+    @property
     def title(self) -> str:
         """The heading in tables: ``R1``, or ``R1 x2`` at rate 2."""
         return self.name if self.rate is None else f"{self.name} x{self.rate}"
@@ -73,13 +79,13 @@ def in_order(scores: Iterable[Score]) -> tuple[Score, ...]:
 
 def _place(score: Score) -> tuple[float, int, int, str]:
     rate = 0.0 if score.rate is None else float(score.rate)
-    if cmc := _CMC.fullmatch(score.name):
-        return rate, 0, int(cmc[1]), ""
+    if (cmc := score.cmc_rank) is not None:
+        return rate, 0, cmc, ""
     return (rate, 1, _MEANS.index(score.name), "") if score.name in _MEANS else (rate, 2, 0, score.name)
 
 
-def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
-    """The scores that any of `results` has, in order; direction and unit are those that the results state.
+def scores_of(results: Iterable[Result], ranks: Iterable[int] = ()) -> tuple[Score, ...]:
+    """The scores that any of `results` has, and those at `ranks`, in order; direction and unit are as results state.
 
     Raises:
         ComparisonError: two results state different directions or units for one score.
@@ -102,17 +108,23 @@ def scores_of(results: Iterable[Result]) -> tuple[Score, ...]:
         for name in names
     ]
     rates = {rate for result in results for rate in result.by_rate}
-    return in_order([*whole, *(Score("R1", rate) for rate in rates)])
+    return in_order([*whole, *(Score(f"R{rank}") for rank in ranks), *(Score("R1", rate) for rate in rates)])
 
 
 def _fact(facts: MetricFacts) -> str:
     return f"{facts.unit}, {'higher' if facts.higher_is_better else 'lower'} is better"
 
 
-def values_of(joined: Joined) -> dict[str, Spread]:
-    """The scores of trials by `Score.key`; R1 of all queries and of each rate is always among them."""
+def values_of(joined: Joined, ranks: Iterable[int] = ()) -> dict[str, Spread]:
+    """The scores of trials by `Score.key`; R1 of all queries and of each rate is always among them.
+
+    Args:
+        ranks: further ranks; a curve may end before them.
+    """
     of_rates = {rate: metrics["R1"] for rate, metrics in joined.by_rate.items()}
+    end = min((len(trial.cmc) for trial in joined.trials), default=0)
+    asked = {f"R{k}": Summary.of([trial.cmc[k - 1] for trial in joined.trials]) for k in ranks if k <= end}
     return {
-        **{Score(name).key: Spread(one.mean, one.std) for name, one in joined.metrics.items()},
+        **{Score(name).key: Spread(one.mean, one.std) for name, one in {**asked, **joined.metrics}.items()},
         **{Score("R1", rate).key: Spread(one.mean, one.std) for rate, one in of_rates.items()},
     }

@@ -2,7 +2,7 @@
 
 A benchmark belongs to a row when backbone, aligner, presets, parameters and code (versions, where the code is not
 known) are the same. The forward pass must have used the same arithmetic too (``--amp``, ``--compile``). Speeds of two
-machines never share a column. The stage ``run`` has no column: it depends on data and protocol, not on the method alone.
+machines never share a column. The stage ``run`` has no column, as it depends on data and protocol too.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def block_table(board: Board, block: Block, view: View) -> Table:
     scores = [score for score in board.scores_shown(view) if any(score.key in row.scores for row in block.rows)]
     columns = [
         column
-        for column in measured_columns(scores, block.speeds(), board.machines, timings=view.timings)
+        for column in measured_columns(scores, block.speeds(), board.machines, view=view)
         if column.title and not (block.unranked and column.ranked)
     ]
     return Table(

@@ -40,6 +40,7 @@ def test_the_folder_results_is_the_default(folder: Path, make: Make) -> None:
     expected = [make("none", (0.4,), cell=0), make("ridge", (0.5,), cell=1)]
     assert _run() == render(expected)
     assert _run("results", "--format", "csv", "--per-rate") == render(expected, format="csv", per_rate=True)
+    assert _run("--ranks", "1,2,20") == render(expected, ranks=(1, 2, 20))
     assert _run(str(folder / "results" / "mlr-synthetic-mlr" / "none" / "0.json")) == render(expected[:1])
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from crbench.errors import ComparisonError
+from crbench.errors import ComparisonError, ConfigError
 from crbench.leaderboard import FORMATS, render, scores
 from crbench.leaderboard.board import Row, View
 from crbench.leaderboard.build import build
@@ -133,6 +133,18 @@ def test_results_that_disagree_on_what_a_score_is_are_not_compared(make: Make, s
 def test_names_of_scores_that_could_do_harm_never_reach_a_table(make: Make, scored: Callable[..., Result]) -> None:
     with pytest.raises(ValueError, match="is no name of a metric"):
         scored(make("ridge", (0.5,)), **{"=x\x1b[31m|&<b>@2": 0.5})
+
+
+def test_tables_have_the_ranks_that_are_asked_for(make: Make) -> None:
+    """Ranks are a choice of the reader: no result depends on them."""
+    results = [make("ridge", (0.5, 0.6), cell=1)]
+    assert _headings(render(results, ranks=(3, 20)))[3:6] == ["R1 ↑", "R3 ↑", "R20 ↑"]
+    (line,) = csv.DictReader(io.StringIO(render(results, format="csv", ranks=(3,))))
+    assert [name for name in line if re.fullmatch(r"R\d+", name)] == ["R1", "R3", "R5", "R10", "R20"]
+    assert float(line["R3"]) == pytest.approx(sum(trial.cmc[2] for trial in results[0].trials) / 2)
+    assert _headings(render(results, ranks=(1, 50)))[3:5] == ["R1 ↑", "gain ↑"], "the curves end at 20"
+    with pytest.raises(ConfigError, match="rank 51: curves have ranks from 1 to 50"):
+        render(results, ranks=(51,))
 
 
 def test_costs_are_those_of_backbone_and_aligner(make: Make) -> None:
