@@ -68,12 +68,7 @@ class TrialOutcomes:
 def write_outcomes(path: Path, trials: Iterable[TrialOutcomes]) -> OutcomesFacts:
     """Write the outcomes of a cell, whole, and say what its result must hold of them."""
     arrays = {f"{trial.index}.{name}": array for trial in trials for name, array in _packed(trial).items()}
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    write_whole(path, write)
+    write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     return OutcomesFacts(file=path.name, sha256=content_sha256(arrays))
 
 
