@@ -96,7 +96,7 @@ def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch,
     name = layout.partition(" ")[0]
     LAYOUTS[layout](tmp_path / "data")
     protocol = next(iter(load_dataset(name).protocols.values()))
-    identities = builders.small(protocol).identities
+    identities = builders.small(protocol).split.identities
     arguments = ["run", "--dataset", name, "--backbone", "resnet-tiny", "--set", "resnet-tiny.epochs=1"]
     aligner = ["--aligner", "coral"] if protocol.split.lr_camera != "none" else []
     assert invoke([*arguments, *aligner, "--set", f"protocol.identities={identities}"]) == 0

@@ -39,7 +39,8 @@ def test_default_size_and_ten_trials():
     data = SyntheticPedestrians()
     mlr = next(iter(data.protocols.values()))
     assert mlr.name == "mlr"
-    assert (mlr.trials, mlr.lr_camera, mlr.shot, mlr.query_rates) == (10, "fixed:1", "single:exact", (2, 3, 4))
+    assert (mlr.split.trials, mlr.split.lr_camera, mlr.split.query_rates) == (10, "fixed:1", (2, 3, 4))
+    assert mlr.scoring.shot == "single:exact"
     splits = [data.split(mlr, trial, root=ROOT) for trial in range(10)]
     for split in splits:
         assert [len(part) for part in (split.train, split.query, split.gallery)] == [2400, 450, 1350]
