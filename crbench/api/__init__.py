@@ -37,6 +37,7 @@ capability          of           the user gets                                  
 `CountsParameters`  transform    learned parameters in the leaderboard             size of its state, or unknown
 `LocatesFolder`     data set     its folder from ``crbench data path``             the data root
 `VerifiesFiles`     data set     ``crbench data verify``                           cannot be verified
+`CountsImages`      data set     copies that differ from the published set marked  nobody is told
 ==================  ===========  ================================================  =============================
 
 Helpers, by what they are for:
@@ -58,6 +59,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crbench.api.capabilities import CountsImages as CountsImages
     from crbench.api.capabilities import CountsParameters as CountsParameters
     from crbench.api.capabilities import GalleryByRate as GalleryByRate
     from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
@@ -162,6 +164,7 @@ _ROOMS = {
     "Assign": "data.rates",
     "Backbone": "api.interfaces",
     "Batch": "records",
+    "CountsImages": "api.capabilities",
     "CountsParameters": "api.capabilities",
     "Dataset": "api.interfaces",
     "DatasetInfo": "data.info",

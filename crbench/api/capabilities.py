@@ -236,6 +236,29 @@ class LocatesFolder(Protocol):
 
 
 @runtime_checkable
+class CountsImages(Protocol):
+    """A data set that counts what the user's copy holds, without opening an image.
+
+    The user learns, in a run and in every table, where the counts of the copy differ from the published ones, which
+    are in `DatasetInfo.counts`. Without it, nobody is told that 94 of 750 persons were there.
+
+    Example:
+        >>> class Shop:
+        ...     def counts(self, *, root):
+        ...         return {"images": 8, "cameras": 2}
+        >>> isinstance(Shop(), CountsImages)
+        True
+    """
+
+    def counts(self, *, root: Path) -> Mapping[str, int]:
+        """Figures of the copy below `root`, with the names of `DatasetInfo.counts`; see `crbench.api.count_images`.
+
+        Raises:
+            DataError: the data are missing.
+        """
+
+
+@runtime_checkable
 class VerifiesFiles(Protocol):
     """A data set that compares the user's copy with what was published.
 

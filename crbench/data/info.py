@@ -19,7 +19,8 @@ class DatasetInfo:
         licence: terms of use in one line.
         privacy: what users should know about the people in the images.
         layouts: expected folder trees below the data root, each as a few lines of text.
-        counts: official figures, e.g. ``{"train images": 12936, "train identities": 751}``; empty = not known.
+        counts: official figures, e.g. ``{"train images": 12936, "train identities": 751}``; empty = not known. Results
+            on a copy with other figures say so, see `crbench.api.CountsImages`.
         opt_in: name of the environment variable that must be ``1`` before the data are read; None = none.
     """
 
@@ -57,5 +58,16 @@ class Verification:
     @property
     def ok(self) -> bool:
         """Whether all official figures agree and nothing is missing or unreadable."""
-        agree = all(self.found.get(name) == count for name, count in self.expected.items())
-        return agree and not self.missing and not self.unreadable
+        return not (deviations(self.found, self.expected) or self.missing or self.unreadable)
+
+
+def deviations(found: Mapping[str, int], published: Mapping[str, int]) -> tuple[str, ...]:
+    """A text for each published count that a copy of a data set does not have.
+
+    Example:
+        >>> deviations({"images": 8, "test identities": 94}, {"images": 8, "test identities": 750})
+        ('94 of 750 test identities',)
+    """
+    return tuple(
+        f"{found.get(name, 0)} of {count} {name}" for name, count in published.items() if found.get(name) != count
+    )

@@ -8,11 +8,11 @@ from pathlib import Path
 import attrs
 
 from crbench.api.context import RunContext
-from crbench.config.paths import cache_root
+from crbench.config.paths import cache_root, data_root
 from crbench.config.run_spec import RunSpec
 from crbench.harness.identity import cell_id, data_digest
 from crbench.harness.plan import Job
-from crbench.harness.trial import TrialData
+from crbench.harness.trial import TrialData, copy_deviations
 from crbench.protocol import EVALUATION_VERSION
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction, ProtocolFacts, block_fingerprint
@@ -27,6 +27,7 @@ class JobFacts:
         weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
         digests: of the data of each trial by its index, see `crbench.harness.identity.data_digest`.
         fingerprint: of data set and rules, see `crbench.results.block_fingerprint`.
+        deviations: counts in which the copy of the data set differs from the published ones.
     """
 
     job: Job
@@ -37,6 +38,7 @@ class JobFacts:
     weights: Path | None
     digests: Mapping[int, str]
     fingerprint: str
+    deviations: tuple[str, ...]
 
     @classmethod
     def of(
@@ -52,7 +54,8 @@ class JobFacts:
         digests = {trial.index: data_digest(trial) for trial in trials}
         rules = ProtocolFacts.of(job.protocol).rules
         fingerprint = block_fingerprint(job.dataset.name, rules, spec.limit, EVALUATION_VERSION)
-        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint)
+        differing = copy_deviations(job, data_root(spec.data_root))
+        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, differing)
 
     @property
     def cache(self) -> Path | None:

@@ -96,6 +96,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         data=DataFacts(
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
             parameters=job.dataset.parameters,
+            deviations=facts.deviations,
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,

@@ -80,16 +80,17 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Res
     trials = load_trials(job, spec, context)
     extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
+    facts = JobFacts.of(job, trials, spec, context, extraction, weights)
+    _say_deviations(facts)
     left = list(job.aligners)
     while left:
-        facts = JobFacts.of(job, trials, spec, context, extraction, weights)
         try:
             for aligner, result, earlier in _run_aligners(facts, left, started):
                 left = [other for other in left if other is not aligner]
                 yield result, earlier
         except BatchTooLargeError as error:
             # Features may depend on the batch size, so the cells that are left have all of theirs by the smaller one.
-            extraction = with_half_batches(extraction, error, context)
+            facts = attrs.evolve(facts, extraction=with_half_batches(facts.extraction, error, context))
 
 
 def _say_unreadable(job: Job, context: RunContext) -> None:
@@ -98,6 +99,15 @@ def _say_unreadable(job: Job, context: RunContext) -> None:
             "%s: there are no source files of %s, so nothing that it makes is reused by another run",
             method.registered.owner,
             method.label,
+        )
+
+
+def _say_deviations(facts: JobFacts) -> None:
+    if facts.deviations:
+        facts.run.logger.warning(
+            "%s: this copy is not the published data set, it has %s; `crbench data verify` says more",
+            facts.job.dataset.name,
+            ", ".join(facts.deviations),
         )
 
 

@@ -13,17 +13,20 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.api.capabilities import CountsImages
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.data.degrade import degrade
+from crbench.data.info import deviations
 from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.plan import Job
 from crbench.protocol import EvalProtocol
 from crbench.records import Row, Samples, Split
+from crbench.registry.guard import plugin_stage
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -85,6 +88,21 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
         train_all = with_lr_copies(kept.train, job.protocol)
         trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
     return trials
+
+
+def copy_deviations(job: Job, root: Path) -> tuple[str, ...]:
+    """A text for each published count of the data set that the copy below `root` does not have.
+
+    What the copy holds is compared, not what the run takes of it (``--limit``).
+
+    Raises:
+        DataError: the data are missing.
+        PluginError: the data set fails.
+    """
+    if not isinstance(job.source, CountsImages):
+        return ()
+    with plugin_stage(job.dataset.registered.owner, "counts"):
+        return deviations(job.source.counts(root=root), job.source.info.counts)
 
 
 def with_lr_copies(train: Samples, protocol: EvalProtocol) -> Samples:

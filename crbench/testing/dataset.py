@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.capabilities import VerifiesFiles
+from crbench.api.capabilities import CountsImages, VerifiesFiles
 from crbench.api.context import no_progress
 from crbench.api.interfaces import Dataset
 from crbench.data.info import DatasetInfo
@@ -127,6 +127,13 @@ def verify_arguments(case: Case) -> None:
             raise AssertionError(f"verify cannot be called as verify(root=..., track=...): {error}") from error
 
 
+def published_counts(case: Case) -> None:
+    """A method counts gives every figure that the attribute info publishes."""
+    if isinstance(case.dataset, CountsImages):
+        lacking = sorted(case.dataset.info.counts.keys() - case.dataset.counts(root=case.root).keys())
+        require(not lacking, f"counts lacks {', '.join(lacking)}, which info.counts has")
+
+
 RULES: Sequence[Callable[[Case], None]] = (
     interface,
     info,
@@ -138,4 +145,5 @@ RULES: Sequence[Callable[[Case], None]] = (
     repeatable_read,
     digests,
     verify_arguments,
+    published_counts,
 )

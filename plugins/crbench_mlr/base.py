@@ -105,6 +105,14 @@ class ImageDataset:
         self._digests.update({(root, key): digest for key, digest in zip(new, found, strict=True)})
         return np.array([self._digests[root, key] for key in keys.tolist()], dtype=np.str_)
 
+    def counts(self, *, root: Path) -> Mapping[str, int]:
+        """Figures of the copy below `root`, from lists and file names.
+
+        Raises:
+            DataError: the data are missing.
+        """
+        return self.inventory(root).figures
+
     def verify(self, *, root: Path, track: Progress = no_progress) -> Verification:
         """Count everything, open every image, compare their contents.
 

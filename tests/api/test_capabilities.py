@@ -32,7 +32,7 @@ OWN = {name: value for name, value in ALL.items() if value.__module__ == capabil
         (Identity(), {"TakesAnyLength", "Restorable"}),
         (Ridge(), {"Restorable"}),
         (Ridge().fit(train_features(), run=RunContext()), {"Stateful", "CountsParameters"}),
-        (market1501.mlr(), {"LocatesFolder", "VerifiesFiles"}),
+        (market1501.mlr(), {"CountsImages", "LocatesFolder", "VerifiesFiles"}),
         (SyntheticPedestrians(), {"VerifiesFiles"}),
         (RandomBackbone(), set()),
         (lambda feats: feats, set()),

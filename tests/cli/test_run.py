@@ -104,7 +104,10 @@ def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch,
     assert len(results) == 1 + bool(aligner)
     assert {len(result.trials) for result in results} == {protocol.split.trials}
     assert all(trial.n_valid > 0 for result in results for trial in result.trials)
-    assert f"{name}, protocol {protocol.name}" in capsys.readouterr().out
+    assert all(result.data.deviations for result in results)
+    captured = capsys.readouterr()
+    assert f"{name}, protocol {protocol.name}" in captured.out
+    assert f"{name}: this copy is not the published data set" in captured.err
 
 
 def start(folder, *extra):

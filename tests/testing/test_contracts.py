@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from crbench.api.pairing import TrainFeatures
+from crbench.data.info import DatasetInfo
 from crbench.records import Batch, Encoded, Samples, TestFeatures
 from crbench.testing import (
     RandomBackbone,
@@ -321,6 +322,14 @@ class NoQuery(Changed):
         return attrs.evolve(split, query=Samples(keys=[], pids=[]))
 
 
+INFO = DatasetInfo(name="tiny", title="tiny", counts={"images": 32, "cameras": 2})
+
+
+class Uncounted(TinyDataset):
+    def counts(self, *, root: Path) -> dict[str, int]:
+        return {"images": 32}
+
+
 class Positional(TinyDataset):
     def verify(self, folder: Path) -> None:
         return None
@@ -339,6 +348,7 @@ class Positional(TinyDataset):
         ("repeatable-read", "differs when read again", Noisy),
         ("digests", "digests do not follow the order", Sorted),
         ("verify-arguments", r"verify\(root=\.\.\., track=\.\.\.\)", Positional),
+        ("published-counts", "counts lacks cameras, which info.counts has", lambda: Uncounted(info=INFO)),
     ],
 )
 def test_datasets(name: str, message: str, factory: Callable[[], Any], tmp_path: Path) -> None:
