@@ -18,6 +18,7 @@ from crbench_timm.backbone import TimmBackbone
 from crbench.api import capabilities
 from crbench.api.context import RunContext
 from crbench.harness.cell import parameter_count
+from crbench.registry.guard import UNKNOWN
 from crbench.testing import RandomBackbone, train_features
 
 ALL = {name: value for name, value in vars(capabilities).items() if value.__class__.__name__ == "_ProtocolMeta"}
@@ -79,4 +80,4 @@ class Counted(Kept):
 
 
 def test_parameters_are_those_it_counts_else_those_of_its_state_else_unknown() -> None:
-    assert [parameter_count(transform) for transform in (Counted(), Kept(), Plain())] == [7, 10, None]
+    assert [parameter_count(transform, UNKNOWN) for transform in (Counted(), Kept(), Plain())] == [7, 10, None]
