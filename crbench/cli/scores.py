@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from crbench.numerals import parse_integer
 
 if TYPE_CHECKING:
     from crbench.api.metric import Metric
@@ -34,10 +35,13 @@ metric_option = click.option(
 def _ranks(_: click.Context, _parameter: click.Parameter, text: str) -> tuple[int, ...]:
     from crbench.metrics.cmc import CURVE_LENGTH
 
-    parts = text.split(",")
-    if not all(re.fullmatch(r"[1-9][0-9]?", part) and int(part) <= CURVE_LENGTH for part in parts):
+    try:
+        ranks = sorted({parse_integer(part) for part in text.split(",")})
+    except ValueError:
+        ranks = []
+    if not ranks or ranks[0] < 1 or ranks[-1] > CURVE_LENGTH:
         raise click.BadParameter(f"{text!r} is not a list of ranks from 1 to {CURVE_LENGTH}; expected e.g. 1,5,10,20")
-    return tuple(sorted({int(part) for part in parts}))
+    return tuple(ranks)
 
 
 def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
