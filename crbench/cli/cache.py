@@ -41,15 +41,16 @@ def ls(cache_dir: Path | None) -> None:
 @cache.command("verify")
 @_OPTION
 def verify(cache_dir: Path | None) -> int:
-    """Read every file and compare it with its checksum; exit code 3 when one is damaged."""
+    """Compare every file, trained weights included, with its checksum; exit code 3 when one is damaged."""
     from crbench.config.paths import cache_root
     from crbench.store.upkeep import damaged_files, stored_files
 
     root = cache_root(cache_dir)
-    damaged = list(damaged_files(root))
+    files = stored_files(root)
+    damaged = list(damaged_files(files))
     for path, reason in damaged:
         click.echo(f"{path}: {reason}")
-    click.echo(f"crbench: {len(stored_files(root))} files, {len(damaged)} damaged", err=True)
+    click.echo(f"crbench: {len(files)} files, {len(damaged)} damaged", err=True)
     return 3 if damaged else 0
 
 
@@ -57,9 +58,9 @@ def verify(cache_dir: Path | None) -> int:
 @_OPTION
 @click.option("--older-than", type=NUMBER, metavar="DAYS", help="Delete entries unchanged for so many days.")
 @click.option("--all", "everything", is_flag=True, help="Delete everything.")
-@click.option("--bad", is_flag=True, help="Delete damaged files.")
+@click.option("--bad", is_flag=True, help="Delete damaged files, trained weights included.")
 def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool) -> None:
-    """Delete cached files; results and trained weights stay."""
+    """Delete cached files; results and sound trained weights stay."""
     from crbench.config.paths import cache_root
     from crbench.store.upkeep import prune_cache
 

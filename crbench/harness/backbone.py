@@ -18,8 +18,9 @@ from crbench.harness.cards import check_card
 from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
-from crbench.harness.weights import make_weights, train_once, trained_path
+from crbench.harness.weights import find_trained, make_weights, train_once, trained_path
 from crbench.registry.resolve import choose_weights
+from crbench.store.tensors import check_ours
 
 
 @attrs.frozen(eq=False)
@@ -80,15 +81,16 @@ def provide_backbone(
     """The backbone for trials of one `backbone_key`.
 
     Raises:
-        DataError: the weights do not fit, or those that training starts from are missing.
+        DataError: the weights are damaged or do not fit, or those that training starts from are missing.
         ComparisonError: the weights were trained on persons or images of these trials' queries.
     """
     if weights is not None:
+        check_ours(weights)
         warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
         return _loaded(job, weights, run.device, warnings=tuple(warnings))
     trial = trials[0]
     path = trained_path(job, trial, run)
-    if not path.exists():
+    if not find_trained(path, run):
         backbone = job.backbone.build(weights=None, device=run.device)
         if not isinstance(backbone, Trainable):
             return _ready(job, backbone, trials, run.device)
@@ -100,7 +102,7 @@ def _trained(
     job: Job, backbone: Trainable, trial: TrialData, path: Path, read: Reader, run: RunContext
 ) -> ReadyBackbone:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
-    seconds = train_once(path, make, device=run.device)
+    seconds = train_once(path, make, run=run)
     return attrs.evolve(_loaded(job, path, run.device), training=training_key(job, trial, run), seconds=seconds)
 
 

@@ -33,7 +33,7 @@ from crbench.registry.resolve import Resolved, resolve
 from crbench.results import Timing, TrialScores
 from crbench.results.outcomes import TrialOutcomes, scores_of
 from crbench.store.features import FeatureTable
-from crbench.store.transforms import load_state, save_state
+from crbench.store.tensors import DamagedFileError, load_state, save_state
 
 _TIMED_ROWS = 1024
 """Rows, at most, on which a transform's throughput is measured."""
@@ -117,7 +117,8 @@ class CellRunner:
             rates = rows.train.rows.rates
             source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))
             train = TrainFeatures(source=source, target=target)
-            self._fitted[key] = self._restored(key, source) or self._fresh(key, train)
+            content = self.table.content(rows.train.ids)
+            self._fitted[key] = self._restored(key, content, source) or self._fresh(key, content, train)
         return self._fitted[key]
 
     @property
@@ -130,26 +131,34 @@ class CellRunner:
     def _features(self, rows: IdentifiedRows) -> Features:
         return rows.features(self.table, self.facts.run.device)
 
-    def _restored(self, key: str, source: Features) -> Fitted | None:
+    def _restored(self, key: str, content: str, source: Features) -> Fitted | None:
+        """The kept fit, unless its file is damaged or it was fitted on features of other content."""
         aligner, path = self.aligner.build(), self._path(key)
         if path is None or not isinstance(aligner, Restorable):
             return None
-        kept = load_state(path, self.facts.run.device)
+        try:
+            kept = load_state(path, self.facts.run.device)
+        except DamagedFileError as error:
+            self.facts.run.logger.warning("cache file %s: %s is fitted anew", error, self.aligner.name)
+            return None
         if kept is None:
             return None
         state, facts = kept
+        if facts["features"] != content:
+            self.facts.run.logger.warning("%s is fitted anew: %s is of other features", self.aligner.name, path)
+            return None
         with plugin_stage(self._owner, "restore", passing=()):
             transform = aligner.restore(state)
         return self._timed(key, transform, source, float(facts["fit_seconds"]), cached=True)
 
-    def _fresh(self, key: str, train: TrainFeatures) -> Fitted:
+    def _fresh(self, key: str, content: str, train: TrainFeatures) -> Fitted:
         aligner: Aligner = self.aligner.build()
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=self.facts.run)
         path = self._path(key)
         if path is not None and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
-            state = plugin_state(transform, self._owner)
-            save_state(path, state, {"fit_seconds": clock.seconds, "aligner": self.aligner.name})
+            kept = {"fit_seconds": clock.seconds, "aligner": self.aligner.name, "features": content}
+            save_state(path, plugin_state(transform, self._owner), kept)
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:

@@ -25,7 +25,8 @@ def feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable) -> 
     origin = feature_origin(facts.job, ready.backbone, ready.facts, facts.extraction)
     if origin == last.origin:
         return last
-    return FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else facts.cache, origin)
+    root = None if isinstance(ready.backbone, Precomputed) else facts.cache
+    return FeatureTable.open(root, origin, facts.run.logger.warning)
 
 
 def add_features(

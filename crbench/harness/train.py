@@ -111,7 +111,7 @@ def train(
         make = functools.partial(
             launch, processes, run.device, _take_part, spec, path, every, run.progress, logger=run.logger
         )
-    seconds = train_once(path, make, device=run.device, anew=not spec.resume)
+    seconds = train_once(path, make, run=run, anew=not spec.resume)
     scores = evaluation(job.backbone.build(weights=path, device=run.device))
     card = {**read_card(path), "scores": scores}
     write_card(path, card)

@@ -15,14 +15,14 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError
-from crbench.harness.cards import make_card, write_card
+from crbench.harness.cards import card_path, make_card, write_card
 from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
 from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, training_rows
 from crbench.registry.guard import plugin_stage
-from crbench.store.transforms import save_state
+from crbench.store.tensors import DamagedFileError, open_tensors, save_state
 from crbench.training.processes import current
 
 if TYPE_CHECKING:
@@ -40,14 +40,27 @@ def checkpoint_path(weights: Path) -> Path:
     return weights.with_suffix(".checkpoint") / "state.safetensors"
 
 
-def train_once(path: Path, make: Callable[[], object], *, device: str, anew: bool = False) -> float | None:
+def find_trained(path: Path, run: RunContext) -> bool:
+    """Whether trained weights are there. Damaged ones are deleted with their card, which the log says."""
+    if not path.exists():
+        return False
+    try:
+        open_tensors(path).check()
+    except DamagedFileError as error:
+        run.logger.warning("trained weights %s: they are deleted and trained anew", error)
+        path.unlink(missing_ok=True)
+        card_path(path).unlink(missing_ok=True)
+        return False
+    return True
+
+
+def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew: bool = False) -> float | None:
     """Let `make` train and keep weights, unless `path` is there. A second command waits, and then finds them.
 
     The lock file is never deleted: a command that waits for a deleted file would train beside the next one.
 
     Args:
         make: calls `make_weights`, here or in other processes.
-        device: whose work is timed.
         anew: train even where weights or a checkpoint are; the old weights stay until the new ones are there.
 
     Returns:
@@ -57,9 +70,9 @@ def train_once(path: Path, make: Callable[[], object], *, device: str, anew: boo
     with FileLock(path.with_suffix(".lock")):
         if anew:
             _forget(path)
-        elif path.exists():
+        elif find_trained(path, run):
             return None
-        with Clock(device) as clock:
+        with Clock(run.device) as clock:
             make()
         return clock.seconds
 

@@ -42,10 +42,12 @@ def sha256_file(path: Path) -> str:
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and bytes of tensors."""
+    """SHA-256 over names, shapes, dtypes and bytes of tensors on the CPU; nothing is copied that is contiguous."""
+    import torch
+
     hasher = hashlib.sha256()
     for name in sorted(tensors):
-        array = tensors[name].contiguous().numpy()
-        hasher.update(f"{name}{array.shape}{array.dtype}".encode())
-        hasher.update(array.tobytes())
+        tensor = tensors[name]
+        hasher.update(f"{name}{tuple(tensor.shape)}{str(tensor.dtype).removeprefix('torch.')}".encode())
+        hasher.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()

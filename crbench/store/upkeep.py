@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
-from crbench.protocol.hashing import content_digest
-from crbench.store.transforms import written_digest
+from crbench.config.paths import weights_root
+from crbench.store.tensors import DamagedFileError, open_tensors
 
 _DAY = 86_400
 
@@ -43,34 +43,29 @@ def list_cache(root: Path) -> list[CacheEntry]:
     ]
 
 
-def damaged_files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Files that cannot be read or whose content is not what was written, with the reason."""
-    from safetensors import SafetensorError, safe_open
-
-    for path in stored_files(root):
+def damaged_files(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Those of `files` that cannot be read or whose content is not what was written, with the reason."""
+    for path in files:
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-                expected = written_digest(file.metadata() or {})
-        except (SafetensorError, OSError, ValueError) as error:
-            yield path, str(error)
-            continue
-        if content_digest(tensors) != expected:
-            yield path, "its content is not what was written"
+            open_tensors(path).check()
+        except DamagedFileError as error:
+            yield path, str(error.reason)
 
 
 def stored_files(root: Path) -> list[Path]:
-    """All tensor files of a cache folder, sorted."""
-    return sorted(root.glob("features/*/*.safetensors")) + sorted(root.glob("transforms/*.safetensors"))
+    """All tensor files of a cache folder, then the weights that were trained here; sorted."""
+    cached = sorted(root.glob("features/*/*.safetensors")) + sorted(root.glob("transforms/*.safetensors"))
+    return cached + sorted((weights_root() / "trained").glob("*.safetensors"))
 
 
 def prune_cache(root: Path, *, older_than_days: float | None, bad: bool) -> list[Path]:
-    """Delete entries that have not changed for some days, or damaged files; returns what went."""
+    """Delete entries that have not changed for some days, or damaged files (see `stored_files`); returns what went."""
     gone = []
     if bad:
-        gone = [path for path, _ in damaged_files(root)]
+        gone = [path for path, _ in damaged_files(stored_files(root))]
         for path in gone:
             path.unlink(missing_ok=True)
+            path.with_suffix(".json").unlink(missing_ok=True)  # the card of weights, which is nothing without them
     if older_than_days is not None:
         for entry in list_cache(root):
             if entry.days >= older_than_days:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from crbench.errors import DataError
-from crbench.store.transforms import load_state, save_state
+from crbench.store.tensors import load_state, save_state
 
 VERSION = 1
 

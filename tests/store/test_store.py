@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.errors import DataError
 from crbench.records import Samples
 from crbench.store.features import FeatureTable, row_ids
-from crbench.store.transforms import load_state, save_state
-from crbench.store.upkeep import damaged_files, list_cache, prune_cache
+from crbench.store.files import write_text
+from crbench.store.tensors import DamagedFileError, load_state, save_state
+from crbench.store.upkeep import damaged_files, list_cache, prune_cache, stored_files
 
 ENCODER = {"backbone": {"name": "toy"}, "weights": None}
 
@@ -75,25 +75,95 @@ def damage(path, how):
         path.write_bytes(content)
 
 
+@pytest.fixture(autouse=True)
+def weights(tmp_path_factory, monkeypatch):
+    """A weights folder of the test's own."""
+    folder = tmp_path_factory.mktemp("weights")
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(folder))
+    return folder
+
+
 @pytest.mark.parametrize("how", ["cut", "flipped"])
-def test_damaged_files_are_found_and_pruned(tmp_path, how):
+@pytest.mark.parametrize("kind", ["features", "transforms", "trained"])
+def test_damaged_files_are_found_and_pruned(tmp_path, weights, kind, how):
     table = FeatureTable.open(tmp_path, ENCODER)
     table.add(ids_of("a"), torch.ones(1, 2), None)
     table.add(ids_of("b"), torch.ones(1, 2), None)
     save_state(tmp_path / "transforms" / "ridge-0.safetensors", {"w": torch.ones(2)}, {"fit_seconds": 1.5})
-    assert list(damaged_files(tmp_path)) == []
-    victim = sorted(tmp_path.glob("features/*/*.safetensors"))[0]
+    save_state(weights / "trained" / "net-0.safetensors", {"w": torch.ones(2)}, {})
+    write_text(weights / "trained" / "net-0.json", "{}")
+    assert list(damaged_files(stored_files(tmp_path))) == []
+    victim = next(path for path in stored_files(tmp_path) if kind in path.parts)
     damage(victim, how)
-    assert [path for path, _ in damaged_files(tmp_path)] == [victim]
+    assert [path for path, _ in damaged_files(stored_files(tmp_path))] == [victim]
     assert prune_cache(tmp_path, older_than_days=None, bad=True) == [victim]
-    assert list(damaged_files(tmp_path)) == []
+    assert len(stored_files(tmp_path)) == 3
+    assert list(damaged_files(stored_files(tmp_path))) == []
+    assert (weights / "trained" / "net-0.json").exists() == (kind != "trained")
 
 
-def test_a_cut_file_is_named_when_it_is_opened(tmp_path):
-    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), torch.ones(1, 2), None)
-    damage(next(tmp_path.glob("features/*/*.safetensors")), "cut")
-    with pytest.raises(DataError, match=r"is damaged .* crbench cache prune --bad"):
-        FeatureTable.open(tmp_path, ENCODER)
+def test_no_flipped_bit_reaches_a_reader(tmp_path):
+    """In whatever byte: the other file's row is given, and the damaged file's is missing; one line says so."""
+    x, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0, 5.0, 6.0]])
+    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), x, torch.tensor([2]))
+    (path,) = tmp_path.glob("features/*/*.safetensors")
+    whole = path.read_bytes()
+    FeatureTable.open(tmp_path, ENCODER).add(ids_of("b"), second, torch.tensor([3]))
+    for byte in range(len(whole)):
+        path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 4]) + whole[byte + 1 :])
+        said = []
+        table = FeatureTable.open(tmp_path, ENCODER, said.append)
+        missing = table.missing(ids_of("a", "b"))
+        if not len(missing):  # a bit of the digest's name or of the space around the header decides nothing
+            assert table.gather(ids_of("a"), "cpu")[0].equal(x), byte
+            continue
+        assert missing.tolist() == [0]
+        x_b, dims = table.gather(ids_of("b"), "cpu")
+        assert x_b.equal(second)
+        assert dims.tolist() == [3]
+        assert path.exists() or len(said) == 1, said
+
+
+def test_a_damaged_file_is_said_deleted_and_replaced(tmp_path):
+    table = FeatureTable.open(tmp_path, ENCODER)
+    table.add(ids_of("a", "b"), torch.ones(2, 2), None)
+    (path,) = tmp_path.glob("features/*/*.safetensors")
+    damage(path, "flipped")
+    said = []
+    again = FeatureTable.open(tmp_path, ENCODER, said.append)
+    assert again.missing(ids_of("a", "b", "c")).tolist() == [0, 1, 2]
+    assert said == [
+        f"cache file {path} is damaged (its content is not what was written): 2 features will be computed anew"
+    ]
+    assert not path.exists()
+    again.add(ids_of("a", "b"), torch.ones(2, 2), None)
+    assert FeatureTable.open(tmp_path, ENCODER, said.append).missing(ids_of("a", "b")).tolist() == []
+    assert len(said) == 1
+
+
+def test_a_row_is_never_given_unchecked(tmp_path):
+    x = torch.tensor([[7.0, 7.0]])
+    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), x, None)
+    (path,) = tmp_path.glob("features/*/*.safetensors")
+    path.write_bytes(path.read_bytes().replace(x.numpy().tobytes(), (-x).numpy().tobytes()))
+    table = FeatureTable.open(tmp_path, ENCODER)
+    for read in (lambda: table.gather(ids_of("a"), "cpu"), lambda: table.content(ids_of("a"))):
+        with pytest.raises(DamagedFileError, match="its content is not what was written"):
+            read()
+
+
+def test_the_content_of_rows_depends_on_features_and_lengths_only(tmp_path):
+    def content(root, x, dims, *, order=("a", "b")):
+        table = FeatureTable.open(root, ENCODER)
+        for row, key in enumerate(("a", "b")):
+            table.add(ids_of(key), x[row : row + 1], None if dims is None else dims[row : row + 1])
+        return FeatureTable.open(root, ENCODER).content(ids_of(*order)) if root else table.content(ids_of(*order))
+
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    plain = content(tmp_path / "1", x, None)
+    assert plain == content(None, x, None) == content(None, x, None, order=("b", "a"))
+    others = [content(None, x + 1e-6, None), content(None, x.flip(0), None), content(None, x, torch.tensor([2, 2]))]
+    assert len({plain, *others, content(None, x, torch.tensor([2, 1]))}) == 5
 
 
 def test_a_state_comes_back_with_its_facts(tmp_path):
@@ -103,6 +173,9 @@ def test_a_state_comes_back_with_its_facts(tmp_path):
     state, facts = load_state(path, "cpu")
     assert state["w"].tolist() == [1, 2]
     assert facts == {"fit_seconds": 1.5}
+    damage(path, "flipped")
+    with pytest.raises(DamagedFileError, match="its content is not what was written"):
+        load_state(path, "cpu")
 
 
 def test_equal_states_are_equal_files(tmp_path):
