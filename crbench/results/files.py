@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
@@ -12,11 +13,14 @@ import attrs
 
 from crbench.config.convert import faults, strict_converter
 from crbench.errors import DataError
+from crbench.results.newer import put_back, set_apart
 from crbench.results.records import SCHEMA_VERSION, Result
 from crbench.results.upgrade import upgraded
 
 BENCH_SUFFIX = ".bench.json"
 """Ends the name of a benchmark that a run wrote beside a result; a folder of results may hold such files."""
+
+_log = logging.getLogger(__name__)
 
 _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
@@ -38,11 +42,12 @@ def schema() -> dict[str, Any]:
 
 def to_json(result: Result) -> str:
     """The text of a result file: ASCII, indented, keys in the order of the fields, one newline at the end."""
-    return json.dumps(attrs.asdict(result, filter=lambda field, _: field.init), indent=1, allow_nan=False) + "\n"
+    content = put_back(attrs.asdict(result, filter=lambda field, _: field.init), result.unknown)
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def from_json(text: str, origin: str) -> Result:
-    """Read the text of a result file, of this or an earlier schema version (see `crbench.results.upgrade`).
+    """Read the text of a result file, of whatever schema version: see `crbench.results.upgrade` and `.newer`.
 
     Args:
         text: what `to_json` gave.
@@ -51,8 +56,18 @@ def from_json(text: str, origin: str) -> Result:
     Raises:
         DataError: see `read_record`.
     """
-    result = read_record(text, Result, origin, kind="result", version=SCHEMA_VERSION, upgrade=upgraded)
-    object.__setattr__(result, "origin", origin)  # frozen: known only once it is read
+    content = upgraded(read_content(text, origin, kind="result"))
+    version, unknown = stated_version(content), None
+    if version is not None and version > SCHEMA_VERSION:
+        content, unknown = set_apart(content, Result)
+        try:
+            result = structured(content, Result, origin, kind="result", version=version)
+        except DataError as error:
+            raise DataError(f"{error}; a newer crbench wrote it (schema version {version}): read it there") from error
+    else:
+        result = structured(content, Result, origin, kind="result", version=SCHEMA_VERSION)
+    for name, value in (("origin", origin), ("unknown", unknown)):  # frozen: known only once it is read
+        object.__setattr__(result, name, value)
     return result
 
 
@@ -67,11 +82,17 @@ def read_record(
         upgrade: content of an earlier schema version to this one; other content as it is.
 
     Raises:
-        DataError: not JSON, not of this schema version, or fields that are missing, unknown, of the wrong type or out
-            of range; the message names the file and the fields.
+        DataError: see `read_content` and `structured`.
     """
-    from cattrs import BaseValidationError
+    return structured(upgrade(read_content(text, origin, kind=kind)), record, origin, kind=kind, version=version)
 
+
+def read_content(text: str, origin: str, *, kind: str) -> Any:
+    """JSON text as Python values.
+
+    Raises:
+        DataError: not JSON, or plainly another kind of file.
+    """
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -81,9 +102,26 @@ def read_record(
             raise DataError(
                 f"{origin}: a {other}, not a {kind}; `crbench leaderboard RESULT... --bench BENCHMARK` takes both"
             )
-    content = upgrade(content)
+    return content
+
+
+def stated_version(content: Any) -> int | None:
+    """The schema version that a file states; None = none that could be one."""
     stated = content.get("schema_version") if isinstance(content, dict) else None
-    if stated != version or isinstance(stated, bool):
+    return stated if type(stated) is int else None
+
+
+def structured(content: Any, record: type[T], origin: str, *, kind: str, version: int) -> T:
+    """Content of this schema version as a record, strictly.
+
+    Raises:
+        DataError: of another version, or fields that are missing, unknown, of the wrong type or out of range; the
+            message names the file and the fields.
+    """
+    from cattrs import BaseValidationError
+
+    if stated_version(content) != version:
+        stated = content.get("schema_version") if isinstance(content, dict) else None
         raise DataError(
             f"{origin}: not a crbench {kind} of schema version {version} or older (schema_version: {stated!r}); "
             f"give {kind} files or folders of them, and read those of a newer crbench with it"
@@ -97,11 +135,10 @@ def read_record(
 
 
 def load_results(paths: Iterable[str | Path]) -> list[Result]:
-    """Read result files.
+    """Read result files. One line of warning tells of those that a newer crbench wrote.
 
     Args:
-        paths: files, or folders that are searched for ``*.json`` at any depth (without hidden files, and without the
-            benchmarks that a run wrote, ``*.bench.json``).
+        paths: see `result_files`.
 
     Returns:
         The results, in the order of `paths` and sorted by path within a folder; a file named twice is read once.
@@ -109,10 +146,32 @@ def load_results(paths: Iterable[str | Path]) -> list[Result]:
     Raises:
         DataError: a path does not exist, cannot be read or is not a result.
     """
-    hint = "`crbench run` writes results to the folder `results`"
+    results = [from_json(read_text(file, "result"), str(file)) for file in result_files(paths)]
+    newer = [result for result in results if result.schema_version > SCHEMA_VERSION]
+    if newer:
+        _log.warning(
+            "%s: written by a newer crbench (schema version %d)%s; fields that this version does not know are kept and "
+            "not used",
+            newer[0].origin,
+            newer[0].schema_version,
+            f", as {len(newer) - 1} others" if len(newer) > 1 else "",
+        )
+    return results
+
+
+def result_files(paths: Iterable[str | Path]) -> list[Path]:
+    """The result files that are named.
+
+    Args:
+        paths: files, or folders that are searched for ``*.json`` at any depth (without hidden files, and without the
+            benchmarks that a run wrote, ``*.bench.json``).
+
+    Raises:
+        DataError: a path does not exist.
+    """
     named = tuple(map(Path, paths))
-    files = [file for file in record_files(named, hint) if file in named or not file.name.endswith(BENCH_SUFFIX)]
-    return [from_json(read_text(file, "result"), str(file)) for file in files]
+    found = record_files(named, "`crbench run` writes results to the folder `results`")
+    return [file for file in found if file in named or not file.name.endswith(BENCH_SUFFIX)]
 
 
 def record_files(paths: Iterable[str | Path], hint: str) -> list[Path]:

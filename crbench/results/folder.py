@@ -9,8 +9,9 @@ from pathlib import Path
 import attrs
 
 from crbench.errors import DataError
-from crbench.results import Result, load_results, to_json
-from crbench.results.outcomes import TrialOutcomes, read_outcomes, write_outcomes
+from crbench.results import SCHEMA_VERSION, Result, from_json, load_results, to_json
+from crbench.results.files import read_content, read_text, stated_version
+from crbench.results.outcomes import TrialOutcomes, check_outcomes, read_outcomes, write_outcomes
 from crbench.store.files import write_text
 
 
@@ -64,3 +65,30 @@ def find_result(
         else:
             return result
     return None
+
+
+def upgrade_file(path: Path) -> bool:
+    """Rewrite a result file of an earlier schema version in the newest one; False = it is not of an earlier one.
+
+    Raises:
+        DataError: it is no result.
+    """
+    text = read_text(path, "result")
+    result = from_json(text, str(path))
+    earlier = (stated_version(read_content(text, str(path), kind="result")) or 0) < SCHEMA_VERSION
+    if earlier:
+        write_text(path, to_json(result))
+    return earlier
+
+
+def validate_file(path: Path) -> bool:
+    """Check a result file and its outcomes; False = it kept none, so its scores are as it states them.
+
+    Raises:
+        DataError: the file, or its scores, or its outcomes are not what they should be.
+    """
+    result = from_json(read_text(path, "result"), str(path))
+    if result.outcomes is None:
+        return False
+    check_outcomes(path.parent, result)
+    return True

@@ -141,12 +141,14 @@ class Result:
         duration_s: wall time of the whole cell.
         origin: the file that it was read from; None = it was not. It is no part of the file, and an evolved result has
             none.
+        unknown: fields of a newer schema version, see `crbench.results.newer`; kept where a result is written again,
+            and used for nothing.
 
     Raises:
         ValueError: a value out of its range, or one that does not follow from the fields that it is derived from.
     """
 
-    schema_version: int = attrs.field(default=SCHEMA_VERSION, validator=v.in_((SCHEMA_VERSION,)))
+    schema_version: int = attrs.field(default=SCHEMA_VERSION, validator=v.ge(SCHEMA_VERSION))
     cell_id: str = attrs.field(validator=v.matches_re(r"[0-9a-f]{12}"))
     status: Literal["ok", "failed"] = attrs.field(default="ok", validator=v.in_(("ok", "failed")))
     error: str | None = None
@@ -175,6 +177,7 @@ class Result:
     warnings: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     duration_s: float = attrs.field(validator=finite)
     origin: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
+    unknown: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None) or (self.status == "ok" and not self.trials):

@@ -239,7 +239,7 @@ def test_many_faults_are_counted() -> None:
         from_json(json.dumps(content), "file")
 
 
-@pytest.mark.parametrize("version", [3, 0, "1", None, True, 1.5])
+@pytest.mark.parametrize("version", [0, "1", None, True, 1.5])
 def test_another_schema_version_is_refused_first(version: object) -> None:
     with pytest.raises(DataError, match=r"not a crbench result of schema version 2 or older \(schema_version"):
         from_json(json.dumps({"schema_version": version}), "file")

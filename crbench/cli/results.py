@@ -1,0 +1,51 @@
+"""``crbench results``: look after result files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@click.group()
+def results() -> None:
+    """Look after result files."""
+
+
+@results.command("upgrade")
+@_PATHS
+def upgrade(paths: tuple[Path, ...]) -> None:
+    """Rewrite result files of earlier versions in the newest one; PATHS are files or folders.
+
+    The others stay as they are. What an earlier version did not know is null in the new file.
+    """
+    from crbench.results.files import result_files
+    from crbench.results.folder import upgrade_file
+
+    files = result_files(paths)
+    new = sum(upgrade_file(file) for file in files)
+    click.echo(f"crbench: {len(files)} results, {new} upgraded", err=True)
+
+
+@results.command("validate")
+@_PATHS
+def validate(paths: tuple[Path, ...]) -> int:
+    """Check that all that a result says follows from its fields and outcomes; exit code 3 where something does not.
+
+    PATHS are files or folders. Scores are computed anew from the outcomes beside each result, to the last bit.
+    """
+    from crbench.errors import DataError
+    from crbench.results.files import result_files
+    from crbench.results.folder import validate_file
+
+    files, kept, bad = result_files(paths), 0, 0
+    for file in files:
+        try:
+            kept += validate_file(file)
+        except DataError as error:
+            bad += 1
+            click.echo(str(error))
+    click.echo(f"crbench: {len(files)} results, {bad} refused; {kept} agree with their outcomes", err=True)
+    return 3 if bad else 0
