@@ -12,12 +12,13 @@ import torch
 from builders import image
 
 from crbench.api.context import RunContext
+from crbench.cli.guard import Stopped
 from crbench.data.preprocess import Preprocess, image_array
 from crbench.errors import ConfigError, DataError, PluginError
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import AHEAD, Loaded, Pipeline, worker_count
-from crbench.records import Encoded, Samples
+from crbench.records import Batch, Encoded, Samples
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable, row_ids
 from crbench.testing import RandomBackbone
@@ -120,20 +121,81 @@ def test_chunks_are_written_while_the_rest_is_extracted(tmp_path, monkeypatch):
     assert torch.equal(x, again)
 
 
-def test_a_fault_keeps_the_chunks_before_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", 1)
-
+def test_a_fault_of_the_data_keeps_all_features_before_it(tmp_path):
     def broken(row):
         if row.key >= "030":
             raise DataError(f"{row.key}: damaged")
         return read(row)
 
-    table = FeatureTable.open(tmp_path, {})
     with pytest.raises(DataError):
-        extract(make_rows(40), table=table, read=broken)
-    kept = len(list(tmp_path.rglob("*.safetensors")))
-    assert 0 < kept <= 7
-    assert len(FeatureTable.open(tmp_path, {}).missing(row_ids(make_rows(40), make_rows(40).keys))) == 40 - 4 * kept
+        extract(make_rows(40), table=FeatureTable.open(tmp_path, {}), read=broken)
+    assert kept(tmp_path, 40) == 28
+
+
+def kept(folder, count):
+    """How many of so many rows have features in the cache."""
+    rows = make_rows(count)
+    return count - len(FeatureTable.open(folder, {}).missing(row_ids(rows, rows.keys)))
+
+
+@attrs.frozen
+class Stopping(RandomBackbone):
+    """A backbone that something ends after five batches."""
+
+    error: BaseException = attrs.field(factory=RuntimeError)
+    calls: list[Batch] = attrs.field(factory=list)
+
+    def extract(self, batch):
+        if len(self.calls) == 5:
+            raise self.error
+        self.calls.append(batch)
+        return super().extract(batch)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (Stopped(15), Stopped),
+        (RuntimeError("no luck"), PluginError),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), BatchTooLargeError),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "plugin", "memory"],
+)
+@pytest.mark.parametrize("chunk", [1, 3, 32])
+def test_whatever_ends_an_extraction_keeps_all_features_before_it(tmp_path, monkeypatch, error, raised, chunk):
+    monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", chunk)
+    with pytest.raises(raised):
+        extract(make_rows(40), Stopping(error=error), table=FeatureTable.open(tmp_path, {}))
+    assert kept(tmp_path, 40) == 20
+    again, _ = extract(make_rows(40), table=FeatureTable.open(tmp_path, {}))
+    assert torch.equal(again, extract(make_rows(40))[0])
+
+
+@attrs.frozen
+class Infinite(RandomBackbone):
+    """A backbone whose third batch has a feature that is not finite."""
+
+    calls: list[Batch] = attrs.field(factory=list)
+
+    def extract(self, batch):
+        self.calls.append(batch)
+        x = super().extract(batch).x
+        if len(self.calls) == 3:
+            x[1] = float("inf")
+        return Encoded(x=x, dims=torch.from_numpy(batch.camids.copy()))
+
+
+def test_features_beside_one_that_is_not_finite_are_kept(tmp_path):
+    with pytest.raises(PluginError, match="NaN or infinite features for 009"):
+        extract(make_rows(20), Infinite(), table=FeatureTable.open(tmp_path, {}))
+    assert kept(tmp_path, 20) == 19
+
+
+def test_an_interrupt_is_not_hidden_by_a_disk_that_is_full_too(monkeypatch):
+    monkeypatch.setattr(FeatureTable, "add", lambda *_: 1 / 0)
+    with pytest.raises(KeyboardInterrupt):
+        extract(make_rows(40), Stopping(error=KeyboardInterrupt()))
 
 
 class Small:

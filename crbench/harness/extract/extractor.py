@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 
 import attrs
 import numpy as np
@@ -29,7 +30,7 @@ from crbench.store.features import FeatureTable
 from crbench.transfer import Download, Transfer
 
 CHUNK_BATCHES = 32
-"""Batches per cache file; a killed extraction has to repeat so many at most."""
+"""Batches per cache file; an extraction that is killed, not stopped, has to repeat so many at most."""
 
 IN_FLIGHT = 2
 """Batches that the device may still work on while the host prepares the next."""
@@ -120,7 +121,6 @@ class Extractor:
             self.read, self.backbone.preprocess, batch_size=size, device=run.device, workers=self.workers
         )
         transfer = Transfer(run.device)
-        under_way: deque[_Encoded] = deque()
         with (
             run.progress(len(rows), "extract", "image") as bar,
             _Chunks(table, rows, ids, size * CHUNK_BATCHES, self.owner) as chunks,
@@ -128,11 +128,9 @@ class Extractor:
         ):
             for batch in batches:
                 x, dims = forward(batch, rows)
-                under_way.append(_Encoded(transfer.download(x), None if dims is None else transfer.download(dims)))
-                if len(under_way) > IN_FLIGHT:
-                    bar.advance(chunks.add(under_way.popleft()))
-            while under_way:
-                bar.advance(chunks.add(under_way.popleft()))
+                encoded = _Encoded(transfer.download(x), None if dims is None else transfer.download(dims))
+                bar.advance(chunks.add(encoded))
+            bar.advance(chunks.finish())
 
 
 @attrs.frozen(eq=False)
@@ -146,7 +144,7 @@ class _Encoded:
 class _Chunks:
     """Gathers features and puts them into the table, a chunk at a time, in a thread of its own.
 
-    A context manager: leaving its block without an error writes what is left.
+    A context manager: leaving its block by an error or an interrupt keeps all features that are there.
     """
 
     def __init__(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], size: int, owner: Owner) -> None:
@@ -155,8 +153,9 @@ class _Chunks:
         self._ids = ids
         self._size = size
         self._owner = owner
+        self._under_way: deque[_Encoded] = deque()
         self._batches: list[tuple[Tensor, Tensor | None]] = []
-        self._gathered = self._written = 0
+        self._written = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._writing: Future[None] | None = None
 
@@ -166,35 +165,56 @@ class _Chunks:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._pool:
             if kind is None:
-                self._write()
                 self._wait()
+                return
+            for step in (partial(self._take_all, whole=False), partial(self._write, whole=False), self._wait):
+                with suppress(Exception):  # it would say less than the error that is on its way
+                    step()
 
     def add(self, encoded: _Encoded) -> int:
-        """Take the features of the next rows; returns how many."""
-        x = encoded.x.take()
-        self._batches.append((x, None if encoded.dims is None else encoded.dims.take()))
-        self._gathered += len(x)
-        if self._gathered - self._written >= self._size:
-            self._write()
+        """Take the features of the next rows; returns how many rows have come from the device."""
+        self._under_way.append(encoded)
+        return self._take() if len(self._under_way) > IN_FLIGHT else 0
+
+    def finish(self) -> int:
+        """Take what is still on its way and write what is left; returns as `add`."""
+        count = self._take_all()
+        self._write()
+        return count
+
+    def _take_all(self, *, whole: bool = True) -> int:
+        return sum(self._take(whole=whole) for _ in range(len(self._under_way)))
+
+    def _take(self, *, whole: bool = True) -> int:
+        encoded = self._under_way.popleft()
+        x, dims = encoded.x.take(), None if encoded.dims is None else encoded.dims.take()
+        self._batches.append((x, dims))
+        if sum(len(some) for some, _ in self._batches) >= self._size:
+            self._write(whole=whole)
         return len(x)
 
-    def _write(self) -> None:
-        batches, ids = self._batches, self._ids[self._written : self._gathered]
-        if not batches:
+    def _write(self, *, whole: bool = True) -> None:
+        """Write what has come; features that are not finite are an error or, where not all must be, left out."""
+        if not self._batches:
             return
-        x = torch.cat([x for x, _ in batches])
-        finite = torch.isfinite(x).all(dim=1)
+        x = torch.cat([x for x, _ in self._batches])
+        lengths = [dims for _, dims in self._batches if dims is not None]
+        dims = torch.cat(lengths) if lengths else None
+        end = self._written + len(x)
+        ids, finite = self._ids[self._written : end], torch.isfinite(x).all(dim=1)
         if not bool(finite.all()):
-            key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
-            raise PluginError(
-                f"{self._owner} failed at extract: it gave NaN or infinite features for {key}; check its weights"
-            )
-        lengths = [dims for _, dims in batches if dims is not None]
+            if whole:
+                key = self._rows.keys[self._written + int(torch.nonzero(~finite)[0])]
+                raise PluginError(
+                    f"{self._owner} failed at extract: it gave NaN or infinite features for {key}; check its weights"
+                )
+            x, dims, ids = x[finite], None if dims is None else dims[finite], ids[finite.numpy()]
         self._wait()
-        self._writing = self._pool.submit(self._table.add, ids, x, torch.cat(lengths) if lengths else None)
-        self._batches, self._written = [], self._gathered
+        if len(x):
+            self._writing = self._pool.submit(self._table.add, ids, x, dims)
+        self._batches, self._written = [], end
 
     def _wait(self) -> None:
         if self._writing is not None:
-            self._writing.result()
-            self._writing = None
+            writing, self._writing = self._writing, None
+            writing.result()
