@@ -74,7 +74,7 @@ def definition(query, gallery, protocol):
 )
 def test_equal_to_the_dense_definition(parameters, rules):
     query, gallery = query_and_gallery(np.random.default_rng(3))
-    protocol = attrs.evolve(PAPER, rerank=parameters, junk="keep" if rules else "drop", **rules)
+    protocol = PAPER.changed(rerank=parameters, junk="keep" if rules else "drop", **rules)
     found = evaluate(query, gallery, protocol)
     cmc, ap, inp = definition(query, gallery, protocol)
     np.testing.assert_array_equal(found.per_query.cmc, cmc)
@@ -85,7 +85,7 @@ def test_equal_to_the_dense_definition(parameters, rules):
 
 def test_re_ranking_changes_scores_for_the_better_where_neighbours_agree():
     query, gallery = query_and_gallery(np.random.default_rng(5), queries=40, items=400)
-    plain = evaluate(query, gallery, attrs.evolve(PAPER, rerank="none")).scores
+    plain = evaluate(query, gallery, PAPER.changed(rerank="none")).scores
     assert evaluate(query, gallery, PAPER).scores["mAP"] > plain["mAP"]
 
 
@@ -182,7 +182,7 @@ def test_the_encoding_is_made_once_and_no_other_engine_is(monkeypatch, caplog):
     query, gallery = query_and_gallery(np.random.default_rng(1))
     query = attrs.evolve(query, rows=attrs.evolve(query.rows, camids=np.arange(12) % 3 + 1))
     gallery = attrs.evolve(gallery, rows=attrs.evolve(gallery.rows, camids=np.arange(len(gallery)) % 3 + 4))
-    protocol = attrs.evolve(PAPER, ignored_cameras="1:4,2:5,3:4")
+    protocol = PAPER.changed(ignored_cameras="1:4,2:5,3:4")
     evaluate(query, gallery, protocol, engine="torch", precision="bf16")
     assert made == [1]
     assert not caplog.messages, "what the notes say of bf16 products is not so of a re-ranking"
@@ -219,8 +219,8 @@ def test_single_shot_is_refused(shot):
 
 
 def test_parameters_have_one_spelling():
-    assert EvalProtocol.of(shot="multi", rerank="lambda=.30, k1=20").rerank == "k1=20,k2=6,lambda=0.3"
+    assert EvalProtocol.of(shot="multi", rerank="lambda=0.30, k1=20").scoring.rerank == "k1=20,k2=6,lambda=0.3"
     assert Reranking.parse(str(Reranking(k1=3, k2=2, weight=0.1))) == Reranking(3, 2, 0.1)
-    plain = attrs.evolve(PAPER, rerank="none")
+    plain = PAPER.changed(rerank="none")
     assert plain.fingerprint() != PAPER.fingerprint()
     assert "|rr:k1=20,k2=6,lambda=0.3|v" in PAPER.describe()
