@@ -80,6 +80,8 @@ class Entry:
         test_parameters: names of parameters that training does not depend on; weights are shared between their values.
         needs: what an aligner's transform, or a distance, must see of test rows beside their rates: ``("camids",)`` or
             nothing; see `crbench.api.TestRows`.
+        transductive: what an aligner's transform makes of a row may depend on the other rows. Without it, such a
+            transform is refused; with it, tables mark the method.
         released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
         code: top-level packages, beside that of `target`, whose code decides what it gives, such as ``("my_layers",)``.
             A change in any file of these packages makes everything anew: features, fits, trained weights, results.
@@ -102,5 +104,6 @@ class Entry:
     train_rows: Literal["hr", "all"] = attrs.field(default="hr", validator=attrs.validators.in_(("hr", "all")))
     test_parameters: tuple[str, ...] = ()
     needs: tuple[str, ...] = attrs.field(default=(), validator=_known_needs)
+    transductive: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     released: Mapping[str, Released] = attrs.field(factory=dict)
     code: tuple[str, ...] = attrs.field(default=(), validator=_packages)

@@ -24,7 +24,7 @@ from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock, median_seconds
-from crbench.harness.transform import transformed
+from crbench.harness.transform import check_companions, transformed
 from crbench.harness.trial import TrialData
 from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
@@ -76,6 +76,7 @@ class CellRunner:
     table: FeatureTable
     read: Reader
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
+    _checked: set[str] = attrs.field(factory=set, init=False)
 
     def rows(self, trial: TrialRows) -> tuple[TrialRows, Timing]:
         """The rows of a trial, the gallery as the aligner wants it, all in the table; and what had to be extracted."""
@@ -87,6 +88,9 @@ class CellRunner:
     def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, Fitted, float]:
         """Scores and outcomes of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(rows)
+        if fitted.key not in self._checked:
+            check_companions(fitted.transform, self.aligner, rows.test, self.table, self.facts.run.device)
+            self._checked.add(fitted.key)
         compared = [
             (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
         ]

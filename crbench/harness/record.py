@@ -126,7 +126,12 @@ def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
             parameter_count=cell.network.parameters,
             macs=cell.network.macs,
         ),
-        aligner=component(cell.aligner, parameter_count=cell.parameters, macs=cell.macs),
+        aligner=component(
+            cell.aligner,
+            parameter_count=cell.parameters,
+            macs=cell.macs,
+            transductive=cell.aligner.registered.entry.transductive,
+        ),
     )
 
 

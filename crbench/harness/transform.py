@@ -8,9 +8,13 @@ from crbench.api.interfaces import Transform
 from crbench.errors import PluginError
 from crbench.harness.rows import IdentifiedRows
 from crbench.records import Features, TestFeatures, blind_order
+from crbench.registry.contract import close, fault, other_companions
 from crbench.registry.guard import plugin_stage
 from crbench.registry.resolve import Resolved
 from crbench.store.features import FeatureTable
+
+_SAMPLE = 1024
+"""Rows, at most, that are transformed twice more."""
 
 
 def transformed(
@@ -22,23 +26,56 @@ def transformed(
     back in order; the rows are ours.
 
     Raises:
-        PluginError: the transform fails, or gives something else than features of so many rows.
+        PluginError: the transform fails, or gives something else than sound features of so many rows.
     """
     order = blind_order(rows.rows)
-    entry, owner = aligner.registered.entry, aligner.registered.owner
-    shown = TestFeatures.of(rows.take(order).features(table, device), entry.needs)
-    with plugin_stage(owner, "transform", passing=()):
-        found = transform(shown)
-    if not isinstance(found, TestFeatures) or len(found) != len(rows.rows):
-        raise PluginError(
-            f"{owner}: the transform of {aligner.name} must return TestFeatures of the same rows, "
-            f"for example attrs.evolve(feats, x=...); it gave {_described(found)}"
-        )
+    found = _call(transform, aligner, _shown(aligner, rows.take(order), table, device))
     back = np.argsort(order)
     return Features(x=found.x[back], rows=rows.rows, dims=None if found.dims is None else found.dims[back])
 
 
-def _described(found: object) -> str:
-    if isinstance(found, TestFeatures):
-        return f"{len(found)} rows"
-    return f"a {type(found).__name__}"
+def check_companions(
+    transform: Transform, aligner: Resolved, rows: IdentifiedRows, table: FeatureTable, device: str
+) -> None:
+    """Refuse a transform by which the feature of a row depends on the rows that come with it, unless its entry says so.
+
+    A sample of the rows is transformed twice, the second time with other companions at the same rates.
+
+    Raises:
+        PluginError: the features of the others differ by more than `crbench.registry.contract.TOLERANCE`.
+    """
+    if aligner.registered.entry.transductive:
+        return
+    sample = blind_order(rows.rows)[:_SAMPLE]
+    sample = sample[np.argsort(rows.rows.rates[sample], kind="stable")]
+    companions = other_companions(rows.rows.rates[sample])
+    kept = np.flatnonzero(companions == np.arange(len(sample)))
+    before, after = (
+        _call(transform, aligner, _shown(aligner, rows.take(some), table, device))
+        for some in (sample, sample[companions])
+    )
+    same_dims = before.dims is None or after.dims is None or bool((before.dims[kept] == after.dims[kept]).all())
+    if not (same_dims and close(after.x[kept], before.x[kept])):
+        raise PluginError(
+            f"{aligner.registered.owner} failed at transform: what it makes of a row depends on the other rows, or is "
+            "not the same twice; a method that is meant to do so says transductive=True in its entry"
+        )
+
+
+def _shown(aligner: Resolved, rows: IdentifiedRows, table: FeatureTable, device: str) -> TestFeatures:
+    return TestFeatures.of(rows.features(table, device), aligner.registered.entry.needs)
+
+
+def _call(transform: Transform, aligner: Resolved, shown: TestFeatures) -> TestFeatures:
+    """What the transform makes of features, which are of its own; checked."""
+    owner, count, device = aligner.registered.owner, len(shown), shown.x.device
+    with plugin_stage(owner, "transform", passing=()):
+        found = transform(shown)
+    if not isinstance(found, TestFeatures):
+        raise PluginError(
+            f"{owner} failed at transform: it gave a {type(found).__name__}; expected TestFeatures, for example "
+            "attrs.evolve(feats, x=...)"
+        )
+    if wrong := fault(found.x, found.dims, count=count, device=device):
+        raise PluginError(f"{owner} failed at transform: {wrong}")
+    return found

@@ -14,8 +14,9 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.records import NEEDS, Features, TestFeatures
+from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import train_features
-from crbench.testing.require import are_tensors, close, global_seeds, require, require_dims, same
+from crbench.testing.require import are_tensors, global_seeds, require, require_dims, same
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -126,6 +127,14 @@ def permutation(case: Case) -> None:
     require(close(permuted.x, expected), "shuffled rows give other features; rows must keep their order")
 
 
+def companions(case: Case) -> None:
+    """A row's feature does not depend on the other rows."""
+    others = other_companions(case.source.rows.rates)
+    kept = np.flatnonzero(others == np.arange(len(others)))
+    message = "the feature of a row depends on the other rows; say transductive=True in the entry if it is meant to"
+    require(close(case.map(case.source.take(others)).x[kept], case.map(case.source).x[kept]), message)
+
+
 def no_rows(case: Case) -> None:
     """No rows at all are no error."""
     source = case.source
@@ -203,6 +212,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     finite,
     dims,
     permutation,
+    companions,
     no_rows,
     one_row,
     target_rows,

@@ -14,7 +14,8 @@ from crbench.api.capabilities import Trainable
 from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.records import Batch, Encoded
-from crbench.testing.require import are_tensors, close, require, require_dims, same
+from crbench.registry.contract import close
+from crbench.testing.require import are_tensors, require, require_dims, same
 
 COUNT = 4
 """Images in the batch of a case: rates 1 to 4, cameras 1 to 3 and an unknown one."""

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from crbench.arrays import Array
 from crbench.records import NEEDS, Features, TestFeatures
+from crbench.registry.contract import close
 from crbench.testing.fakes import random_features
-from crbench.testing.require import close, require, same
+from crbench.testing.require import require, same
 
 
 @attrs.frozen(slots=False, eq=False)

@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TOLERANCE = 1e-4
-"""How far results may differ, relative to the largest value, when rows only share another batch."""
-
 
 def require(condition: bool, message: str) -> None:
     """Raise `AssertionError` with `message` unless `condition` holds; a plain assert vanishes under ``python -O``."""
@@ -24,15 +21,6 @@ def same(left: Tensor, right: Tensor) -> bool:
     if left.shape != right.shape or not torch.equal(left.isnan(), right.isnan()):
         return False
     return torch.equal(left[~left.isnan()], right[~right.isnan()])
-
-
-def close(left: Tensor, right: Tensor) -> bool:
-    """Whether two tensors agree within `TOLERANCE`."""
-    if left.shape != right.shape:
-        return False
-    left, right = left.detach(), right.detach()
-    size = float(right.nan_to_num().abs().max()) if right.numel() else 0.0
-    return torch.allclose(left, right, rtol=0, atol=TOLERANCE * size, equal_nan=True)
 
 
 def are_tensors(state: Mapping[str, object]) -> bool:

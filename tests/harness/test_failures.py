@@ -186,3 +186,35 @@ def test_what_a_plugin_prints_stays_out_of_the_table(spec, failing, capsys, monk
     assert shown.out == ""
     assert "hello" in shown.err
     assert sys.stdout is not sys.stderr
+
+
+class Batched(RandomBackbone):
+    """What it extracts is changed by `change`, a function of the batch and its features."""
+
+    change: Any = staticmethod(lambda batch, x: x)
+
+    def extract(self, batch: Any) -> Any:
+        found = self.change(batch, super().extract(batch).x)
+        return found if isinstance(found, Encoded) or not isinstance(found, torch.Tensor) else Encoded(x=found)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda batch, x: x.double(), "it gave float64 features; expected float32"),
+        (lambda batch, x: x.requires_grad_(), "its features carry gradients"),
+        (lambda batch, x: x.numpy(), "it gave a ndarray; expected Encoded"),
+        (lambda batch, x: x.to("meta"), "its features are on meta; expected them on cpu"),
+        (lambda batch, x: x + batch.inputs.mul_(2).sum() * 0, "it changed the images that it was given"),
+        (lambda batch, x: x - x.mean(dim=0), "the feature of an image depends on the others of its batch"),
+        (lambda batch, x: x[:1].expand(len(x), -1).contiguous(), "depends on the others of its batch"),
+        (lambda batch, x: Encoded(x=x, dims=torch.zeros(len(x), dtype=torch.int64)), "not all between 1 and 16"),
+    ],
+)
+def test_a_backbone_that_breaks_its_contract_fails_its_cells(spec, offer, monkeypatch, change, told):
+    monkeypatch.setattr(Batched, "change", staticmethod(change))
+    offer(Registered("backbone", Entry("batched", lambda *, weights=None, device="cpu": Batched()), OWNER))
+    failed, done = run(spec(backbone=["batched", "random"], trial=0))
+    assert (failed.status, done.status) == ("failed", "ok")
+    assert "strangers 1 (plugin 'strangers') failed at extract: " in failed.error
+    assert told in failed.error

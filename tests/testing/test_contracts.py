@@ -96,6 +96,10 @@ def by_place(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x + torch.arange(len(feats)).float().unsqueeze(1))
 
 
+def centres(feats: TestFeatures) -> TestFeatures:
+    return attrs.evolve(feats, x=feats.x - feats.x.sum(dim=0) / max(1, len(feats)))
+
+
 def refuses_nothing(feats: TestFeatures) -> TestFeatures:
     if len(feats) == 0:
         raise RuntimeError("max of no rows")
@@ -156,6 +160,7 @@ class Forgetful(Fitting):
         ("finite", "not finite", fixed(as_trained(lambda x: x * float("nan")))),
         ("dims", "dims must be int64 of shape", fixed(bad_lengths)),
         ("permutation", "shuffled rows give other features", fixed(by_place)),
+        ("companions", "depends on the other rows", fixed(centres)),
         ("no-rows", "max of no rows", fixed(refuses_nothing)),
         ("one-row", "one row: features are not finite", fixed(where(lambda feats: len(feats) == 1))),
         ("target-rows", "HR rows only: .* not finite", fixed(where(lambda feats: set(feats.rows.rates) == {1.0}))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from crbench.errors import ConfigError, PluginError
 from crbench.harness.extract.pipeline import Loaded
 from crbench.linear import linear_layers
 from crbench.records import Batch, Encoded, Samples
+from crbench.registry.contract import close, fault, other_companions
 from crbench.registry.guard import UNKNOWN, Owner, plugin_stage
 from crbench.results import Extraction
 
@@ -40,6 +42,7 @@ class Forward:
     ) -> None:
         self._backbone = backbone
         self._owner = owner
+        self._checked = False
         self._extraction = extraction
         self._flip = flip
         self._device = torch.device(device)
@@ -55,7 +58,7 @@ class Forward:
 
         Raises:
             ConfigError: the network cannot be compiled here.
-            PluginError: the backbone fails, or gave another shape.
+            PluginError: the backbone fails, gave another shape, or breaks its contract at the first batch.
         """
         inputs = Batch(
             inputs=self._normalise(batch.images),
@@ -73,14 +76,45 @@ class Forward:
         return torch.autocast(self._device.type, dtype=half_dtype(self._extraction.amp))
 
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        given = None if self._checked else batch.inputs.clone()
         encoded = self._encode(batch)
+        if not isinstance(encoded, Encoded):
+            raise self._fault(f"it gave a {type(encoded).__name__}; expected Encoded")
         shape, wanted = tuple(encoded.x.shape), (self._extraction.batch_size, self._backbone.dim)
         if shape != wanted:
-            raise PluginError(f"{self._owner} failed at extract: it gave features {shape}, expected {wanted}")
+            raise self._fault(f"it gave features {shape}, expected {wanted}")
+        if given is not None:
+            self._check(given, batch, encoded)
+            self._checked = True
         x = encoded.x.float()
         if self._flip:
             x = (x + self._encode(attrs.evolve(batch, inputs=batch.inputs.flip(-1))).x.float()) / 2
         return x, encoded.dims
+
+    def _check(self, given: Tensor, batch: Batch, encoded: Encoded) -> None:
+        """Look at the first batch closely; all others are computed in the same way.
+
+        Args:
+            given: a copy of the inputs as the backbone got them.
+        """
+        half = half_dtype(self._extraction.amp)
+        dtypes = (torch.float32,) if half is None else (torch.float32, half)
+        wrong = fault(encoded.x, encoded.dims, count=len(given), device=self._device, dtypes=dtypes, finite=False)
+        if wrong:
+            raise self._fault(wrong)
+        if not torch.equal(batch.inputs, given):
+            raise self._fault("it changed the images that it was given")
+        rows = other_companions(np.zeros(len(given), dtype=np.float32))  # each place keeps its rate and camera
+        again = self._encode(attrs.evolve(batch, inputs=given[torch.from_numpy(rows).to(given.device)]))
+        kept = np.flatnonzero(rows == np.arange(len(rows)))
+        dims = [None if some.dims is None else some.dims[kept].tolist() for some in (encoded, again)]
+        if not (dims[0] == dims[1] and close(again.x[kept], encoded.x[kept])):
+            raise self._fault(
+                "the feature of an image depends on the others of its batch; is the network in evaluation mode?"
+            )
+
+    def _fault(self, what: str) -> PluginError:
+        return PluginError(f"{self._owner} failed at extract: {what}")
 
     def _encode(self, batch: Batch) -> Encoded:
         # Memory that runs out is no failure of the backbone, as smaller batches may do.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from crbench.api.interfaces import Precomputed
 from crbench.errors import DataError, PluginError
-from crbench.records import Samples
+from crbench.records import Encoded, Samples
 from crbench.registry.guard import Owner, plugin_stage
 from crbench.store.features import FeatureTable
 
@@ -24,14 +24,20 @@ def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArra
     """
     import torch
 
+    from crbench.registry.contract import fault
+
     missing = table.missing(ids)
     if not len(missing):
         return 0
     with plugin_stage(owner, "lookup", passing=(DataError,)):
         encoded = source.lookup(rows.take(missing))
+    if not isinstance(encoded, Encoded):
+        raise PluginError(f"{owner} failed at lookup: it gave a {type(encoded).__name__}; expected Encoded")
     shape, expected = tuple(encoded.x.shape), (len(missing), source.dim)
     if shape != expected:
         raise PluginError(f"{owner} failed at lookup: the features have shape {shape}, expected {expected}")
+    if wrong := fault(encoded.x, encoded.dims, count=len(missing), device=torch.device("cpu"), finite=False):
+        raise PluginError(f"{owner} failed at lookup: {wrong}")
     finite = torch.isfinite(encoded.x).all(dim=1)
     if not bool(finite.all()):
         row = rows.row(int(missing[int(torch.nonzero(~finite)[0])]))
