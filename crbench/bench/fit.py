@@ -5,13 +5,14 @@ The training is stopped as soon as its pace is known.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
 
-from crbench.api.context import RunContext, Tracker
+from crbench.api.context import Progress, RunContext, Tracker, no_progress
 from crbench.api.interfaces import Aligner
 from crbench.api.pairing import TrainFeatures
 from crbench.bench.repeat import LEAST, Quantiles, Sample, call_seconds, repeat
@@ -19,6 +20,15 @@ from crbench.harness.timing import Clock
 
 _WARM_UP = 2
 """Reports that do not count, at the start."""
+
+
+_WARNINGS_ONLY = logging.getLogger(__name__)
+_WARNINGS_ONLY.setLevel(logging.WARNING)
+
+
+def repeated(device: str, progress: Progress = no_progress) -> RunContext:
+    """The context of a fit that is repeated: its notes to the user, the same each time, are left out."""
+    return RunContext(device=device, progress=progress, logger=_WARNINGS_ONLY)
 
 
 class _EnoughError(Exception):
@@ -75,10 +85,10 @@ def fit_pace(aligner: Aligner, train: TrainFeatures, *, device: str, spread: flo
         yield pace
 
     try:
-        whole = call_seconds(lambda: aligner.fit(train, run=RunContext(device=device, progress=progress)), device)
+        whole = call_seconds(lambda: aligner.fit(train, run=repeated(device, progress)), device)
     except _EnoughError:
         return pace.sample()
     if pace.seconds:
         return pace.sample()
-    fits = repeat(lambda: aligner.fit(train, run=RunContext(device=device)), device, spread=spread, budget_s=budget_s)
+    fits = repeat(lambda: aligner.fit(train, run=repeated(device)), device, spread=spread, budget_s=budget_s)
     return attrs.evolve(fits, first_s=whole, unit="fits")

@@ -11,11 +11,10 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Reader, Transform
 from crbench.bench import synthetic
 from crbench.bench.ceilings import fastest_product
-from crbench.bench.fit import fit_pace
+from crbench.bench.fit import fit_pace, repeated
 from crbench.bench.plan import BenchSpec
 from crbench.bench.records import Scenario
 from crbench.bench.repeat import LEAST, Sample, call_seconds, repeat
@@ -192,7 +191,7 @@ class Stages:
             scenario="Offline",
             batch=1,
             unit="fits",
-            call=partial(aligner.fit, train, run=RunContext(device=self.device)),
+            call=partial(aligner.fit, train, run=repeated(self.device)),
             flops=0,
             pace=partial(
                 fit_pace, aligner, train, device=self.device, spread=self.spec.spread, budget_s=self.spec.budget_s
@@ -205,7 +204,7 @@ class Stages:
         short = {name: min(value, _SHORT[name]) for name, value in self._aligner.values.items() if name in _SHORT}
         aligner = attrs.evolve(self._aligner, values={**self._aligner.values, **short}).build()
         transform: Transform = aligner.fit(
-            synthetic.training(self.dim, device=self.device, persons=32), run=RunContext(device=self.device)
+            synthetic.training(self.dim, device=self.device, persons=32), run=repeated(self.device)
         )
         return transform
 

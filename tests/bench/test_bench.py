@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import attrs
 import jsonschema
@@ -88,6 +89,12 @@ def test_the_schema_refuses_what_is_not_known(record):
 def test_a_closed_form_aligner_is_timed_by_whole_fits():
     record = bench(BenchSpec(aligner="mean-shift", stages=["fit"], **SMALL))
     assert record.stages[0].unit == "fits"
+
+
+def test_fits_that_are_repeated_do_not_repeat_their_notes(caplog):
+    with caplog.at_level(logging.INFO, "crbench"):
+        bench(BenchSpec(aligner="ridge", stages=["fit", "transform"], **SMALL))
+    assert caplog.messages == []
 
 
 def test_the_images_of_a_data_set(tmp_path, monkeypatch):
