@@ -29,6 +29,16 @@ def upgrade(paths: tuple[Path, ...]) -> None:
     click.echo(f"crbench: {len(files)} results, {new} upgraded", err=True)
 
 
+@results.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of result files; it follows from the records, and crbench/schema holds a copy."""
+    import json
+
+    from crbench.results import schema as made
+
+    click.echo(json.dumps(made(), indent=2))
+
+
 @results.command("validate")
 @_PATHS
 def validate(paths: tuple[Path, ...]) -> int:

@@ -6,7 +6,8 @@ A cell is one (data set, protocol, backbone, aligner). Its file is one JSON obje
 
 from __future__ import annotations
 
-from crbench.results.files import from_json, load_results, schema, to_json
+from crbench.results.files import from_json, load_results, to_json
+from crbench.results.json_schema import schema
 from crbench.results.method import Component, Extraction, Method, WeightsFacts
 from crbench.results.records import (
     BASELINE,

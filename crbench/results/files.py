@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,17 +26,6 @@ _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
 """A field by which one kind of record is told from the other, as people give one for the other."""
 
 T = TypeVar("T")
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a result file.
-
-    Example:
-        >>> schema()["properties"]["schema_version"]
-        {'const': 2}
-    """
-    text = resources.files("crbench").joinpath("schema", f"result-{SCHEMA_VERSION}.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
 
 
 def to_json(result: Result) -> str:

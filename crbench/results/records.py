@@ -31,7 +31,8 @@ BASELINE = "none"
 """Name of the aligner that changes nothing; the gain of a row is over it."""
 
 
-def _utc(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+def utc(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
+    """Validator: a time in UTC, ISO 8601."""
     if datetime.fromisoformat(value).utcoffset() != timedelta(0):
         raise ValueError(f"{attribute.name}: {value!r} is not a time in UTC like 2026-11-21T03:00:00+00:00")
 
@@ -152,7 +153,7 @@ class Result:
     cell_id: str = attrs.field(validator=v.matches_re(r"[0-9a-f]{12}"))
     status: Literal["ok", "failed"] = attrs.field(default="ok", validator=v.in_(("ok", "failed")))
     error: str | None = None
-    created: str = attrs.field(validator=_utc)
+    created: str = attrs.field(validator=utc)
     dataset: str
     data: DataFacts
     protocol: ProtocolFacts

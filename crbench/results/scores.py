@@ -21,7 +21,8 @@ SHA256 = v.matches_re(r"[0-9a-f]{64}")
 
 _DIGEST = v.matches_re(r"[0-9a-f]{12}")
 _ROUNDING = 1e-9
-_RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")
+RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")
+"""A rate as a key: ``f"{rate:g}"``."""
 
 
 def _fraction(value: float) -> float:
@@ -31,9 +32,11 @@ def _fraction(value: float) -> float:
     return min(max(float(value), 0.0), 1.0)
 
 
-def _fractions(values: Iterable[float]) -> tuple[float, ...]:
+def fractions(values: Iterable[float]) -> tuple[float, ...]:
+    """Converter: numbers in [0, 1]."""
     values = tuple(values)
-    if all(0 <= value <= 1 for value in values):  # curves are most of a result file, and a call per value is slow
+    # Curves are most of a result file, and a call per value is slow. Only the sum shows a NaN wherever it stands.
+    if values and min(values) >= 0 and max(values) <= 1 and math.isfinite(sum(values)):
         return tuple(map(float, values))
     return tuple(map(_fraction, values))
 
@@ -48,7 +51,8 @@ def _numbers(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(_finite(value) for value in values)
 
 
-def _scores(scores: Mapping[str, float]) -> dict[str, float]:
+def named_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    """Converter: finite numbers by names of metrics."""
     if bad := [name for name in scores if not METRIC_NAME.fullmatch(name)]:
         raise ValueError(f"scores: {bad[0]!r} is no name of a metric")
     return {name: _finite(value) for name, value in scores.items()}
@@ -60,8 +64,9 @@ def finite(_instance: object, attribute: attrs.Attribute[Any], value: float | No
         raise ValueError(f"{attribute.name}: {value} is not a finite number from 0 upwards")
 
 
-def _rate_keys(_instance: object, _attribute: attrs.Attribute[Any], value: Mapping[str, object]) -> None:
-    if bad := [rate for rate in value if not _RATE.fullmatch(rate)]:
+def rate_keys(_instance: object, _attribute: attrs.Attribute[Any], value: Mapping[str, object]) -> None:
+    """Validator: keys are rates."""
+    if bad := [rate for rate in value if not RATE.fullmatch(rate)]:
         raise ValueError(f"by_rate: {bad[0]!r} is not a rate like '2' or '2.5'")
 
 
@@ -76,8 +81,8 @@ class RateScores:
         n_valid: queries with a match in the gallery, over which the scores are means; at least 1.
     """
 
-    cmc: tuple[float, ...] = attrs.field(converter=_fractions, validator=v.min_len(1))
-    scores: Mapping[str, float] = attrs.field(factory=dict, converter=_scores)
+    cmc: tuple[float, ...] = attrs.field(converter=fractions, validator=v.min_len(1))
+    scores: Mapping[str, float] = attrs.field(factory=dict, converter=named_scores)
     n_query: int = attrs.field(validator=v.ge(1))
     n_valid: int = attrs.field(validator=v.ge(1))
 
@@ -116,7 +121,7 @@ class TrialScores(RateScores):
     training: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))
     n_gallery: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
     n_persons: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
-    by_rate: Mapping[str, RateScores] = attrs.field(factory=dict, validator=_rate_keys)
+    by_rate: Mapping[str, RateScores] = attrs.field(factory=dict, validator=rate_keys)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()

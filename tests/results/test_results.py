@@ -6,6 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from crbench.errors import DataError
 from crbench.protocol import EvalProtocol
 from crbench.results import (
+    SCHEMA_VERSION,
     MetricFacts,
     ProtocolFacts,
     RateScores,
@@ -39,6 +41,13 @@ TEXT = GOLDEN.read_text(encoding="utf-8")
 SPLIT = "1" * 64
 FACTS = MetricFacts(higher_is_better=True, unit="fraction", summary="", distribution="crbench", version="1")
 
+SPEAKING = {
+    *("schema_version", "dataset", "data", "protocol", "seed", "method", "trials", "environment", "warnings"),
+    *("crbench", "python", "torch", "numpy", "platform", "cpu", "device", "threads", "packages"),
+    *("backbone", "aligner", "name", "rules", "describe", "fingerprint", "mean", "std", "values", "unit"),
+}
+"""Fields of some record that need no description, or whose record says it in a sentence."""
+
 fractions = st.floats(0, 1)
 curves = st.lists(fractions, min_size=1, max_size=20).map(sorted).map(tuple)
 
@@ -55,6 +64,19 @@ def _valid(content: Any) -> bool:
 
 def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(schema())
+
+
+def test_the_published_schema_is_the_one_of_the_records() -> None:
+    path = resources.files("crbench").joinpath("schema", f"result-{SCHEMA_VERSION}.json")
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written == schema(), "run: crbench results schema > crbench/schema/result-2.json"
+
+
+def test_every_field_of_the_schema_is_explained_or_speaks_for_itself() -> None:
+    """A field without a description is one whose docstring was forgotten, or spells its names in another way."""
+    parts = [schema(), *schema()["$defs"].values()]
+    silent = {name for part in parts for name, about in part["properties"].items() if "description" not in about}
+    assert silent == SPEAKING
 
 
 def test_the_golden_file_is_read_and_written_unchanged(result: Result) -> None:
