@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import torch
 
+from crbench.data.decode import StoredImage
 from crbench.data.preprocess import Preprocess
 from crbench.records import Encoded
 from crbench.testing import RandomBackbone, TinyDataset
@@ -20,11 +21,12 @@ class Hard(TinyDataset):
     """`TinyDataset` with so much noise that nobody is found with certainty; digests need no image."""
 
     def read(self, key, *, root):
-        image = np.asarray(super().read(key, root=root)).astype(int)
+        image = np.asarray(super().read(key, root=root).image).astype(int)
         seed = int(hashlib.sha256(f"hard {key}".encode()).hexdigest()[:8], 16)
         noise = np.random.default_rng(seed).integers(-120, 121, size=(4, 1, 3))
         bands = np.repeat(np.repeat(noise, 12, axis=0), 24, axis=1)
-        return PIL.Image.fromarray((image + bands).clip(0, 255).astype(np.uint8))
+        made = PIL.Image.fromarray((image + bands).clip(0, 255).astype(np.uint8))
+        return StoredImage(made, str(self.digests(np.array([key]), root=root)[0]))
 
     def digests(self, keys, *, root):
         return np.array([f"digest of {key}" for key in keys])

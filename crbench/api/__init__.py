@@ -48,7 +48,8 @@ Helpers, by what they are for:
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
   files and tables: `load_arrays`, `load_meta`, `to_torch`;
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
-  `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_rgb`, `read_size`.
+  `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_stored`,
+  `image_digest`, `read_rgb`, `read_size`.
 
 Every name is loaded at its first use, so that this import stays light (no torch, no Pillow, no timm).
 """
@@ -83,7 +84,6 @@ if TYPE_CHECKING:
     from crbench.api.datasets import ImageSource as ImageSource
     from crbench.api.datasets import count_images as count_images
     from crbench.api.datasets import digest_images as digest_images
-    from crbench.api.datasets import image_digest as image_digest
     from crbench.api.datasets import is_image as is_image
     from crbench.api.datasets import list_images as list_images
     from crbench.api.datasets import make_index as make_index
@@ -120,8 +120,11 @@ if TYPE_CHECKING:
     from crbench.arrays import Array as Array
     from crbench.arrays import to_torch as to_torch
     from crbench.config.paths import weights_root as weights_root
+    from crbench.data.decode import StoredImage as StoredImage
+    from crbench.data.decode import image_digest as image_digest
     from crbench.data.decode import read_rgb as read_rgb
     from crbench.data.decode import read_size as read_size
+    from crbench.data.decode import read_stored as read_stored
     from crbench.data.draws import choices as choices
     from crbench.data.draws import hashes as hashes
     from crbench.data.draws import shuffled as shuffled
@@ -205,6 +208,7 @@ _ROOMS = {
     "TestFeatures": "records",
     "TestRows": "records",
     "StartsFromFile": "api.capabilities",
+    "StoredImage": "data.decode",
     "Stateful": "api.capabilities",
     "TakesAnyLength": "api.capabilities",
     "Tracker": "api.context",
@@ -230,7 +234,7 @@ _ROOMS = {
     "module_state": "api.weights",
     "hashes": "data.draws",
     "hookimpl": "api.hooks",
-    "image_digest": "api.datasets",
+    "image_digest": "data.decode",
     "is_image": "api.datasets",
     "linear_layers": "linear",
     "list_images": "api.datasets",
@@ -247,6 +251,7 @@ _ROOMS = {
     "quantise": "data.rates",
     "read_rgb": "data.decode",
     "read_size": "data.decode",
+    "read_stored": "data.decode",
     "read_tensors": "api.weights",
     "shuffled": "data.draws",
     "to_torch": "arrays",

@@ -53,7 +53,6 @@ It keeps the contract, here on eight images in a temporary folder:
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import defaultdict
@@ -62,41 +61,42 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.context import Progress, no_progress
-from crbench.data.decode import read_rgb
+from crbench.data.decode import StoredImage, image_digest, read_stored
 from crbench.data.info import DatasetInfo, Verification
 from crbench.data.splits import Index
 from crbench.errors import DataError
 from crbench.records import Samples
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 _SHRUNK = re.compile(r"_\dx\.[a-z]+$", re.IGNORECASE)
 _THREADS = min(8, (os.cpu_count() or 1) + 1)
 
+_BLOCK = 32
+"""Images that a thread digests in one go, as handing them over takes longer than reading a small file."""
+
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 
 class ImageSource(Protocol):
     """Where the pixels of a data set are, by key; thread-safe. `ImageFiles` is one."""
 
-    def image(self, key: str) -> Image:
-        """The stored image in RGB.
+    def image(self, key: str) -> StoredImage:
+        """The stored image in RGB, with the digest of what it was decoded from.
 
         Raises:
             DataError: there is no such image, or it cannot be read.
         """
 
     def digest(self, key: str) -> str:
-        """A hash of what is stored: equal images, equal hashes (see `image_digest`).
+        """A hash of what is stored now: equal images, equal hashes (see `image_digest`).
 
         Raises:
             DataError: as `image`.
@@ -137,30 +137,35 @@ class ImageFiles:
     """
 
     listed: tuple[ImageFile, ...] = attrs.field(converter=_by_key)
+    _known: dict[str, tuple[tuple[int, int], str]] = attrs.field(factory=dict, init=False, repr=False)
 
     def index(self, name: str) -> Index:
         """All images of the data set `name`, ready for `crbench.data.splits.draw_split`."""
         return make_index(name, self.listed)
 
-    def image(self, key: str) -> Image:
-        """The stored image in RGB, upright, at its stored size.
+    def image(self, key: str) -> StoredImage:
+        """The stored image in RGB, upright, at its stored size, with the digest of its bytes.
 
         Raises:
             DataError: there is no such image, or it cannot be read; the message names the file.
         """
-        return read_rgb(self._path(key))
+        return read_stored(self._path(key))
 
     def digest(self, key: str) -> str:
-        """`image_digest` of the file's bytes.
+        """`image_digest` of the file's bytes; read again only where size or time of change differ.
 
         Raises:
             DataError: there is no such image, or it cannot be opened.
         """
         path = self._path(key)
         try:
-            return image_digest(path.read_bytes())
+            status = path.stat()
+            state = (status.st_size, status.st_mtime_ns)
+            if self._known.get(key, (None, ""))[0] != state:
+                self._known[key] = (state, image_digest(path.read_bytes()))
         except OSError as error:
             raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from error
+        return self._known[key][1]
 
     @cached_property
     def _paths(self) -> Mapping[str, Path]:
@@ -265,24 +270,16 @@ def count_images(index: Index) -> dict[str, int]:
     }
 
 
-def image_digest(content: bytes) -> str:
-    """16 hex digits of BLAKE2b over the bytes of an image.
-
-    Example:
-        >>> image_digest(b"")
-        'e4a6a0577479b2b4'
-    """
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
-
-
 def digest_images(source: ImageSource, keys: Iterable[str]) -> NDArray[np.str_]:
     """The digest of each image, str[n], read by several threads.
 
     Raises:
         DataError: an image cannot be opened.
     """
-    with _threaded(source.digest, map(str, keys)) as found:
-        return np.array(list(found), dtype=np.str_)
+    listed = [str(key) for key in keys]
+    blocks = [listed[start : start + _BLOCK] for start in range(0, len(listed), _BLOCK)]
+    with _threaded(lambda block: [source.digest(key) for key in block], blocks) as found:
+        return np.array([digest for block in found for digest in block], dtype=np.str_)
 
 
 def verify_images(
@@ -319,14 +316,13 @@ def verify_images(
 def _inspect(source: ImageSource, key: str) -> tuple[str, str | None]:
     """Content digest of an image, and what is wrong with it."""
     try:
-        source.image(key)
-        return source.digest(key), None
+        return source.image(key).digest, None
     except DataError as error:
         return "", str(error)
 
 
 @contextmanager
-def _threaded(function: Callable[[str], _T], keys: Iterable[str]) -> Iterator[Iterator[_T]]:
+def _threaded(function: Callable[[_K], _T], keys: Iterable[_K]) -> Iterator[Iterator[_T]]:
     """Results in order of the keys; what has not begun is dropped if the block is left early."""
     pool = ThreadPoolExecutor(_THREADS)
     try:

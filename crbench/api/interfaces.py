@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from crbench.api.pairing import TrainFeatures
+    from crbench.data.decode import StoredImage
     from crbench.data.info import DatasetInfo
     from crbench.protocol import EvalProtocol
 
@@ -116,12 +117,15 @@ class Dataset(Protocol):
             DataError: the data are missing or not as expected.
         """
 
-    def read(self, key: str, *, root: Path) -> Image:
-        """The stored image of a key in RGB, upright, at its stored size; thread-safe.
+    def read(self, key: str, *, root: Path) -> StoredImage:
+        """The stored image of a key in RGB, upright, at its stored size, and its digest; thread-safe.
+
+        The digest is of the very bytes that were decoded: read them once. It is compared with that of `digests`, so
+        that an image that is replaced while a run goes on is seen.
 
         Raises:
             DataError: it cannot be read; the message names the file.
         """
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """A content hash of each stored image: equal images, equal hashes."""
+        """A content hash of each image as it is stored now: equal images, equal hashes."""

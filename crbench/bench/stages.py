@@ -143,7 +143,7 @@ class Stages:
         rows = job.source.split(job.protocol, 0, root=root).query
         rows = rows.take(np.arange(min(len(rows), self.spec.samples)))
         return rows, lambda row: degrade(
-            job.source.read(row.key, root=root), row.rate / row.native_rate, job.protocol.images
+            job.source.read(row.key, root=root).image, row.rate / row.native_rate, job.protocol.images
         )
 
     def _forward(self) -> Iterator[Work]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
 
 from crbench.errors import DataError
@@ -16,6 +18,41 @@ if TYPE_CHECKING:
 
 _DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, struct.error)
 """What Pillow's decoders raise for damaged files."""
+
+
+@attrs.frozen(eq=False)
+class StoredImage:
+    """An image of a data set as it is stored, with the digest of the very bytes that it was decoded from.
+
+    A run that knows the digest of an image beforehand sees by it that the image was replaced meanwhile.
+
+    Attributes:
+        image: in RGB, upright, at its stored size.
+        digest: what `crbench.api.interfaces.Dataset.digests` gives for the same bytes.
+    """
+
+    image: Image
+    digest: str
+
+
+def image_digest(content: bytes) -> str:
+    """16 hex digits of BLAKE2b over the bytes of an image.
+
+    Example:
+        >>> image_digest(b"")
+        'e4a6a0577479b2b4'
+    """
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def read_stored(path: Path) -> StoredImage:
+    """The image in a file, as `read_rgb` has it, and `image_digest` of the file; both of one reading.
+
+    Raises:
+        DataError: as for `read_rgb`.
+    """
+    content = _bytes(path)
+    return StoredImage(_decoded(content, path), image_digest(content))
 
 
 def read_rgb(path: Path) -> Image:
@@ -31,10 +68,14 @@ def read_rgb(path: Path) -> Image:
         DataError: missing, empty, truncated, not an image, floating-point, or larger than Pillow's
             ``MAX_IMAGE_PIXELS``; one line that begins with the path.
     """
+    return _decoded(_bytes(path), path)
+
+
+def _decoded(content: bytes, path: Path) -> Image:
     from PIL import ImageOps
 
     try:
-        with _open(path) as image:
+        with _open(content, path) as image:
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except _DECODING_ERRORS as error:
@@ -47,15 +88,14 @@ def read_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: as for `read_rgb`, as far as the header shows it.
     """
-    with _open(path) as image:
+    with _open(_bytes(path), path) as image:
         return image.size
 
 
-def _open(path: Path) -> Image:
-    """The image with its header read and its pixels not yet decoded."""
+def _open(data: bytes, path: Path) -> Image:
+    """The image with its header read and its pixels not yet decoded; `path` is for messages."""
     import PIL.Image
 
-    data = _bytes(path)
     if not data:
         raise DataError(f"{path}: empty file (0 bytes); expected an image")
     try:

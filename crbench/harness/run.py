@@ -144,7 +144,7 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
     """
     job, run = facts.job, facts.run
     owner = job.backbone.registered.owner
-    read = make_reader(job, data_root(facts.spec.data_root))
+    read = make_reader(job, facts.trials[0].digest_of, data_root(facts.spec.data_root))
     groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, run))]
     table = FeatureTable.open(None, {})
     for group in groups:

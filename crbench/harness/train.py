@@ -181,7 +181,7 @@ def _take_part(device: str, spec: RunSpec, path: Path, every: _Every, progress: 
 
 def _evaluation(job: Job, spec: RunSpec, run: RunContext) -> _Evaluation:
     (trial,) = load_trials(job, spec, run)
-    return _Evaluation(job, trial, spec, make_reader(job, data_root(spec.data_root)), run)
+    return _Evaluation(job, trial, spec, make_reader(job, trial.digest_of, data_root(spec.data_root)), run)
 
 
 @attrs.frozen(eq=False)

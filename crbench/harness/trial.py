@@ -84,7 +84,7 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
         kept = _without(split, bad)
         _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
         if (height := job.protocol.split.full_height) is not None:
-            kept = _with_estimated_rates(kept, job.protocol, height, make_reader(job, root), run)
+            kept = _with_estimated_rates(kept, job.protocol, height, make_reader(job, digests, root), run)
         train_all = with_lr_copies(kept.train, job.protocol)
         trials.append(TrialData(index=index, split=kept, train_all=train_all, digest_of=digests, skipped=skipped))
     return trials
@@ -118,13 +118,26 @@ def training_rows(job: Job, trial: TrialData) -> Samples:
     return trial.split.train.take(trial.split.train.rates == 1)
 
 
-def make_reader(job: Job, root: Path) -> Reader:
-    """A function from a row to its image as the protocol shows it; threads that ask for one image decode it once."""
+def make_reader(job: Job, digest_of: Mapping[str, str], root: Path) -> Reader:
+    """A function from a row to its image as the protocol shows it; threads that ask for one image decode it once.
+
+    What is known by the digest of an image must come from that image, so the bytes that are decoded must be those that
+    were digested when the run began.
+
+    Args:
+        digest_of: content hash by image key, as in `TrialData`.
+    """
     locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
     @functools.lru_cache(maxsize=_OPEN_IMAGES)
     def stored(key: str) -> Image:
-        return job.source.read(key, root=root)
+        found = job.source.read(key, root=root)
+        if found.digest != digest_of[key]:
+            raise DataError(
+                f"image {key} of {job.dataset.name} was replaced while it was in use: its digest was "
+                f"{digest_of[key]} and is {found.digest}; run again when nothing writes to the images"
+            )
+        return found.image
 
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:

@@ -83,14 +83,14 @@ def _any_row(rows: Samples, seed: int) -> Row:
 
 
 def _cells(dataset: Dataset, protocol: EvalProtocol, query: Row, others: Sequence[Row], root: Path) -> Iterator[Cell]:
-    image = dataset.read(query.key, root=root)
+    image = dataset.read(query.key, root=root).image
     stored = "" if query.native_rate == 1 else f" x{query.native_rate:g}"
     yield f"id {query.pid} cam {query.camid}{stored}", image
     for rate in protocol.split.query_rates or _PLAIN_RATES:
         if rate > query.native_rate:
             yield f"x{rate:g}", degrade(image, rate / query.native_rate, protocol.images)
     for row in others:
-        yield f"cam {row.camid}", dataset.read(row.key, root=root)
+        yield f"cam {row.camid}", dataset.read(row.key, root=root).image
 
 
 def _sheet(strips: Sequence[Sequence[Cell]]) -> Image:

@@ -106,7 +106,7 @@ def _write_images(
     without_codec = attrs.evolve(rules, encoder="none")
 
     def write(item: _Item) -> None:
-        stored = dataset.read(item.row.key, root=root)
+        stored = dataset.read(item.row.key, root=root).image
         shown = degrade(stored, item.row.rate / item.row.native_rate, without_codec)
         write_image(shown, folder / item.path, _file_codec(item.row, rules))
 

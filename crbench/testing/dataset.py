@@ -13,6 +13,7 @@ import numpy as np
 from crbench.api.capabilities import CountsImages, VerifiesFiles
 from crbench.api.context import no_progress
 from crbench.api.interfaces import Dataset
+from crbench.data.decode import StoredImage
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
@@ -53,6 +54,12 @@ class Case:
         for case, rows in self.lists():
             for key in rows.keys[: self.images].tolist():
                 yield case, key
+
+    def read(self, key: str) -> StoredImage:
+        """An image, which comes as it must."""
+        found = self.dataset.read(key, root=self.root)
+        require(isinstance(found, StoredImage), f"read gives a {type(found).__name__}, not a crbench.api.StoredImage")
+        return found
 
 
 def interface(case: Case) -> None:
@@ -98,14 +105,14 @@ def queries_have_matches(case: Case) -> None:
 def rgb(case: Case) -> None:
     """Images are RGB."""
     for name, key in case.first_keys():
-        mode = case.dataset.read(key, root=case.root).mode
+        mode = case.read(key).image.mode
         require(mode == "RGB", f"{name}: image {key} is {mode}, not RGB")
 
 
 def repeatable_read(case: Case) -> None:
     """An image is the same each time it is read."""
     for name, key in case.first_keys():
-        first, again = (case.dataset.read(key, root=case.root) for _ in range(2))
+        first, again = (case.read(key).image for _ in range(2))
         require(first == again, f"{name}: image {key} differs when read again")
 
 
@@ -116,6 +123,14 @@ def digests(case: Case) -> None:
         found, backwards = (case.dataset.digests(some, root=case.root) for some in (keys, keys[::-1]))
         require(found.shape == (len(keys),), f"{name}: digests have shape {found.shape}, expected ({len(keys)},)")
         require(bool(np.array_equal(backwards[::-1], found)), f"{name}: digests do not follow the order of the keys")
+
+
+def digest_of_what_is_read(case: Case) -> None:
+    """The digest that comes with an image is that of digests."""
+    for name, key in case.first_keys():
+        found = case.read(key).digest
+        listed = str(case.dataset.digests(np.array([key]), root=case.root)[0])
+        require(found == listed, f"{name}: image {key} is read with digest {found}, but digests gives {listed}")
 
 
 def verify_arguments(case: Case) -> None:
@@ -144,6 +159,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     rgb,
     repeatable_read,
     digests,
+    digest_of_what_is_read,
     verify_arguments,
     published_counts,
 )

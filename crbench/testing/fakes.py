@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -14,14 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from crbench.api.pairing import TrainFeatures
+from crbench.data.decode import StoredImage, image_digest
 from crbench.data.info import DatasetInfo
 from crbench.data.preprocess import Preprocess
 from crbench.data.splits import Index, draw_split
 from crbench.protocol import EvalProtocol, SplitRules
 from crbench.records import Batch, Encoded, Features, Samples, Split
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 def random_features(
@@ -87,18 +84,19 @@ class TinyDataset:
         rows = _people(persons=8, images=4)
         return draw_split(Index(name="tiny", rows=rows, roles=np.full(len(rows), "any")), protocol, index)
 
-    def read(self, key: str, *, root: Path) -> Image:
+    def read(self, key: str, *, root: Path) -> StoredImage:
         """An image of 24x48 pixels: four bands in the person's colours, with noise of its own."""
         import PIL.Image
 
         person = np.random.default_rng(int(key.split("_")[0])).integers(40, 216, size=(4, 1, 3))
         noise = np.random.default_rng(int(hashlib.sha256(key.encode()).hexdigest()[:8], 16))
         bands = np.repeat(np.repeat(person, 12, axis=0), 24, axis=1)
-        return PIL.Image.fromarray((bands + noise.integers(-30, 31, size=bands.shape)).astype(np.uint8))
+        image = PIL.Image.fromarray((bands + noise.integers(-30, 31, size=bands.shape)).astype(np.uint8))
+        return StoredImage(image, image_digest(image.tobytes()))
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """SHA-256 of each image's pixels."""
-        return np.array([hashlib.sha256(self.read(str(key), root=root).tobytes()).hexdigest() for key in keys])
+        """`crbench.api.image_digest` of each image's pixels."""
+        return np.array([self.read(str(key), root=root).digest for key in keys])
 
 
 def tiny_dataset() -> TinyDataset:

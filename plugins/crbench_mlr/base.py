@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -18,6 +17,7 @@ from crbench.api import (
     Index,
     Progress,
     Split,
+    StoredImage,
     Verification,
     digest_images,
     draw_split,
@@ -29,9 +29,6 @@ from crbench.errors import DataError
 from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @attrs.define(eq=False)
@@ -48,7 +45,6 @@ class ImageDataset:
     protocols: Mapping[str, EvalProtocol]
     layouts: tuple[Layout, ...]
     _inventories: dict[Path, Inventory] = attrs.field(factory=dict, init=False, repr=False)
-    _digests: dict[tuple[Path, str], str] = attrs.field(factory=dict, init=False, repr=False)
     _lock: RLock = attrs.field(factory=RLock, init=False, repr=False)
 
     def locate(self, root: Path) -> Path:
@@ -85,8 +81,8 @@ class ImageDataset:
         split = _draw(images, protocol, index)
         return attrs.evolve(split, notes={**inventory.notes, **split.notes})
 
-    def read(self, key: str, *, root: Path) -> Image:
-        """The stored image of a key in RGB, upright, at its stored size; thread-safe.
+    def read(self, key: str, *, root: Path) -> StoredImage:
+        """The stored image of a key in RGB, upright, at its stored size, and its digest; thread-safe.
 
         Raises:
             DataError: it cannot be read; the message names the file.
@@ -94,16 +90,12 @@ class ImageDataset:
         return self.inventory(root).source.image(key)
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
-        """BLAKE2b (16 hex digits) of each stored image, str[n]; each is read once.
+        """BLAKE2b (16 hex digits) of each stored image, str[n]; what has not changed is read once.
 
         Raises:
             DataError: an image cannot be opened.
         """
-        source = self.inventory(root).source
-        new = [key for key in dict.fromkeys(keys.tolist()) if (root, key) not in self._digests]
-        found = digest_images(source, new).tolist()
-        self._digests.update({(root, key): digest for key, digest in zip(new, found, strict=True)})
-        return np.array([self._digests[root, key] for key in keys.tolist()], dtype=np.str_)
+        return digest_images(self.inventory(root).source, keys.tolist())
 
     def counts(self, *, root: Path) -> Mapping[str, int]:
         """Figures of the copy below `root`, from lists and file names.

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api import ImageFile, count_images, image_digest, make_index
+from crbench.api import ImageFile, StoredImage, count_images, image_digest, make_index
 from crbench.errors import DataError
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PAIRS = (843, 440, 77, 58, 49)
 """Identities of the five camera pairs."""
@@ -47,17 +44,23 @@ class MatFile:
     path: Path
     file: Any
     references: dict[str, Any]
+    known: dict[str, tuple[tuple[int, int], str]] = attrs.field(factory=dict)
     lock: Any = attrs.field(factory=Lock)
 
-    def image(self, key: str) -> Image:
-        """The image in RGB."""
+    def image(self, key: str) -> StoredImage:
+        """The image in RGB, with the digest of its pixels."""
         import PIL.Image
 
-        return PIL.Image.fromarray(self._pixels(key))
+        pixels = self._pixels(key)
+        return StoredImage(PIL.Image.fromarray(pixels), image_digest(pixels.tobytes()))
 
     def digest(self, key: str) -> str:
-        """16 hex digits of BLAKE2b over its pixels, row by row."""
-        return image_digest(self._pixels(key).tobytes())
+        """16 hex digits of BLAKE2b over its pixels, row by row; read again only where the file has changed."""
+        status = self.path.stat()
+        state = (status.st_size, status.st_mtime_ns)
+        if self.known.get(key, (None, ""))[0] != state:
+            self.known[key] = (state, image_digest(self._pixels(key).tobytes()))
+        return self.known[key][1]
 
     def _pixels(self, key: str) -> NDArray[np.uint8]:
         if key not in self.references:

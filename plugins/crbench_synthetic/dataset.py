@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 import numpy as np
@@ -20,6 +20,7 @@ from crbench.api import (
     Progress,
     Samples,
     Split,
+    StoredImage,
     Verification,
     draw_split,
     no_progress,
@@ -27,9 +28,6 @@ from crbench.api import (
 from crbench.errors import ConfigError, DataError
 from crbench_synthetic.cameras import CAMERAS
 from crbench_synthetic.image import HEIGHT, WIDTH, take
-
-if TYPE_CHECKING:
-    import PIL.Image
 
 GENERATOR_VERSION = 1
 """Raised whenever a pixel of any image changes; part of every draw and digest."""
@@ -149,7 +147,7 @@ class SyntheticPedestrians:
         """
         return draw_split(self.index, protocol, index)
 
-    def read(self, key: str, *, root: Path) -> PIL.Image.Image:
+    def read(self, key: str, *, root: Path) -> StoredImage:
         """The image of a key, 128 pixels high and 64 wide; drawn at its first reading.
 
         Raises:
@@ -157,11 +155,11 @@ class SyntheticPedestrians:
         """
         from PIL import Image
 
-        return Image.frombytes("RGB", (WIDTH, HEIGHT), self._drawn(key))
+        return StoredImage(Image.frombytes("RGB", (WIDTH, HEIGHT), self._drawn(key)), self._digest(key))
 
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
         """SHA-256 of what determines each image (generator, seed, person, camera, shot); nothing is drawn."""
-        return np.array([hashlib.sha256(f"{self._stream}|{key}".encode()).hexdigest() for key in keys.tolist()])
+        return np.array([self._digest(key) for key in keys.tolist()])
 
     def verify(self, *, root: Path, track: Progress = no_progress) -> Verification:
         """Draw every image and count; two equal images are reported."""
@@ -188,6 +186,9 @@ class SyntheticPedestrians:
             "test identities": len(np.unique(rows.pids[roles == "query"])),
             "cameras": len(np.unique(rows.camids)),
         }
+
+    def _digest(self, key: str) -> str:
+        return hashlib.sha256(f"{self._stream}|{key}".encode()).hexdigest()
 
     @property
     def _stream(self) -> str:

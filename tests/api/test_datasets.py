@@ -65,12 +65,20 @@ def test_ready_made_lr_copies_are_refused(folder: Path) -> None:
 
 def test_images_are_read_and_told_apart_by_key(folder: Path) -> None:
     files = scan(folder)
-    assert files.image("2_c1.png").getpixel((0, 0)) == (100, 90, 0)
+    assert files.image("2_c1.png").image.getpixel((0, 0)) == (100, 90, 0)
+    assert files.image("2_c1.png").digest == files.digest("2_c1.png")
     keys = ["2_c1.png", "1_c1.png", "2_c1.png"]
     digests = digest_images(files, keys)
     assert digests.tolist() == [image_digest((folder / key).read_bytes()) for key in keys]
     with pytest.raises(DataError, match="there is no image 'x' in this data set"):
         files.image("x")
+
+
+def test_a_digest_is_that_of_the_file_as_it_is_now(folder: Path) -> None:
+    files, path = scan(folder), folder / "1_c1.png"
+    before = files.digest("1_c1.png")
+    path.write_bytes((folder / "2_c2.png").read_bytes())
+    assert files.digest("1_c1.png") == files.image("1_c1.png").digest == files.digest("2_c2.png") != before
 
 
 def test_official_folders_are_counted_apart() -> None:

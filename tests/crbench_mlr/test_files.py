@@ -81,7 +81,7 @@ def test_mat_file_is_read_by_many_threads(root: Path) -> None:
     dataset = cuhk03.mlr()
     keys = dataset.inventory(root).index.rows.keys.tolist() * 5
     with ThreadPoolExecutor(8) as pool:
-        images = list(pool.map(lambda key: dataset.read(key, root=root), keys))
+        images = list(pool.map(lambda key: dataset.read(key, root=root).image, keys))
     for key, image in zip(keys, images, strict=True):
         assert np.array_equal(image, builders.image(key.removeprefix("images_")))
 

@@ -203,7 +203,7 @@ def test_cuhk03_mat_and_its_extraction_are_the_same_data(tmp_path: Path) -> None
         splits = [dataset.split(protocol, 1, root=root) for root in (from_mat, extracted)]
         assert splits[0].manifest() == splits[1].manifest()
         for key in splits[0].query.keys.tolist():
-            pixels = [np.asarray(dataset.read(key, root=root)) for root in (from_mat, extracted)]
+            pixels = [np.asarray(dataset.read(key, root=root).image) for root in (from_mat, extracted)]
             assert np.array_equal(*pixels)
 
 
@@ -215,7 +215,7 @@ def test_cuhk03_mat_places(tmp_path: Path, place: str) -> None:
     assert found.figures == {"images": 30, "identities": 8, "cameras": 2}
     assert np.unique(found.index.rows.pids).tolist() == [1, 2, 3, 4, 844, 845, 1284, 1419]
     assert [pids.tolist() for pids in found.test_sets] == [[1, 844], [2, 1284]]
-    image = dataset.read("images_detected/1_001_1_01.png", root=tmp_path)
+    image = dataset.read("images_detected/1_001_1_01.png", root=tmp_path).image
     assert image.size == (16, 32)
     assert np.array_equal(image, builders.image("detected/1_001_1_01.png"))
 
@@ -285,4 +285,4 @@ def test_image_with_exif_and_mode_is_read_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     builders.image("x", (16, 32)).save(path, exif=exif)
-    assert market1501.mlr().read(f"query/{path.name}", root=tmp_path).size == (32, 16)
+    assert market1501.mlr().read(f"query/{path.name}", root=tmp_path).image.size == (32, 16)

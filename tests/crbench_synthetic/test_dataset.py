@@ -101,23 +101,23 @@ def test_a_million_identities_are_listed_without_drawing(monkeypatch):
 
 
 def test_read_gives_rgb_of_the_stated_size(small):
-    image = small.read("test/0000004_c1_01", root=ROOT)
+    image = small.read("test/0000004_c1_01", root=ROOT).image
     assert (image.mode, image.size) == ("RGB", (64, 128))
 
 
 def test_what_a_reader_does_to_a_image_is_not_kept(small):
-    first = small.read("train/0000001_c1_01", root=ROOT)
+    first = small.read("train/0000001_c1_01", root=ROOT).image
     before = first.tobytes()
     first.paste((0, 0, 0), (0, 0, 64, 128))
-    assert small.read("train/0000001_c1_01", root=ROOT).tobytes() == before
+    assert small.read("train/0000001_c1_01", root=ROOT).image.tobytes() == before
 
 
 def test_reading_from_threads_gives_the_same_images():
     keys = SyntheticPedestrians(train_identities=2, test_identities=1, images_per_camera=1).index.rows.keys.tolist() * 3
     one, many = (SyntheticPedestrians(train_identities=2, test_identities=1, images_per_camera=1) for _ in range(2))
     with ThreadPoolExecutor(8) as pool:
-        threaded = list(pool.map(lambda key: many.read(key, root=ROOT).tobytes(), keys))
-    assert threaded == [one.read(key, root=ROOT).tobytes() for key in keys]
+        threaded = list(pool.map(lambda key: many.read(key, root=ROOT).image.tobytes(), keys))
+    assert threaded == [one.read(key, root=ROOT).image.tobytes() for key in keys]
 
 
 def test_drawn_images_are_kept_up_to_the_limit(monkeypatch):

@@ -35,7 +35,7 @@ GOLDEN = {
 
 
 def pixels(data: SyntheticPedestrians, key: str) -> np.ndarray:
-    return np.asarray(data.read(key, root=ROOT))
+    return np.asarray(data.read(key, root=ROOT).image)
 
 
 def digest(data: SyntheticPedestrians, key: str) -> str:
@@ -59,7 +59,7 @@ def test_another_process_with_another_hash_seed_draws_the_same(hash_seed):
         "from crbench_synthetic.dataset import SyntheticPedestrians\n"
         "data = SyntheticPedestrians()\n"
         "for key in sys.argv[1:]:\n"
-        "    print(hashlib.sha256(data.read(key, root=pathlib.Path()).tobytes()).hexdigest())\n"
+        "    print(hashlib.sha256(data.read(key, root=pathlib.Path()).image.tobytes()).hexdigest())\n"
         "print(data.split(data.protocols['mlr'], 3, root=pathlib.Path()).checksum)\n"
     )
     environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -113,7 +113,7 @@ def test_shrinking_removes_fine_detail():
     data = SyntheticPedestrians()
     fine, coarse = 0.0, 0.0
     for pid in range(1, 11):
-        image = data.read(f"train/{pid:07d}_c1_01", root=ROOT)
+        image = data.read(f"train/{pid:07d}_c1_01", root=ROOT).image
         small = image.resize((WIDTH // 4, HEIGHT // 4)).resize((WIDTH, HEIGHT))
         fine += np.abs(np.diff(np.asarray(image, dtype=float)[30:100, 20:44], axis=0)).mean()
         coarse += np.abs(np.diff(np.asarray(small, dtype=float)[30:100, 20:44], axis=0)).mean()

@@ -51,8 +51,8 @@ def learns(*, weights=None, device="cpu"):
 
 class Pictures(Hard):
     def read(self, key, *, root):
-        image = super().read(key, root=root)
-        return image.point(lambda value: value * FACTOR % 256)
+        stored = super().read(key, root=root)
+        return attrs.evolve(stored, image=stored.image.point(lambda value: value * FACTOR % 256))
 
 def distance(query, gallery):
     return torch.cdist(query.x, gallery.x) * (-1) ** FACTOR

@@ -141,7 +141,7 @@ def test_a_rule_that_changes_an_image_changes_the_origin_of_its_features(spec):
 
     def images_and_origin(protocol):
         other = attrs.evolve(job, protocol=protocol)
-        read = make_reader(other, None)
+        read = make_reader(other, trial.digest_of, None)
         return [(read(row).size, read(row).tobytes()) for row in rows], feature_origin(
             other, random_backbone(), {}, Extraction(batch_size=1)
         )

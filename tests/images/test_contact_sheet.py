@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from crbench.data.decode import StoredImage
 from crbench.data.info import DatasetInfo
 from crbench.errors import ConfigError
 from crbench.images.contact_sheet import CELL, contact_sheet
@@ -34,12 +35,12 @@ class Snapshots:
         rows = Samples(keys=keys, pids=pids, camids=camids, rates=native, native_rates=native)
         return Split(train=rows.take(slice(0)), query=rows.take(camids == 1), gallery=rows.take(camids != 1))
 
-    def read(self, key: str, *, root: Path) -> Image.Image:
+    def read(self, key: str, *, root: Path) -> StoredImage:
         self.read_keys.append(key)
         pid, camid = (int(part) for part in key.split("-"))
         rows, columns = np.indices((60 + 30 * camid + pid, 30 + 9 * pid))
         board = np.where((rows + columns) % 2, 255, 0).astype(np.uint8)
-        return Image.fromarray(np.stack([board, board, board], axis=2))
+        return StoredImage(Image.fromarray(np.stack([board, board, board], axis=2)), key)
 
 
 def grid(sheet: Image.Image, across: int = 1) -> tuple[int, int]:

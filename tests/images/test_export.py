@@ -59,7 +59,7 @@ def test_files_hold_the_pixels_that_the_protocol_shows(name: str, root: Path, tm
     rows = _rows(tmp_path / "out")
     assert len(rows) == len(split.train) * 4 + len(split.query) + len(split.gallery)
     for row in rows:
-        stored = dataset.read(row["key"], root=root)
+        stored = dataset.read(row["key"], root=root).image
         shown = degrade(stored, float(row["rate"]) / float(row["native_rate"]), protocol.images)
         with Image.open(tmp_path / "out" / row["path"]) as written:
             assert np.array_equal(written, shown)
@@ -98,7 +98,7 @@ def test_native_lr_images_are_written_as_they_are(tmp_path: Path) -> None:
         if row["role"] == "query":
             assert row["path"].endswith("_2x.png")
             with Image.open(tmp_path / "out" / row["path"]) as written:
-                assert np.array_equal(written, dataset.read(row["key"], root=tmp_path))
+                assert np.array_equal(written, dataset.read(row["key"], root=tmp_path).image)
     assert len(split.query) == 20
 
 

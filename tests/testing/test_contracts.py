@@ -278,7 +278,21 @@ def test_backbones(name: str, message: str, factory: Callable[[], Any]) -> None:
 
 class Grey(TinyDataset):
     def read(self, key: str, *, root: Path) -> Any:
-        return TinyDataset.read(self, key, root=root).convert("L")
+        stored = TinyDataset.read(self, key, root=root)
+        return attrs.evolve(stored, image=stored.image.convert("L"))
+
+
+class Bare(TinyDataset):
+    def read(self, key: str, *, root: Path) -> Any:
+        return TinyDataset.read(self, key, root=root).image
+
+
+class Undigested(TinyDataset):
+    def read(self, key: str, *, root: Path) -> Any:
+        return attrs.evolve(TinyDataset.read(self, key, root=root), digest="another")
+
+    def digests(self, keys: Any, *, root: Path) -> Any:
+        return TinyDataset().digests(keys, root=root)
 
 
 class Noisy(TinyDataset):
@@ -286,9 +300,9 @@ class Noisy(TinyDataset):
 
     def read(self, key: str, *, root: Path) -> Any:
         type(self).calls += 1
-        image = TinyDataset.read(self, key, root=root)
-        image.putpixel((0, 0), (self.calls % 256, 0, 0))
-        return image
+        stored = TinyDataset.read(self, key, root=root)
+        stored.image.putpixel((0, 0), (self.calls % 256, 0, 0))
+        return stored
 
     def digests(self, keys: Any, *, root: Path) -> Any:
         return TinyDataset().digests(keys, root=root)
@@ -352,6 +366,7 @@ class Positional(TinyDataset):
         ("rgb", "is L, not RGB", Grey),
         ("repeatable-read", "differs when read again", Noisy),
         ("digests", "digests do not follow the order", Sorted),
+        ("digest-of-what-is-read", "is read with digest another, but digests gives", Undigested),
         ("verify-arguments", r"verify\(root=\.\.\., track=\.\.\.\)", Positional),
         ("published-counts", "counts lacks cameras, which info.counts has", lambda: Uncounted(info=INFO)),
     ],
@@ -360,6 +375,11 @@ def test_datasets(name: str, message: str, factory: Callable[[], Any], tmp_path:
     assert_alone("dataset", name, message, factory, root=tmp_path)
     with pytest.raises(AssertionError, match=message):
         check_dataset(factory, tmp_path)
+
+
+def test_an_image_comes_with_its_digest(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"read gives a Image, not a crbench\.api\.StoredImage"):
+        check_dataset(Bare, tmp_path)
 
 
 def test_as_many_images_are_read_as_asked_for(tmp_path: Path) -> None:
