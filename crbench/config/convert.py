@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from crbench.config.home import expanded
 from crbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _scalar(kind: type, accepted: Any) -> Callable[[Any, Any], Any]:
 
 
 def _path(value: Any, _: Any) -> Path:
-    return Path(_typed(value, (str, Path), "a path")).expanduser()
+    return expanded(_typed(value, (str, Path), "a path"))
 
 
 def _literal(value: Any, kind: Any) -> Any:

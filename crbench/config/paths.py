@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
 import platformdirs
 
 from crbench.config.convert import faults, strict_converter
+from crbench.config.home import expanded
 from crbench.config.toml import load_toml
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, SystemFaultError
 
 
 @attrs.frozen
@@ -24,28 +26,36 @@ class Folders:
 
 def data_root(option: Path | None = None) -> Path:
     """Folder of the user's data sets: the option, ``CRBENCH_DATA``, the config file, or the platform's data folder."""
-    return _folder(option, "CRBENCH_DATA", "data_root", platformdirs.user_data_path("crbench") / "data")
+    return _folder(option, "CRBENCH_DATA", "data_root", lambda: platformdirs.user_data_path("crbench") / "data")
 
 
 def weights_root(option: Path | None = None) -> Path:
     """Folder of weights: the option, ``CRBENCH_WEIGHTS``, the config file, or the platform's data folder."""
-    return _folder(option, "CRBENCH_WEIGHTS", "weights_root", platformdirs.user_data_path("crbench") / "weights")
+    return _folder(
+        option, "CRBENCH_WEIGHTS", "weights_root", lambda: platformdirs.user_data_path("crbench") / "weights"
+    )
 
 
 def cache_root(option: Path | None = None) -> Path:
     """Folder of cached features: the option, ``CRBENCH_CACHE``, the config file, or the platform's cache folder."""
-    return _folder(option, "CRBENCH_CACHE", "cache_root", platformdirs.user_cache_path("crbench"))
+    return _folder(option, "CRBENCH_CACHE", "cache_root", lambda: platformdirs.user_cache_path("crbench"))
 
 
-def _folder(option: Path | None, variable: str, name: str, default: Path) -> Path:
-    chosen = option or os.environ.get(variable) or getattr(_configured(), name) or default
-    return Path(chosen).expanduser()
+def _folder(option: Path | None, variable: str, name: str, default: Callable[[], Path]) -> Path:
+    chosen = option or os.environ.get(variable) or getattr(_configured(), name)
+    try:
+        return expanded(chosen or default())
+    except RuntimeError as error:  # of platformdirs, which knows no home folder either
+        raise SystemFaultError(f"the home folder is not known; set HOME or {variable}") from error
 
 
 def _configured() -> Folders:
     from cattrs import BaseValidationError
 
-    path = platformdirs.user_config_path("crbench") / "config.toml"
+    try:
+        path = platformdirs.user_config_path("crbench") / "config.toml"
+    except RuntimeError:
+        return Folders()
     if not path.is_file():
         return Folders()
     try:

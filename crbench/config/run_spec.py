@@ -12,6 +12,7 @@ from attrs import validators as v
 
 from crbench.config.amp import AMP, Amp
 from crbench.config.convert import convert
+from crbench.config.home import expanded
 from crbench.config.settings import flatten_settings
 from crbench.config.units import parse_budget
 from crbench.errors import ConfigError
@@ -47,7 +48,7 @@ def _batch_size(value: Any) -> int | Literal["auto"]:
 
 
 def _path(value: Any) -> Path | None:
-    return None if value is None else Path(value).expanduser()
+    return None if value is None else expanded(value)
 
 
 @attrs.frozen(kw_only=True)

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from crbench.config.home import expanded
 from crbench.config.run_spec import RunSpec, build_spec
 from crbench.config.settings import flatten_settings
 from crbench.errors import ConfigError
@@ -77,7 +78,7 @@ def _names(scales: Any, config: str) -> list[str]:
 
 def _find(config: str) -> Path:
     """The file that a path or ``PACKAGE:NAME`` stands for."""
-    path = Path(config).expanduser()
+    path = expanded(config)
     package, colon, name = config.partition(":")
     if path.is_file() or not (colon and package.isidentifier()):
         return path

@@ -159,10 +159,11 @@ class CellRunner:
         aligner: Aligner = self.aligner.build()
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=self.facts.run)
-        path = self._path(key)
-        if path is not None and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
+        cache, path = self.facts.cache, self._path(key)
+        if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             kept = {"fit_seconds": clock.seconds, "aligner": self.aligner.name, "features": content}
-            save_state(path, plugin_state(transform, self._owner), kept)
+            state = plugin_state(transform, self._owner)
+            cache.keep(lambda: save_state(path, state, kept))
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
@@ -176,7 +177,7 @@ class CellRunner:
     def _path(self, key: str) -> Path | None:
         if self.facts.cache is None or self.aligner.code_sha256 is None:
             return None
-        return self.facts.cache / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
+        return self.facts.cache.root / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
 
 def evaluate_trial(

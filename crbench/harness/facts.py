@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from crbench.api.context import RunContext
-from crbench.config.paths import cache_root, data_root
+from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.harness.identity import cell_id, data_digest
 from crbench.harness.plan import Job
@@ -16,6 +16,7 @@ from crbench.harness.trial import TrialData, copy_deviations
 from crbench.protocol import EVALUATION_VERSION
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction, ProtocolFacts, block_fingerprint
+from crbench.store.cache import Cache
 
 
 @attrs.frozen(eq=False)
@@ -27,6 +28,7 @@ class JobFacts:
         weights: the file behind ``spec.weights``, or the released weights that are used; None = trained ones.
         digests: of the data of each trial by its index, see `crbench.harness.identity.data_digest`.
         fingerprint: of data set and rules, see `crbench.results.block_fingerprint`.
+        run_cache: where the run keeps features; None = nowhere, as asked for, or as there is no such place.
         deviations: counts in which the copy of the data set differs from the published ones.
     """
 
@@ -39,6 +41,7 @@ class JobFacts:
     digests: Mapping[int, str]
     fingerprint: str
     deviations: tuple[str, ...]
+    run_cache: Cache | None
 
     @classmethod
     def of(
@@ -47,21 +50,22 @@ class JobFacts:
         trials: Sequence[TrialData],
         spec: RunSpec,
         run: RunContext,
+        *,
         extraction: Extraction,
         weights: Path | None,
+        cache: Cache | None,
     ) -> JobFacts:
         """The facts of a job whose trials are read."""
         digests = {trial.index: data_digest(trial) for trial in trials}
         rules = ProtocolFacts.of(job.protocol).rules
         fingerprint = block_fingerprint(job.dataset.name, rules, spec.limit, EVALUATION_VERSION)
         differing = copy_deviations(job, data_root(spec.data_root))
-        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, differing)
+        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, differing, cache)
 
     @property
-    def cache(self) -> Path | None:
-        """The cache folder; None = keep nothing, as asked for, or as the code behind the features cannot be read."""
-        readable = None not in (self.job.dataset.code_sha256, self.job.backbone.code_sha256)
-        return cache_root(self.spec.cache_dir) if self.spec.cache and readable else None
+    def cache(self) -> Cache | None:
+        """Where features are kept; None = nowhere, as asked for, or as the code behind them cannot be read."""
+        return None if None in (self.job.dataset.code_sha256, self.job.backbone.code_sha256) else self.run_cache
 
     @property
     def skipped(self) -> int:

@@ -25,8 +25,7 @@ def feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable) -> 
     origin = feature_origin(facts.job, ready.backbone, ready.facts, facts.extraction)
     if origin == last.origin:
         return last
-    root = None if isinstance(ready.backbone, Precomputed) else facts.cache
-    return FeatureTable.open(root, origin, facts.run.logger.warning)
+    return FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else facts.cache, origin)
 
 
 def add_features(

@@ -10,7 +10,7 @@ from itertools import groupby
 import attrs
 
 from crbench.api.context import RunContext
-from crbench.config.paths import data_root
+from crbench.config.paths import cache_root, data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultError
 from crbench.evaluation import Selection
@@ -30,7 +30,9 @@ from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
 from crbench.results import Result
 from crbench.results.folder import find_result, write_result
+from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable
+from crbench.store.files import check_writable
 
 OnResult = Callable[[Result, bool], None]
 """Called with a result, and with whether it was taken from an earlier run."""
@@ -49,7 +51,8 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
         backbone fails has a result with status ``failed`` and the traceback; the others go on.
 
     Raises:
-        CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage.
+        CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage; or
+            weights or results cannot be written. That the cache cannot is a warning.
 
     Example:
         >>> import tempfile
@@ -64,23 +67,34 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
     context = attrs.evolve(context or RunContext(), seed=spec.seed, device=pick_device(spec.device))
     for note in plan.notes:
         context.logger.info("%s", note)
-    results = []
+    results, cache = [], _run_cache(spec, context)
     for job in plan.jobs:
-        for result, earlier in _run_job(job, spec, context):
+        for result, earlier in _run_job(job, spec, context, cache):
             results.append(result)
             if on_result is not None:
                 on_result(result, earlier)
     return results
 
 
-def _run_job(job: Job, spec: RunSpec, context: RunContext) -> Iterator[tuple[Result, bool]]:
+def _run_cache(spec: RunSpec, context: RunContext) -> Cache | None:
+    """Where the run keeps features and fits; nowhere, if that is asked for or no such folder is known."""
+    if not spec.cache:
+        return None
+    try:
+        return Cache(cache_root(spec.cache_dir), context.logger.warning)
+    except SystemFaultError as error:
+        context.logger.warning("%s; the run goes on without a cache", error)
+        return None
+
+
+def _run_job(job: Job, spec: RunSpec, context: RunContext, cache: Cache | None) -> Iterator[tuple[Result, bool]]:
     """Steps 2 to 9 for one job: its results, and whether each comes from an earlier run."""
     started = time.perf_counter()
     _say_unreadable(job, context)
     trials = load_trials(job, spec, context)
     extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
-    facts = JobFacts.of(job, trials, spec, context, extraction, weights)
+    facts = JobFacts.of(job, trials, spec, context, extraction=extraction, weights=weights, cache=cache)
     _say_deviations(facts)
     left = list(job.aligners)
     while left:
@@ -124,6 +138,8 @@ def _run_aligners(
             cells.append(CellAccumulator(aligner))
         else:
             yield aligner, earlier, True
+    if cells:
+        check_writable(facts.spec.output)
     for cell in _run_trials(facts, cells) if cells else ():
         result = make_result(facts, cell, time.perf_counter() - started)
         kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()

@@ -85,7 +85,5 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
         copy=seconds(lambda: transfer.upload(host), size),
         forward=seconds(lambda: forward(batch, rows), size),
         load=seconds(lambda: deque(pipeline.batches(rows), maxlen=0), len(rows)),
-        whole=seconds(
-            lambda: extractor.fill(FeatureTable(folder=None), rows, ids, RunContext(device=device)), len(rows)
-        ),
+        whole=seconds(lambda: extractor.fill(FeatureTable(None), rows, ids, RunContext(device=device)), len(rows)),
     )

@@ -15,6 +15,7 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError
+from crbench.faults import faults_of
 from crbench.harness.cards import card_path, make_card, write_card
 from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
@@ -22,6 +23,7 @@ from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, training_rows
 from crbench.registry.guard import plugin_stage
+from crbench.store.files import check_writable
 from crbench.store.tensors import DamagedFileError, open_tensors, save_state
 from crbench.training.processes import current
 
@@ -65,9 +67,15 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
 
     Returns:
         Seconds of the training; None where the weights were there.
+
+    Raises:
+        SystemFaultError: the folder of the weights cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    lock = FileLock(path.with_suffix(".lock"))
+    check_writable(path.parent)
+    with faults_of(f"cannot lock {lock.lock_file}"):
+        lock.acquire()
+    try:
         if anew:
             _forget(path)
         elif find_trained(path, run):
@@ -75,6 +83,8 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
         with Clock(run.device) as clock:
             make()
         return clock.seconds
+    finally:
+        lock.release()
 
 
 def make_weights(
@@ -97,6 +107,7 @@ def make_weights(
 
     Raises:
         ConfigError: no HR training rows.
+        SystemFaultError: weights, card or checkpoint cannot be written.
         CrbenchError: see `crbench.training.train_objective`.
     """
     rows = training_rows(job, trial)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from crbench.api.entry import Released
+from crbench.config.home import expanded
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError
 from crbench.protocol.hashing import sha256_file
@@ -58,7 +59,7 @@ def released_hint(released: Released) -> str:
 
 
 def _from_disk(request: Path) -> Path:
-    for path in (request.expanduser(), weights_root() / request):
+    for path in (expanded(request), weights_root() / request):
         if path.is_file():
             return path
     raise DataError(

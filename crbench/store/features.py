@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from crbench.protocol.hashing import digest
 from crbench.records import Samples
+from crbench.store.cache import Cache
 from crbench.store.files import write_text
 from crbench.store.tensors import DamagedFileError, TensorFile, open_tensors, save_state
 
@@ -61,26 +62,21 @@ class FeatureTable:
     and its rows are missing, so that they are computed anew.
 
     Attributes:
-        folder: where chunks are kept; None = memory only.
+        cache: where chunks are kept, while it can be written; None = memory only.
         origin: what the features depend on beside their rows (JSON values); written beside the first of them.
-        warn: told of damaged files, one line for each.
     """
 
-    folder: Path | None
+    cache: Cache | None
     origin: Mapping[str, Any] = attrs.field(factory=dict)
-    warn: Callable[[str], None] = attrs.field(default=logging.getLogger("crbench").warning, repr=False)
     _places: dict[bytes, tuple[int, int]] = attrs.field(factory=dict, init=False)
     _chunks: list[Mapping[str, torch.Tensor]] = attrs.field(factory=list, init=False)
     _unchecked: dict[int, TensorFile] = attrs.field(factory=dict, init=False)
 
     @classmethod
-    def open(
-        cls, root: Path | None, origin: Mapping[str, Any], warn: Callable[[str], None] | None = None
-    ) -> FeatureTable:
-        """The table of a backbone below the cache folder `root`; None = a new one in memory."""
-        folder = None if root is None else root / "features" / digest(origin)
-        table = cls(folder, origin) if warn is None else cls(folder, origin, warn)
-        for path in [] if folder is None else sorted(folder.glob("*.safetensors")):
+    def open(cls, cache: Cache | None, origin: Mapping[str, Any]) -> FeatureTable:
+        """The table of a backbone in a cache; None = a new one in memory."""
+        table = cls(cache, origin)
+        for path in [] if cache is None else sorted(table._folder(cache).glob("*.safetensors")):
             try:
                 table._attach(open_tensors(path))
             except DamagedFileError as error:
@@ -95,21 +91,16 @@ class FeatureTable:
         return np.array([i for i, key in wanted if key not in self._places], dtype=np.intp)
 
     def add(self, ids: NDArray[np.bytes_], x: torch.Tensor, dims: torch.Tensor | None) -> None:
-        """Keep the features of rows: x f32[n, D], dims i64[n] or None; on disk as one file."""
+        """Keep the features of rows: x f32[n, D], dims i64[n] or None; on disk as one file, where that is possible."""
         import torch
 
         keys = torch.from_numpy(np.frombuffer(ids.tobytes(), dtype=np.uint8).reshape(len(ids), 16).copy())
         tensors = {"ids": keys, "x": x.cpu()} | ({} if dims is None else {"dims": dims.cpu()})
-        if self.folder is None:
+        cache, name = self.cache, hashlib.blake2b(ids.tobytes(), digest_size=8).hexdigest()
+        if cache is None or not cache.keep(lambda: self._save(self._folder(cache), name, tensors)):
             self._insert(tensors)
-            return
-        header = self.folder / "encoder.json"
-        if not header.exists():
-            write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
-        name = hashlib.blake2b(ids.tobytes(), digest_size=8).hexdigest()
-        path = self.folder / f"{name}.safetensors"
-        save_state(path, {**tensors, "digests": row_digests(tensors["x"], tensors.get("dims"))}, {})
-        self._attach(open_tensors(path))
+        else:
+            self._attach(open_tensors(self._folder(cache) / f"{name}.safetensors"))
 
     def gather(self, ids: NDArray[np.bytes_], device: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features of rows in the order of `ids`: x f32[n, D] and dims i64[n] or None, on `device`.
@@ -140,6 +131,16 @@ class FeatureTable:
         joined = np.concatenate([np.frombuffer(ids.tobytes(), np.uint8).reshape(-1, 16), digests.numpy()], axis=1)
         return hashlib.sha256(b"".join(sorted(row.tobytes() for row in joined))).hexdigest()
 
+    def _folder(self, cache: Cache) -> Path:
+        return cache.root / "features" / digest(self.origin)
+
+    def _save(self, folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        header = folder / "encoder.json"
+        if not header.exists():
+            write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
+        digests = row_digests(tensors["x"], tensors.get("dims"))
+        save_state(folder / f"{name}.safetensors", {**tensors, "digests": digests}, {})
+
     def _digests(self, number: int) -> torch.Tensor:
         chunk = self._chunks[number]
         if "digests" not in chunk:  # in memory, where nobody may ask
@@ -167,8 +168,10 @@ class FeatureTable:
                     self._drop(damage, f"{len(rows)} features")
 
     def _drop(self, damage: DamagedFileError, lost: str) -> None:
-        self.warn(f"cache file {damage}: {lost} will be computed anew")
-        damage.path.unlink(missing_ok=True)
+        if self.cache is not None:
+            self.cache.warn(f"cache file {damage}: {lost} will be computed anew")
+        with suppress(OSError):  # a cache that is only read keeps it
+            damage.path.unlink(missing_ok=True)
 
     def _attach(self, file: TensorFile) -> None:
         ids = file.tensors.get("ids")

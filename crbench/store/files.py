@@ -79,6 +79,16 @@ def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
         _sync(target.parent)
 
 
+def check_writable(folder: Path) -> None:
+    """Make a folder where it is missing, and a file in it for a moment: before the work whose outcome goes there.
+
+    Raises:
+        SystemFaultError: the system refused.
+    """
+    with faults_of(f"cannot write into {folder}"), _temporary_beside(_end(folder) / "any") as temporary:
+        temporary.open("xb").close()
+
+
 def _stream(path: Path) -> BinaryIO | None:
     """What takes a stream rather than being replaced; None for a file and for what is not there."""
     try:

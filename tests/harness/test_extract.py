@@ -20,6 +20,7 @@ from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import AHEAD, Loaded, Pipeline, worker_count
 from crbench.records import Batch, Encoded, Samples
 from crbench.results import Extraction
+from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable, row_ids
 from crbench.testing import RandomBackbone
 
@@ -36,7 +37,7 @@ def read(row):
 
 def extract(rows, backbone=None, table=None, **settings):
     """The features of rows in their order, through a table in memory."""
-    table = table or FeatureTable(folder=None)
+    table = table or FeatureTable(None)
     options = {"flip": False, "workers": 2, "read": read, **{k: v for k, v in settings.items() if k != "extraction"}}
     extraction = settings.get("extraction", Extraction(batch_size=4))
     ids = row_ids(rows, rows.keys)
@@ -114,10 +115,10 @@ def test_side_data_and_lengths_stay_with_their_rows():
 
 def test_chunks_are_written_while_the_rest_is_extracted(tmp_path, monkeypatch):
     monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", 2)
-    table = FeatureTable.open(tmp_path, {"encoder": 1})
+    table = FeatureTable.open(Cache(tmp_path), {"encoder": 1})
     x, _ = extract(make_rows(21), table=table)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 3
-    again, _ = extract(make_rows(21), table=FeatureTable.open(tmp_path, {"encoder": 1}), read=None)
+    again, _ = extract(make_rows(21), table=FeatureTable.open(Cache(tmp_path), {"encoder": 1}), read=None)
     assert torch.equal(x, again)
 
 
@@ -128,14 +129,14 @@ def test_a_fault_of_the_data_keeps_all_features_before_it(tmp_path):
         return read(row)
 
     with pytest.raises(DataError):
-        extract(make_rows(40), table=FeatureTable.open(tmp_path, {}), read=broken)
+        extract(make_rows(40), table=FeatureTable.open(Cache(tmp_path), {}), read=broken)
     assert kept(tmp_path, 40) == 28
 
 
 def kept(folder, count):
     """How many of so many rows have features in the cache."""
     rows = make_rows(count)
-    return count - len(FeatureTable.open(folder, {}).missing(row_ids(rows, rows.keys)))
+    return count - len(FeatureTable.open(Cache(folder), {}).missing(row_ids(rows, rows.keys)))
 
 
 @attrs.frozen
@@ -166,9 +167,9 @@ class Stopping(RandomBackbone):
 def test_whatever_ends_an_extraction_keeps_all_features_before_it(tmp_path, monkeypatch, error, raised, chunk):
     monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", chunk)
     with pytest.raises(raised):
-        extract(make_rows(40), Stopping(error=error), table=FeatureTable.open(tmp_path, {}))
+        extract(make_rows(40), Stopping(error=error), table=FeatureTable.open(Cache(tmp_path), {}))
     assert kept(tmp_path, 40) == 20
-    again, _ = extract(make_rows(40), table=FeatureTable.open(tmp_path, {}))
+    again, _ = extract(make_rows(40), table=FeatureTable.open(Cache(tmp_path), {}))
     assert torch.equal(again, extract(make_rows(40))[0])
 
 
@@ -188,7 +189,7 @@ class Infinite(RandomBackbone):
 
 def test_features_beside_one_that_is_not_finite_are_kept(tmp_path):
     with pytest.raises(PluginError, match="NaN or infinite features for 009"):
-        extract(make_rows(20), Infinite(), table=FeatureTable.open(tmp_path, {}))
+        extract(make_rows(20), Infinite(), table=FeatureTable.open(Cache(tmp_path), {}))
     assert kept(tmp_path, 20) == 19
 
 

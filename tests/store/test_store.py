@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crbench.records import Samples
+from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable, row_ids
 from crbench.store.files import write_text
 from crbench.store.tensors import DamagedFileError, load_state, save_state
@@ -34,11 +35,11 @@ def test_row_ids_depend_on_all_that_a_feature_depends_on():
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_a_table_gives_back_what_it_was_given(tmp_path, on_disk):
     root = tmp_path if on_disk else None
-    table = FeatureTable.open(root, ENCODER)
+    table = FeatureTable.open(root and Cache(root), ENCODER)
     first, second = ids_of("a", "b"), ids_of("c")
     table.add(first, torch.tensor([[1.0, 2.0], [3.0, 4.0]]), None)
     table.add(second, torch.tensor([[5.0, 6.0]]), None)
-    again = FeatureTable.open(root, ENCODER) if on_disk else table
+    again = FeatureTable.open(root and Cache(root), ENCODER) if on_disk else table
     assert again.missing(ids_of("c", "x", "a", "x")).tolist() == [1]
     x, dims = again.gather(ids_of("c", "a", "c"), "cpu")
     assert x.tolist() == [[5, 6], [1, 2], [5, 6]]
@@ -46,14 +47,14 @@ def test_a_table_gives_back_what_it_was_given(tmp_path, on_disk):
 
 
 def test_dims_are_kept(tmp_path):
-    table = FeatureTable.open(tmp_path, ENCODER)
+    table = FeatureTable.open(Cache(tmp_path), ENCODER)
     table.add(ids_of("a", "b"), torch.zeros(2, 4), torch.tensor([4, 1]))
-    assert FeatureTable.open(tmp_path, ENCODER).gather(ids_of("b"), "cpu")[1].tolist() == [1]
+    assert FeatureTable.open(Cache(tmp_path), ENCODER).gather(ids_of("b"), "cpu")[1].tolist() == [1]
 
 
 def test_encoders_do_not_share_features(tmp_path):
-    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), torch.zeros(1, 2), None)
-    assert len(FeatureTable.open(tmp_path, {**ENCODER, "weights": "0"}).missing(ids_of("a"))) == 1
+    FeatureTable.open(Cache(tmp_path), ENCODER).add(ids_of("a"), torch.zeros(1, 2), None)
+    assert len(FeatureTable.open(Cache(tmp_path), {**ENCODER, "weights": "0"}).missing(ids_of("a"))) == 1
 
 
 @settings(max_examples=20)
@@ -86,7 +87,7 @@ def weights(tmp_path_factory, monkeypatch):
 @pytest.mark.parametrize("how", ["cut", "flipped"])
 @pytest.mark.parametrize("kind", ["features", "transforms", "trained"])
 def test_damaged_files_are_found_and_pruned(tmp_path, weights, kind, how):
-    table = FeatureTable.open(tmp_path, ENCODER)
+    table = FeatureTable.open(Cache(tmp_path), ENCODER)
     table.add(ids_of("a"), torch.ones(1, 2), None)
     table.add(ids_of("b"), torch.ones(1, 2), None)
     save_state(tmp_path / "transforms" / "ridge-0.safetensors", {"w": torch.ones(2)}, {"fit_seconds": 1.5})
@@ -105,14 +106,14 @@ def test_damaged_files_are_found_and_pruned(tmp_path, weights, kind, how):
 def test_no_flipped_bit_reaches_a_reader(tmp_path):
     """In whatever byte: the other file's row is given, and the damaged file's is missing; one line says so."""
     x, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[4.0, 5.0, 6.0]])
-    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), x, torch.tensor([2]))
+    FeatureTable.open(Cache(tmp_path), ENCODER).add(ids_of("a"), x, torch.tensor([2]))
     (path,) = tmp_path.glob("features/*/*.safetensors")
     whole = path.read_bytes()
-    FeatureTable.open(tmp_path, ENCODER).add(ids_of("b"), second, torch.tensor([3]))
+    FeatureTable.open(Cache(tmp_path), ENCODER).add(ids_of("b"), second, torch.tensor([3]))
     for byte in range(len(whole)):
         path.write_bytes(whole[:byte] + bytes([whole[byte] ^ 4]) + whole[byte + 1 :])
         said = []
-        table = FeatureTable.open(tmp_path, ENCODER, said.append)
+        table = FeatureTable.open(Cache(tmp_path, said.append), ENCODER)
         missing = table.missing(ids_of("a", "b"))
         if not len(missing):  # a bit of the digest's name or of the space around the header decides nothing
             assert table.gather(ids_of("a"), "cpu")[0].equal(x), byte
@@ -125,28 +126,28 @@ def test_no_flipped_bit_reaches_a_reader(tmp_path):
 
 
 def test_a_damaged_file_is_said_deleted_and_replaced(tmp_path):
-    table = FeatureTable.open(tmp_path, ENCODER)
+    table = FeatureTable.open(Cache(tmp_path), ENCODER)
     table.add(ids_of("a", "b"), torch.ones(2, 2), None)
     (path,) = tmp_path.glob("features/*/*.safetensors")
     damage(path, "flipped")
     said = []
-    again = FeatureTable.open(tmp_path, ENCODER, said.append)
+    again = FeatureTable.open(Cache(tmp_path, said.append), ENCODER)
     assert again.missing(ids_of("a", "b", "c")).tolist() == [0, 1, 2]
     assert said == [
         f"cache file {path} is damaged (its content is not what was written): 2 features will be computed anew"
     ]
     assert not path.exists()
     again.add(ids_of("a", "b"), torch.ones(2, 2), None)
-    assert FeatureTable.open(tmp_path, ENCODER, said.append).missing(ids_of("a", "b")).tolist() == []
+    assert FeatureTable.open(Cache(tmp_path, said.append), ENCODER).missing(ids_of("a", "b")).tolist() == []
     assert len(said) == 1
 
 
 def test_a_row_is_never_given_unchecked(tmp_path):
     x = torch.tensor([[7.0, 7.0]])
-    FeatureTable.open(tmp_path, ENCODER).add(ids_of("a"), x, None)
+    FeatureTable.open(Cache(tmp_path), ENCODER).add(ids_of("a"), x, None)
     (path,) = tmp_path.glob("features/*/*.safetensors")
     path.write_bytes(path.read_bytes().replace(x.numpy().tobytes(), (-x).numpy().tobytes()))
-    table = FeatureTable.open(tmp_path, ENCODER)
+    table = FeatureTable.open(Cache(tmp_path), ENCODER)
     for read in (lambda: table.gather(ids_of("a"), "cpu"), lambda: table.content(ids_of("a"))):
         with pytest.raises(DamagedFileError, match="its content is not what was written"):
             read()
@@ -154,10 +155,10 @@ def test_a_row_is_never_given_unchecked(tmp_path):
 
 def test_the_content_of_rows_depends_on_features_and_lengths_only(tmp_path):
     def content(root, x, dims, *, order=("a", "b")):
-        table = FeatureTable.open(root, ENCODER)
+        table = FeatureTable.open(root and Cache(root), ENCODER)
         for row, key in enumerate(("a", "b")):
             table.add(ids_of(key), x[row : row + 1], None if dims is None else dims[row : row + 1])
-        return FeatureTable.open(root, ENCODER).content(ids_of(*order)) if root else table.content(ids_of(*order))
+        return (FeatureTable.open(Cache(root), ENCODER) if root else table).content(ids_of(*order))
 
     x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     plain = content(tmp_path / "1", x, None)
@@ -185,7 +186,7 @@ def test_equal_states_are_equal_files(tmp_path):
 
 
 def test_the_listing_counts_rows_and_prune_clears(tmp_path):
-    table = FeatureTable.open(tmp_path, ENCODER)
+    table = FeatureTable.open(Cache(tmp_path), ENCODER)
     table.add(ids_of("a", "b"), torch.ones(2, 2), None)
     save_state(tmp_path / "transforms" / "mean-shift-0.safetensors", {"w": torch.ones(2)}, {})
     assert [(entry.what, entry.rows, entry.files) for entry in list_cache(tmp_path)] == [

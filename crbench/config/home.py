@@ -1,0 +1,19 @@
+"""Paths that begin with the home folder of a user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crbench.errors import SystemFaultError
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~user`` replaced.
+
+    Raises:
+        SystemFaultError: the home folder is not known, as where ``HOME`` is not set and the user has no account.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SystemFaultError(f"{path}: the home folder is not known; set HOME, or give the whole path") from error

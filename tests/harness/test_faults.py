@@ -1,0 +1,142 @@
+"""Faults of the system in a run: the cache stops nothing; weights and results are named; no plugin is to blame."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+from fakes import Learner
+
+from crbench.api.context import RunContext
+from crbench.errors import SystemFaultError
+from crbench.harness.extract.extractor import Extractor
+from crbench.harness.run import run
+from crbench.store import files
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Makes the disk full below one folder, after some files."""
+    real = files.temporary_in
+
+    def fill(folder, after=0):
+        written = []
+
+        def temporary_in(parent):
+            if folder in (parent, *parent.parents):
+                written.append(parent)
+                if len(written) > after:
+                    raise OSError(28, "No space left on device")
+            return real(parent)
+
+        monkeypatch.setattr(files, "temporary_in", temporary_in)
+
+    yield fill
+    monkeypatch.setattr(files, "temporary_in", real)
+
+
+@pytest.fixture
+def warned(caplog):
+    """The context of a run, and the warnings that it gave."""
+    logger = logging.getLogger("test of faults")
+    caplog.set_level(logging.WARNING, logger.name)
+    return RunContext(logger=logger), lambda: [r.getMessage() for r in caplog.records if r.name == logger.name]
+
+
+def scores(results):
+    return [(r.method.aligner.name, r.status, [trial.scores for trial in r.trials]) for r in results]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+def test_a_full_cache_is_said_once_and_stops_nothing(spec, full, warned, tmp_path, after):
+    expected = scores(run(spec(aligner=["shift", "ridge"], output=tmp_path / "other", cache_dir=tmp_path / "whole")))
+    full(tmp_path / "cache", after)
+    context, warnings = warned
+    assert scores(run(spec(aligner=["shift", "ridge"]), context=context)) == expected
+    (warning,) = [text for text in warnings() if "cache" in text]
+    assert warning.startswith(f"cannot write {tmp_path / 'cache'}")
+    assert warning.endswith(
+        ": No space left on device; make room there, or choose another folder; the run goes on and keeps nothing more "
+        "in its cache"
+    )
+    assert not list((tmp_path / "cache").rglob("*.part"))
+
+
+def test_a_cache_that_is_a_file_stops_nothing(spec, warned, tmp_path):
+    (tmp_path / "cache").write_text("mine")
+    context, warnings = warned
+    assert [r.status for r in run(spec(aligner="shift", trial=0), context=context)] == ["ok", "ok"]
+    assert ["a file is where a folder should be" in text for text in warnings()] == [True]
+    assert (tmp_path / "cache").read_text() == "mine"
+
+
+def test_one_warning_for_all_jobs_of_a_run(spec, full, warned, tmp_path):
+    full(tmp_path / "cache")
+    context, warnings = warned
+    run(spec(backbone=["random", "learner"], aligner="shift", trial=0), context=context)
+    assert len([text for text in warnings() if "No space left" in text]) == 1
+
+
+@pytest.mark.parametrize("after", [1, 2], ids=["card", "weights"])
+def test_weights_that_cannot_be_written_are_no_fault_of_the_plugin(spec, full, tmp_path, after):
+    full(tmp_path / "weights", after)
+    with pytest.raises(SystemFaultError, match=r"cannot write .*weights/trained.*: No space left on device; make room"):
+        run(spec(backbone="learner", trial=0))
+
+
+def test_a_folder_for_weights_that_cannot_be_made_is_named_before_the_training(spec, tmp_path):
+    (tmp_path / "weights").touch()
+    with pytest.raises(SystemFaultError, match=r"cannot write into .*weights/trained: .*a file is where a folder"):
+        run(spec(backbone="learner", trial=0))
+    assert Learner.trainings == []
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_work(spec, tmp_path, monkeypatch):
+    monkeypatch.setattr(Extractor, "fill", lambda *_: pytest.fail("the work began"))
+    (tmp_path / "results").touch()
+    with pytest.raises(SystemFaultError, match=r"cannot write into .*results: .*a file is where a folder should be"):
+        run(spec(trial=0))
+
+
+def test_cells_that_are_done_stay_where_the_disk_fills_up(spec, full, tmp_path):
+    full(tmp_path / "results", after=3)
+    with pytest.raises(SystemFaultError, match=r"cannot write .*results.*: No space left on device"):
+        run(spec(aligner=["shift", "ridge"], trial=0))
+    assert len(list((tmp_path / "results").rglob("*.json"))) == 1
+
+
+HOMELESS = """
+import pwd, sys
+from crbench.cli import main
+def nobody(_): raise KeyError("no account")
+pwd.getpwuid = nobody
+main(sys.argv[1:])
+"""
+
+
+def test_without_a_home_the_folder_to_give_is_named(tmp_path):
+    def call(*arguments):
+        command = [sys.executable, "-c", HOMELESS, *arguments]
+        environment = {"PYTHONPATH": ":".join(sys.path)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    done = call("data", "path")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "the home folder is not known; set HOME or CRBENCH_DATA" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert call("plugins").returncode == 0
+    assert call("evaluate", "--query", "~/q.npz", "--gallery", "g.npz").returncode == 3
+
+
+def test_without_a_home_a_run_goes_on_without_a_cache(spec, warned, monkeypatch):
+    def unknown(_):
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("crbench.config.paths.platformdirs.user_cache_path", unknown)
+    monkeypatch.delenv("CRBENCH_CACHE")
+    context, warnings = warned
+    assert [r.status for r in run(spec(trial=0, cache_dir=None), context=context)] == ["ok"]
+    (warning,) = warnings()
+    assert warning == "the home folder is not known; set HOME or CRBENCH_CACHE; the run goes on without a cache"
