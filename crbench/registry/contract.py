@@ -29,7 +29,7 @@ def fault(
     Args:
         x: should be a tensor [count, D] of finite values, without gradient.
         dims: should be i64[count] from 1 to D, or None.
-        device: where both should be; of a CUDA device the number counts only where it is given.
+        device: where both should be; its number counts only where both have one.
         dtypes: those that `x` may have.
         finite: look at the values of `x`; False where somebody else does.
     """
@@ -88,7 +88,8 @@ def _dims_fault(dims: object, count: int, columns: int, device: torch.device) ->
 
 
 def _on(tensor: Tensor, device: torch.device) -> bool:
-    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
+    there = tensor.device  # a CPU may be called cpu:0, but its tensors say cpu
+    return there.type == device.type and (None in (there.index, device.index) or there.index == device.index)
 
 
 def _name(dtype: torch.dtype) -> str:
