@@ -204,9 +204,9 @@ def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
 
 
 def _report(result: Result, earlier: bool) -> None:
-    from crbench.results.labels import component_label, failure_reason
+    from crbench.results.labels import component_label, dataset_label, failure_reason
 
-    cell = ", ".join((result.dataset, *map(component_label, (result.method.backbone, result.method.aligner))))
+    cell = ", ".join((dataset_label(result), *map(component_label, (result.method.backbone, result.method.aligner))))
     if result.status == "failed":
         click.echo(f"crbench: {cell} failed: {failure_reason(result)}", err=True)
     elif earlier:

@@ -96,6 +96,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         data=DataFacts(
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
             parameters=job.dataset.parameters,
+            changed=changed_parameters(job.dataset),
             deviations=facts.deviations,
         ),
         protocol=ProtocolFacts.of(job.protocol),
@@ -158,6 +159,11 @@ def metric_facts(selection: Selection) -> dict[str, MetricFacts]:
     }
 
 
+def changed_parameters(method: Resolved) -> dict[str, Any]:
+    """The parameters that differ from the preset, or from the defaults where there is none."""
+    return {name: method.parameters[name] for name in method.changed}
+
+
 def component(method: Resolved, **facts: Any) -> Component:
     """A resolved method as results name it; `facts` are further fields of `Component`."""
     owner = method.registered.owner
@@ -165,7 +171,7 @@ def component(method: Resolved, **facts: Any) -> Component:
         name=method.label,
         preset=method.preset or None,
         parameters=method.parameters,
-        changed={name: method.parameters[name] for name in method.changed},
+        changed=changed_parameters(method),
         distribution=owner.distribution,
         version=owner.version,
         code_sha256=method.code_sha256,

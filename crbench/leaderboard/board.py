@@ -88,6 +88,7 @@ class Block:
     """Rows that were evaluated alike, on the same trials: one table.
 
     Attributes:
+        title: the data set, with its changed parameters.
         unranked: why rows have no places; empty = they have.
         data: digest of the lists and images of `trials`.
         queries, gallery, persons: the numbers of queries, gallery images and identities among the queries that occur in
@@ -98,6 +99,7 @@ class Block:
     """
 
     dataset: str
+    title: str
     protocol: str
     rules: str
     fingerprint: str

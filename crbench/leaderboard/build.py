@@ -28,6 +28,7 @@ from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest
 from crbench.results import BASELINE, Result
+from crbench.results.labels import dataset_label
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -99,6 +100,7 @@ def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[
     unranked = _unranked(first)
     return Block(
         dataset=first.dataset,
+        title=dataset_label(first),
         protocol=first.protocol.name,
         rules=first.protocol.describe,
         fingerprint=first.fingerprint,

@@ -19,7 +19,7 @@ from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Component, Result, TrialScores
-from crbench.results.labels import clean
+from crbench.results.labels import clean, dataset_label
 
 MISSING = "-"
 _DEFAULT = View()
@@ -159,6 +159,7 @@ def _per_trial(key: str, get: Callable[[TrialScores], int | None]) -> Column[Row
 _BEFORE: tuple[Column[Row], ...] = (
     Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
     _of_cell("dataset", lambda result: result.dataset),
+    _of_cell("title", dataset_label),
     _of_cell("protocol", lambda result: result.protocol.name),
     _of_cell("fingerprint", lambda result: result.fingerprint),
     _of_cell("rate_source", lambda result: result.rate_source),
@@ -203,7 +204,8 @@ _AFTER: tuple[Column[Row], ...] = (
         "macs",
         "MACs",
         lambda part: part.macs,
-        "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample.",
+        "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample; "
+        "?: not known.",
     ),
     Column(key="trials", get=lambda row: len(row.joined.trials)),
     Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),

@@ -37,7 +37,7 @@ def render_html(board: Board, view: View) -> str:
         digest=_digest,
         sections=[_section(block, table) for block, table in zip(blocks, measured, strict=True)],
         filters={
-            clean(block.fingerprint): clean(f"{block.dataset}, protocol {block.protocol}") for block in board.blocks
+            clean(block.fingerprint): clean(f"{block.title}, protocol {block.protocol}") for block in board.blocks
         },
         published=printed,
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],

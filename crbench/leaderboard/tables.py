@@ -13,7 +13,7 @@ from crbench.leaderboard.columns import Cell, Column, counts, measured_columns, 
 from crbench.leaderboard.marks import meanings
 from crbench.leaderboard.published import SOURCES, Published, published_scores
 from crbench.results import Result
-from crbench.results.labels import clean, component_label, failure_reason
+from crbench.results.labels import clean, component_label, dataset_label, failure_reason
 
 
 @attrs.frozen
@@ -128,12 +128,14 @@ def below(tables: Iterable[Table], board: Board, view: View) -> list[str]:
 def failure(result: Result) -> str:
     """One line on a failed cell: which, and the last line of its traceback."""
     backbone, aligner = component_label(result.method.backbone), component_label(result.method.aligner)
-    return clean(f"{result.dataset}, protocol {result.protocol.name}, {backbone}, {aligner}: {failure_reason(result)}")
+    return clean(
+        f"{dataset_label(result)}, protocol {result.protocol.name}, {backbone}, {aligner}: {failure_reason(result)}"
+    )
 
 
 def _facts(block: Block) -> tuple[str, ...]:
     facts = (
-        block.dataset,
+        block.title,
         block.unranked,
         f"protocol {block.protocol}",
         f"{block.rate_source} rates",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from crbench.results.method import Component
@@ -28,8 +29,17 @@ def component_label(component: Component) -> str:
     """``NAME/preset:argument``, as far as there are any, and what was changed: ``vpfa/paper [epochs=1]``."""
     name, colon, argument = component.name.partition(":")
     label = (f"{name}/{component.preset}" if component.preset else name) + colon + argument
-    changed = ", ".join(f"{key}={_short(value)}" for key, value in component.changed.items())
-    return clean(f"{label} [{changed}]" if changed else label)
+    return _with_changes(label, component.changed)
+
+
+def dataset_label(result: Result) -> str:
+    """The data set, with the parameters that were changed: ``mlr-cuhk03 [boxes=labeled]``."""
+    return _with_changes(result.dataset, result.data.changed)
+
+
+def _with_changes(label: str, changed: Mapping[str, Any]) -> str:
+    text = ", ".join(f"{name}={_short(value)}" for name, value in changed.items())
+    return clean(f"{label} [{text}]" if text else label)
 
 
 def _short(value: Any) -> str:

@@ -54,12 +54,14 @@ class DataFacts:
             their own; else None.
         notes: what was left out and how often, e.g. ``{"junk images": 3819}``.
         parameters: of the data set; JSON values.
+        changed: those that differ from the defaults.
         deviations: a text for each count that differs from the published one, e.g. ``94 of 750 test persons``.
     """
 
     checksum: str | None = None
     notes: Mapping[str, int] = attrs.field(factory=dict)
     parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
+    changed: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
     deviations: tuple[str, ...] = attrs.field(default=(), converter=_strings)
 
 

@@ -88,7 +88,7 @@ def _facts_of_trials(content: dict[str, Any]) -> dict[str, Any]:
     return {
         **content,
         "trials": new,
-        "data": {"parameters": {}, "deviations": [], **kept},
+        "data": {"parameters": {}, "changed": {}, "deviations": [], **kept},
         "weights": [],
         "outcomes": None,
     }

@@ -51,5 +51,6 @@ def test_results_tell_what_decides_whether_they_join(machine):
     small = {"dataset.train_identities": 6, "dataset.test_identities": 20, "dataset.images_per_camera": 1}
     (result,) = machine("here", dataset="mlr-synthetic", backbone="random", trial=0, set=small)
     assert result.data.parameters["test_identities"] == 20
+    assert result.data.changed == {name.partition(".")[2]: value for name, value in small.items()}
     assert None not in (result.method.backbone.code_sha256, result.method.aligner.code_sha256)
     assert result.trials[0].weights_sha256 is None

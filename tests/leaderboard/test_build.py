@@ -13,7 +13,7 @@ from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.board import Board, Row
 from crbench.leaderboard.build import build
 from crbench.leaderboard.formats import printed
-from crbench.results import Component, Method, Result, Summary
+from crbench.results import Component, DataFacts, Method, Result, Summary
 
 Make = Callable[..., Result]
 
@@ -143,6 +143,13 @@ def test_a_changed_parameter_is_in_the_label_in_every_format(make: Make, form: s
     changed = {"parameters": {"epochs": 1, "hidden": 9}, "of_aligner": {"changed": {"epochs": 1, "drop": True}}}
     text = render([make("vpfa/paper", (0.5,), **changed)], format=form)
     assert "vpfa/paper [epochs=1, drop=true]" in text.replace("\\", "")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_changed_parameter_of_the_data_set_is_in_its_name(make: Make, form: str) -> None:
+    """Detected and labelled boxes of CUHK03 are other data, and both stood there as mlr-cuhk03."""
+    text = render([make("ridge", (0.5,), data=DataFacts(changed={"boxes": "labeled"}))], format=form)
+    assert "mlr-synthetic [boxes=labeled]" in text.replace("\\", "")
 
 
 def test_a_long_value_is_cut_and_labels_stay_distinct(make: Make) -> None:

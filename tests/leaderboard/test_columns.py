@@ -80,7 +80,7 @@ def test_scores_of_plugins_follow_the_usual_ones(make: Make, scored: Callable[..
     expected = ["R1 ↑", "R5 ↑", "R10 ↑", "mAP ↑", "mINP ↑", "first-tier ↑", "nDCG ↑", "R1 x2 ↑", "R1 x4 ↑"]
     assert _headings(render([result], per_rate=True))[3:12] == expected
     (line,) = _csv([result])
-    assert [name for name in line if not name.endswith("_std")][9:17] == [
+    assert [name for name in line if not name.endswith("_std")][10:18] == [
         *("R1", "R5", "R10", "R20", "mAP", "mINP", "first-tier", "nDCG")
     ]
     assert (line["nDCG"], line["first-tier"]) == ("0.7", "0.25")
