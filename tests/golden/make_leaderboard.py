@@ -1,6 +1,6 @@
 """Writes the golden leaderboards from the results of ``tests/leaderboard/conftest.py``; look at the diff before use.
 
-``result-1.json`` and ``result-2.json`` are not written here: each is a fixed sample of a version of the file format,
+``result-*.json`` are not written here: each is a fixed sample of a version of the file format,
 which must stay readable.
 
 Run as ``python tests/golden/make_leaderboard.py`` from the repository root.

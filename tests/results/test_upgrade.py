@@ -13,7 +13,8 @@ from crbench.protocol.hashing import digest
 from crbench.results import SCHEMA_VERSION, from_json, to_json
 from crbench.results.upgrade import STEPS
 
-FIRST = (Path(__file__).parents[1] / "golden" / "result-1.json").read_text(encoding="utf-8")
+FOLDER = Path(__file__).parents[1] / "golden"
+FIRST = (FOLDER / "result-1.json").read_text(encoding="utf-8")
 
 
 def multi_shot() -> dict:
@@ -132,3 +133,13 @@ def test_a_damaged_file_of_version_1_is_named(name: str, value: object) -> None:
     content[name] = value
     with pytest.raises(DataError, match=r"^old: not a valid result: "):
         from_json(json.dumps(content), "old")
+
+
+def test_a_result_that_version_0_1_0_wrote_is_verified_ranked_and_kept() -> None:
+    """Made by ``crbench run`` of 0.1.0: re-ranked, two ranks printed, so that curves have three entries."""
+    result = from_json((FOLDER / "result-1-run.json").read_text(encoding="utf-8"), "run")
+    assert list(result.metrics) == ["R1", "mAP", "mINP"]
+    assert result.protocol.rules["rerank"] == "k1=5,k2=2,lambda=0.3"
+    assert (result.evaluation_version, result.rankable) == (2, True)
+    assert "mean-shift" in render([result])
+    assert from_json(to_json(result), "new") == result
