@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import unittest
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +71,8 @@ class Check:
         if self.waived is not None:
             raise unittest.SkipTest(f"{self.kind} check {self.name!r} is waived: {self.waived}")
         make, _ = _CASES[self.kind]
-        self.rule(make(factory, **options))
+        with _no_end():
+            self.rule(make(factory, **options))
 
     def __str__(self) -> str:
         return self.name
@@ -132,13 +134,24 @@ def check_metric(factory: Callable[[], Score]) -> None:
 def _run_all(kind: Kind, factory: Callable[[], Any], **options: Any) -> None:
     """Every rule on one case, so that slow steps (a fit) are done once."""
     make, _ = _CASES[kind]
-    case = make(factory, **options)
+    with _no_end():
+        case = make(factory, **options)
     for check in checks_for(kind):
         try:
-            check.rule(case)
+            with _no_end():
+                check.rule(case)
         except Exception as error:
             error.add_note(f"{kind} check {check.name!r}: {check.summary}")
             raise
+
+
+@contextmanager
+def _no_end() -> Iterator[None]:
+    """Turn the wish to end the program into a broken rule; otherwise one plugin would end all tests."""
+    try:
+        yield
+    except SystemExit as error:
+        raise AssertionError(f"a plugin must not end the program: SystemExit: {error}") from error
 
 
 def _summary(rule: Rule) -> str:

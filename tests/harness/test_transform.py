@@ -196,3 +196,47 @@ def test_input_that_is_changed_in_place_is_the_transforms_own(stranger):
 
     none, result = stranger(spoils)
     assert result.trials == none.trials
+
+
+def test_a_peeking_a_rewriting_a_batch_dependent_and_an_exiting_aligner_beside_a_good_one(spec, offer):
+    def exits(feats):
+        raise SystemExit("licence expired")
+
+    def rewrites(feats):
+        return attrs.evolve(feats, rows=TestRows(np.ones(len(feats)), camids=np.arange(len(feats))))
+
+    transforms = {
+        "peeking": lambda feats: attrs.evolve(feats, x=one_hot(feats.rows.pids)),
+        "rewriting": rewrites,
+        "batch-dependent": centred,
+        "exiting": exits,
+    }
+
+    @attrs.frozen
+    class Fixed:
+        name: str
+
+        def fit(self, train: Any, *, run: Any) -> Any:
+            return transforms[self.name]
+
+    entries = [Entry(name, lambda name=name: Fixed(name)) for name in transforms]
+    offer(*(Registered("aligner", entry, OWNER) for entry in entries))
+    alone = {result.method.aligner.name: result for result in run(spec(aligner="ridge"))}
+    results = {result.method.aligner.name: result for result in run(spec(aligner=[*transforms, "ridge"], resume=False))}
+    assert {name: result.status for name, result in results.items()} == {
+        "none": "ok",
+        "peeking": "failed",
+        "rewriting": "ok",
+        "batch-dependent": "failed",
+        "exiting": "failed",
+        "ridge": "ok",
+    }
+    assert results["rewriting"].trials == results["none"].trials == alone["none"].trials
+    assert results["ridge"].trials == alone["ridge"].trials
+    last = {name: (result.error or "").strip().splitlines()[-1:] for name, result in results.items()}
+    for name, told in (
+        ("peeking", "failed at transform: AttributeError: test rows have no 'pids'"),
+        ("batch-dependent", "failed at transform: what it makes of a row depends on the other rows"),
+        ("exiting", "failed at transform: SystemExit: licence expired"),
+    ):
+        assert f"strangers 1 (plugin 'strangers') {told}" in last[name][0]

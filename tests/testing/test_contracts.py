@@ -96,6 +96,10 @@ def by_place(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x + torch.arange(len(feats)).float().unsqueeze(1))
 
 
+def exits(*_: Any) -> Any:
+    raise SystemExit("licence expired")
+
+
 def centres(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x - feats.x.sum(dim=0) / max(1, len(feats)))
 
@@ -155,6 +159,8 @@ class Forgetful(Fitting):
         ("input-kept", "changed its input", fixed(in_place)),
         ("returns-features", "returned 71 rows for 72", fixed(lambda feats: feats.take(np.arange(len(feats) - 1)))),
         ("returns-features", "test rows have no 'pids'", fixed(peeks)),
+        ("returns-features", "must not end the program: SystemExit: licence expired", fixed(exits)),
+        ("interface", "must not end the program: SystemExit: licence expired", exits),
         ("dtype", "float64, not float32", fixed(as_trained(torch.Tensor.double))),
         ("no-gradient", "carry gradients", fixed(as_trained(lambda x: x.clone().requires_grad_()))),
         ("finite", "not finite", fixed(as_trained(lambda x: x * float("nan")))),
