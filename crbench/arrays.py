@@ -18,6 +18,9 @@ Array: TypeAlias = Any
 
 _MOST = np.iinfo(np.int64).max
 
+_ROWS = 1024
+"""Rows that are compared in one go."""
+
 
 def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor:
     """Features as a contiguous float32 torch tensor, without a copy where that is possible.
@@ -44,19 +47,40 @@ def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor
     """
     import torch
 
-    if isinstance(x, torch.Tensor):
-        tensor = x.detach()
-    elif not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
-        tensor = _by_dlpack(x)
-    else:
-        tensor = _from_numpy(x)
-    if tensor.ndim != 2:
-        raise EvaluationError(f"features have shape {tuple(tensor.shape)}; expected two dimensions, (rows, D)")
-    if not tensor.is_floating_point():
-        raise EvaluationError(
-            f"features are {_dtype_name(tensor)}; expected floating-point numbers, convert them first"
-        )
-    return tensor.to(device=device, dtype=torch.float32).contiguous()
+    return _tensor(x).to(device=device, dtype=torch.float32).contiguous()
+
+
+def to_features(x: Array) -> torch.Tensor:
+    """Features to be compared: float32 as `to_torch` makes them, float64 where float32 would change a value.
+
+    Features far from the origin, such as 1000 + noise, differ in digits that float32 does not have.
+
+    Returns:
+        f32[n, D] or f64[n, D]. Values of float64 are in the range of float32: below its smallest number they are 0, and
+        what is beyond its largest makes float32 of all, with infinity there.
+
+    Raises:
+        EvaluationError: see `to_torch`.
+
+    Example:
+        >>> to_features([[0.5, 1000.0]]).dtype, to_features([[0.1, 1000.00001]]).dtype
+        (torch.float32, torch.float64)
+    """
+    import torch
+
+    tensor = _tensor(x)
+    if tensor.dtype != torch.float64:
+        return to_torch(tensor)
+    narrow = tensor.float()
+    changed = vanished = beyond = False
+    for start in range(0, len(tensor), _ROWS):
+        wide, short = tensor[start : start + _ROWS], narrow[start : start + _ROWS]
+        changed |= bool(((short.double() != wide) & ~wide.isnan()).any())
+        vanished |= bool(((short == 0) & (wide != 0)).any())
+        beyond |= bool((short.isinf() & ~wide.isinf()).any())
+    if beyond or not changed:
+        return narrow.contiguous()
+    return (tensor.masked_fill(narrow == 0, 0.0) if vanished else tensor).contiguous()
 
 
 def to_integers(x: Array, name: str) -> NDArray[np.int64]:
@@ -108,15 +132,35 @@ def sqrt(x: Array) -> Array:
     return torch.from_numpy(np.sqrt(x.cpu().numpy())).to(x.device)
 
 
+def _tensor(x: Array) -> torch.Tensor:
+    """A tensor of any library's floating-point numbers [n, D], without a copy where that is possible."""
+    import torch
+
+    if isinstance(x, torch.Tensor):
+        tensor = x.detach()
+    elif not isinstance(x, np.ndarray) and hasattr(x, "__dlpack__"):
+        tensor = _by_dlpack(x)
+    else:
+        tensor = _from_numpy(x)
+    if tensor.ndim != 2:
+        raise EvaluationError(f"features have shape {tuple(tensor.shape)}; expected two dimensions, (rows, D)")
+    if not tensor.is_floating_point():
+        raise EvaluationError(
+            f"features are {_dtype_name(tensor)}; expected floating-point numbers, convert them first"
+        )
+    return tensor
+
+
 def _from_numpy(x: Any) -> torch.Tensor:
     import torch
 
     array = np.asarray(x)
     if array.dtype.kind != "f":
         raise EvaluationError(f"features are {array.dtype}; expected floating-point numbers, convert them first")
-    if array.dtype != np.float32 or not array.dtype.isnative:
+    kind = np.float32 if array.dtype.itemsize <= np.float32().itemsize else np.float64
+    if array.dtype != kind or not array.dtype.isnative:
         with np.errstate(over="ignore"):  # what leaves the range becomes inf, and evaluate names its row
-            array = array.astype(np.float32)
+            array = array.astype(kind)
     array = np.ascontiguousarray(array)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 

@@ -10,7 +10,7 @@ import math
 import re
 
 _INTEGER = re.compile(r"-?[0-9]+")
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -34,10 +34,11 @@ def parse_integer(text: str) -> int:
 
 
 def parse_number(text: str) -> float:
-    """The finite number that ASCII digits spell, with a fraction and an exponent or without: ``2``, ``2.5``, ``1e-3``.
+    """The finite number that ASCII digits spell, with a fraction and an exponent or without: ``2``, ``2.5``, ``.5``,
+    ``1e-3``.
 
     Raises:
-        ValueError: another form (``2_0``, ``+1``, ``.5``, ``nan``, ``inf``, blanks), or beyond float64.
+        ValueError: another form (``2_0``, ``+1``, ``nan``, ``inf``, blanks), or beyond float64.
 
     Example:
         >>> parse_number("2"), parse_number("1e-3")

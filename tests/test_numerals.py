@@ -43,6 +43,11 @@ def test_every_finite_number_is_read_as_python_writes_it(value):
     assert parse_number(repr(value)) == value
 
 
+@pytest.mark.parametrize("text", [".5", "5.", "-.5e+3"])
+def test_a_point_needs_digits_on_one_side_only(text):
+    assert parse_number(text) == float(text)
+
+
 @pytest.mark.parametrize("text", [*NO_NUMBERS, "1.0", "1e3"])
 def test_no_integer_is_made_of_another_text(text):
     with pytest.raises(ValueError, match="is not an integer"):
@@ -55,7 +60,7 @@ def test_what_64_bits_do_not_hold_is_refused(text):
         parse_integer(text)
 
 
-@pytest.mark.parametrize("text", [*NO_NUMBERS, ".5", "5.", "1e", "1e999"])
+@pytest.mark.parametrize("text", [*NO_NUMBERS, ".", "1..5", "1e", "1e999"])
 def test_no_number_is_made_of_another_text(text):
     with pytest.raises(ValueError, match="is not a number"):
         parse_number(text)

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.arrays import to_integers, to_torch
+from crbench.arrays import to_features, to_integers, to_torch
 from crbench.errors import EvaluationError
 from crbench.evaluation.placement import placed
 from crbench.protocol import EvalProtocol
@@ -48,7 +48,7 @@ def checked(
             f"unknown distance {protocol.scoring.distance!r}; known: {', '.join(DISTANCES)} "
             "(or pass the distance itself)"
         )
-    query, gallery = _converted(query, gallery)
+    query, gallery = _converted(query, gallery, by_plugin=distance is not None)
     query, gallery, where = placed(query, gallery, device, stay=distance is None and protocol.scoring.reranking is None)
     _check_labels(query, gallery)
     query_dims, gallery_dims = _dims(query, "query"), _dims(gallery, "gallery")
@@ -69,13 +69,17 @@ def checked(
     )
 
 
-def _converted(query: Features, gallery: Features) -> tuple[Features, Features]:
+def _converted(query: Features, gallery: Features, *, by_plugin: bool) -> tuple[Features, Features]:
+    """Both sides as tensors of one dtype: float32, or float64 where float32 would change either."""
     for role, feats in (("query", query), ("gallery", gallery)):
         if len(feats) == 0:
             raise EvaluationError(f"the {role} is empty; expected at least one row")
         if len(feats) > _MAX_ROWS:
             raise EvaluationError(f"the {role} has {len(feats)} rows; expected at most {_MAX_ROWS}")
-    query, gallery = (attrs.evolve(feats, x=to_torch(feats.x)) for feats in (query, gallery))
+    sides = [(to_torch if by_plugin else to_features)(feats.x) for feats in (query, gallery)]
+    if len({x.dtype for x in sides}) > 1:
+        sides = [x.double() for x in sides]
+    query, gallery = (attrs.evolve(feats, x=x) for feats, x in zip((query, gallery), sides, strict=True))
     columns = query.x.shape[1]
     if columns != gallery.x.shape[1]:
         raise EvaluationError(
@@ -132,7 +136,8 @@ def _check_finite(feats: Features, dims: NDArray[np.int64], role: str, rows: sli
     if len(wrong):
         row = rows.start + int(wrong[0])
         raise EvaluationError(
-            f"{role} row {row} ({feats.rows.keys[row]}) holds NaN or infinite features; expected finite float32"
+            f"{role} row {row} ({feats.rows.keys[row]}) holds NaN or infinite features; "
+            "expected finite numbers in the range of float32"
         )
 
 

@@ -52,8 +52,9 @@ def evaluate(
     says. With single-shot galleries, distractors (pid 0) and kept junk are each an identity of their own.
 
     Args:
-        query, gallery: features as NumPy, torch or CuPy arrays, float32 (others are converted); see also
-            `crbench.records.features_from_arrays`.
+        query, gallery: features as NumPy, torch or CuPy arrays, float32 or float64 (others are converted); see also
+            `crbench.records.features_from_arrays`. Float64 is ranked as float64 gives, by every engine; only a
+            `distance` of a plugin gets float32.
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.

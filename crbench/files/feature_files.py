@@ -36,7 +36,7 @@ class Loaded:
     """Features with whatever else is known of their rows.
 
     Attributes:
-        features: x f32[n, D].
+        features: x f32[n, D], or f64[n, D] where float32 would change a value.
         columns: further columns of the table by name, text [n].
         places: intp[n], which rows of the file these are.
     """
@@ -49,11 +49,11 @@ class Loaded:
 def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") -> Loaded:
     """Features of one side from a file.
 
-    The arrays are ``features [n, D]`` (float16, float32 or float64), ``pids [n]``, and optionally ``camids``,
-    ``rates``, ``dims`` and ``keys`` (text; not in safetensors). A npy file holds the features alone. Labels may be
-    whole numbers stored as floats that tell them apart (below 2^53, in float32 below 2^24), in one row or column, as
-    MATLAB writes them. Where a table and the file both give a
-    column, both must say the same.
+    The arrays are ``features [n, D]`` (float16, float32 or float64, see `crbench.arrays.to_features`), ``pids [n]``,
+    and optionally ``camids``, ``rates``, ``dims`` and ``keys`` (text; not in safetensors). A npy file holds the
+    features alone. Labels may be whole numbers stored as floats that tell them apart (below 2^53, in float32 below
+    2^24), in one row or column, as MATLAB writes them. Where a table and the file both give a column, both must say the
+    same.
 
     Features that are stored as float32, row by row and uncompressed (npy, `numpy.savez`, safetensors), are not read but
     mapped into memory, so they may be larger than it; they must not be changed while they are in use. Others are

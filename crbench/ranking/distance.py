@@ -3,7 +3,7 @@
 A float64 sum depends on the order of its terms, and libraries choose that order by block size, thread count and device.
 Here the order is fixed: the elementwise products (or squared differences) are padded with zeros to a power of two and
 folded in halves. Only elementwise multiplication, addition, division and square root remain, which IEEE 754 rounds
-correctly everywhere. Features are float32, so no square or sum can leave the range of float64.
+correctly everywhere. Features have the range of float32, so no square or sum can leave that of float64.
 
 The functions take NumPy arrays and torch tensors alike, as they use operators only.
 """

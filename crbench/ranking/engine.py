@@ -140,6 +140,8 @@ class TiledEngine:
 
             items = min(items, items_at_once(columns))
         copies = 1 if self._device == query.x.device else 2  # The rows of this tile, and those of the next one.
+        if query.x.element_size() == 8:
+            copies = 2 * copies + 1  # In float64, and rounded to float32.
         packed = self._workers.threads  # Each thread's product packs the items of a tile anew.
         item = columns * (2 + packed) if self.precision == "int8" else 4 * columns * (copies + packed)
         sizes = Sizes.within(

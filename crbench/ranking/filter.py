@@ -4,7 +4,8 @@ A distance is known at three levels. A comparison that one level leaves uncertai
 
 1. **Tiles.** A fast product (`crbench.ranking.gemm`) of operands a and b (`crbench.ranking.operands`) gives the score
    ``z = a.b - |b|**2 / 2`` of a pair. The squared distance of the operands is ``|a|**2 - 2 z``.
-2. **Pairs.** Inner products in float64, summed in any order, are wrong by at most ``n 2**-53 |a| |b|`` for n columns.
+2. **Pairs.** Inner products in float64, summed in any order, are wrong by at most ``(n + 1) 2**-53 |a| |b|`` for n
+   columns; the 1 is for products of float64 features, as those of float32 are exact.
    Where rows are normalised, minus the cosine (and 2 minus twice the cosine) differs from the definition by less than
    ``4 (n + 32) 2**-53``. Otherwise ``|a|**2 + |b|**2 - 2 a.b`` does by less than ``(n + 32) 2**-53 (|a| + |b|)**2``.
    The definition's own roundings, at most 20 levels of a tree sum, are within the 32.
@@ -15,6 +16,7 @@ share by which k float32 roundings may change a value (`crbench.ranking.gemm.pro
 
 - ``g |a| M`` for the product, where lengths are those of the parts that are multiplied;
 - ``g(6) M**2`` for ``|b|**2 / 2``, which is rounded once, and for adding it;
+- what rounding float64 features to float32 changes (`crbench.ranking.operands`);
 - what the product leaves out (`crbench.ranking.gemm.products.Operand.rest` and ``lo . lo``);
 - ``2**-40`` and four times the error of level 2 for all that happens in float64.
 

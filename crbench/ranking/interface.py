@@ -29,7 +29,7 @@ class RankRows:
     """The rows of one side, query or gallery.
 
     Attributes:
-        x: f32[n, D], a torch tensor, finite where it counts.
+        x: f32[n, D], or f64[n, D] on both sides, a torch tensor in the range of float32, finite where it counts.
         labels: i64[n]; a gallery item never counts as ahead where it has the label of the query.
         dims: i64[n], how many leading columns of a row count.
         norms: f64[n], Euclidean norms of whole rows, where `x` lies.

@@ -12,8 +12,8 @@ from typing import Any
 import numba
 
 
-def compiled(signature: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that compiles a function for the types of a signature; it runs without the interpreter's lock."""
+def compiled(signature: str | list[str], **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator that compiles a function for one or several signatures; it runs without the interpreter's lock."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:

@@ -11,9 +11,9 @@ _CHUNK = 1 << 22
 
 
 def row_norms(x: torch.Tensor) -> torch.Tensor:
-    """f64[n], norms of rows f32[n, D], where they lie; wrong by at most ``D 2**-53`` of themselves.
+    """f64[n], norms of rows f32[n, D] or f64[n, D], where they lie; wrong by at most ``D 2**-53`` of themselves.
 
-    They are finite where all values are, and 0 where all values are 0: squares of float32 fit into float64.
+    They are finite where all values are, and 0 where all values are 0: squares of what float32 holds fit into float64.
 
     Example:
         >>> row_norms(torch.tensor([[3.0, 4.0], [1e-45, 0.0], [0.0, torch.nan]]))

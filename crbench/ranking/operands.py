@@ -31,6 +31,9 @@ _CENTRING_ERROR = 2.0**-21
 
 _ROUNDOFF = 2.0**-53
 
+_NARROWING, _LEAST = 2.0**-23, 2.0**-149
+"""What rounding a float64 row to float32 may change: two roundings of its norm, and the least number in each column."""
+
 
 class NormalisedRows:
     """The rows of one side.
@@ -103,7 +106,7 @@ class NormalisedRows:
         some = some[:: -(-len(some) // _SAMPLE)]
         divisors = self.divisors(some, prefix)
         # Any vector near the mean serves, so one float32 product is enough.
-        mean = (1 / (len(some) * divisors)).float() @ self.stream.fetch(some, prefix)
+        mean = (1 / (len(some) * divisors)).float() @ self.stream.fetch(some, prefix).float()
         worth = mean.square().sum() > _WORTH * (self.norms(prefix)[some] / divisors).square().mean()
         return mean if bool(worth) else None
 
@@ -122,18 +125,21 @@ class NormalisedRows:
         """Some rows, ready to be multiplied."""
         x, divisors = self.stream.fetch(index, prefix), self.divisors(index, prefix)
         if centroid is not None:
-            centred = (x * (1 / divisors).float()[:, None]).sub_(centroid)
+            centred = (x * (1 / divisors).to(x.dtype)[:, None]).sub_(centroid).float()
             norms = (self.squares(index, prefix, centroid).clamp(min=0) + 16 * (prefix + 32) * _ROUNDOFF).sqrt()
             found = operand(centred, norms, precision, None, self._workers)
             return attrs.evolve(found, rest=found.rest + _CENTRING_ERROR)
         norms = self.norms(prefix)[index]
         scales = None if self.in_safe_range(prefix) else powers(norms) if self.scale is None else divisors
         found = operand(x, norms, precision, scales, self._workers)
+        rest = found.rest
+        if x.dtype == torch.float64:
+            rest = rest + (norms * _NARROWING + prefix**0.5 * _LEAST)
         return attrs.evolve(
             found,
             scale=found.scale / divisors,
             norms=found.norms / divisors,
-            rest=found.rest / divisors,
+            rest=rest / divisors,
             low=found.low / divisors,
         )
 

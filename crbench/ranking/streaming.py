@@ -22,7 +22,7 @@ class RowStream:
     """The rows of one side, for a device that may be another one.
 
     Attributes:
-        x: f32[n, D].
+        x: f32[n, D] or f64[n, D].
         device: where rows are copied.
         elsewhere: the rows do not lie on `device`.
     """
@@ -41,7 +41,7 @@ class RowStream:
             self._coming.append((index, prefix, self._pool.submit(self._ready, index, prefix)))
 
     def fetch(self, index: slice | torch.Tensor, prefix: int) -> torch.Tensor:
-        """f32[m, prefix], the first columns of some rows; on CUDA, the copy does not delay work that is under way."""
+        """The first columns of some rows [m, prefix]; on CUDA, the copy does not delay work that is under way."""
         if self._pool is None:
             return self.x[:, :prefix][index]
         for place, (rows, columns, coming) in enumerate(self._coming):
@@ -64,7 +64,9 @@ def dots(
 ) -> torch.Tensor:
     """f64[m], inner products of pairs, computed where `a` lies; `b`, the indices and the result may lie elsewhere.
 
+    A float32 `b` is widened where `a` is float64.
+
     See `crbench.ranking.backends.interface.CountingBackend.dots`. The result lies where `rows` do.
     """
     here = a.device
-    return backend.dots(a, b.to(here), rows.to(here), items.to(here), columns).to(rows.device)
+    return backend.dots(a, b.to(here, a.dtype), rows.to(here), items.to(here), columns).to(rows.device)

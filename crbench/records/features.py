@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crbench.arrays import Array, to_integers, to_torch
+from crbench.arrays import Array, to_features, to_integers
 from crbench.errors import EvaluationError
 from crbench.records.rows import RGB, Samples
 
@@ -88,7 +88,7 @@ def features_from_arrays(
     """`Features` from plain arrays, for `crbench.evaluate` in a notebook.
 
     Args:
-        x: features [n, D], see `to_torch`.
+        x: features [n, D], see `crbench.arrays.to_features`.
         pids: person of each row; in a gallery -1 is junk, and 0 a distractor unless a query asks for person 0.
         camids: camera of each row; None = unknown, so that the same-camera rule removes nothing.
         rates: down-sampling rate of each row, or one for all; None = 1 (HR).
@@ -104,7 +104,7 @@ def features_from_arrays(
         >>> len(feats), feats.rows.rates.tolist()
         (2, [4.0, 4.0])
     """
-    tensor = to_torch(x)
+    tensor = to_features(x)
     count = len(tensor)
     columns: dict[str, Any] = {"pids": to_integers(pids, "pids")}
     if camids is not None:

@@ -265,3 +265,41 @@ def test_rows_that_are_query_and_gallery_do_not_meet_themselves(paths, tmp_path,
 def test_the_same_archive_as_query_and_gallery(tmp_path, capsys):
     np.savez(tmp_path / "all.npz", features=[[1.0, 0.1], [1.0, 0.3], [1.0, 0.0]], pids=[3, 3, 4])
     assert json.loads(run(["all.npz", "all.npz", "--format", "json"], capsys).out)["cmc"][0] == 0.5
+
+
+def offset(folder):
+    """Features 1000 + noise in float64; float32 does not have the digits of the noise."""
+    rng = np.random.default_rng(0)
+    sides = {"q": (40, np.arange(40) % 10), "g": (160, np.arange(160) % 10)}
+    persons = rng.normal(size=(10, 16))
+    for name, (count, pids) in sides.items():
+        x = 1000 + 1e-5 * (persons[pids] + 2 * rng.normal(size=(count, 16)))
+        np.savez(folder / f"{name}.npz", features=x, pids=pids)
+    return ["q.npz", "g.npz", "--set", "protocol.distance=euclidean", "--set", "protocol.normalise=none"]
+
+
+def curve(x, pids, y, others):
+    """The multi-shot CMC, from all distances."""
+    distances = ((x[:, None] - y) ** 2).sum(axis=2)
+    same = pids[:, None] == others
+    nearest = np.where(same, distances, np.inf).min(axis=1)
+    ahead = (~same & (distances <= nearest[:, None])).sum(axis=1)
+    return [(ahead < rank).mean() for rank in range(1, 51)]
+
+
+@pytest.mark.parametrize("engine", ["reference", "numba", "torch"])
+@pytest.mark.parametrize("shard", [False, True])
+def test_float64_features_are_ranked_as_float64_gives(engine, shard, tmp_path, capsys):
+    arguments = offset(tmp_path)
+    q, g = (np.load(tmp_path / f"{name}.npz") for name in "qg")
+    right = curve(q["features"], q["pids"], g["features"], g["pids"])
+    rounded = (side["features"].astype(np.float32).astype(np.float64) for side in (q, g))
+    assert curve(next(rounded), q["pids"], next(rounded), g["pids"]) != right, "float32 would do"
+    if shard:
+        for part in (1, 2):
+            run([*arguments, "--engine", engine, "--shard", f"{part}/2", "-o", f"{part}.npz"], capsys)
+        assert invoke(["merge", "1.npz", "2.npz", "--format", "json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+    else:
+        found = json.loads(run([*arguments, "--engine", engine, "--format", "json"], capsys).out)
+    assert found["cmc"] == right

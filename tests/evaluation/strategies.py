@@ -20,12 +20,16 @@ class Case:
     protocol: EvalProtocol
 
 
+KINDS = ["integers", "normal", "near", "scaled", "float64"]
+"""Of the rows that features are drawn from."""
+
+
 @st.composite
 def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **protocol):
     """Cases with at least one valid query; protocol fields that are given are kept."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     columns = draw(st.integers(1, 9))
-    pool = _pool(rng, draw(st.integers(1, 6)), columns, draw(st.sampled_from(["integers", "normal", "near", "scaled"])))
+    pool = _pool(rng, draw(st.integers(1, 6)), columns, draw(st.sampled_from(KINDS)))
     dims = draw(st.sampled_from([None, (1, columns), (columns, columns)]))
     people = draw(st.integers(1, 5))
     asked, known = rng.integers(0, people + 1, 8), rng.integers(-1, people + 1, max_rows)
@@ -48,12 +52,14 @@ def cases(draw, shots=("multi", "single:exact", "single:mc:3"), max_rows=25, **p
     return Case(query, gallery, EvalProtocol.of(**(rules | protocol)))
 
 
-def _pool(rng: np.random.Generator, count: int, columns: int, kind: str) -> NDArray[np.float32]:
+def _pool(rng: np.random.Generator, count: int, columns: int, kind: str) -> NDArray[np.floating]:
     """Rows to draw from: the smaller the pool, the more exact ties."""
     if kind == "integers":
         pool = rng.integers(-2, 3, (count, columns)).astype(np.float32)
     else:
         pool = rng.normal(size=(count, columns)).astype(np.float32)
+    if kind == "float64":  # float32 would make most rows equal
+        return 1000 + 1e-4 * rng.integers(-2, 3, (count, columns)) + 1e-7 * rng.normal(size=(count, columns))
     pool[pool[:, 0] == 0, 0] = 1  # no row is zero, however short it is cut
     if kind == "near":
         pool = np.concatenate([pool, np.nextafter(pool, np.float32(9))])
@@ -65,7 +71,7 @@ def _pool(rng: np.random.Generator, count: int, columns: int, kind: str) -> NDAr
 
 def _features(
     rng: np.random.Generator,
-    pool: NDArray[np.float32],
+    pool: NDArray[np.floating],
     pids: NDArray[np.int64],
     cameras: NDArray[np.int64],
     dims: tuple[int, int] | None,

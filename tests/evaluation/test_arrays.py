@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.arrays import to_integers, to_torch
+from crbench.arrays import to_features, to_integers, to_torch
 from crbench.errors import EvaluationError
 from crbench.records import features_from_arrays
 
@@ -115,3 +115,29 @@ def test_features_from_arrays_fills_in_what_is_not_known():
     assert feats.rows.camids.tolist() == [-1, -1]
     assert feats.rows.rates.tolist() == [1, 1]
     assert feats.dims is None
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        VALUES.astype(np.float64),  # as a program writes that computed in float32
+        VALUES.astype(np.float16),
+        np.array([[np.nan, 1.0]]),
+        np.array([[1e300, 0.1]]),  # evaluate names the row
+    ],
+)
+def test_what_float32_holds_becomes_float32(x):
+    assert to_features(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "make", [np.asarray, torch.from_numpy, np.asfortranarray, lambda x: x.astype(">f8"), np.ndarray.tolist]
+)
+def test_what_float32_would_change_stays_float64(make):
+    x = 1000 + 1e-4 * np.random.default_rng(0).normal(size=(2000, 3))
+    x[7, 1], x[8, 2], x[9, 0] = 1e-300, -1e-50, np.nan
+    found = to_features(make(x))
+    assert found.dtype == torch.float64
+    assert found.is_contiguous()
+    x[7, 1] = x[8, 2] = 0.0  # below what float32 tells from 0
+    np.testing.assert_array_equal(found.numpy(), x)

@@ -357,7 +357,7 @@ def test_int8_is_chosen_where_the_processor_is_fast_at_it(monkeypatch, caplog):
 
 
 def test_engine_precision_and_memory_are_checked():
-    query = features_from_arrays([[1.0]], [1])
+    query = features_from_arrays([[1.0], [1.0]], [1, 1])
     with pytest.raises(
         EvaluationError, match="engine 'cupy' works on cuda, not on cpu; use engine 'auto' or another device"
     ):

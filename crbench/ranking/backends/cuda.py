@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from crbench.ranking.backends.interface import Bounds, Candidates, QueryTasks, Tile, UncertainPairs
-from crbench.ranking.backends.torch import TorchOperations
+from crbench.ranking.backends.torch import TorchBackend, TorchOperations
 from crbench.ranking.gemm.products import floats
 from crbench.ranking.threads import ScratchBuffer
 
@@ -202,6 +202,8 @@ class CudaBackend(TorchOperations):
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
     ) -> torch.Tensor:
         """See `crbench.ranking.backends.interface.CountingBackend`; one block per pair, up to 2**20 blocks."""
+        if a.dtype == torch.float64:
+            return TorchBackend().dots(a, b, rows, items, columns)
         _checked([a, b], torch.float32)
         _checked([rows, items], torch.int64)
         found = torch.empty(len(rows), dtype=torch.float64, device=a.device)

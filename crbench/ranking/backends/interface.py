@@ -153,7 +153,7 @@ class CountingBackend(Protocol):
     def dots(
         self, a: torch.Tensor, b: torch.Tensor, rows: torch.Tensor, items: torch.Tensor, columns: int
     ) -> torch.Tensor:
-        """f64[m], inner products of rows of `a` and of `b`, f32[n, D] each, in float64 and in any order of summation.
+        """f64[m], inner products of rows of `a` and `b`, f32[n, D] or f64[n, D] both, in float64 and any order.
 
         Args:
             rows, items: i64[m] each.

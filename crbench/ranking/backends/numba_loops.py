@@ -181,7 +181,10 @@ def count(  # type: ignore[no-untyped-def]
     return stop, filled
 
 
-@compiled("void(i8, i8, f4[:, ::1], f4[:, ::1], i8[::1], i8[::1], i8, f8[::1])", fastmath={"reassoc", "contract"})
+@compiled(
+    [f"void(i8, i8, {kind}[:, ::1], {kind}[:, ::1], i8[::1], i8[::1], i8, f8[::1])" for kind in ("f4", "f8")],
+    fastmath={"reassoc", "contract"},
+)
 def dots(start, stop, a, b, rows, items, prefix, found):  # type: ignore[no-untyped-def]
     """Inner products of pairs of rows, in float64."""
     for pair in range(start, stop):

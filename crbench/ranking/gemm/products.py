@@ -86,22 +86,22 @@ def operand(
     scales: torch.Tensor | None,
     workers: Workers,
 ) -> Operand:
-    """The operand made of rows f32[n, D] whose norms are f64[n].
+    """The operand made of rows f32[n, D], or f64[n, D] that are rounded to float32, whose norms are f64[n].
 
     Args:
         scales: f64[n], powers of two to divide the rows by; None = the norms are in the safe exponent range, see
             `in_safe_range`.
     """
     zero = torch.zeros_like(norms)
+    if scales is not None:
+        x = x.double() / scales[:, None] if precision != "int8" else x
+    x = x.float()
     if precision == "int8":
         from crbench.ranking.gemm.int8 import split_int8
 
         found = split_int8(x, workers)
         return Operand((found.high, found.low), found.scale, norms, rest=found.rest, low=found.low_norms)
-    if scales is None:
-        scales = torch.ones_like(norms)
-    else:
-        x = (x.double() / scales[:, None]).float()
+    scales = torch.ones_like(norms) if scales is None else scales
     rest = norms * _LEFT_OUT[precision]
     if precision in ("fp32", K_BLOCKED, "tf32"):
         return Operand((x,), scales, norms, rest=rest, low=zero)
