@@ -18,7 +18,7 @@ from crbench.errors import ConfigError, DataError, PluginError
 from crbench.harness.extract.extractor import BatchTooLargeError, Extractor, auto_batch_size
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import AHEAD, Loaded, Pipeline, worker_count
-from crbench.records import Batch, Encoded, Samples
+from crbench.records import Encoded, Samples
 from crbench.results import Extraction
 from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable, row_ids
@@ -129,27 +129,30 @@ def test_a_fault_of_the_data_keeps_all_features_before_it(tmp_path):
         return read(row)
 
     with pytest.raises(DataError):
-        extract(make_rows(40), table=FeatureTable.open(Cache(tmp_path), {}), read=broken)
+        extract(cameras(40), table=FeatureTable.open(Cache(tmp_path), {}), read=broken)
     assert kept(tmp_path, 40) == 28
+
+
+def cameras(count):
+    """Rows, each by a camera of its own."""
+    return attrs.evolve(make_rows(count), camids=np.arange(count))
 
 
 def kept(folder, count):
     """How many of so many rows have features in the cache."""
-    rows = make_rows(count)
+    rows = cameras(count)
     return count - len(FeatureTable.open(Cache(folder), {}).missing(row_ids(rows, rows.keys)))
 
 
 @attrs.frozen
 class Stopping(RandomBackbone):
-    """A backbone that something ends after five batches."""
+    """A backbone that something ends at the images of camera 20."""
 
     error: BaseException = attrs.field(factory=RuntimeError)
-    calls: list[Batch] = attrs.field(factory=list)
 
     def extract(self, batch):
-        if len(self.calls) == 5:
+        if 20 in batch.camids:
             raise self.error
-        self.calls.append(batch)
         return super().extract(batch)
 
 
@@ -167,36 +170,32 @@ class Stopping(RandomBackbone):
 def test_whatever_ends_an_extraction_keeps_all_features_before_it(tmp_path, monkeypatch, error, raised, chunk):
     monkeypatch.setattr("crbench.harness.extract.extractor.CHUNK_BATCHES", chunk)
     with pytest.raises(raised):
-        extract(make_rows(40), Stopping(error=error), table=FeatureTable.open(Cache(tmp_path), {}))
+        extract(cameras(40), Stopping(error=error), table=FeatureTable.open(Cache(tmp_path), {}))
     assert kept(tmp_path, 40) == 20
-    again, _ = extract(make_rows(40), table=FeatureTable.open(Cache(tmp_path), {}))
-    assert torch.equal(again, extract(make_rows(40))[0])
+    again, _ = extract(cameras(40), table=FeatureTable.open(Cache(tmp_path), {}))
+    assert torch.equal(again, extract(cameras(40))[0])
 
 
 @attrs.frozen
 class Infinite(RandomBackbone):
-    """A backbone whose third batch has a feature that is not finite."""
-
-    calls: list[Batch] = attrs.field(factory=list)
+    """A backbone that gives features of images of camera 9 that are not finite."""
 
     def extract(self, batch):
-        self.calls.append(batch)
         x = super().extract(batch).x
-        if len(self.calls) == 3:
-            x[1] = float("inf")
-        return Encoded(x=x, dims=torch.from_numpy(batch.camids.copy()))
+        x[torch.from_numpy(batch.camids == 9)] = float("inf")
+        return Encoded(x=x, dims=torch.full((len(x),), 3))
 
 
 def test_features_beside_one_that_is_not_finite_are_kept(tmp_path):
     with pytest.raises(PluginError, match="NaN or infinite features for 009"):
-        extract(make_rows(20), Infinite(), table=FeatureTable.open(Cache(tmp_path), {}))
+        extract(cameras(20), Infinite(), table=FeatureTable.open(Cache(tmp_path), {}))
     assert kept(tmp_path, 20) == 19
 
 
 def test_an_interrupt_is_not_hidden_by_a_disk_that_is_full_too(monkeypatch):
     monkeypatch.setattr(FeatureTable, "add", lambda *_: 1 / 0)
     with pytest.raises(KeyboardInterrupt):
-        extract(make_rows(40), Stopping(error=KeyboardInterrupt()))
+        extract(cameras(40), Stopping(error=KeyboardInterrupt()))
 
 
 class Small:
