@@ -14,13 +14,13 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.run_spec import RunSpec
 from crbench.errors import MissingWeightsError
-from crbench.harness.cards import check_card
+from crbench.harness.cards import examine, provenance
 from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
 from crbench.harness.weights import find_trained, make_weights, train_once, trained_path
 from crbench.registry.resolve import choose_weights
-from crbench.store.tensors import check_ours
+from crbench.results import WeightsFacts
 
 
 @attrs.frozen(eq=False)
@@ -30,6 +30,7 @@ class ReadyBackbone:
     Attributes:
         weights_sha256: of its weights file; None = it has none.
         facts: what identifies it, see `crbench.harness.identity.backbone_facts`.
+        provenance: where its weights come from; None = it has none.
         training: key of the training where a run or `crbench train` trained it on training rows of this data set, see
             `crbench.harness.identity.training_key`; None = it was not.
         seconds: time of the training; None where this run did not train it.
@@ -39,6 +40,7 @@ class ReadyBackbone:
     backbone: Backbone | Precomputed
     weights_sha256: str | None
     facts: dict[str, Any]
+    provenance: WeightsFacts | None = None
     training: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
@@ -82,12 +84,11 @@ def provide_backbone(
 
     Raises:
         DataError: the weights are damaged or do not fit, or those that training starts from are missing.
-        ComparisonError: the weights were trained on persons or images of these trials' queries.
+        ComparisonError: the weights were trained on persons or images of the test in these trials.
     """
     if weights is not None:
-        check_ours(weights)
-        warnings = [warning for trial in trials for warning in check_card(weights, job, trial)]
-        return _loaded(job, weights, run.device, warnings=tuple(warnings))
+        found, warnings = examine(weights, job, trials, "file")
+        return attrs.evolve(_loaded(job, weights, run.device), provenance=found, warnings=warnings)
     trial = trials[0]
     path = trained_path(job, trial, run)
     if not find_trained(path, run):
@@ -95,7 +96,12 @@ def provide_backbone(
         if not isinstance(backbone, Trainable):
             return _ready(job, backbone, trials, run.device)
         return _trained(job, backbone, trial, path, read, run)
-    return attrs.evolve(_loaded(job, path, run.device), training=training_key(job, trial, run))
+    return _with_training(_loaded(job, path, run.device), job, trial, path, run)
+
+
+def _with_training(ready: ReadyBackbone, job: Job, trial: TrialData, path: Path, run: RunContext) -> ReadyBackbone:
+    found = provenance(path, str(ready.weights_sha256), "trained", known=True)
+    return attrs.evolve(ready, provenance=found, training=training_key(job, trial, run))
 
 
 def _trained(
@@ -103,22 +109,27 @@ def _trained(
 ) -> ReadyBackbone:
     make = functools.partial(make_weights, job, backbone, trial, path, read=read, run=run)
     seconds = train_once(path, make, run=run)
-    return attrs.evolve(_loaded(job, path, run.device), training=training_key(job, trial, run), seconds=seconds)
+    return attrs.evolve(_with_training(_loaded(job, path, run.device), job, trial, path, run), seconds=seconds)
 
 
 def _ready(job: Job, backbone: Backbone | Precomputed, trials: Sequence[TrialData], device: str) -> ReadyBackbone:
     """A backbone that takes no ``--weights``: its argument names a file, it has weights of its own, or none at all."""
     file = job.backbone.file
     sha256 = job.backbone.file_sha256 or (backbone.weights_sha256 if isinstance(backbone, KnowsWeights) else None)
-    warnings = [warning for trial in trials for warning in check_card(file, job, trial)] if file else []
-    return ReadyBackbone(backbone, sha256, backbone_facts(job, sha256, device), warnings=tuple(warnings))
+    ready = ReadyBackbone(backbone, sha256, backbone_facts(job, sha256, device))
+    if file is not None:
+        found, warnings = examine(file, job, trials, "file")
+        return attrs.evolve(ready, provenance=found, warnings=warnings)
+    if sha256 is None:
+        return ready
+    fetched = f"the training data of the weights that {job.backbone.name} fetched are not known"
+    return attrs.evolve(ready, provenance=WeightsFacts(sha256=sha256, origin="file", known=False), warnings=(fetched,))
 
 
-def _loaded(job: Job, weights: Path, device: str, *, warnings: tuple[str, ...] = ()) -> ReadyBackbone:
+def _loaded(job: Job, weights: Path, device: str) -> ReadyBackbone:
     sha256 = file_sha256(weights)
     return ReadyBackbone(
         backbone=job.backbone.build(weights=weights, device=device),
         weights_sha256=sha256,
         facts=backbone_facts(job, sha256, device),
-        warnings=warnings,
     )

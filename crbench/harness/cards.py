@@ -1,24 +1,29 @@
 """Weights cards: what weights were trained on, kept beside them, so that leakage is seen wherever they are used.
 
-A card is a JSON file with the name of its weights file. It lists persons and images of the training, names data set,
-protocol, trial and backbone, and holds what a training reports: epochs and scores.
+A card is a JSON file with the name of its weights file. It lists persons and images of the training or of the fit,
+names data set, protocol, trial and backbone or aligner, and holds what a training reports: epochs and scores.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from crbench.api.context import RunContext
 from crbench.errors import ComparisonError, DataError
-from crbench.harness.identity import data_digest, file_sha256
+from crbench.harness.identity import data_digest
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
+from crbench.protocol.hashing import content_hash
+from crbench.records import Samples
+from crbench.registry.resolve import Resolved
+from crbench.results import WeightsFacts
 from crbench.store.files import write_text
+from crbench.store.tensors import check_ours
 
 
 def card_path(weights: Path) -> Path:
@@ -58,8 +63,28 @@ def make_card(job: Job, trial: TrialData, run: RunContext, start: Path | None) -
     Raises:
         DataError: the card of `start` cannot be read.
     """
-    rows = training_rows(job, trial)
-    card = {
+    card = _card(job, trial, run, training_rows(job, trial), job.backbone)
+    return card if start is None else _with_start(card, start)
+
+
+def make_fit_card(job: Job, trial: TrialData, run: RunContext, aligner: Resolved) -> dict[str, Any]:
+    """The card of an aligner that is fitted on a trial's training rows.
+
+    Files that its parameters name are the start of the fit, or all of it, see `make_card`.
+
+    Raises:
+        DataError: the card of such a file cannot be read.
+    """
+    card = {**_card(job, trial, run, trial.train_all, aligner), "features_of": job.backbone.name}
+    for file in aligner.files:
+        card = _with_start(card, file)
+    return card
+
+
+def _card(job: Job, trial: TrialData, run: RunContext, rows: Samples, method: Resolved) -> dict[str, Any]:
+    import torch
+
+    return {
         "dataset": job.source.info.name,
         "protocol": job.protocol.name,
         "trial": trial.index,
@@ -67,16 +92,16 @@ def make_card(job: Job, trial: TrialData, run: RunContext, start: Path | None) -
         "pids": np.unique(rows.pids).tolist(),
         "pictures": sorted(set(trial.digests(rows).tolist())),
         "images": len(rows),
-        "backbone": job.backbone.name,
-        "parameters": job.backbone.parameters,
+        method.registered.kind: method.name,
+        "parameters": method.parameters,
         "seed": run.seed,
         "device": run.device,
+        "threads": torch.get_num_threads(),
     }
-    return card if start is None else _with_start(card, start)
 
 
 def _with_start(card: dict[str, Any], start: Path) -> dict[str, Any]:
-    card = {**card, "start": {"file": start.name, "sha256": file_sha256(start)}}
+    card = {**card, "start": {"file": start.name, "sha256": content_hash(start)}}
     if not card_path(start).exists():
         return {**card, "unknown_origin": start.name}
     before = read_card(start)
@@ -87,24 +112,59 @@ def _with_start(card: dict[str, Any], start: Path) -> dict[str, Any]:
 
 
 def check_card(weights: Path, job: Job, trial: TrialData) -> tuple[str, ...]:
-    """Compare what weights were trained on with the queries of a trial; gives a warning where it is not known.
+    """Compare what weights were trained on with both sides of a trial; gives a warning where it is not known.
+
+    The images of a gallery person whom no query shows may be trained on: they can only stand in the way.
 
     Raises:
-        ComparisonError: persons or images of the queries were trained on.
+        ComparisonError: persons of query or gallery, or images of persons who are asked for, were trained on.
         DataError: the card cannot be read.
     """
     if not card_path(weights).exists():
         return (f"the training data of {weights.name} are not known, so leakage cannot be ruled out",)
     card = read_card(weights)
-    query = trial.split.query
-    persons = np.intersect1d(card["pids"], query.pids) if card["dataset"] == job.source.info.name else np.array([])
-    images = set(card["pictures"]) & {trial.digest_of[key] for key in query.keys.tolist()}
+    query, gallery = trial.split.query, trial.split.gallery
+    people = np.concatenate([query.pids, gallery.pids[gallery.pids > 0]])
+    persons = np.intersect1d(card["pids"], people) if card["dataset"] == job.source.info.name else np.array([])
+    asked = np.concatenate([query.keys, gallery.keys[np.isin(gallery.pids, query.pids)]])
+    images = set(card["pictures"]) & {trial.digest_of[key] for key in asked.tolist()}
     if len(persons) or images:
         raise ComparisonError(
-            f"weights {weights.name} were trained on {len(persons)} identities and {len(images)} images that "
-            f"trial {trial.index} of {job.dataset.name} asks for; use weights of the same trial or train anew"
+            f"weights {weights.name} were trained on {len(persons)} identities and {len(images)} images of the test "
+            f"in trial {trial.index} of {job.dataset.name}; use weights of the same trial or train anew"
         )
     unknown = card.get("unknown_origin")
     if unknown:
         return (f"the training data of {unknown}, which {weights.name} started from, are not known",)
     return ()
+
+
+def examine(
+    weights: Path, job: Job, trials: Sequence[TrialData], origin: Literal["file", "fitted"]
+) -> tuple[WeightsFacts, tuple[str, ...]]:
+    """Where given weights come from, as results say it, and what their reader should know; see `check_card`.
+
+    Args:
+        weights: a file, or a folder that counts as a whole.
+        origin: ``file``: of a backbone; ``fitted``: of an aligner.
+
+    Raises:
+        ComparisonError, DataError: see `check_card`; or the file is ours and damaged.
+    """
+    if weights.is_file():
+        check_ours(weights)
+    warnings = dict.fromkeys(warning for trial in trials for warning in check_card(weights, job, trial))
+    return provenance(weights, content_hash(weights), origin, known=not warnings), tuple(warnings)
+
+
+def provenance(
+    weights: Path, sha256: str, origin: Literal["trained", "file", "fitted"], *, known: bool
+) -> WeightsFacts:
+    """Where weights come from, with what their card says of the training.
+
+    Raises:
+        DataError: the card cannot be read.
+    """
+    card = read_card(weights) if card_path(weights).exists() else {}
+    made = {name: card.get(name) for name in ("seed", "device", "threads")}
+    return WeightsFacts(sha256=sha256, origin=origin, known=known, **made)

@@ -16,6 +16,7 @@ from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
+from crbench.harness.cards import make_fit_card, write_card
 from crbench.harness.costs import transform_macs
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
@@ -122,7 +123,7 @@ class CellRunner:
             source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))
             train = TrainFeatures(source=source, target=target)
             content = self.table.content(rows.train.ids)
-            self._fitted[key] = self._restored(key, content, source) or self._fresh(key, content, train)
+            self._fitted[key] = self._restored(key, content, source) or self._fresh(key, content, train, rows.trial)
         return self._fitted[key]
 
     @property
@@ -155,7 +156,7 @@ class CellRunner:
             transform = aligner.restore(state)
         return self._timed(key, transform, source, float(facts["fit_seconds"]), cached=True)
 
-    def _fresh(self, key: str, content: str, train: TrainFeatures) -> Fitted:
+    def _fresh(self, key: str, content: str, train: TrainFeatures, trial: TrialData) -> Fitted:
         aligner: Aligner = self.aligner.build()
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=self.facts.run)
@@ -163,6 +164,9 @@ class CellRunner:
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             kept = {"fit_seconds": clock.seconds, "aligner": self.aligner.name, "features": content}
             state = plugin_state(transform, self._owner)
+            card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
+            # The card comes first: a fit without a card looks like one of unknown origin.
+            cache.keep(lambda: write_card(path, card))
             cache.keep(lambda: save_state(path, state, kept))
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 

@@ -9,13 +9,24 @@ import attrs
 
 from crbench.evaluation import Selection
 from crbench.harness.backbone import ReadyBackbone
+from crbench.harness.cards import examine
 from crbench.harness.cell import Fitted, parameter_count, transform_timing
 from crbench.harness.command import command_line
 from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
-from crbench.results import Component, DataFacts, Method, MetricFacts, ProtocolFacts, Result, Timing, TrialScores
+from crbench.results import (
+    Component,
+    DataFacts,
+    Method,
+    MetricFacts,
+    ProtocolFacts,
+    Result,
+    Timing,
+    TrialScores,
+    WeightsFacts,
+)
 from crbench.results.outcomes import TrialOutcomes
 
 
@@ -28,6 +39,7 @@ class CellAccumulator:
         timings: by stage, summed over backbones, fits and trials.
         weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
         trained: a run or `crbench train` trained one of the backbones.
+        provenance: of the weights of backbones and of the files that the aligner's parameters name.
         warnings: what the reader of the result should know of the weights.
         network: what the last backbone costs.
         parameters: learned parameters of the last transform; None = not known.
@@ -41,6 +53,7 @@ class CellAccumulator:
     timings: dict[str, Timing] = attrs.field(factory=dict)
     weights: set[str | None] = attrs.field(factory=set)
     trained: bool = False
+    provenance: list[WeightsFacts] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
     network: NetworkCost = attrs.field(factory=NetworkCost)
     parameters: int | None = None
@@ -48,12 +61,29 @@ class CellAccumulator:
     error: str | None = None
     _fits: set[str] = attrs.field(factory=set, init=False)
 
+    @classmethod
+    def of(cls, facts: JobFacts, aligner: Resolved) -> CellAccumulator:
+        """An accumulator that has the files of the aligner.
+
+        Raises:
+            ComparisonError: these were fitted on persons or images of the test.
+            DataError: they are damaged, or their card is.
+        """
+        cell = cls(aligner)
+        for file in aligner.files:
+            found, warnings = examine(file, facts.job, facts.trials, "fitted")
+            cell.provenance.append(found)
+            cell.warnings.extend(warnings)
+        return cell
+
     def add_backbone(self, ready: ReadyBackbone, network: NetworkCost, extraction: Timing) -> None:
         """Add a backbone, what it costs, and the extraction of its features."""
         self.network = network
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.training is not None
         self.warnings.extend(ready.warnings)
+        if ready.provenance is not None:
+            self.provenance.append(ready.provenance)
         self.add_extraction(extraction)
         if ready.seconds is not None:
             self._count("train", Timing(seconds=ready.seconds, count=1, unit="trainings"))
@@ -108,6 +138,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         extraction=facts.extraction,
         trials=tuple(cell.scores) if cell.error is None else (),
         metric_facts=metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {},
+        weights=dict.fromkeys(cell.provenance),
         timings=cell.timings,
         environment=describe_environment(facts.run.device),
         command=command_line(facts, cell.aligner),

@@ -135,7 +135,7 @@ def _run_aligners(
         resumed = facts.spec.resume and not unreadable(facts.job, aligner)
         earlier = _earlier(facts, aligner, scores) if resumed else None
         if earlier is None:
-            cells.append(CellAccumulator(aligner))
+            cells.append(CellAccumulator.of(facts, aligner))
         else:
             yield aligner, earlier, True
     if cells:

@@ -66,6 +66,11 @@ class Resolved:
         return self._argument if isinstance(self._argument, Path) else None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file or folder that a parameter names."""
+        return tuple(value for value in self.values.values() if isinstance(value, Path))
+
+    @property
     def file_sha256(self) -> str | None:
         """Content hash of `file`."""
         return self._hashes[self.registered.entry.argument or ""] if self.file else None

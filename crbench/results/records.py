@@ -41,6 +41,10 @@ def _strings(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _weights(values: Iterable[WeightsFacts]) -> tuple[WeightsFacts, ...]:
+    return tuple(values)
+
+
 def _scores(values: Iterable[TrialScores]) -> tuple[TrialScores, ...]:
     return tuple(values)
 
@@ -165,7 +169,7 @@ class Result:
     rate_source: str
     seed: int = 0
     method: Method
-    weights: tuple[WeightsFacts, ...] = attrs.field(default=(), converter=tuple)
+    weights: tuple[WeightsFacts, ...] = attrs.field(default=(), converter=_weights)
     extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)
     metric_facts: Mapping[str, MetricFacts] = attrs.field(factory=dict)

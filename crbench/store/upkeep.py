@@ -65,11 +65,15 @@ def prune_cache(root: Path, *, older_than_days: float | None, bad: bool) -> list
         gone = [path for path, _ in damaged_files(stored_files(root))]
         for path in gone:
             path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)  # the card of weights, which is nothing without them
+            path.with_suffix(".json").unlink(missing_ok=True)  # the card, which is nothing without its weights
     if older_than_days is not None:
         for entry in list_cache(root):
             if entry.days >= older_than_days:
-                shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
+                if entry.path.is_dir():
+                    shutil.rmtree(entry.path)
+                else:
+                    entry.path.unlink()
+                    entry.path.with_suffix(".json").unlink(missing_ok=True)
                 gone.append(entry.path)
     return gone
 

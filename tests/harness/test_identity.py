@@ -38,7 +38,7 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
     assert only(tmp_path / "cache" / "features", "*") == "448306617ef1"
-    assert only(tmp_path / "cache" / "transforms", "*") == "shift-6b8e982d93a6.safetensors"
+    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-6b8e982d93a6.safetensors"
     for backbone in ("learner", "learner-all"):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
