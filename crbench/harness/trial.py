@@ -68,7 +68,8 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
         ComparisonError: a test image is also a training image.
     """
     root = data_root(spec.data_root)
-    splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
+    with plugin_stage(job.dataset.registered.owner, "split"):
+        splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
     if left_out := splits[0].notes:
         listed = ", ".join(f"{name}: {count}" for name, count in left_out.items())
         run.logger.info("%s leaves out images (%s)", job.dataset.name, listed)
@@ -127,11 +128,12 @@ def make_reader(job: Job, digest_of: Mapping[str, str], root: Path) -> Reader:
     Args:
         digest_of: content hash by image key, as in `TrialData`.
     """
-    locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
+    owner, locks = job.dataset.registered.owner, [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
     @functools.lru_cache(maxsize=_OPEN_IMAGES)
     def stored(key: str) -> Image:
-        found = job.source.read(key, root=root)
+        with plugin_stage(owner, "read"):
+            found = job.source.read(key, root=root)
         if found.digest != digest_of[key]:
             raise DataError(
                 f"image {key} of {job.dataset.name} was replaced while it was in use: its digest was "
@@ -215,7 +217,9 @@ def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> d
     with run.progress(len(keys), "hash images", "image") as bar:
         for start in range(0, len(keys), _HASHED_AT_ONCE):
             some = keys[start : start + _HASHED_AT_ONCE]
-            digests.update(zip(some.tolist(), job.source.digests(some, root=root).tolist(), strict=True))
+            with plugin_stage(job.dataset.registered.owner, "digests"):
+                found = job.source.digests(some, root=root).tolist()
+            digests.update(zip(some.tolist(), found, strict=True))
             bar.advance(len(some))
     return digests
 

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 import pytest
 import torch
-from fakes import Learner
+from fakes import Hard, Learner
 
 from crbench.api.entry import Entry
-from crbench.errors import ComparisonError, DataError
+from crbench.errors import ComparisonError, DataError, PluginError
 from crbench.harness.run import run
 from crbench.records import Encoded, TestFeatures
 from crbench.registry.discovery import Registered
@@ -178,6 +178,20 @@ def test_what_a_plugin_prints_stays_out_of_the_table(spec, failing, capsys, monk
     assert shown.out == ""
     assert "hello" in shown.err
     assert sys.stdout is not sys.stderr
+
+
+@pytest.mark.parametrize("stage", ["split", "digests"])
+@pytest.mark.parametrize("raised", RAISED[:2], ids=lambda error: type(error).__name__)
+def test_a_data_set_that_fails_is_named(spec, monkeypatch, stage, raised):
+    monkeypatch.setattr(Hard, stage, lambda *_, **__: fail({stage: raised}, stage))
+    with pytest.raises(PluginError, match=rf"\(plugin 'fakes'\) failed at {stage}: {type(raised).__name__}: {raised}"):
+        run(spec())
+
+
+def test_an_image_that_a_data_set_cannot_give_fails_the_cells(spec, monkeypatch):
+    monkeypatch.setattr(Hard, "read", lambda *_, **__: fail({"read": ValueError("no such page")}, "read"))
+    (failed,) = run(spec())
+    assert "(plugin 'fakes') failed at read: ValueError: no such page" in failed.error
 
 
 class Batched(RandomBackbone):

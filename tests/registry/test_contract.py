@@ -20,6 +20,11 @@ def test_a_cpu_may_have_a_number(device):
     assert fault(X, torch.tensor([1, 2, 2]), count=3, device=torch.device(device)) is None
 
 
+@pytest.mark.parametrize(("value", "told"), [(3e38, None), (np.inf, "it gave NaN or infinite features")])
+def test_values_whose_sum_overflows_are_finite(value, told):
+    assert fault(torch.full((3, 2), value), None, count=3, device=torch.device("cpu")) == told
+
+
 def test_devices_of_one_kind_are_told_apart():
     meta = X.to("meta")
     assert fault(meta, None, count=3, device=torch.device("meta"), finite=False) is None
