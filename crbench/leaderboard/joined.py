@@ -34,7 +34,7 @@ Reason = Literal["scores", "weights", "data", "code"]
 _SHOWN_FILES = 4
 _APART: Mapping[Reason, str] = {
     "weights": "not joined, as the same training (or --weights) has other weights in each",
-    "data": "not joined, as equal trials have other lists or images in each",
+    "data": "not joined, as lists or images of the trials show that the data differ",
     "code": "not joined, as they do not tell the code of the method, which may differ",
 }
 
@@ -178,7 +178,7 @@ def _place(trial: TrialScores) -> tuple[object, ...]:
 def _misfit(one: Result, other: Result) -> Reason | None:
     """Why two results of one `_identity` do not join; None = they do."""
     shared = _shared(one, other)
-    if one.data.checksum != other.data.checksum or any(_place(mine) != _place(trial) for mine, trial in shared):
+    if any(_place(mine) != _place(trial) for mine, trial in shared) or not _same_images(one, other):
         return "data"
     if any(_same_weights(mine, trial, one, other) and not agree(mine, trial) for mine, trial in shared):
         return "scores"
@@ -187,6 +187,16 @@ def _misfit(one: Result, other: Result) -> Reason | None:
     if any(part.code_sha256 is None for part in (one.method.backbone, one.method.aligner)):
         return "code"
     return None
+
+
+def _same_images(one: Result, other: Result) -> bool:
+    """Whether two results may come from the same copy of a data set.
+
+    Where several trials of a result have the same images, each trial has all of them, and so must those of the other.
+    """
+    copies = [{trial.data for trial in result.trials} for result in (one, other)]
+    all_in_each = all(len(copy) == 1 for copy in copies) and max(len(one.trials), len(other.trials)) > 1
+    return one.data.checksum == other.data.checksum and not (all_in_each and copies[0] != copies[1])
 
 
 def _shared(one: Result, other: Result) -> list[tuple[TrialScores, TrialScores]]:

@@ -209,6 +209,17 @@ def test_equal_trials_of_other_data_stand_in_other_tables(whole: Result, make: M
     assert page.count(f'<option value="{whole.fingerprint}">') == 1
 
 
+def test_trials_of_two_copies_of_a_data_set_are_not_joined(apart: list[Result], part_of: Part) -> None:
+    """Where two trials have the same images they have all, so a digest that differs is of another copy."""
+    first, second = apart
+    other = _with(_with(second, 1, data="f" * 12), 2, data="f" * 12)
+    board = build([first, other])
+    assert [len(row.joined.trials) for row in _rows(board)] == [2, 1]
+    assert "show that the data differ" in board.apart[0]
+    drawn = [first, _with(part_of(second, 1, cell=3), 1, data="f" * 12)]
+    assert len(_rows(build(drawn))) == 1, "each trial may have images of its own"
+
+
 def test_only_equal_sets_of_trials_are_ranked_together(whole: Result, make: Make, part_of: Part) -> None:
     """Ten trials and the three best of them are not the same measurement."""
     none = make("none", (0.40, 0.42, 0.99), cell=1)
