@@ -7,12 +7,13 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row, View
-from crbench.leaderboard.columns import Column, measured_columns, published_columns
+from crbench.leaderboard.column import Column, Line
+from crbench.leaderboard.columns import measured_columns, published_columns
 from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
@@ -20,8 +21,6 @@ from crbench.results import Result
 from crbench.results.labels import component_label, failure_reason
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-Line = TypeVar("Line")
 
 
 def render_csv(board: Board, view: View) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row, View, trial_list
-from crbench.leaderboard.columns import Cell, Column, counts, measured_columns, published_columns
+from crbench.leaderboard.column import Cell, Column
+from crbench.leaderboard.columns import counts, measured_columns, published_columns
 from crbench.leaderboard.marks import meanings
 from crbench.leaderboard.published import SOURCES, Published, published_scores
 from crbench.results import Result

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from crbench.leaderboard.board import Board, View
-from crbench.leaderboard.columns import Cell
+from crbench.leaderboard.column import Cell
 from crbench.leaderboard.tables import Table, below, tables
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}

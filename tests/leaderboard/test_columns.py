@@ -15,7 +15,8 @@ from crbench.errors import ComparisonError, ConfigError
 from crbench.leaderboard import FORMATS, render, scores
 from crbench.leaderboard.board import Row, View
 from crbench.leaderboard.build import build
-from crbench.leaderboard.columns import Column, measured_columns
+from crbench.leaderboard.column import Column
+from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.tables import footnote, tables
 from crbench.results import Result
 
