@@ -20,8 +20,8 @@ from crbench.harness.record import component
 from crbench.registry.guard import plugin_stage
 from crbench.registry.resolve import Resolved
 from crbench.results import Component, Result
-from crbench.results.files import BENCH_SUFFIX
 from crbench.results.folder import result_path
+from crbench.results.search import BENCH_SUFFIX
 from crbench.store.files import write_text
 
 _Facts = tuple[str, str | None, Mapping[str, Any], str, str]

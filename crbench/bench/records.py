@@ -18,7 +18,8 @@ from crbench.bench.load import Load
 from crbench.bench.repeat import Quantiles
 from crbench.errors import DataError
 from crbench.results import Component, Environment
-from crbench.results.files import BENCH_SUFFIX, read_record, read_text, record_files
+from crbench.results.files import read_record
+from crbench.results.search import BENCH_SUFFIX, read_each, read_text, record_files
 
 BENCH_VERSION = 2
 """Raised when a field of a benchmark file is added, removed or changes its meaning."""
@@ -177,20 +178,24 @@ def _new(origin: str, content: Any) -> Any:
     return content
 
 
-def load_benches(paths: Iterable[str | Path]) -> list[Bench]:
+def load_benches(paths: Iterable[str | Path], *, strict: bool = False) -> list[Bench]:
     """Read benchmark files, or folders that are searched at any depth.
 
     In a folder to which ``crbench run --bench`` wrote, its files ``*.bench.json`` are the benchmarks; in another one,
-    all files ``*.json`` are.
+    all files ``*.json`` may be.
+
+    Args:
+        strict: refuse folders with files that are none, as `crbench.load_results` does.
 
     Raises:
-        DataError: a path does not exist, cannot be read or is not a benchmark; a folder holds none.
+        DataError: a path does not exist, or what must be a benchmark cannot be read or is none; a folder holds none.
     """
     benches: list[Bench] = []
     for path in paths:
         files = record_files([path], _HINT)
-        files = [file for file in files if file.name.endswith(BENCH_SUFFIX)] or files
-        if not files:
+        files = [file for file in files if file.path.name.endswith(BENCH_SUFFIX)] or files
+        found = read_each(files, load_bench, strict=strict)
+        if not found:
             raise DataError(f"{path}: no benchmark files in it; {_HINT}")
-        benches += map(load_bench, files)
+        benches += found
     return benches

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crbench.cli.scores import ranks_option
+from crbench.cli.strict import strict_option
 from crbench.cli.terminal import wants_colour
 from crbench.errors import DataError
 from crbench.leaderboard import FORMATS, RANKS, render
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     help="Add speeds that `crbench bench -o` measured: a file, or a folder of them; may be given several times.",
 )
 @click.option("--timings", is_flag=True, help="Add what the runs took, marked as unchecked.")
+@strict_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead of the standard output.")
 def leaderboard(
     results: tuple[Path, ...],
@@ -40,11 +42,13 @@ def leaderboard(
     published: bool,
     benches: tuple[Path, ...],
     timings: bool,
+    strict: bool,
     output: Path | None,
 ) -> None:
     """Rank results that are comparable, in one table per protocol.
 
-    RESULTS are result files or folders of them; by default the folder "results". Trials of one method that were run
+    RESULTS are result files or folders of them; by default the folder "results". Other files in a folder are left out,
+    and listed. Trials of one method that were run
     apart, on any machines, are one row where all that decides a number agrees. A benchmark adds columns of speeds to
     the rows of its method (same backbone, aligner, presets, parameters and code), apart for each machine.
 
@@ -52,11 +56,13 @@ def leaderboard(
     crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json
     crbench leaderboard results --bench bench
     """
+    from crbench.cli.progress import configure_logging
     from crbench.results import load_results
     from crbench.store.files import write_text
 
+    configure_logging(-1)
     paths = results or (Path("results"),)
-    found = load_results(paths)
+    found = load_results(paths, strict=strict)
     if not found:
         places = ", ".join(map(str, paths))
         raise DataError(f"no result files in {places}; `crbench run --dataset mlr-synthetic` makes some")
@@ -68,7 +74,7 @@ def leaderboard(
         per_rate=per_rate,
         published=published,
         colour=colour,
-        benches=_measured(benches),
+        benches=_measured(benches, strict),
         timings=timings,
     )
     if output is None:
@@ -78,9 +84,9 @@ def leaderboard(
     write_text(output, text)
 
 
-def _measured(paths: tuple[Path, ...]) -> list[Bench]:
+def _measured(paths: tuple[Path, ...], strict: bool) -> list[Bench]:
     if not paths:
         return []  # reading benchmarks imports torch
     from crbench.bench import load_benches
 
-    return load_benches(paths)
+    return load_benches(paths, strict=strict)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.strict import strict_option
+
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
@@ -16,17 +18,18 @@ def results() -> None:
 
 @results.command("upgrade")
 @_PATHS
-def upgrade(paths: tuple[Path, ...]) -> None:
+@strict_option
+def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
     """Rewrite result files of earlier versions in the newest one; PATHS are files or folders.
 
     The others stay as they are. What an earlier version did not know is null in the new file.
     """
-    from crbench.results.files import result_files
-    from crbench.results.folder import upgrade_file
+    from crbench.cli.progress import configure_logging
+    from crbench.results.folder import upgrade_files
 
-    files = result_files(paths)
-    new = sum(upgrade_file(file) for file in files)
-    click.echo(f"crbench: {len(files)} results, {new} upgraded", err=True)
+    configure_logging(-1)
+    count, new = upgrade_files(paths, strict=strict)
+    click.echo(f"crbench: {count} results, {new} upgraded", err=True)
 
 
 @results.command("schema")
@@ -47,13 +50,13 @@ def validate(paths: tuple[Path, ...]) -> int:
     PATHS are files or folders. Scores are computed anew from the outcomes beside each result, to the last bit.
     """
     from crbench.errors import DataError
-    from crbench.results.files import result_files
     from crbench.results.folder import validate_file
+    from crbench.results.search import result_files
 
     files, kept, bad = result_files(paths), 0, 0
     for file in files:
         try:
-            kept += validate_file(file)
+            kept += validate_file(file.path)
         except DataError as error:
             bad += 1
             click.echo(str(error))

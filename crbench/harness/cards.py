@@ -42,9 +42,9 @@ def read_card(weights: Path) -> dict[str, Any]:
         card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         lacking = {"dataset", "pids", "pictures"} - set(card)
     except (ValueError, OSError, TypeError) as error:
-        raise DataError(f"weights card {path} cannot be read ({error}); delete it or restore it") from error
+        raise DataError(f"weights card {path} cannot be read ({error}); restore it from a copy") from error
     if lacking:
-        raise DataError(f"weights card {path} lacks {', '.join(sorted(lacking))}; delete it or restore it")
+        raise DataError(f"weights card {path} lacks {', '.join(sorted(lacking))}; restore it from a copy")
     return card
 
 

@@ -1,4 +1,4 @@
-"""Result records to JSON text and back; reading folders of result files."""
+"""Result records to JSON text and back."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ from crbench.config.convert import faults, strict_converter
 from crbench.errors import DataError
 from crbench.results.newer import put_back, set_apart
 from crbench.results.records import SCHEMA_VERSION, Result
+from crbench.results.search import read_each, read_text, result_files
 from crbench.results.upgrade import upgraded
-
-BENCH_SUFFIX = ".bench.json"
-"""Ends the name of a benchmark that a run wrote beside a result; a folder of results may hold such files."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +82,7 @@ def read_content(text: str, origin: str, *, kind: str) -> Any:
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{origin}: not valid JSON ({error}); delete it and run the cell again") from error
+        raise DataError(f"{origin}: not valid JSON ({error}); a {kind} is one JSON object") from error
     for other, field in _ONLY_IN.items():
         if other != kind and isinstance(content, dict) and field in content:
             raise DataError(
@@ -122,19 +120,21 @@ def structured(content: Any, record: type[T], origin: str, *, kind: str, version
         raise DataError(f"{origin}: not a valid {kind}: {'; '.join(found[:_SHOWN_FAULTS])}{more}") from error
 
 
-def load_results(paths: Iterable[str | Path]) -> list[Result]:
+def load_results(paths: Iterable[str | Path], *, strict: bool = False) -> list[Result]:
     """Read result files. One line of warning tells of those that a newer crbench wrote.
 
     Args:
-        paths: see `result_files`.
+        paths: see `crbench.results.search.result_files`.
+        strict: refuse folders that hold JSON files which are no results; by default these are left out, with a warning
+            that lists them all. A file that `paths` name must be a result.
 
     Returns:
         The results, in the order of `paths` and sorted by path within a folder; a file named twice is read once.
 
     Raises:
-        DataError: a path does not exist, cannot be read or is not a result.
+        DataError: a path does not exist, or what must be a result cannot be read or is none.
     """
-    results = [from_json(read_text(file, "result"), str(file)) for file in result_files(paths)]
+    results = read_each(result_files(paths), _load, strict=strict)
     newer = [result for result in results if result.schema_version > SCHEMA_VERSION]
     if newer:
         _log.warning(
@@ -147,49 +147,8 @@ def load_results(paths: Iterable[str | Path]) -> list[Result]:
     return results
 
 
-def result_files(paths: Iterable[str | Path]) -> list[Path]:
-    """The result files that are named.
-
-    Args:
-        paths: files, or folders that are searched for ``*.json`` at any depth (without hidden files, and without the
-            benchmarks that a run wrote, ``*.bench.json``).
-
-    Raises:
-        DataError: a path does not exist.
-    """
-    named = tuple(map(Path, paths))
-    found = record_files(named, "`crbench run` writes results to the folder `results`")
-    return [file for file in found if file in named or not file.name.endswith(BENCH_SUFFIX)]
-
-
-def record_files(paths: Iterable[str | Path], hint: str) -> list[Path]:
-    """The files that are named, and the JSON files in folders that are, but for hidden ones.
-
-    Args:
-        hint: says how such files are made.
-
-    Raises:
-        DataError: a path does not exist.
-    """
-    files: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder; {hint}")
-        found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-        files.update((file, None) for file in found if file == path or not file.name.startswith("."))
-    return list(files)
-
-
-def read_text(file: Path, kind: str) -> str:
-    """The text of a file that should be a record of some kind.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as a {kind} ({error})") from error
+def _load(file: Path) -> Result:
+    return from_json(read_text(file, "result"), str(file))
 
 
 def _refuse_constant(name: str) -> Any:

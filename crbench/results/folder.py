@@ -10,8 +10,9 @@ import attrs
 
 from crbench.errors import DataError
 from crbench.results import SCHEMA_VERSION, Result, from_json, load_results, to_json
-from crbench.results.files import read_content, read_text, stated_version
+from crbench.results.files import read_content, stated_version
 from crbench.results.outcomes import TrialOutcomes, check_outcomes, read_outcomes, write_outcomes
+from crbench.results.search import read_each, read_text, result_files
 from crbench.store.files import write_text
 
 
@@ -45,12 +46,12 @@ def find_result(
     Args:
         scores: those that it must have.
         outcomes: it must have outcomes, and they must be whole.
-        warn: is told of outcomes that are damaged or missing.
+        warn: is told of results that are damaged, and of outcomes that are damaged or missing.
     """
     finished = [
         (result, path)
         for path in sorted(output.glob(f"*/*/*_{cell_id}.json"))
-        for result in load_results([path])
+        for result in _whole(path, warn)
         if result.status == "ok" and result.metrics.keys() >= set(scores)
     ]
     for result, path in sorted(finished, key=lambda found: found[0].created, reverse=True):
@@ -67,12 +68,32 @@ def find_result(
     return None
 
 
-def upgrade_file(path: Path) -> bool:
-    """Rewrite a result file of an earlier schema version in the newest one; False = it is not of an earlier one.
+def _whole(path: Path, warn: Callable[[str], None]) -> list[Result]:
+    try:
+        return load_results([path])
+    except DataError as error:
+        warn(f"{error}; the cell is run again")
+        return []
+
+
+def upgrade_files(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[int, int]:
+    """Rewrite result files of earlier schema versions in the newest one; the others stay as they are.
+
+    Args:
+        paths, strict: as for `crbench.load_results`.
+
+    Returns:
+        How many results there are, and how many of them were rewritten.
 
     Raises:
-        DataError: it is no result.
+        DataError: see `crbench.load_results`; where it is because of `strict`, the results are rewritten all the same.
     """
+    rewritten = read_each(result_files(paths), _upgrade_file, strict=strict)
+    return len(rewritten), sum(rewritten)
+
+
+def _upgrade_file(path: Path) -> bool:
+    """Whether it was of an earlier schema version, and so was rewritten."""
     text = read_text(path, "result")
     result = from_json(text, str(path))
     earlier = (stated_version(read_content(text, str(path), kind="result")) or 0) < SCHEMA_VERSION

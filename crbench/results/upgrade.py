@@ -123,7 +123,7 @@ def _facts_of_rules(content: dict[str, Any]) -> dict[str, Any]:
     new = {**content, "protocol": {**protocol, "rules": rules}, "evaluation_version": version}
     try:
         line, shown = describe_rules(rules, version), asked_rules(rules)
-    except ValueError:
+    except (TypeError, ValueError):  # values that no rule has; the reader names them
         return new
     ranks = {name: value for name, value in protocol["rules"].items() if name == "ranks"}
     parts = [part for part in described.split("|") if not part.startswith("r:")]  # in another order then

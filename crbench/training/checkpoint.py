@@ -135,7 +135,7 @@ class Checkpoint:
             found = load_state(self.path, "cpu")
         except DataError as error:
             raise DataError(
-                f"checkpoint {self.path} is damaged ({error.__cause__}); delete it to start anew"
+                f"checkpoint {self.path} is damaged ({error.__cause__}); move it away to start anew"
             ) from error
         if found is None or (found[1].get("version"), found[1].get("key")) != (VERSION, self.key):
             return None

@@ -31,9 +31,9 @@ def test_files_of_earlier_versions_are_rewritten_and_others_are_not(tmp_path: Pa
     assert capsys.readouterr().err == "crbench: 1 results, 0 upgraded\n"
 
 
-def test_a_file_that_is_no_result_stops_the_upgrade(tmp_path: Path, capsys) -> None:
+def test_a_file_that_is_named_and_no_result_stops_the_upgrade(tmp_path: Path, capsys) -> None:
     (tmp_path / "a.json").write_text("{}")
-    assert invoke(["results", "upgrade", str(tmp_path)]) == 3
+    assert invoke(["results", "upgrade", str(tmp_path / "a.json")]) == 3
     assert "a.json: not a crbench result" in capsys.readouterr().err
 
 

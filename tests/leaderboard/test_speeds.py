@@ -12,12 +12,13 @@ from pathlib import Path
 import attrs
 import pytest
 
-from crbench.bench import Bench, to_json
+from crbench.bench import Bench, load_benches, to_json
 from crbench.bench.ceilings import Ceilings
 from crbench.bench.hardware import DeviceState
 from crbench.bench.records import Measured
 from crbench.bench.repeat import Quantiles
 from crbench.cli import invoke
+from crbench.errors import DataError
 from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.build import build
 from crbench.results import Result
@@ -246,3 +247,17 @@ def test_the_command_line(make: Make, tmp_path: Path, capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == folder
     assert invoke(["leaderboard", results]) == 0
     assert "[M1]" not in capsys.readouterr().out
+
+
+def test_benchmarks_are_found_beside_other_files(
+    tmp_path: Path, make: Callable[..., Result], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "settings.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="no benchmark files in it"):
+        load_benches([tmp_path])
+    caplog.clear()
+    (tmp_path / "b.json").write_text(to_json(bench_of(make())), encoding="utf-8")
+    assert len(load_benches([tmp_path])) == 1
+    assert f"left out: {tmp_path / 'settings.json'}" in caplog.text
+    with pytest.raises(DataError, match=r"settings\.json"):
+        load_benches([tmp_path], strict=True)

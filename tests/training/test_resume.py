@@ -131,7 +131,7 @@ def test_other_initial_weights_are_another_training(problem: Any, make_model: Ma
 
 def test_a_damaged_checkpoint_is_an_error(problem: Any, make_model: MakeModel, tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"cut")
-    with pytest.raises(DataError, match=r"checkpoint .*c is damaged .*; delete it"):
+    with pytest.raises(DataError, match=r"checkpoint .*c is damaged .*; move it away"):
         training(problem, make_model(), RunContext(session=TrainingSession(checkpoint=tmp_path / "c")))
 
 
