@@ -128,12 +128,18 @@ def _identity(result: Result) -> tuple[object, ...]:
     """All that decides the numbers of a trial, except for the trial and its weights; results that share it may join."""
     return (
         *(component_identity(part) for part in (result.method.backbone, result.method.aligner)),
+        fitted_weights(result),
         json.dumps(result.data.parameters, sort_keys=True),
         result.data.deviations,
         result.seed,
         result.extraction,
         result.environment.device,
     )
+
+
+def fitted_weights(result: Result) -> tuple[str, ...]:
+    """SHA-256 of the files that parameters of the aligner name: a path alone does not tell what lies there."""
+    return tuple(sorted(one.sha256 for one in result.weights if one.origin == "fitted"))
 
 
 def component_identity(part: Component) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from crbench.leaderboard.joined import Joined
+from crbench.leaderboard.joined import Joined, fitted_weights
 from crbench.protocol.hashing import digest
 from crbench.results import Component, Result
 from crbench.results.labels import clean, component_label
@@ -55,7 +55,9 @@ def _told_apart(rows: Sequence[Joined]) -> list[tuple[str, str]]:
             for row in rows
         ]
     )
-    aligners = plain = differences([{**_facts(r.method.aligner), "seed": r.seed} for r in results])
+    aligners = plain = differences(
+        [{**_facts(r.method.aligner), "files": _short(fitted_weights(r)), "seed": r.seed} for r in results]
+    )
     for tell in (
         lambda r: f"#{r.cell_id}",
         lambda r: Path(r.origin or r.created).stem,

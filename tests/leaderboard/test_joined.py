@@ -16,7 +16,18 @@ from crbench import load_results
 from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.board import Board, Row
 from crbench.leaderboard.build import build
-from crbench.results import Component, DataFacts, Extraction, Method, Result, Summary, TrialScores, from_json, to_json
+from crbench.results import (
+    Component,
+    DataFacts,
+    Extraction,
+    Method,
+    Result,
+    Summary,
+    TrialScores,
+    WeightsFacts,
+    from_json,
+    to_json,
+)
 
 Make = Callable[..., Result]
 Part = Callable[..., Result]
@@ -150,6 +161,13 @@ def test_each_trial_may_have_weights_of_its_own_training(apart: list[Result]) ->
     assert [trial.weights_sha256[:2] for trial in row.joined.trials if trial.weights_sha256] == ["cc", "ab", "ab"]
 
 
+def test_fitted_weights_of_one_path_are_told_apart_by_content(whole: Result) -> None:
+    files = [(WeightsFacts(sha256=digit * 64, origin="fitted", known=True),) for digit in "ab"]
+    rows = _rows(build([attrs.evolve(whole, weights=weights) for weights in files]))
+    assert {row.aligner for row in rows} == {"ridge [files=aaaaaaaa]", "ridge [files=bbbbbbbb]"}
+    assert all(row.rank == 1 for row in rows)
+
+
 def test_where_there_are_two_ways_to_join_none_is_taken(whole: Result, part_of: Part) -> None:
     """Trial 1 could stand with either of two trainings that gave other weights."""
     first, rest = part_of(whole, 0, cell=1), _with(part_of(whole, 1, cell=2), 1, training="f" * 12)
@@ -169,6 +187,7 @@ def _method(result: Result, **changes: object) -> dict[str, Method]:
         lambda result: _method(result, name="coral"),
         lambda result: _method(result, distribution="stranger"),
         lambda result: {"seed": 7},
+        lambda result: {"weights": (WeightsFacts(sha256="c" * 64, origin="fitted", known=True),)},
         lambda result: {"extraction": Extraction(batch_size=8)},
         lambda result: {"environment": attrs.evolve(result.environment, device="NVIDIA H200")},
         lambda result: {"data": DataFacts(parameters={"boxes": "labeled"})},
