@@ -59,12 +59,16 @@ def verify(cache_dir: Path | None) -> int:
 @click.option("--older-than", type=NUMBER, metavar="DAYS", help="Delete entries unchanged for so many days.")
 @click.option("--all", "everything", is_flag=True, help="Delete everything.")
 @click.option("--bad", is_flag=True, help="Delete damaged files, trained weights included.")
-def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool) -> None:
+@click.option("--stale", is_flag=True, help="Delete what no run asks for any more, as its key or its code has changed.")
+def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool, stale: bool) -> None:
     """Delete cached files; results and sound trained weights stay."""
     from crbench.config.paths import cache_root
+    from crbench.harness.stale import stale_entries
     from crbench.store.upkeep import prune_cache
 
-    if not (everything or bad or older_than is not None):
-        raise click.UsageError("say what to delete: --older-than DAYS, --bad or --all")
-    gone = prune_cache(cache_root(cache_dir), older_than_days=0 if everything else older_than, bad=bad)
+    if not (everything or bad or stale or older_than is not None):
+        raise click.UsageError("say what to delete: --older-than DAYS, --bad, --stale or --all")
+    root = cache_root(cache_dir)
+    unasked = list(stale_entries(root)) if stale else []
+    gone = prune_cache(root, older_than_days=0 if everything else older_than, bad=bad, stale=unasked)
     click.echo(f"crbench: deleted {len(gone)} entries", err=True)

@@ -20,7 +20,7 @@ from crbench.harness.cards import make_fit_card, write_card
 from crbench.harness.costs import transform_macs
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
-from crbench.harness.identity import fit_key
+from crbench.harness.identity import fit_facts, fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.state import plugin_state
@@ -162,7 +162,8 @@ class CellRunner:
             transform = aligner.fit(train, run=self.facts.run)
         cache, path = self.facts.cache, self._path(key)
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
-            kept = {"fit_seconds": clock.seconds, "aligner": self.aligner.name, "features": content}
+            made_by = fit_facts(self.aligner, self.table.origin)
+            kept = {"fit_seconds": clock.seconds, "features": content, "made_by": made_by}
             state = plugin_state(transform, self._owner)
             card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
             # The card comes first: a fit without a card looks like one of unknown origin.

@@ -170,6 +170,11 @@ def training_list(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
     return canonical(sorted(zip([row.tobytes().hex() for row in ids], pids.tolist(), strict=True)))
 
 
+def fit_facts(aligner: Resolved, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """What a fit was made by, beside its rows and seed (JSON values): it is kept with the fit."""
+    return {"aligner": aligner.identity(), "features": dict(origin), "version": PAIRING_VERSION}
+
+
 def fit_key(aligner: Resolved, origin: Mapping[str, Any], rows: str, run: RunContext) -> str:
     """Digest of all that a fitted aligner depends on: aligner, features of the training rows, persons and seed.
 

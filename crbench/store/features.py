@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     import torch
 
 
+HEADER = "encoder.json"
+"""File in a folder of features that holds what they depend on beside their rows."""
+
+
 def row_ids(rows: Samples, digests: NDArray[np.str_]) -> NDArray[np.bytes_]:
     """16 bytes per row: what a feature depends on beside its backbone (image, rates, camera, modality)."""
     columns = (digests.tolist(), rows.rates.tolist(), rows.native_rates.tolist(), rows.camids.tolist())
@@ -135,7 +139,7 @@ class FeatureTable:
         return cache.root / "features" / digest(self.origin)
 
     def _save(self, folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        header = folder / "encoder.json"
+        header = folder / HEADER
         if not header.exists():
             write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
         digests = row_digests(tensors["x"], tensors.get("dims"))

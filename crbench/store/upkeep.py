@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from crbench.config.paths import weights_root
+from crbench.store.features import HEADER
 from crbench.store.tensors import DamagedFileError, open_tensors
 
 _DAY = 86_400
@@ -58,24 +59,38 @@ def stored_files(root: Path) -> list[Path]:
     return cached + sorted((weights_root() / "trained").glob("*.safetensors"))
 
 
-def prune_cache(root: Path, *, older_than_days: float | None, bad: bool) -> list[Path]:
-    """Delete entries that have not changed for some days, or damaged files (see `stored_files`); returns what went."""
-    gone = []
+def prune_cache(
+    root: Path, *, older_than_days: float | None = None, bad: bool = False, stale: Iterable[Path] = ()
+) -> list[Path]:
+    """Delete entries that have not changed for some days, damaged files (see `stored_files`), and those named.
+
+    Args:
+        stale: entries that go whatever their age.
+
+    Returns:
+        What went.
+    """
+    gone = list(stale)
+    for path in gone:
+        _delete(path)
     if bad:
-        gone = [path for path, _ in damaged_files(stored_files(root))]
-        for path in gone:
-            path.unlink(missing_ok=True)
-            path.with_suffix(".json").unlink(missing_ok=True)  # the card, which is nothing without its weights
+        for path, _ in list(damaged_files(stored_files(root))):
+            _delete(path)
+            gone.append(path)
     if older_than_days is not None:
         for entry in list_cache(root):
             if entry.days >= older_than_days:
-                if entry.path.is_dir():
-                    shutil.rmtree(entry.path)
-                else:
-                    entry.path.unlink()
-                    entry.path.with_suffix(".json").unlink(missing_ok=True)
+                _delete(entry.path)
                 gone.append(entry.path)
     return gone
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".json").unlink(missing_ok=True)  # the card, which is nothing without its weights
 
 
 def _features_entry(folder: Path) -> CacheEntry:
@@ -89,7 +104,7 @@ def _features_entry(folder: Path) -> CacheEntry:
                 rows += file.get_slice("ids").get_shape()[0]
         except (SafetensorError, OSError):
             continue  # `damaged_files` names it
-    header = folder / "encoder.json"
+    header = folder / HEADER
     name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"] if header.exists() else "?"
     return _entry(folder, name, [*files, header] if header.exists() else files, rows)
 

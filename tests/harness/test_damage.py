@@ -59,7 +59,7 @@ def test_a_fit_of_other_features_is_not_taken(spec, tmp_path, caplog):
     path = only(tmp_path, "cache/transforms/*.safetensors")
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) * -0.5 for name in file.keys()}  # noqa: SIM118  not a mapping
-    save_state(path, state, {"fit_seconds": 1.0, "aligner": "ridge", "features": "0" * 64})
+    save_state(path, state, {"fit_seconds": 1.0, "features": "0" * 64})
     (after,) = run(request, context=LOGGED)
     assert after.trials == before.trials
     assert not after.timings["fit"].cached
