@@ -1,4 +1,9 @@
-"""Training in several processes: how they are started, connected and ended."""
+"""Training in several processes: how they are started, connected and ended.
+
+They are on one machine. They meet by a file in a folder that only the user may enter, and the ports at which they then
+connect are those of the loopback interface, which no other machine reaches. Gloo has no password: another user of this
+machine could try to connect in its place, in the moment before all processes have met. What comes later is ignored.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +20,7 @@ from datetime import timedelta
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import attrs
 import torch
@@ -57,15 +64,24 @@ def launch(count: int, device: str, work: Callable[..., object], *arguments: obj
     Raises:
         CrbenchError: a process raised it, or a process died; the others are ended at once.
     """
+    with tempfile.TemporaryDirectory(prefix="crbench-") as folder:  # which has mode 0700
+        _work(count, device, work, arguments, Path(folder) / "meeting", logger)
+
+
+def _work(
+    count: int,
+    device: str,
+    work: Callable[..., object],
+    arguments: tuple[object, ...],
+    meeting: Path,
+    logger: logging.Logger,
+) -> None:
     context = get_context("spawn")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     processes: dict[Connection, SpawnProcess] = {}
     try:
         for rank in range(count):
             receiver, sender = context.Pipe(duplex=False)
-            member = _Member(rank, count, port, device, logger.getEffectiveLevel())
+            member = _Member(rank, count, str(meeting), device, logger.getEffectiveLevel())
             process = context.Process(target=_run_member, args=(member, sender, work, arguments), daemon=True)
             with _environment(count):
                 process.start()
@@ -132,13 +148,13 @@ class _Member:
     Attributes:
         rank: its number, from 0.
         count: processes of the training.
-        port: where they connect on this machine.
+        meeting: the file by which they find each other.
         level: of its logger.
     """
 
     rank: int
     count: int
-    port: int
+    meeting: str
     device: str
     level: int
 
@@ -178,13 +194,24 @@ def _run_member(
 def _connect(member: _Member) -> str:
     """Connect to the other processes; returns the torch device of this one."""
     from accelerate import PartialState
+    from torch.distributed import FileStore  # type: ignore[attr-defined]
 
     ranks = {"RANK": member.rank, "LOCAL_RANK": member.rank}
     sizes = {"WORLD_SIZE": member.count, "LOCAL_WORLD_SIZE": member.count}
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": member.port}
-    os.environ |= {name: str(value) for name, value in {**ranks, **sizes, **address}.items()}
-    state = PartialState(cpu=member.device == "cpu", timeout=TIMEOUT)
+    os.environ |= {name: str(value) for name, value in {**ranks, **sizes}.items()}
+    if (loopback := _loopback()) is not None:  # whatever other programs of the user should take
+        os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": f"={loopback}"}
+    store = FileStore(member.meeting, member.count)
+    store.set_timeout(TIMEOUT)
+    place = {"store": store, "rank": member.rank, "world_size": member.count}
+    state = PartialState(cpu=member.device == "cpu", timeout=TIMEOUT, **place)
     return str(state.device)
+
+
+def _loopback() -> str | None:
+    """The interface that only programs of this machine reach; None where it has another name than usual."""
+    names = {name for _, name in socket.if_nameindex()} if hasattr(socket, "if_nameindex") else set()
+    return next((name for name in ("lo", "lo0") if name in names), None)
 
 
 def _end_with_parent() -> None:

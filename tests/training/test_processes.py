@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,21 @@ def test_a_stopped_training_continues_with_the_same_result(tmp_path: Path, caplo
         assert all(torch.equal(state[name], other[name]) for name in state)
         assert [{**epoch, "seconds": 0} for epoch in epochs] == [{**epoch, "seconds": 0} for epoch in others]
     assert [epoch["scores"] for epoch in epochs] == [{"R1": number / 10} for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="ports are looked up in Linux's tables")
+def test_no_stranger_gets_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    launch(2, "cpu", shared_trainings.knock, tmp_path, logger=LOGGER)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert all(one["ports"] for one in found), "there are ports to knock at"
+    assert [one["opened"] for one in found] == [[], []]
+    assert [one["modes"] for one in found] == [[0o700], [0o700]]
+    assert list(temporary.iterdir()) == [], "nothing is left"
 
 
 def test_the_death_of_one_process_ends_all_with_one_line() -> None:
