@@ -50,12 +50,13 @@ def check_companions(
     sample = sample[np.argsort(rows.rows.rates[sample], kind="stable")]
     companions = other_companions(rows.rows.rates[sample])
     kept = np.flatnonzero(companions == np.arange(len(sample)))
-    before, after = (
-        _call(transform, aligner, _shown(aligner, rows.take(some), table, device))
-        for some in (sample, sample[companions])
-    )
-    same_dims = before.dims is None or after.dims is None or bool((before.dims[kept] == after.dims[kept]).all())
-    if not (same_dims and close(after.x[kept], before.x[kept])):
+    made = []
+    for some in (sample, sample[companions]):
+        found = _call(transform, aligner, _shown(aligner, rows.take(some), table, device))
+        # A copy of what is compared, as the transform may use its memory again.
+        made.append((found.x[kept], None if found.dims is None else found.dims[kept].tolist()))
+    (before, dims), (after, other_dims) = made
+    if not (dims == other_dims and close(after, before)):
         raise PluginError(
             f"{aligner.registered.owner} failed at transform: what it makes of a row depends on the other rows, or is "
             "not the same twice; a method that is meant to do so says transductive=True in its entry"

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import Parameter
 
 TOLERANCE = 1e-4
 """How far the feature of a row may differ where only other rows of its batch are others, relative to the largest value.
@@ -33,8 +34,10 @@ def fault(
         dtypes: those that `x` may have.
         finite: look at the values of `x`; False where somebody else does.
     """
-    if not isinstance(x, Tensor):
+    if not isinstance(x, Tensor) or type(x) not in (Tensor, Parameter):  # a subclass may answer as it likes
         return f"it gave a {type(x).__name__}; expected a torch tensor"
+    if x.layout is not torch.strided:
+        return f"it gave features of layout {_name(x.layout)}; expected a dense tensor"
     if x.ndim != 2 or len(x) != count:
         return f"it gave features {tuple(x.shape)}; expected ({count}, D)"
     if x.dtype not in dtypes:
@@ -97,5 +100,5 @@ def _on(tensor: Tensor, device: torch.device) -> bool:
     return there.type == device.type and (None in (there.index, device.index) or there.index == device.index)
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _name(kind: torch.dtype | torch.layout) -> str:
+    return str(kind).removeprefix("torch.")

@@ -259,8 +259,67 @@ class Wrong(RandomBackbone):
 
 
 def test_a_wrong_shape_is_refused():
-    with pytest.raises(PluginError, match=r"failed at extract: it gave features \(3, 16\), expected \(4, 16\)"):
+    with pytest.raises(PluginError, match=r"failed at extract: it gave features \(3, 16\); expected \(4, D\)"):
         extract(make_rows(), Wrong())
+
+
+@attrs.frozen
+class Saving(RandomBackbone):
+    """A backbone that gives the same memory at every call, as a network behind an output buffer or a CUDA graph does."""
+
+    held: dict[tuple[int, ...], torch.Tensor] = attrs.field(factory=dict)
+
+    def extract(self, batch):
+        x = super().extract(batch).x
+        return Encoded(x=self.held.setdefault(tuple(x.shape), torch.empty_like(x)).copy_(x))
+
+
+class SavingCentred(Saving):
+    """Subtracts the mean of the batch besides."""
+
+    def extract(self, batch):
+        x = super().extract(batch).x
+        return Encoded(x=x.sub_(x.mean(dim=0)))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_backbone_may_use_the_memory_of_its_features_again(flip):
+    rows = make_rows()
+    expected, _ = extract(rows, flip=flip)
+    assert torch.equal(extract(rows, Saving(), flip=flip)[0], expected)
+
+
+def test_a_backbone_whose_memory_hides_that_it_depends_on_the_batch_is_refused():
+    with pytest.raises(PluginError, match="the feature of an image depends on the others of its batch"):
+        extract(make_rows(), SavingCentred())
+
+
+class Answering(torch.Tensor):
+    """A tensor that answers for itself."""
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: x.double(), "it gave float64 features; expected float32"),
+        (lambda x: x.clone().requires_grad_(), "its features carry gradients"),
+        (lambda x: x.to_sparse(), "it gave features of layout sparse_coo; expected a dense tensor"),
+        (lambda x: x.as_subclass(Answering), "it gave a Answering; expected a torch tensor"),
+        (lambda x: x.tolist(), "it gave a list; expected a torch tensor"),
+    ],
+)
+@pytest.mark.parametrize("call", [1, 3])
+def test_each_batch_of_features_must_be_what_the_contract_says(change, told, call):
+    calls = []
+
+    class Changing(RandomBackbone):
+        def extract(self, batch):
+            calls.append(batch)
+            x = super().extract(batch).x
+            return Encoded(x=change(x) if len(calls) >= call else x)
+
+    with pytest.raises(PluginError, match=f"failed at extract: {told}"):
+        extract(make_rows(), Changing())
 
 
 @attrs.frozen

@@ -42,10 +42,22 @@ def test_rows_come_from_the_source_once():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (Known(width=3), r"have shape \(3, 3\), expected \(3, 2\)"),
+        (Known(width=3), r"it gave features \(3, 3\); expected \(3, 2\)"),
         (Known(bad=float("nan")), "the features of a at rate 1 hold NaN or infinite values"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(source, message):
     with pytest.raises(PluginError, match=message):
         look_up(source, FeatureTable.open(None, {}), ROWS, IDS, UNKNOWN)
+
+
+def test_a_source_may_use_its_memory_again():
+    table, held = FeatureTable.open(None, {}), torch.zeros(1, 2)
+
+    class Saving(Known):
+        def lookup(self, rows):
+            return Encoded(x=held.copy_(super().lookup(rows).x))
+
+    for row in range(3):
+        look_up(Saving(), table, ROWS.take(np.array([row])), IDS[[row]], UNKNOWN)
+    assert table.gather(IDS, "cpu")[0].tolist() == [[1, 1], [2, 2], [2, 2]]

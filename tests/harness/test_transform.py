@@ -143,6 +143,27 @@ def centred(feats):
     return attrs.evolve(feats, x=feats.x - feats.x.mean(dim=0))
 
 
+def in_one_memory(transform):
+    """`transform`, whose features are in the same memory whenever it gets so many rows."""
+    held: dict[int, torch.Tensor] = {}
+
+    def saves(feats):
+        found = transform(feats)
+        return attrs.evolve(found, x=held.setdefault(len(feats), torch.empty_like(found.x)).copy_(found.x))
+
+    return saves
+
+
+def test_a_transform_may_use_the_memory_of_its_features_again(stranger):
+    none, saved = stranger(in_one_memory(lambda feats: feats))
+    assert saved.trials == none.trials
+
+
+def test_a_transform_whose_memory_hides_that_it_depends_on_other_rows_is_refused(stranger):
+    _, hidden = stranger(in_one_memory(centred))
+    assert "what it makes of a row depends on the other rows" in hidden.error
+
+
 @pytest.mark.parametrize(
     ("transform", "told"),
     [

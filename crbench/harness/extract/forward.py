@@ -58,7 +58,7 @@ class Forward:
 
         Raises:
             ConfigError: the network cannot be compiled here.
-            PluginError: the backbone fails, gave another shape, or breaks its contract at the first batch.
+            PluginError: the backbone fails, or breaks its contract.
         """
         inputs = Batch(
             inputs=self._normalise(batch.images),
@@ -78,11 +78,6 @@ class Forward:
     def _features(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         given = None if self._checked else batch.inputs.clone()
         encoded = self._encode(batch)
-        if not isinstance(encoded, Encoded):
-            raise self._fault(f"it gave a {type(encoded).__name__}; expected Encoded")
-        shape, wanted = tuple(encoded.x.shape), (self._extraction.batch_size, self._backbone.dim)
-        if shape != wanted:
-            raise self._fault(f"it gave features {shape}, expected {wanted}")
         if given is not None:
             self._check(given, batch, encoded)
             self._checked = True
@@ -97,11 +92,6 @@ class Forward:
         Args:
             given: a copy of the inputs as the backbone got them.
         """
-        half = half_dtype(self._extraction.amp)
-        dtypes = (torch.float32,) if half is None else (torch.float32, half)
-        wrong = fault(encoded.x, encoded.dims, count=len(given), device=self._device, dtypes=dtypes, finite=False)
-        if wrong:
-            raise self._fault(wrong)
         if not torch.equal(batch.inputs, given):
             raise self._fault("it changed the images that it was given")
         rows = other_companions(np.zeros(len(given), dtype=np.float32))  # each place keeps its rate and camera
@@ -117,6 +107,20 @@ class Forward:
         return PluginError(f"{self._owner} failed at extract: {what}")
 
     def _encode(self, batch: Batch) -> Encoded:
+        """Features of a batch that are of the right form, in memory of their own: a backbone may use its own again."""
+        encoded: object = self._extract(batch)
+        if not isinstance(encoded, Encoded):
+            raise self._fault(f"it gave a {type(encoded).__name__}; expected Encoded")
+        count, half = self._extraction.batch_size, half_dtype(self._extraction.amp)
+        dtypes = (torch.float32,) if half is None else (torch.float32, half)
+        wrong = fault(encoded.x, encoded.dims, count=count, device=self._device, dtypes=dtypes, finite=False)
+        if wrong:
+            raise self._fault(wrong)
+        if encoded.x.shape[1] != self._backbone.dim:
+            raise self._fault(f"it gave features {tuple(encoded.x.shape)}; expected {(count, self._backbone.dim)}")
+        return Encoded(x=encoded.x.clone(), dims=None if encoded.dims is None else encoded.dims.clone())
+
+    def _extract(self, batch: Batch) -> Encoded:
         # Memory that runs out is no failure of the backbone, as smaller batches may do.
         no_failures: tuple[type[BaseException], ...] = (torch.cuda.OutOfMemoryError,)
         if not self._extraction.compile:

@@ -33,16 +33,17 @@ def look_up(source: Precomputed, table: FeatureTable, rows: Samples, ids: NDArra
         encoded = source.lookup(rows.take(missing))
     if not isinstance(encoded, Encoded):
         raise PluginError(f"{owner} failed at lookup: it gave a {type(encoded).__name__}; expected Encoded")
-    shape, expected = tuple(encoded.x.shape), (len(missing), source.dim)
-    if shape != expected:
-        raise PluginError(f"{owner} failed at lookup: the features have shape {shape}, expected {expected}")
     if wrong := fault(encoded.x, encoded.dims, count=len(missing), device=torch.device("cpu"), finite=False):
         raise PluginError(f"{owner} failed at lookup: {wrong}")
+    shape, expected = tuple(encoded.x.shape), (len(missing), source.dim)
+    if shape != expected:
+        raise PluginError(f"{owner} failed at lookup: it gave features {shape}; expected {expected}")
     finite = torch.isfinite(encoded.x).all(dim=1)
     if not bool(finite.all()):
         row = rows.row(int(missing[int(torch.nonzero(~finite)[0])]))
         raise PluginError(
             f"{owner} failed at lookup: the features of {row.key} at rate {row.rate:g} hold NaN or infinite values"
         )
-    table.add(ids[missing], encoded.x, encoded.dims)
+    # a copy, as the source may use its memory again
+    table.add(ids[missing], encoded.x.clone(), None if encoded.dims is None else encoded.dims.clone())
     return len(missing)
