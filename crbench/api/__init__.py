@@ -46,7 +46,8 @@ Helpers, by what they are for:
   `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates to levels);
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
-  files and tables: `load_arrays`, `load_meta`, `to_torch`;
+  files and tables: `load_arrays`, `load_meta`, `to_torch`; files of other kinds: `read_input`, `read_text_input`,
+  `check_input` (which refuse what a read would wait for, and understand byte-order marks);
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
   `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_stored`,
   `image_digest`, `read_rgb`, `read_size`.
@@ -141,6 +142,9 @@ if TYPE_CHECKING:
     from crbench.files.feature_files import FEATURE_SUFFIXES as FEATURE_SUFFIXES
     from crbench.files.feature_files import load_arrays as load_arrays
     from crbench.files.table import load_meta as load_meta
+    from crbench.inputs import check_input as check_input
+    from crbench.inputs import read_input as read_input
+    from crbench.inputs import read_text_input as read_text_input
     from crbench.linear import linear_layers as linear_layers
     from crbench.protocol import KERNELS as KERNELS
     from crbench.protocol import EvalProtocol as EvalProtocol
@@ -222,6 +226,7 @@ _ROOMS = {
     "Flattened": "api.parameters",
     "by_scope": "api.pairing",
     "check_alignable": "api.pairing",
+    "check_input": "inputs",
     "choices": "data.draws",
     "content_digest": "protocol.hashing",
     "count_images": "api.datasets",
@@ -249,10 +254,12 @@ _ROOMS = {
     "no_progress": "api.context",
     "parse_domains": "api.domains",
     "quantise": "data.rates",
+    "read_input": "inputs",
     "read_rgb": "data.decode",
     "read_size": "data.decode",
     "read_stored": "data.decode",
     "read_tensors": "api.weights",
+    "read_text_input": "inputs",
     "shuffled": "data.draws",
     "to_torch": "arrays",
     "verify_images": "api.datasets",

@@ -72,6 +72,7 @@ from crbench.data.decode import StoredImage, image_digest, read_stored
 from crbench.data.info import DatasetInfo, Verification
 from crbench.data.splits import Index
 from crbench.errors import DataError
+from crbench.inputs import read_input
 from crbench.records import Samples
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
@@ -162,7 +163,7 @@ class ImageFiles:
             status = path.stat()
             state = (status.st_size, status.st_mtime_ns)
             if self._known.get(key, (None, ""))[0] != state:
-                self._known[key] = (state, image_digest(path.read_bytes()))
+                self._known[key] = (state, image_digest(read_input(path)))
         except OSError as error:
             raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from error
         return self._known[key][1]

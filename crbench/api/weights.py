@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from crbench.config.paths import weights_root
 from crbench.errors import DataError
+from crbench.inputs import open_input
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training codes commonly store the tensors beside other things."""
@@ -94,8 +95,11 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
     Raises:
         DataError: the file is missing, damaged, or holds something other than tensors.
     """
-    if not path.is_file():
-        raise DataError(f"weights {path}: there is no such file")
+    try:
+        open_input(path).close()
+    except OSError as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise DataError(f"weights {path}: {reason}") from error
     content: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

@@ -17,6 +17,7 @@ from crbench.config.home import expanded
 from crbench.config.run_spec import RunSpec, build_spec
 from crbench.config.settings import flatten_settings
 from crbench.errors import ConfigError
+from crbench.inputs import read_text_input
 
 FOLDER = "specs"
 """Where a plugin's package keeps the config files that it ships."""
@@ -29,10 +30,10 @@ def load_toml(path: Path) -> dict[str, Any]:
         ConfigError: it does not exist or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text_input(path))
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"config {path} is not TOML: {error}") from error
 
 

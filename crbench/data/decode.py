@@ -12,6 +12,7 @@ import attrs
 import numpy as np
 
 from crbench.errors import DataError
+from crbench.inputs import read_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -113,7 +114,7 @@ def _open(data: bytes, path: Path) -> Image:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_input(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be opened: {error.strerror or error}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
+from crbench.inputs import read_text_input
 from crbench.numerals import parse_integer, parse_number
 
 ROLES = ("query", "gallery")
@@ -130,20 +132,21 @@ class Meta:
 
 
 def load_meta(path: Path) -> Meta:
-    """The table in a CSV file (UTF-8, a header line); cells are separated by commas, by tabs where it ends in .tsv.
+    """The table in a CSV file with a header line; cells are separated by commas, by tabs where its name ends in .tsv.
+
+    Its encoding is UTF-8, or what a byte-order mark says, as Excel writes one.
 
     Raises:
         DataError: no such file, not such a table, a line of another length than the header.
     """
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True, delimiter=separator)
-            header = [name.strip(_BLANKS) for name in next(reader, [])]
-            numbered = [(reader.line_num, line) for line in reader if line]
+        reader = csv.reader(io.StringIO(read_text_input(path), newline=""), strict=True, delimiter=separator)
+        header = [name.strip(_BLANKS) for name in next(reader, [])]
+        numbered = [(reader.line_num, line) for line in reader if line]
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(f"{path}: not a table in CSV ({error})") from error
     if not numbered or not any(header):
         raise DataError(f"{path}: an empty table; expected a header such as pid,camid,role and one line per row")

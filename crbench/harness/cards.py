@@ -18,6 +18,7 @@ from crbench.errors import ComparisonError, DataError
 from crbench.harness.identity import data_digest
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
+from crbench.inputs import read_text_input
 from crbench.protocol.hashing import content_hash
 from crbench.records import Samples
 from crbench.registry.resolve import Resolved
@@ -39,7 +40,7 @@ def read_card(weights: Path) -> dict[str, Any]:
     """
     path = card_path(weights)
     try:
-        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Any] = json.loads(read_text_input(path))
         lacking = {"dataset", "pids", "pictures"} - set(card)
     except (ValueError, OSError, TypeError) as error:
         raise DataError(f"weights card {path} cannot be read ({error}); restore it from a copy") from error

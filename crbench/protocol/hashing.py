@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crbench.inputs import open_input
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,7 +39,7 @@ def content_hash(path: Path) -> str:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -12,6 +12,7 @@ from crbench.api.entry import Released
 from crbench.config.home import expanded
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError
+from crbench.inputs import check_input
 from crbench.protocol.hashing import sha256_file
 
 _HUB = re.compile(r"hf:(?P<repo>[^@:/]+/[^@:/]+)@(?P<revision>[^@:]+):(?P<file>[^@:]+)")
@@ -60,6 +61,7 @@ def released_hint(released: Released) -> str:
 
 def _from_disk(request: Path) -> Path:
     for path in (expanded(request), weights_root() / request):
+        check_input(path)
         if path.is_file():
             return path
     raise DataError(

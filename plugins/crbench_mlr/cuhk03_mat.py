@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api import ImageFile, StoredImage, count_images, image_digest, make_index
+from crbench.api import ImageFile, StoredImage, check_input, count_images, image_digest, make_index
 from crbench.errors import DataError
 from crbench_mlr.folders import child
 from crbench_mlr.inventory import Inventory
@@ -84,6 +84,7 @@ def scan_mat(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
         DataError: the file cannot be read, or is not built as expected.
     """
     path = child(folder, "cuhk-03.mat")
+    check_input(path)
     references: dict[str, Any] = {}
     try:
         file = h5py.File(path, "r")

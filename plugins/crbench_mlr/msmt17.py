@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import attrs
 
-from crbench.api import DatasetInfo, EvalProtocol, ImageFile
+from crbench.api import DatasetInfo, EvalProtocol, ImageFile, read_text_input
 from crbench.errors import ConfigError, DataError
 from crbench_mlr.base import ImageDataset
 from crbench_mlr.folders import child
@@ -101,11 +101,18 @@ def _scan(folder: Path, *, folders: tuple[str, str], val: bool) -> Inventory:
     return from_images("msmt17", found, others=present - named, missing=missing)
 
 
+def _text(path: Path) -> str:
+    try:
+        return read_text_input(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: the list cannot be read: {error}") from error
+
+
 def _read_list(folder: Path, name: str, images: str, role: str) -> list[ImageFile]:
     """The images of one list file, with ``pid = id + 1``."""
     path, below = child(folder, name), child(folder, images)
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())
