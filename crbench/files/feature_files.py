@@ -5,14 +5,9 @@ What a file lacks (persons, cameras, ...) may come from a table in CSV, see `crb
 
 from __future__ import annotations
 
-import os
-import struct
-import sys
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import numpy as np
@@ -20,15 +15,15 @@ from numpy.typing import NDArray
 
 from crbench.arrays import as_int64
 from crbench.errors import DataError, EvaluationError
+from crbench.files.numpy_files import DamagedArrayError, read_npy, read_npz
 from crbench.files.table import Meta, load_meta
+from crbench.inputs import memory_limit, open_input
 from crbench.records import Features, features_from_arrays
 
 FEATURE_SUFFIXES = (".npz", ".npy", ".safetensors")
 
 _LABELS = ("pids", "camids", "dims")
 _ARRAYS = ("features", *_LABELS, "rates", "keys")
-_ZIP_HEADER = 30
-"""Bytes of a zip archive's local header before the name."""
 
 
 @attrs.frozen(eq=False)
@@ -155,51 +150,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     """Arrays by name; those of a npz that are not ours are not even read."""
     if path.suffix.lower() not in FEATURE_SUFFIXES:
         raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(FEATURE_SUFFIXES)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    if path.suffix.lower() == ".safetensors":
-        return _read_safetensors(path)
     try:
+        if path.suffix.lower() == ".safetensors":
+            return _read_safetensors(path)
         if path.suffix.lower() == ".npy":
-            return {"features": np.lib.format.open_memmap(path, mode="c")}
-        # opened here, as numpy.load leaves a damaged archive open
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {"features": found}
-            return {name: _member(found, name, path) if name in _ARRAYS else None for name in found.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: {_why(error)}") from error
-
-
-def _member(archive: Any, name: str, path: Path) -> NDArray[Any]:
-    try:
-        if name == "features" and (mapped := _mapped(archive.zip.getinfo("features.npy"), path)) is not None:
-            return mapped
-        array: NDArray[Any] = archive[name]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: array {name!r}: {_why(error)}") from error
-    return array
-
-
-def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any] | None:
-    """An uncompressed array of an archive, mapped in place; None where it is compressed or no plain array."""
-    if member.compress_type != zipfile.ZIP_STORED:
-        return None
-    with path.open("rb") as file:
-        file.seek(member.header_offset)
-        header = file.read(_ZIP_HEADER)
-        # the lengths of name and extra field end the local header; those of the directory may differ
-        file.seek(sum(struct.unpack("<HH", header[-4:])), 1)
-        version = np.lib.format.read_magic(file)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-        if read is None:
-            return None
-        shape, by_column, dtype = read(file)
-        if dtype.hasobject or 0 in shape:
-            return None
-        order: Literal["C", "F"] = "F" if by_column else "C"
-        return np.memmap(path, dtype=dtype, mode="c", offset=file.tell(), shape=shape, order=order)
+            return {"features": read_npy(path)}
+        return read_npz(path, wanted=_ARRAYS, mapped=("features",))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, DamagedArrayError) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _rows(x: Any, which: NDArray[np.intp]) -> Any:
@@ -209,29 +169,29 @@ def _rows(x: Any, which: NDArray[np.intp]) -> Any:
     return x[which]
 
 
-def _physical_memory() -> int:
-    """Bytes of memory of this machine; where it does not say, more than any has."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
-
-
-def _why(error: Exception) -> str:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "allow_pickle" in text or "Python objects" in text:
-        return "holds Python objects or is no NumPy file; save plain numbers with numpy.save or numpy.savez"
-    return f"cannot be read, cut short or damaged ({text})"
-
-
 def _read_safetensors(path: Path) -> Mapping[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    open_input(path).close()
     try:
-        return {name: tensor if name == "features" else tensor.numpy() for name, tensor in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
+        tensors = load_file(path)
+    except SafetensorError as error:
         raise DataError(f"{path}: cannot be read, cut short or damaged ({error})") from error
+    return {name: tensor if name == "features" else _plain(tensor, name, path) for name, tensor in tensors.items()}
+
+
+def _plain(tensor: Any, name: str, path: Path) -> NDArray[Any]:
+    """A column as NumPy has it, which knows no bfloat16 and the like."""
+    array: NDArray[Any]
+    try:
+        array = tensor.numpy()
+    except TypeError as error:
+        if name in _LABELS:
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise DataError(f"{path}: array {name!r}: labels must be integers, found {found}") from error
+        array = tensor.float().numpy()
+    return array
 
 
 def _features(x: Any, path: Path) -> Any:
@@ -241,7 +201,7 @@ def _features(x: Any, path: Path) -> Any:
     if x.ndim != 2:
         raise DataError(f"{path}: array 'features' has shape {tuple(x.shape)}; expected two dimensions, (rows, D)")
     if isinstance(x, np.ndarray) and not (x.dtype == np.float32 and x.dtype.isnative and x.flags.c_contiguous):
-        needed, there = 4 * x.size, _physical_memory()
+        needed, there = 4 * x.size, memory_limit()
         if needed > there:
             raise DataError(
                 f"{path}: features {x.dtype}{x.shape} must be converted, which takes {needed / 2**30:.1f} GiB of the "

@@ -18,8 +18,6 @@ and where a single-shot protocol asks for AP over the whole gallery.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from crbench.errors import DataError
 from crbench.evaluation.outcomes import Outcomes, Ranks
 from crbench.evaluation.scores import Evaluation
 from crbench.evaluation.selection import Selection
+from crbench.files.numpy_files import read_npz
 from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
@@ -84,13 +83,14 @@ def read_outcomes(folder: Path, result: Result) -> list[TrialOutcomes]:
     if result.outcomes is None:
         raise DataError(f"cell {result.cell_id}: it kept no outcomes; run it again without --no-outcomes")
     path = folder / result.outcomes.file
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; the outcomes of a result lie beside it, so move both together")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_npz(path)
         found = [_unpacked(trial.index, arrays) for trial in result.trials]
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: no such file; the outcomes of a result lie beside it, so move both together"
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: damaged, or no outcomes ({error}); restore it or run the cell again") from error
     if content_sha256(arrays) != result.outcomes.sha256:
         raise DataError(f"{path}: not the outcomes that its result names; restore it or run the cell again")

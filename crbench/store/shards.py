@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from crbench.errors import DataError
 from crbench.evaluation.outcomes import Outcomes, Ranks
 from crbench.evaluation.shards import Part, Shard
+from crbench.files.numpy_files import read_npz
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.store.files import write_whole
@@ -50,13 +50,11 @@ def load_part(path: Path) -> Part:
     Raises:
         DataError: no such file, or not a part.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return _built(arrays)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        return _built(read_npz(path))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
             f"{path}: not a part of an evaluation, or cut short, or of another version; expected what "
             "crbench evaluate --shard writes"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import builders
@@ -17,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from crbench.cli import invoke
+from crbench.store.upkeep import damaged_files, stored_files
 
 RUN = ["run", "--dataset", "mlr-synthetic"]
 SMALL = [
@@ -73,6 +76,27 @@ def replace_image(content):
     return change
 
 
+def fifo(name):
+    """Something that a read waits for, where a file should be."""
+
+    def prepare(folder):
+        os.mkfifo(folder / name)
+
+    return prepare
+
+
+def fifo_among_images(folder):
+    image = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
+    image.unlink()
+    os.mkfifo(image)
+
+
+def device_among_images(folder):
+    image = sorted((folder / "query").glob("0*_c1*.jpg"))[0]
+    image.unlink()
+    image.symlink_to("/dev/zero")
+
+
 def cut_training_image(folder):
     image = sorted((folder / "bounding_box_train").glob("0*.jpg"))[0]
     image.write_bytes(image.read_bytes()[:200])
@@ -119,6 +143,39 @@ def unreadable_card(folder):
 
 PIDS = np.array([1, 2, 3])
 ROWS = np.eye(3, 4, dtype=np.float32)
+
+
+def meta_bytes(content):
+    def prepare(folder):
+        features()(folder)
+        (folder / "meta.csv").write_bytes(content)
+
+    return prepare
+
+
+def damaged_npz(features):
+    """q.npz whose member of features is what it likes; the other is sound."""
+
+    def prepare(folder):
+        np.savez(folder / "g.npz", features=ROWS, pids=PIDS)
+        with zipfile.ZipFile(folder / "q.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("features.npy", features)
+            with archive.open("pids.npy", "w") as file:
+                np.save(file, PIDS)
+
+    return prepare
+
+
+def bfloat16_labels(folder):
+    features()(folder)
+    arrays = {"features": torch.from_numpy(ROWS), "pids": torch.from_numpy(PIDS).bfloat16(), "rates": torch.ones(3)}
+    save_file(arrays | {"rates": torch.ones(3).bfloat16()}, folder / "q.safetensors")
+
+
+LYING = b"\x93NUMPY\x01\x00v\x00" + (
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 4), }".ljust(117) + b"\n"
+)
+FLIPPED = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f4', 'fortran_order': False, 'shape': (6, 4(, }".ljust(117) + b"\n"
 
 
 def features(gallery=None, *, meta=None, query=None):
@@ -486,11 +543,11 @@ CASES = {
         feature_file("g.npz", lambda _: b"pid,camid"),
         EVALUATE,
         3,
-        "g.npz: holds Python objects or is no",
+        "g.npz: cannot be read, cut short, damaged or no NumPy file",
     ),
     "features-empty-file": (feature_file("g.npz", lambda _: b""), EVALUATE, 3, "g.npz: cannot be read"),
     "features-cut": (feature_file("g.npz", lambda b: b[: len(b) // 2]), EVALUATE, 3, "g.npz: cannot be read"),
-    "features-pickle": (feature_file("g.npz", lambda _: pickle.dumps(Evil())), EVALUATE, 3, "g.npz: holds Python"),
+    "features-pickle": (feature_file("g.npz", lambda _: pickle.dumps(Evil())), EVALUATE, 3, "g.npz: cannot be read"),
     "features-cut-safetensors": (cut_safetensors, [*OTHER_GALLERY, "g.safetensors"], 3, "g.safetensors: cannot be"),
     "features-missing-array": (features({"features": None}), EVALUATE, 3, "g.npz: array 'features' is missing"),
     "features-missing-pids": (features({"pids": None}), EVALUATE, 3, "g.npz: array 'pids' is missing"),
@@ -581,6 +638,50 @@ CASES = {
         6,
         "cannot write q.npz/x.csv",
     ),
+    "image-is-a-fifo": (market(fifo_among_images), [*MARKET, "--trial", "0"], 3, ".jpg: a FIFO, a socket or a device"),
+    "image-is-a-device": (market(device_among_images), [*MARKET, "--trial", "0"], 3, ".jpg: a FIFO, a socket or a dev"),
+    "features-are-a-fifo": (fifo("q.npz"), EVALUATE, 3, "q.npz: a FIFO, a socket or a device; expected a file"),
+    "meta-is-a-fifo": (fifo("meta.csv"), META, 3, "meta.csv: a FIFO, a socket or a device"),
+    "config-is-a-fifo": (
+        fifo("run.toml"),
+        ["run", "--config", "run.toml"],
+        3,
+        "run.toml: a FIFO, a socket or a device",
+    ),
+    "weights-are-a-fifo": (fifo("w.pth"), WEIGHTS, 3, "w.pth: a FIFO, a socket or a device"),
+    "results-are-a-fifo": (fifo("x.json"), ["leaderboard", "x.json"], 3, "x.json: "),
+    "part-is-a-fifo": (fifo("p.npz"), ["merge", "p.npz"], 3, "p.npz: a FIFO, a socket or a device"),
+    "features-claim-14-tebibytes": (damaged_npz(LYING), EVALUATE, 3, "q.npz: array 'features': cannot be read, cut"),
+    "features-are-no-npy": (
+        damaged_npz(b"\x80\x04]\x94K\x01a."),
+        EVALUATE,
+        3,
+        "q.npz: array 'features': cannot be read",
+    ),
+    "features-with-a-damaged-header": (
+        feature_file("q.npy", lambda _: FLIPPED + bytes(96)),
+        ["evaluate", "--query", "q.npy", "--gallery", "g.npz"],
+        3,
+        "q.npy: cannot be read, cut short, damaged or no NumPy file",
+    ),
+    "labels-in-bfloat16": (
+        bfloat16_labels,
+        ["evaluate", "--query", "q.safetensors", "--gallery", "g.npz"],
+        3,
+        "q.safetensors: array 'pids': labels must be integers, found bfloat16",
+    ),
+    "meta-in-latin-1": (
+        meta_bytes("camid,who\n1,Ä\n2,b\n3,c\n".encode("latin-1")),
+        META,
+        3,
+        "is not UTF-8; save it as",
+    ),
+    "meta-in-utf-16-without-a-mark": (
+        meta_bytes("camid\n1\n2\n3\n".encode("utf-16-le")),
+        META,
+        3,
+        "meta.csv: not a table in CSV (it holds NUL characters, as UTF-16 without a byte-order mark does",
+    ),
     "meta-missing": (features(), META, 3, "meta.csv: No such file"),
     "meta-empty": (features(meta="pid,role"), META, 3, "meta.csv: an empty table"),
     "meta-ragged": (features(meta="pid,role\n1\n"), META, 3, "meta.csv: line 2 has 1 cells, the header 2"),
@@ -628,8 +729,7 @@ def test_one_message_and_the_documented_exit_code(case, tmp_path, capsys, monkey
     assert len(errors) == 1
     half = list(tmp_path.rglob("*.part"))
     assert half == [], "a half-written file was left behind"
-    cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-    assert cached == [], "a failed run left something cached"
+    assert list(damaged_files(stored_files(tmp_path / "cache"))) == [], "a failed run cached what is not whole"
     assert not list(tmp_path.glob("results/mlr-*")), "a failed run left a result"
     assert before <= {path for path in tmp_path.rglob("*") if path.is_file()}, "something was lost"
     assert not (tmp_path / "evil was here").exists()

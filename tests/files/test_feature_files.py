@@ -83,7 +83,7 @@ def test_what_is_done_to_features_does_not_reach_the_file(tmp_path):
 def test_the_rest_is_converted_or_refused(way, x, tmp_path, monkeypatch):
     path = way(tmp_path, x)
     np.testing.assert_array_equal(load_features(path).features.x.numpy(), x.astype(np.float32))
-    monkeypatch.setattr(feature_files, "_physical_memory", lambda: X.nbytes - 1)
+    monkeypatch.setattr(feature_files, "memory_limit", lambda: X.nbytes - 1)
     with pytest.raises(DataError, match=r"must be converted, .* save them as float32, row by row") as caught:
         load_features(path)
     assert "\n" not in str(caught.value)
