@@ -265,7 +265,7 @@ def test_a_wrong_shape_is_refused():
 
 @attrs.frozen
 class Saving(RandomBackbone):
-    """A backbone that gives the same memory at every call, as a network behind an output buffer or a CUDA graph does."""
+    """A backbone that gives the same memory at every call, as one behind an output buffer does."""
 
     held: dict[tuple[int, ...], torch.Tensor] = attrs.field(factory=dict)
 
