@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import struct
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from crbench.api.wrappers import opened, unwrapped
 from crbench.config.paths import weights_root
 from crbench.errors import DataError
 from crbench.inputs import open_input
-
-WRAPPERS = ("state_dict", "model")
-"""Keys under which training codes commonly store the tensors beside other things."""
-
 
 _COUNTER = ".num_batches_tracked"
 """End of the names of batch counters: older files lack them, and features do not depend on them."""
@@ -53,7 +50,8 @@ def load_weights(module: nn.Module, path: Path, *, heads: tuple[str, ...] = ()) 
         DataError: the file is missing, damaged or holds code; a tensor is missing, unexpected, of another shape or not
             finite. The module is then unchanged.
     """
-    tensors = {name: tensor for name, tensor in read_tensors(path).items() if not name.startswith(heads)}
+    found = read_tensors(path, module.state_dict().keys())
+    tensors = {name: tensor for name, tensor in found.items() if not name.startswith(heads)}
     fill_weights(module, tensors, path)
 
 
@@ -89,11 +87,15 @@ def module_state(module: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def read_tensors(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name, on the CPU; wrappers and the prefix ``module.`` are removed.
+def read_tensors(path: Path, wanted: Collection[str] | None = None) -> Mapping[str, Tensor]:
+    """The tensors of a file by name, on the CPU, without what training codes put around them and before their names.
+
+    Args:
+        wanted: names that the network has; then ``model.`` and ``backbone.`` are known as well as ``module.``, and what
+            lies outside of them is left out, see `crbench.api.wrappers.unwrapped`.
 
     Raises:
-        DataError: the file is missing, damaged, or holds something other than tensors.
+        DataError: the file is missing, damaged, or holds something other than tensors, or two networks that fit.
     """
     try:
         open_input(path).close()
@@ -101,15 +103,13 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise DataError(f"weights {path}: {reason}") from error
     content: object = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
+    content = opened(content)
     if not isinstance(content, Mapping) or not content:
         raise DataError(f"weights {path}: expected named tensors, found {type(content).__name__}")
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise DataError(f"weights {path}: {name!r} is {type(tensor).__name__}, expected a tensor")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+    return unwrapped(content, wanted, path)
 
 
 def _read_safetensors(path: Path) -> Mapping[str, Tensor]:

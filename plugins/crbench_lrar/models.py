@@ -65,7 +65,7 @@ def stored_rates(weights: Path) -> tuple[float, ...]:
     Raises:
         DataError: it holds none.
     """
-    rates = read_tensors(weights).get("rates")
+    rates = read_tensors(weights, ("rates",)).get("rates")
     if rates is None or rates.ndim != 1 or len(rates) == 0:
         raise DataError(f"weights {weights}: no 'rates' of levels in it; it is not a file of an lrar backbone")
     return tuple(rates.float().tolist())

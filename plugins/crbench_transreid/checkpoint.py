@@ -18,6 +18,8 @@ from crbench_transreid.vit import ARCHITECTURES
 LOGGER = logging.getLogger("crbench")
 SIDE = "base.sie_embed"
 HEAD = "classifier"
+_COMMON = ("base.cls_token", "base.pos_embed")
+"""Names that every such network has."""
 
 
 @attrs.frozen(eq=False)
@@ -58,12 +60,12 @@ class Report:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The tensors of a file, with or without ``state_dict`` around them and ``module.`` before their keys.
+    """The tensors of a file, see `crbench.api.read_tensors` for what may be around them.
 
     Raises:
         DataError: the file is missing, damaged, holds code, or its classifier or side information is misshapen.
     """
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, _COMMON)
     head, side = tensors.get(f"{HEAD}.weight"), tensors.get(SIDE)
     if head is not None and head.ndim != 2:
         raise DataError(f"weights {path}: {HEAD}.weight has shape {tuple(head.shape)}, expected (identities, width)")

@@ -166,6 +166,72 @@ def test_wrappers_prefixes_and_heads_are_passed_over(state: State, tmp_path: Pat
     assert torch.equal(module[0].weight, state["0.weight"])
 
 
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("_orig_mod.", "state_dict"),
+        ("model.", "state_dict"),
+        ("backbone.", "model"),
+        ("module.module.", None),
+        ("module._orig_mod.", None),
+        ("_orig_mod.module.backbone.", "model_state_dict"),
+        ("model.backbone.", "state_dict"),
+    ],
+)
+def test_known_wrappers_are_taken_off_and_named(
+    prefix: str, key: str | None, state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="crbench")
+    content: dict[str, object] = {f"{prefix}{name}": tensor for name, tensor in state.items()}
+    path = tmp_path / "weights.pth"
+    torch.save(content if key is None else {"epoch": 3, key: content}, path)
+    module = make_module()
+    for _ in range(2):
+        load_weights(module, path)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in module.state_dict().items())
+    (line,) = [message for message in caplog.messages if str(path) in message]
+    assert all(part in line for part in prefix.split("."))
+
+
+def test_what_a_training_has_beside_its_backbone_is_left_out_and_named(
+    state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="crbench")
+    named = {f"module.backbone.{name}": tensor for name, tensor in state.items()}
+    path = tmp_path / "weights.pth"
+    torch.save({"model": {"state_dict": {**named, "module.head.fc.weight": torch.zeros(9, 2)}}}, path)
+    module = make_module()
+    load_weights(module, path)
+    assert torch.equal(module[0].weight, state["0.weight"])
+    assert caplog.messages == [
+        f"weights {path}: names are read without module.backbone.; left out, as outside of it: module.head.fc.weight"
+    ]
+
+
+def test_names_that_belong_to_the_network_stay(state: State, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="crbench")
+    module = nn.ModuleDict({"model": make_module(), "backbone": make_module()})
+    path = tmp_path / "weights.pth"
+    torch.save({f"{part}.{name}": tensor for part in ("model", "backbone") for name, tensor in state.items()}, path)
+    load_weights(module, path)
+    assert torch.equal(module["backbone"][0].weight, state["0.weight"])
+    assert caplog.messages == []
+
+
+def test_of_two_networks_in_a_file_none_is_guessed(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({f"{part}.{name}": tensor for part in ("model", "backbone") for name, tensor in state.items()}, path)
+    with pytest.raises(DataError, match=r"two networks that fit, with names after 'model\.' and 'backbone\.'"):
+        load_weights(make_module(), path)
+
+
+def test_an_unknown_prefix_is_refused(state: State, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({f"student.{name}": tensor for name, tensor in state.items()}, path)
+    with pytest.raises(DataError, match=r"lacks 6 of 7 tensors"):
+        load_weights(make_module(), path)
+
+
 def test_batch_counters_may_be_missing_as_in_older_files(state: State, tmp_path: Path) -> None:
     del state["1.num_batches_tracked"]
     torch.save(state, tmp_path / "w.pth")
