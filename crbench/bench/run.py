@@ -104,7 +104,7 @@ def bench_method(
         aligner=_component(aligner),
         dim=stages.dim,
         settings=_settings(spec),
-        environment=describe_environment(device),
+        environment=describe_environment(device, (backbone, aligner)),
         before=before,
         after=after,
         load_before=load_before,

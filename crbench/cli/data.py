@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,19 +35,48 @@ def data() -> None:
 
 
 @data.command("list")
+@_ROOT
 @_JSON
-def list_datasets(as_json: bool) -> None:
-    """List the data sets that are known."""
+def list_datasets(data_root: Path | None, as_json: bool) -> None:
+    """List the data sets that are known, and which of them lie below your data root."""
     from tabulate import tabulate
 
+    from crbench.config.paths import data_root as find_root
     from crbench.registry.resolve import list_plugins
 
+    root = find_root(data_root)
     records = [record for record in list_plugins() if record.kind == "dataset"]
+    found = [_on_disk(record.name, root) if record.status == "ok" else ("", None) for record in records]
     if as_json:
-        rows = [{"name": r.name, "summary": r.summary, "status": r.status} for r in records]
+        rows = [
+            {"name": r.name, "summary": r.summary, "status": r.status, "on_disk": state, "folder": folder}
+            for r, (state, folder) in zip(records, found, strict=True)
+        ]
         click.echo(json.dumps(rows, indent=2))
         return
-    click.echo(tabulate([(r.name, r.status, r.summary) for r in records], headers=("name", "status", "")))
+    table = [(r.name, r.status, folder or state, r.summary) for r, (state, folder) in zip(records, found, strict=True)]
+    click.echo(tabulate(table, headers=("name", "status", "on disk", "")))
+    click.echo(f"crbench: looked in {root}; `crbench data verify NAME` counts the images of a copy", err=True)
+
+
+def _on_disk(name: str, root: Path) -> tuple[str, str | None]:
+    """``found``, ``not found``, what must be set before the data are looked for, or nothing; and the folder."""
+    from crbench.api.capabilities import LocatesFolder
+    from crbench.errors import CrbenchError, DataError
+    from crbench.registry.resolve import load_dataset
+
+    try:
+        dataset = load_dataset(name)
+        if not isinstance(dataset, LocatesFolder):
+            return "", None
+        asked = dataset.info.opt_in
+        if asked is not None and os.environ.get(asked) != "1":
+            return f"set {asked}=1 to use it", None
+        return "found", str(dataset.locate(root))
+    except DataError:
+        return "not found", None
+    except CrbenchError as error:
+        return f"cannot be looked for: {error}", None
 
 
 @data.command()

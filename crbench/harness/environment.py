@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 
 from crbench._version import __version__
 from crbench.errors import ConfigError
+from crbench.registry.extras import extra_versions
+from crbench.registry.resolve import Resolved
 from crbench.results import Environment
 
 
@@ -29,8 +32,8 @@ def pick_device(request: str) -> str:
     return request
 
 
-def describe_environment(device: str) -> Environment:
-    """The environment of this process."""
+def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Environment:
+    """The environment of this process, with the packages of the extras that the methods need."""
     import numpy as np
     import torch
 
@@ -44,8 +47,15 @@ def describe_environment(device: str) -> Environment:
         cpu=_processor(),
         device=name,
         threads=torch.get_num_threads(),
-        packages={package: version(package) for package in ("pillow", "scipy", "timm")},
+        packages=_packages(method for method in methods if method is not None),
     )
+
+
+def _packages(methods: Iterable[Resolved]) -> dict[str, str]:
+    found = {package: version(package) for package in ("pillow", "scipy", "timm")}
+    for method in methods:
+        found |= extra_versions(method.registered)
+    return dict(sorted(found.items()))
 
 
 def _processor() -> str:

@@ -140,7 +140,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         metric_facts=metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {},
         weights=dict.fromkeys(cell.provenance),
         timings=cell.timings,
-        environment=describe_environment(facts.run.device),
+        environment=describe_environment(facts.run.device, (job.backbone, cell.aligner)),
         command=command_line(facts, cell.aligner),
         warnings=_warnings(facts, cell),
         duration_s=seconds,

@@ -115,7 +115,7 @@ def train(
     scores = evaluation(job.backbone.build(weights=path, device=run.device))
     card = {**read_card(path), "scores": scores}
     write_card(path, card)
-    return _reported(spec, card, path, seconds, run)
+    return _reported(spec, job, card, path, seconds, run)
 
 
 def plan_training(spec: RunSpec) -> tuple[Job, tuple[str, ...]]:
@@ -227,12 +227,12 @@ class _Evaluation:
 
 
 def _reported(
-    spec: RunSpec, card: Mapping[str, Any], weights: Path, seconds: float | None, run: RunContext
+    spec: RunSpec, job: Job, card: Mapping[str, Any], weights: Path, seconds: float | None, run: RunContext
 ) -> Training:
     """Write log and plot."""
     name = f"{card['backbone'].replace('/', '-')}-{card['dataset']}-{weights.stem[-12:]}"
     log = {key: value for key, value in card.items() if key not in ("pids", "pictures")}
-    environment = attrs.asdict(describe_environment(run.device))
+    environment = attrs.asdict(describe_environment(run.device, (job.backbone,)))
     log |= {"weights": str(weights), "weights_sha256": sha256_file(weights), "environment": environment}
     path = spec.output / f"{name}.json"
     image: Path | None = path.with_suffix(".png")

@@ -12,9 +12,9 @@ import attrs
 
 from crbench.api.entry import Entry, Kind
 from crbench.api.parameters import Flattened
-from crbench.errors import PluginError
+from crbench.errors import ConfigError, PluginError
 from crbench.registry.discovery import Registered
-from crbench.registry.guard import plugin_stage
+from crbench.registry.guard import one_line, plugin_stage
 
 Field: TypeAlias = tuple[Any, Any]
 """Type and default; the default is `inspect.Parameter.empty` where there is none."""
@@ -35,9 +35,19 @@ def load_target(registered: Registered[Any]) -> Callable[..., Any]:
     except PluginError as error:
         extra = registered.entry.extra
         if extra and isinstance(error.__cause__, ImportError):
-            package = registered.owner.distribution
-            raise PluginError(f"{error}; install it with: pip install '{package}[{extra}]'") from error.__cause__
+            raise _lacking(registered, extra, error.__cause__) from error.__cause__
         raise
+
+
+def _lacking(registered: Registered[Any], extra: str, error: ImportError) -> ConfigError:
+    """That a package of an extra cannot be imported, which is no fault of the plugin."""
+    kind, entry = registered.kind, registered.entry
+    lack = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({one_line(error)})"
+    package = f"{registered.owner.distribution}[{extra}]"
+    return ConfigError(
+        f"{kind} {entry.name!r} needs {error.name or 'a package'}, which {lack}; install {package}: "
+        f"pip install '{package}'"
+    )
 
 
 def parameter_fields(registered: Registered[Entry]) -> dict[str, Field]:

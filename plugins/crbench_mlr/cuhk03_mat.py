@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any
 
 import attrs
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +82,8 @@ def scan_mat(folder: Path, *, boxes: tuple[str, ...]) -> Inventory:
     Raises:
         DataError: the file cannot be read, or is not built as expected.
     """
+    import h5py  # `crbench data list` asks all data sets where they are, and needs no images
+
     path = child(folder, "cuhk-03.mat")
     check_input(path)
     references: dict[str, Any] = {}

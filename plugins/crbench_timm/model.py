@@ -52,6 +52,7 @@ class TimmModel:
         std: tuple[float, ...] = (),
         interpolation: str = "",
     ) -> None:
+        _check_name(model)
         if weights is None and not pretrained:
             raise DataError(
                 f"timm:{model} needs weights: give a file with --weights (put it into {weights_root()}), or let timm "
@@ -74,12 +75,15 @@ class TimmModel:
         return Encoded(x=x.clone())
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
+def _check_name(name: str) -> None:
     base = name.partition(".")[0]
     if not name.startswith("hf-hub:") and not timm.is_model(base):
         close = difflib.get_close_matches(base, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(close)}?" if close else "timm.list_models() has all names"
         raise ConfigError(f"timm {timm.__version__} has no model {name!r}; {hint}")
+
+
+def _create(name: str, *, pretrained: bool) -> nn.Module:
     try:
         with warnings.catch_warnings():
             # timm's advice on renamed models is for its developers

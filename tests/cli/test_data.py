@@ -40,6 +40,22 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} >= NAMES
 
 
+def test_list_says_what_is_on_disk(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.delenv("CRBENCH_ACCEPT_DUKEMTMC", raising=False)
+    assert invoke(["data", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["mlr-market1501"]["on_disk"] == "found"
+    assert Path(rows["mlr-market1501"]["folder"]).is_relative_to(root)
+    assert (rows["mlr-viper"]["on_disk"], rows["mlr-viper"]["folder"]) == ("not found", None)
+    assert rows["mlr-dukemtmc"]["on_disk"] == "set CRBENCH_ACCEPT_DUKEMTMC=1 to use it"
+    assert (rows["mlr-synthetic"]["on_disk"], rows["mlr-synthetic"]["folder"]) == ("", None), "it is drawn"
+    assert invoke(["data", "list", "--data-root", str(root / "elsewhere")]) == 0
+    shown = capsys.readouterr()
+    assert str(root) not in shown.out
+    assert shown.out.count("not found") >= 4
+    assert str(root / "elsewhere") in shown.err
+
+
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "info", "mlr-market1501"]) == 0
     shown = capsys.readouterr().out

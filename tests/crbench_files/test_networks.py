@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from crbench_files.onnx import OnnxBackbone
@@ -14,7 +15,9 @@ from onnx import TensorProto
 from torch import nn
 
 from crbench import load_backbone
+from crbench.cli import invoke
 from crbench.errors import ConfigError, DataError
+from crbench.results import load_results
 from crbench.testing import check_backbone
 
 SIZE = (32, 16)
@@ -200,3 +203,12 @@ def test_the_user_is_not_told_of_torchs_plans(tmp_path, batch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         TorchScriptBackbone(file, size=SIZE).extract(batch(2))
+
+
+def test_results_tell_the_version_of_onnxruntime(tmp_path):
+    file = save_onnx(tmp_path / "net.onnx", shape=("b", 3, 32, 16))
+    arguments = ["--dataset", "mlr-synthetic", "--trial", "0", "--limit", "3", "--aligner", "none", "--no-outcomes"]
+    folders = ["--output", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    assert invoke(["run", *arguments, "--backbone", f"onnx:{file}", *folders, "-q"]) == 0
+    (result,) = load_results([tmp_path / "results"])
+    assert result.environment.packages["onnxruntime"] == onnxruntime.__version__

@@ -107,6 +107,11 @@ def test_without_weights_it_says_what_can_be_done() -> None:
         load_backbone("timm:test_vit")
 
 
+def test_a_name_is_looked_up_before_weights_are_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"has no model 'resnet5000'; did you mean resnet50"):
+        load_backbone("timm:resnet5000")
+
+
 def test_downloaded_weights_are_told_apart_by_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 

@@ -189,7 +189,11 @@ class TestResolve:
             resolve_module.resolve("backbone", "needy", {"size": 1, "device": "cuda"})
 
     def test_a_missing_import_names_the_extra(self):
-        with pytest.raises(PluginError, match=r"d 1 .* failed at import.*pip install 'd\[more\]'"):
+        with pytest.raises(
+            ConfigError,
+            match=r"^dataset 'lazy' needs a_missing_module, which is not installed; "
+            r"install d\[more\]: pip install 'd\[more\]'$",
+        ):
             resolve_module.load_dataset("lazy")
 
     def test_range_errors_are_about_the_wish(self):
