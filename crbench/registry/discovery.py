@@ -22,6 +22,7 @@ from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError, CrbenchError, PluginError
 from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
+from crbench.registry.settings import settings_kept
 
 OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
 """Our metrics, found like those of plugins, but there even where an installation is older than they are."""
@@ -193,7 +194,7 @@ class _StageError(Exception):
 def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[Any]]:
     stage = "import"
     try:
-        with quiet_output():
+        with quiet_output(), settings_kept(f"{_owner(point)}, at import,"):
             plugin = point.load()
             stage = "hook"
             if not manager.is_registered(plugin):  # which refuses arguments that a hook does not have

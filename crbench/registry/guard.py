@@ -1,4 +1,4 @@
-"""Calls of a plugin's code: whatever it raises names the plugin, and what it prints is kept out of our output."""
+"""Calls of a plugin's code: whatever it raises names the plugin, and what it prints or sets reaches nobody else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 import attrs
 
 from crbench.errors import CrbenchError, PluginError
+from crbench.registry.settings import settings_kept
 
 
 @attrs.frozen
@@ -44,7 +45,8 @@ def plugin_stage(
 ) -> Iterator[None]:
     """Turn whatever a plugin raises while it is imported, built or called into a `PluginError` that names it.
 
-    `SystemExit` and its like count too: a plugin must not end the program. See `quiet_output` for what it prints.
+    `SystemExit` and its like count too: a plugin must not end the program. See `quiet_output` for what it prints,
+    and `crbench.registry.settings` for what it sets.
 
     Args:
         passing: errors that are not the plugin's own failure, or that somebody outside waits for. By default those of
@@ -52,7 +54,7 @@ def plugin_stage(
     """
     not_failures: tuple[type[BaseException], ...] = (KeyboardInterrupt, GeneratorExit, PluginError, *passing)
     try:
-        with quiet_output():
+        with quiet_output(), settings_kept(f"{owner}, at {stage},"):
             yield
     except not_failures:
         raise
