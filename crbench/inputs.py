@@ -98,6 +98,25 @@ def read_text_input(path: Path) -> str:
     return text
 
 
+def is_utf8(path: str | Path) -> bool:
+    """Whether a name is UTF-8, as a path may hold any bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_utf8(path: Path) -> None:
+    """Refuse a path that safetensors, or a list of images, could not name.
+
+    Raises:
+        DataError: it is not UTF-8.
+    """
+    if not is_utf8(path):
+        raise DataError(f"{path}: the name is not UTF-8; rename the file or folder")
+
+
 def check_memory(size: int, what: str) -> None:
     """Refuse what cannot fit into memory, before it is read.
 

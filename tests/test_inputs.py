@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
 from crbench import inputs
 from crbench.errors import DataError, SystemFaultError
-from crbench.inputs import check_input, memory_limit, open_input, read_input, read_text_input
+from crbench.inputs import (
+    check_input,
+    check_utf8,
+    is_utf8,
+    memory_limit,
+    open_input,
+    read_input,
+    read_text_input,
+)
 
 
 def fifo(path):
@@ -93,3 +102,11 @@ def test_the_memory_is_that_of_machine_container_and_limit(tmp_path, monkeypatch
         (tmp_path / "max").write_text(content)
         monkeypatch.setattr(inputs, "_LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
         assert memory_limit() == expected
+
+
+def test_names_that_are_not_utf_8_are_known():
+    assert is_utf8("Ä/b")
+    assert not is_utf8(os.fsdecode(b"a\xff"))
+    check_utf8(Path("Ä/b"))
+    with pytest.raises(DataError, match="the name is not UTF-8; rename the file or folder"):
+        check_utf8(Path(os.fsdecode(b"a\xff")))

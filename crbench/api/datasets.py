@@ -72,7 +72,7 @@ from crbench.data.decode import StoredImage, image_digest, read_stored
 from crbench.data.info import DatasetInfo, Verification
 from crbench.data.splits import Index
 from crbench.errors import DataError
-from crbench.inputs import read_input
+from crbench.inputs import is_utf8, read_input
 from crbench.records import Samples
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
@@ -236,8 +236,14 @@ def make_index(name: str, listed: Iterable[ImageFile]) -> Index:
 
     Args:
         name: the source data set; part of every random draw.
+
+    Raises:
+        DataError: a key is not UTF-8, so that no list could name it.
     """
     listed = list(listed)
+    unnameable = next((image for image in listed if not is_utf8(image.key)), None)
+    if unnameable is not None:
+        raise DataError(f"{unnameable.path}: the name is not UTF-8; rename the file or folder")
     rows = Samples(
         keys=[image.key for image in listed],
         pids=[image.pid for image in listed],

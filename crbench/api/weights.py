@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from crbench.api.wrappers import opened, unwrapped
 from crbench.config.paths import weights_root
 from crbench.errors import DataError
-from crbench.inputs import open_input
+from crbench.inputs import check_utf8, open_input
 
 _COUNTER = ".num_batches_tracked"
 """End of the names of batch counters: older files lack them, and features do not depend on them."""
@@ -99,6 +99,7 @@ def read_tensors(path: Path, wanted: Collection[str] | None = None) -> Mapping[s
     """
     try:
         open_input(path).close()
+        check_utf8(path)
     except OSError as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise DataError(f"weights {path}: {reason}") from error

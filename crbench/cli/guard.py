@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 import signal
 import sys
@@ -59,6 +61,7 @@ def guarded(command: Callable[[], object]) -> int:
     Raises:
         Exception: a fault of ours, whose traceback is wanted.
     """
+    _print_any_name()
     try:
         if sys.stdout is None:  # the next file to be opened would take its place
             raise SystemFaultError("the standard output is closed; give it a file or /dev/null")
@@ -102,6 +105,20 @@ def _expected(error: Exception) -> CrbenchError | None:
         _leave_output()
         return system_fault(error, "cannot write the output")
     return system_fault(error, "the system refused" if error.filename is None else f"cannot use {error.filename}")
+
+
+def _print_any_name() -> None:
+    """Print names of files that are not UTF-8 byte by byte as they are, and what the terminal lacks as ``\\xe9``."""
+
+    def spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+        try:
+            return codecs.lookup_error("surrogateescape")(error)
+        except UnicodeError:
+            return codecs.lookup_error("backslashreplace")(error)
+
+    codecs.register_error("crbench", spelled)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="crbench")
 
 
 def _leave_output() -> None:

@@ -17,7 +17,7 @@ from crbench.arrays import as_int64
 from crbench.errors import DataError, EvaluationError
 from crbench.files.numpy_files import DamagedArrayError, read_npy, read_npz
 from crbench.files.table import Meta, load_meta
-from crbench.inputs import memory_limit, open_input
+from crbench.inputs import check_utf8, memory_limit, open_input
 from crbench.records import Features, features_from_arrays
 
 FEATURE_SUFFIXES = (".npz", ".npy", ".safetensors")
@@ -173,6 +173,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Any]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    check_utf8(path)
     open_input(path).close()
     try:
         tensors = load_file(path)

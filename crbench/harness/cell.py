@@ -13,7 +13,7 @@ from crbench.api.interfaces import Aligner, Distance, Reader, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.arrays import Array
 from crbench.config.run_spec import RunSpec
-from crbench.errors import PluginError
+from crbench.errors import PluginError, SystemFaultError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import make_fit_card, write_card
@@ -145,6 +145,9 @@ class CellRunner:
             kept = load_state(path, self.facts.run.device)
         except DamagedFileError as error:
             self.facts.run.logger.warning("cache file %s: %s is fitted anew", error, self.aligner.name)
+            return None
+        except SystemFaultError as error:
+            self.facts.run.logger.warning("%s; %s is fitted anew", error, self.aligner.name)
             return None
         if kept is None:
             return None

@@ -26,6 +26,7 @@ from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.trial import load_trials, make_reader
+from crbench.inputs import check_utf8
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
 from crbench.results import Result
@@ -81,8 +82,10 @@ def _run_cache(spec: RunSpec, context: RunContext) -> Cache | None:
     if not spec.cache:
         return None
     try:
-        return Cache(cache_root(spec.cache_dir), context.logger.warning)
-    except SystemFaultError as error:
+        root = cache_root(spec.cache_dir)
+        check_utf8(root)
+        return Cache(root, context.logger.warning)
+    except (SystemFaultError, DataError) as error:
         context.logger.warning("%s; the run goes on without a cache", error)
         return None
 

@@ -22,6 +22,7 @@ from crbench.harness.plan import Job
 from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock
 from crbench.harness.trial import TrialData, training_rows
+from crbench.inputs import check_utf8
 from crbench.registry.guard import plugin_stage
 from crbench.store.files import check_writable
 from crbench.store.tensors import DamagedFileError, open_tensors, save_state
@@ -71,6 +72,7 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
     Raises:
         SystemFaultError: the folder of the weights cannot be written.
     """
+    check_utf8(path)
     lock = FileLock(path.with_suffix(".lock"))
     check_writable(path.parent)
     with faults_of(f"cannot lock {lock.lock_file}"):

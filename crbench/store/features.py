@@ -20,6 +20,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench.errors import SystemFaultError
 from crbench.protocol.hashing import digest
 from crbench.records import Samples
 from crbench.store.cache import Cache
@@ -80,11 +81,15 @@ class FeatureTable:
     def open(cls, cache: Cache | None, origin: Mapping[str, Any]) -> FeatureTable:
         """The table of a backbone in a cache; None = a new one in memory."""
         table = cls(cache, origin)
-        for path in [] if cache is None else sorted(table._folder(cache).glob("*.safetensors")):
+        if cache is None:
+            return table
+        for path in sorted(table._folder(cache).glob("*.safetensors")):
             try:
                 table._attach(open_tensors(path))
             except DamagedFileError as error:
                 table._drop(error, "the features in it")
+            except SystemFaultError as error:
+                cache.warn(f"{error}; the features in it will be computed anew")
         return table
 
     def missing(self, ids: NDArray[np.bytes_]) -> NDArray[np.intp]:

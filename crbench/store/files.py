@@ -45,8 +45,8 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text whole, see `write_whole`."""
-    write_whole(path, lambda file: file.write(text.encode()))
+    """Write UTF-8 text whole, see `write_whole`; of names that are not UTF-8, bytes appear as ``\\udcff``."""
+    write_whole(path, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> None:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from crbench.errors import DataError
+from crbench.faults import system_fault
+from crbench.inputs import check_utf8, open_input
 from crbench.protocol.hashing import content_digest
 from crbench.store.files import write_tensors
 
@@ -25,7 +27,7 @@ _intact: set[tuple[Path, int, int]] = set()
 
 
 class DamagedFileError(DataError):
-    """A file of ours cannot be read, or its content is not what was written."""
+    """The content of a file of ours is not what was written."""
 
     def __init__(self, path: Path, reason: object) -> None:
         super().__init__(f"{path} is damaged ({reason})")
@@ -74,15 +76,22 @@ def open_tensors(path: Path) -> TensorFile:
     """Open a file that `save_state` wrote. Its content is yet to be compared, by `TensorFile.check`.
 
     Raises:
-        DamagedFileError: it cannot be read.
+        DamagedFileError: it is no such file, or cut short; or it has gone.
+        SystemFaultError: the system cannot read it, which says nothing about its content.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
+        check_utf8(path)
+        open_input(path).close()  # as safetensors calls every file missing that it cannot open
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
             facts = dict(json.loads((file.metadata() or {}).get("facts", "{}")))
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except OSError as error:
+        if not path.exists():
+            raise DamagedFileError(path, "it has gone") from error
+        raise system_fault(error, f"cannot read {path}") from error
+    except (SafetensorError, ValueError, TypeError) as error:
         raise DamagedFileError(path, error) from error
     return TensorFile(path, tensors, facts, facts.pop("sha256", None))
 
@@ -91,7 +100,7 @@ def load_state(path: Path, device: str) -> tuple[dict[str, torch.Tensor], dict[s
     """Tensors on `device` and facts, compared with their digest; None where nothing is stored.
 
     Raises:
-        DamagedFileError: the file cannot be read, or its content is not what was written.
+        DamagedFileError, SystemFaultError: see `open_tensors` and `TensorFile.check`.
     """
     if not path.exists():
         return None

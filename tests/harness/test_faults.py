@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fakes import Learner
@@ -13,7 +15,7 @@ from crbench.api.context import RunContext
 from crbench.errors import SystemFaultError
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.run import run
-from crbench.store import files
+from crbench.store import files, tensors
 
 
 @pytest.fixture
@@ -140,3 +142,46 @@ def test_without_a_home_a_run_goes_on_without_a_cache(spec, warned, monkeypatch)
     assert [r.status for r in run(spec(trial=0, cache_dir=None), context=context)] == ["ok"]
     (warning,) = warnings()
     assert warning == "the home folder is not known; set HOME or CRBENCH_CACHE; the run goes on without a cache"
+
+
+@pytest.fixture
+def exhausted(monkeypatch):
+    """Lets no file below a folder be opened for reading: too many are open."""
+    real = os.open
+
+    def fill(folder):
+        def opened(path, flags, *args, **kwargs):
+            if folder in Path(path).parents and not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_DIRECTORY):
+                raise OSError(24, "Too many open files")
+            return real(path, flags, *args, **kwargs)
+
+        monkeypatch.setattr(os, "open", opened)
+
+    yield fill
+    monkeypatch.setattr(os, "open", real)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_weights_that_cannot_be_opened_now_are_not_taken_for_damaged(spec, exhausted, tmp_path, monkeypatch):
+    run(spec(backbone="learner", trial=0))
+    before = contents(tmp_path / "weights")
+    with monkeypatch.context() as patch:
+        patch.setattr(tensors, "_intact", set())
+        exhausted(tmp_path / "weights")
+        with pytest.raises(SystemFaultError, match=r"cannot read .*weights.*: Too many open files; raise the limit"):
+            run(spec(backbone="learner", trial=0, resume=False))
+    assert contents(tmp_path / "weights") == before
+    assert len(Learner.trainings) == 1
+
+
+def test_a_cache_that_cannot_be_read_now_is_kept_and_stops_nothing(spec, exhausted, warned, tmp_path):
+    expected = scores(run(spec(aligner="ridge", trial=0)))
+    before = contents(tmp_path / "cache")
+    exhausted(tmp_path / "cache")
+    context, warnings = warned
+    assert scores(run(spec(aligner="ridge", trial=0, resume=False), context=context)) == expected
+    assert any("Too many open files" in text and "computed anew" in text for text in warnings())
+    assert {path: path.read_bytes() for path in before} == before
