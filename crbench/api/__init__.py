@@ -5,7 +5,7 @@ records (`Metric` records for scores); an entry names a class or function, and a
 Nothing is inherited: what has the members of an interface is one (`typing.Protocol`). Feature arrays are torch float32
 tensors [n, D] on ``run.device``. `crbench.testing` checks a plugin against its contract, rule by rule.
 
-A `fit` sees all of the training rows (`Samples`). Transforms and distances see test rows as `TestRows`: rates and
+A ``fit`` sees all of the training rows (`Samples`). Transforms and distances see test rows as `TestRows`: rates and
 modality, cameras where the entry says ``needs=("camids",)``, never persons or keys, in an order that tells nothing.
 
 =====================  ==================  ================================================================
