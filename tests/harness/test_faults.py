@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from fakes import Learner
 
 from crbench.api.context import RunContext
+from crbench.api.entry import Entry
+from crbench.cli import invoke
 from crbench.errors import SystemFaultError
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.run import run
+from crbench.registry.discovery import Registered
+from crbench.registry.guard import Owner
 from crbench.store import files, tensors
+from crbench.store.tensors import open_tensors
+from crbench.testing import RandomBackbone
 
 
 @pytest.fixture
@@ -185,3 +193,50 @@ def test_a_cache_that_cannot_be_read_now_is_kept_and_stops_nothing(spec, exhaust
     assert scores(run(spec(aligner="ridge", trial=0, resume=False), context=context)) == expected
     assert any("Too many open files" in text and "computed anew" in text for text in warnings())
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.fixture
+def heeded():
+    """Signals end a process, which whoever runs the tests may have changed."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+@attrs.frozen
+class Signalled(RandomBackbone):
+    """A backbone that gets a signal from elsewhere at its sixth batch."""
+
+    number: int = signal.SIGTERM
+    batches: list[int] = attrs.field(factory=list)
+
+    def extract(self, batch):
+        self.batches.append(len(batch.inputs))
+        if len(self.batches) == 6:
+            os.kill(os.getpid(), self.number)
+        return super().extract(batch)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_run_that_is_stopped_keeps_its_features_and_continues(offer, heeded, tmp_path, capsys, number, code):
+    built = []
+
+    def backbone(*, weights=None, device="cpu"):
+        built.append(Signalled(number=number) if not built else RandomBackbone())
+        return built[-1]
+
+    owner = Owner(plugin="fakes", distribution="crbench-fakes", version="1")
+    offer(Registered("backbone", Entry("signalled", backbone), owner))
+    folders = ["--output", tmp_path / "results", "--cache-dir", tmp_path / "cache"]
+    command = ["run", "--dataset", "tiny", "--backbone", "signalled", "--batch-size", "8", "-q", *map(str, folders)]
+    assert invoke(command) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    said = f"crbench: stopped by {signal.Signals(number).name}; what is finished is kept, run again to continue"
+    assert captured.err.splitlines()[-1] == said
+    kept = sum(len(open_tensors(path).tensors["ids"]) for path in (tmp_path / "cache").rglob("*.safetensors"))
+    assert kept >= 8 * 3
+    assert invoke(command) == 0
+    assert not list(tmp_path.rglob("*.part"))
