@@ -205,13 +205,14 @@ def preview(
 
 def _load(name: str, settings: tuple[str, ...]) -> Dataset:
     from crbench.errors import ConfigError
+    from crbench.registry.request import Request
     from crbench.registry.resolve import load_dataset
 
-    changes = _parsed(settings)
-    unknown = sorted(set(changes) - {"dataset", "protocol", name})
+    changes, own = _parsed(settings), Request.parse(name).name
+    unknown = sorted(set(changes) - {"dataset", "protocol", own})
     if unknown:
-        raise ConfigError(f"--set {unknown[0]}.*: expected PART.NAME with PART one of dataset, protocol, {name}")
-    return load_dataset(name, **{**changes.get("dataset", {}), **changes.get(name, {})})
+        raise ConfigError(f"--set {unknown[0]}.*: expected PART.NAME with PART one of dataset, protocol, {own}")
+    return load_dataset(name, **{**changes.get("dataset", {}), **changes.get(own, {})})
 
 
 def _parsed(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:

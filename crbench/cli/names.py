@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from crbench.registry.discovery import PluginRecord
 
 
 class PluginName(click.types.StringParamType):
@@ -18,8 +23,12 @@ class PluginName(click.types.StringParamType):
 
         records = [record for record in list_plugins() if record.kind == self._kind]
         names = [
-            "/".join(part for part in (record.name, preset) if part) + (":" if record.argument else "")
+            "/".join(part for part in (_asked(record), preset) if part) + (":" if record.argument else "")
             for record in records
             for preset in ("", *record.presets)
         ]
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _asked(record: PluginRecord) -> str:
+    return f"{record.distribution}::{record.name}" if record.status == "clash" else record.name

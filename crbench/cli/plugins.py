@@ -38,9 +38,9 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
         for record in records
     ]
     click.echo(tabulate(rows, headers=("kind", "name", "presets", "distribution", "status", "")))
-    broken = sum(record.status != "ok" for record in records)
-    if broken:
-        click.echo(f"crbench: {broken} of {len(records)} cannot be used; the others work", err=True)
+    unusable = sum(record.status in ("broken", "incompatible") for record in records)
+    if unusable:
+        click.echo(f"crbench: {unusable} of {len(records)} cannot be used; the others work", err=True)
 
 
 def _few(presets: tuple[str, ...]) -> str:

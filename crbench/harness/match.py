@@ -34,7 +34,8 @@ class Chosen:
         Raises:
             ConfigError: no such aligner.
         """
-        name, preset = Request.parse(text).name, Request.parse(text).preset
+        parts = Request.parse(text)
+        name, preset = parts.owned_name, parts.preset
         entry = installed().get("aligner", name).entry
         partner = entry.defaults.get("backbone")
         if partner and preset and preset not in entry.presets:

@@ -24,8 +24,8 @@ def backbone_label(result: Result) -> str:
 def distinct_labels(rows: Sequence[Joined]) -> list[tuple[str, str]]:
     """Labels of backbone and aligner for each row.
 
-    Rows that would have equal labels get in brackets what they differ in: parameters, versions, code, weights,
-    extraction, device, seed; or, where that is nothing, the cell and file that they come from.
+    Rows that would have equal labels get in brackets what they differ in: parameters, distributions, versions,
+    code, weights, extraction, device, seed; or, where that is nothing, the cell and file that they come from.
 
     Returns:
         One (backbone, aligner) pair per row, in order.
@@ -79,7 +79,8 @@ def _facts(component: Component) -> dict[str, Any]:
     """What tells a component from another of its label; what was changed stands in the label already."""
     parameters = {name: value for name, value in component.parameters.items() if name not in component.changed}
     code, weights = _short([component.code_sha256]), _short([component.weights_sha256])
-    return {**parameters, "version": component.version, "code": code, "weights": weights}
+    package = {"distribution": component.distribution, "version": component.version}
+    return {**parameters, **package, "code": code, "weights": weights}
 
 
 def _short(digests: Iterable[str | None]) -> str | None:

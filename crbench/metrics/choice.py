@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.metric import Metric
-from crbench.errors import PluginError
+from crbench.errors import ConfigError, PluginError
 from crbench.metrics.registry import METRICS
 from crbench.registry.discovery import Registered, installed
 from crbench.registry.guard import Owner, plugin_stage
@@ -83,7 +83,7 @@ def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
     left out, or refused where it is named.
 
     Raises:
-        ConfigError: nobody offers a metric of that name.
+        ConfigError: nobody offers a metric of that name, or two of one name are chosen.
         PluginError: it cannot be used, or its function cannot be imported.
 
     Example:
@@ -91,17 +91,18 @@ def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
         ['mAP', 'mINP', 'nDCG']
     """
     registry = installed()
-    named = {registry.get("metric", name).entry.name for name in names}
+    named = [registry.get("metric", name) for name in dict.fromkeys(names)]
     found = [item for item in registry.entries if item.kind == "metric"]
-    claims = [item.entry.name for item in found]
     usable = [
         item
         for item in found
-        if not item.incompatible and (item.entry in METRICS or claims.count(item.entry.name) == 1)
+        if item in named
+        or (not item.incompatible and (item.entry in METRICS or len(registry.claims("metric", item.entry.name)) == 1))
     ]
+    _check_distinct(usable)
     chosen: list[ChosenMetric] = []
     for item in usable:
-        if item.entry.name in named:
+        if item in named:
             chosen.append(_ready(item))
         elif item.entry.default:
             try:
@@ -109,6 +110,15 @@ def choose(names: Iterable[str] = ()) -> tuple[ChosenMetric, ...]:
             except PluginError as error:
                 _leave_out(item.entry.name, str(error))
     return tuple(chosen)
+
+
+def _check_distinct(chosen: Iterable[Registered[Metric]]) -> None:
+    """Refuse two metrics of one name: a result knows them by it."""
+    owners: dict[str, Registered[Metric]] = {}
+    for item in chosen:
+        other = owners.setdefault(item.entry.name, item)
+        if other is not item:
+            raise ConfigError(f"metric {item.entry.name!r}: {item.owner} and {other.owner} offer one each; choose one")
 
 
 def _ready(found: Registered[Metric]) -> ChosenMetric:

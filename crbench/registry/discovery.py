@@ -22,6 +22,7 @@ from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError, CrbenchError, PluginError
 from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
+from crbench.registry.request import Request
 from crbench.registry.settings import settings_kept
 
 OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
@@ -89,17 +90,26 @@ class Registry:
         """All names of a kind, sorted."""
         return sorted({found.entry.name for found in self.entries if found.kind == kind})
 
-    def get(self, kind: Kind, name: str) -> Registered[Any]:
-        """The entry of that name.
+    def claims(self, kind: Kind, name: str) -> list[Registered[Any]]:
+        """All entries of that name: one, unless plugins clash or nobody offers it."""
+        return [item for item in self.entries if item.kind == kind and item.entry.name == name]
+
+    def get(self, kind: Kind, request: str) -> Registered[Any]:
+        """The entry of that name, ``NAME`` or ``DISTRIBUTION::NAME``.
 
         Raises:
             ConfigError: nobody offers it.
             PluginError: two plugins claim it, its API differs, or it may belong to a plugin that is broken.
         """
-        found = [item for item in self.entries if item.kind == kind and item.entry.name == name]
+        parts = Request.parse(request)
+        name, claims = parts.name, self.claims(kind, parts.name)
+        found = [item for item in claims if parts.distribution in ("", item.owner.distribution)]
         if len(found) > 1:
             owners = " and ".join(str(item.owner) for item in found)
-            raise PluginError(f"{kind} {name!r} is claimed by {owners}; uninstall one of them")
+            raise PluginError(f"{kind} {name!r} is claimed by {owners}; {_way_out(found[-1], claims)}")
+        if claims and not found:
+            owners = ", ".join(dict.fromkeys(item.owner.distribution for item in claims))
+            raise ConfigError(f"distribution {parts.distribution!r} offers no {kind} {name!r}; offered by {owners}")
         if not found:
             raise self._unknown(kind, name)
         if found[0].incompatible:
@@ -108,11 +118,13 @@ class Registry:
 
     def records(self) -> Iterator[PluginRecord]:
         """One record per entry and per broken plugin, sorted by kind and name."""
-        claims = [(item.kind, item.entry.name) for item in self.entries]
         for item in sorted(self.entries, key=lambda item: (KINDS.index(item.kind), item.entry.name, str(item.owner))):
-            clash = claims.count((item.kind, item.entry.name)) > 1
-            status = "clash" if clash else "incompatible" if item.incompatible else "ok"
-            error = f"{_others(item, self.entries)} claims this name too" if clash else item.incompatible or ""
+            claims = self.claims(item.kind, item.entry.name)
+            status = "incompatible" if item.incompatible else "clash" if len(claims) > 1 else "ok"
+            error = item.incompatible or ""
+            if status == "clash":
+                others = " and ".join(str(other.owner) for other in claims if other is not item)
+                error = f"{others} claims this name too; {_way_out(item, claims)}"
             yield PluginRecord(
                 kind=item.kind,
                 name=item.entry.name,
@@ -220,9 +232,11 @@ def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kin
             yield kind, entry
 
 
-def _others(item: Registered[Any], entries: Iterable[Registered[Any]]) -> str:
-    same = [other for other in entries if (other.kind, other.entry.name) == (item.kind, item.entry.name)]
-    return " and ".join(str(other.owner) for other in same if other is not item)
+def _way_out(item: Registered[Any], claims: Iterable[Registered[Any]]) -> str:
+    """What a user can do to use one of several entries of one name."""
+    if [other.owner.distribution for other in claims].count(item.owner.distribution) > 1:
+        return "one distribution offers it twice, so only its author can rename one"
+    return f"say whose, as in {item.owner.distribution}::{item.entry.name}"
 
 
 def _shown(offered: object) -> str:

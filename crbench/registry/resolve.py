@@ -35,6 +35,7 @@ class Resolved:
 
     Attributes:
         values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself.
+        owner: the distribution, where another one offers an entry of that name too; the name must then begin with it.
         changed: names of the parameters that differ from the preset, or from the defaults where there is none; the
             argument, which the name tells, is not among them.
     """
@@ -43,6 +44,7 @@ class Resolved:
     preset: str
     values: Mapping[str, Any]
     changed: tuple[str, ...] = ()
+    owner: str = ""
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -52,7 +54,8 @@ class Resolved:
     @property
     def name(self) -> str:
         """What the user asks for, with preset and argument where it has any: ``vpfa/paper``, ``onnx:nets/a.onnx``."""
-        return self._method + (f":{plain(self._argument)}" if self._argument is not None else "")
+        owner = f"{self.owner}::" if self.owner else ""
+        return owner + self._method + (f":{plain(self._argument)}" if self._argument is not None else "")
 
     @property
     def label(self) -> str:
@@ -162,8 +165,8 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
     """
     parts = Request.parse(request)
     name, preset = parts.name, parts.preset
-    registered = installed().get(kind, name)
-    entry = registered.entry
+    registered = installed().get(kind, parts.owned_name)
+    entry, shared = registered.entry, len(installed().claims(kind, name)) > 1
     if preset and preset not in entry.presets:
         known = ", ".join(entry.presets) or "none"
         raise ConfigError(f"unknown preset {preset!r} of {kind} {name!r}; known: {known}")
@@ -184,6 +187,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         preset=preset,
         values={key: values[key] for key in sorted(values)},
         changed=tuple(key for key in changed if key != entry.argument),
+        owner=registered.owner.distribution if shared else "",
     )
     if resolved.file is not None and not resolved.file.exists():
         raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")

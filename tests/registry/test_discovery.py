@@ -161,12 +161,34 @@ def test_a_name_clash_names_both_and_harms_no_other(point):
     registry = discover(
         [point("a", "one", crbench_aligners=offers("x", "y")), point("b", "two", crbench_aligners=offers("x"))]
     )
-    with pytest.raises(PluginError, match=r"claimed by one 1\.0.*and two 1\.0"):
+    with pytest.raises(PluginError, match=r"claimed by one 1\.0.*and two 1\.0.*; say whose, as in two::x$"):
         registry.get("aligner", "x")
     assert registry.get("aligner", "y").owner.distribution == "one"
     records = list(registry.records())
     assert [record.status for record in records] == ["clash", "clash", "ok"]
-    assert records[0].error == "two 1.0 (plugin 'b') claims this name too"
+    assert records[0].error == "two 1.0 (plugin 'b') claims this name too; say whose, as in one::x"
+
+
+def test_entries_of_one_name_are_told_apart_by_their_distribution(point):
+    registry = discover(
+        [point("a", "one", crbench_aligners=offers("x", "y")), point("b", "two", crbench_aligners=offers("x"))]
+    )
+    for distribution in ("one", "two"):
+        assert registry.get("aligner", f"{distribution}::x").owner.distribution == distribution
+    assert registry.get("aligner", "one::y").owner.distribution == "one", "where it need not be said, too"
+    with pytest.raises(ConfigError, match="distribution 'three' offers no aligner 'x'; offered by one, two"):
+        registry.get("aligner", "three::x")
+    with pytest.raises(ConfigError, match="unknown aligner 'z'"):
+        registry.get("aligner", "one::z")
+
+
+def test_a_distribution_that_offers_a_name_twice_is_told_so(point):
+    registry = discover(
+        [point("a", "one", crbench_aligners=offers("x")), point("b", "one", crbench_aligners=offers("x"))]
+    )
+    for name in ("x", "one::x"):
+        with pytest.raises(PluginError, match="one distribution offers it twice, so only its author can rename one"):
+            registry.get("aligner", name)
 
 
 def test_another_api_is_listed_and_refused(point):
