@@ -121,7 +121,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         cell_id=facts.cell_id(cell.aligner),
         status="ok" if cell.error is None else "failed",
         error=cell.error,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
         dataset=job.dataset.name,
         data=DataFacts(
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
@@ -185,6 +185,7 @@ def metric_facts(selection: Selection) -> dict[str, MetricFacts]:
             summary=one.metric.summary,
             distribution=one.owner.distribution,
             version=one.owner.version,
+            code_sha256=one.code_sha256,
         )
         for one in selection.metrics
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import attrs
@@ -27,6 +27,7 @@ from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.trial import load_trials, make_reader
 from crbench.inputs import check_utf8
+from crbench.metrics.choice import ChosenMetric
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
 from crbench.results import Result
@@ -93,7 +94,7 @@ def _run_cache(spec: RunSpec, context: RunContext) -> Cache | None:
 def _run_job(job: Job, spec: RunSpec, context: RunContext, cache: Cache | None) -> Iterator[tuple[Result, bool]]:
     """Steps 2 to 9 for one job: its results, and whether each comes from an earlier run."""
     started = time.perf_counter()
-    _say_unreadable(job, context)
+    _say_unreadable(job, Selection.of(job.protocol, spec.metric).metrics, context)
     trials = load_trials(job, spec, context)
     extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
@@ -110,12 +111,13 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext, cache: Cache | None) 
             facts = attrs.evolve(facts, extraction=with_half_batches(facts.extraction, error, context))
 
 
-def _say_unreadable(job: Job, context: RunContext) -> None:
-    for method in {method.label: method for aligner in job.aligners for method in unreadable(job, aligner)}.values():
+def _say_unreadable(job: Job, metrics: Sequence[ChosenMetric], context: RunContext) -> None:
+    methods = {method.label: method for aligner in job.aligners for method in unreadable(job, aligner)}
+    said = [(method.registered.owner, method.label) for method in methods.values()]
+    said += [(one.owner, one.name) for one in metrics if not one.known]
+    for owner, name in said:
         context.logger.warning(
-            "%s: there are no source files of %s, so nothing that it makes is reused by another run",
-            method.registered.owner,
-            method.label,
+            "%s: there are no source files of %s, so nothing that it makes is reused by another run", owner, name
         )
 
 
@@ -133,9 +135,10 @@ def _run_aligners(
 ) -> Iterator[tuple[Resolved, Result, bool]]:
     """Each aligner's result, taken from the output folder where it is there, else computed and written."""
     cells = []
-    scores = Selection.of(facts.job.protocol, facts.spec.metric).names
+    metrics = Selection.of(facts.job.protocol, facts.spec.metric).metrics
+    scores = {one.name: one.code_sha256 for one in metrics}
     for aligner in aligners:
-        resumed = facts.spec.resume and not unreadable(facts.job, aligner)
+        resumed = facts.spec.resume and all(one.known for one in metrics) and not unreadable(facts.job, aligner)
         earlier = _earlier(facts, aligner, scores) if resumed else None
         if earlier is None:
             cells.append(CellAccumulator.of(facts, aligner))
@@ -150,7 +153,7 @@ def _run_aligners(
         yield cell.aligner, write_result(facts.spec.output, result, outcomes), False
 
 
-def _earlier(facts: JobFacts, aligner: Resolved, scores: Sequence[str]) -> Result | None:
+def _earlier(facts: JobFacts, aligner: Resolved, scores: Mapping[str, str | None]) -> Result | None:
     """The result of an earlier run that will do."""
     spec, warn = facts.spec, facts.run.logger.warning
     return find_result(spec.output, facts.cell_id(aligner), scores, outcomes=spec.outcomes, warn=warn)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, component_identity, join
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.scores import Score, Spread, scores_of, values_of
@@ -43,7 +44,7 @@ def build(results: Iterable[Result], benches: Iterable[Bench] = (), ranks: Seque
     board says so. The order in which results and benchmarks are given does not matter.
     """
     everything, measured = list(results), list(benches)
-    done = [result for result in everything if result.status == "ok"]
+    done, unlike = comparable([result for result in everything if result.status == "ok"])
     scores, shown = scores_of(done, ranks), fit_to_show(measured)
     joinings = [join(group) for group in _grouped(done)]
     sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
@@ -57,7 +58,7 @@ def build(results: Iterable[Result], benches: Iterable[Bench] = (), ranks: Seque
         failed=tuple(_failed(everything)),
         scores=scores,
         repeated=sum(joining.repeated for joining in joinings),
-        apart=tuple(sorted(note for joining in joinings for note in joining.notes)),
+        apart=(*unlike, *sorted(note for joining in joinings for note in joining.notes)),
         machines=tuple(sorted({speed.machine for speed in speeds})),
         unused=left_out(measured, done),
     )

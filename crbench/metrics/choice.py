@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError, PluginError
 from crbench.metrics.registry import METRICS
+from crbench.registry.code import code_sha256
 from crbench.registry.discovery import Registered, installed
 from crbench.registry.guard import Owner, plugin_stage
 from crbench.registry.targets import load_target
@@ -36,6 +37,16 @@ class ChosenMetric:
     def name(self) -> str:
         """The metric's name."""
         return self.metric.name
+
+    @property
+    def code_sha256(self) -> str | None:
+        """Of the code of a plugin's metric, see `crbench.registry.code`; None = it cannot be read, or is our own."""
+        return None if self.metric in METRICS else code_sha256(self.metric)
+
+    @property
+    def known(self) -> bool:
+        """Changes of its code are seen: those of ours raise `crbench.protocol.EVALUATION_VERSION`."""
+        return self.metric in METRICS or self.code_sha256 is not None
 
     def __call__(
         self, *arrays: NDArray[Any], valid: NDArray[np.bool_], rules: Mapping[str, Any]

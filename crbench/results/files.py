@@ -52,9 +52,7 @@ def from_json(text: str, origin: str) -> Result:
             raise DataError(f"{error}; a newer crbench wrote it (schema version {version}): read it there") from error
     else:
         result = structured(content, Result, origin, kind="result", version=SCHEMA_VERSION)
-    for name, value in (("origin", origin), ("unknown", unknown)):  # frozen: known only once it is read
-        object.__setattr__(result, name, value)
-    return result
+    return result.read_from(origin, unknown)
 
 
 def read_record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -39,12 +39,12 @@ def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes]
 
 
 def find_result(
-    output: Path, cell_id: str, scores: Iterable[str], *, outcomes: bool, warn: Callable[[str], None]
+    output: Path, cell_id: str, scores: Mapping[str, str | None], *, outcomes: bool, warn: Callable[[str], None]
 ) -> Result | None:
     """The newest finished result of a cell that will do, if there is one; failed ones are tried again.
 
     Args:
-        scores: those that it must have.
+        scores: those that it must have, with the `MetricFacts.code_sha256` of each.
         outcomes: it must have outcomes, and they must be whole.
         warn: is told of results that are damaged, and of outcomes that are damaged or missing.
     """
@@ -52,7 +52,7 @@ def find_result(
         (result, path)
         for path in sorted(output.glob(f"*/*/*_{cell_id}.json"))
         for result in _whole(path, warn)
-        if result.status == "ok" and result.metrics.keys() >= set(scores)
+        if result.status == "ok" and _has(result, scores)
     ]
     for result, path in sorted(finished, key=lambda found: found[0].created, reverse=True):
         if not outcomes:
@@ -66,6 +66,11 @@ def find_result(
         else:
             return result
     return None
+
+
+def _has(result: Result, scores: Mapping[str, str | None]) -> bool:
+    facts = result.metric_facts
+    return all(name in facts and facts[name].code_sha256 == code for name, code in scores.items())
 
 
 def _whole(path: Path, warn: Callable[[str], None]) -> list[Result]:

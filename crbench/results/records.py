@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import attrs
 from attrs import validators as v
@@ -203,6 +204,13 @@ class Result:
         for rate, metrics in self.by_rate.items():
             scores = [trial.by_rate[rate] for trial in self.trials if rate in trial.by_rate]
             check_summaries(f"by_rate.{rate}", metrics, scores)
+
+    def read_from(self, origin: str | None, unknown: Any = None) -> Self:
+        """The same result with its `origin` and `unknown`, which are known only once it is read, as it is frozen."""
+        found = copy.copy(self)
+        for name, value in (("origin", origin), ("unknown", unknown)):
+            object.__setattr__(found, name, value)
+        return found
 
     @property
     def rankable(self) -> bool:

@@ -142,6 +142,8 @@ class MetricFacts:
         unit: ``fraction`` in [0, 1], or ``number``: any finite value.
         summary: what it is, in one line.
         distribution, version: the package that offers it.
+        code_sha256: of the code of a plugin's metric; None = it could not be read, or the metric is our own, whose
+            changes raise the evaluation version.
     """
 
     higher_is_better: bool
@@ -149,6 +151,7 @@ class MetricFacts:
     summary: str
     distribution: str
     version: str
+    code_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
 
 
 @attrs.frozen

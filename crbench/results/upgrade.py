@@ -56,6 +56,7 @@ def _scores_by_name(content: dict[str, Any]) -> dict[str, Any]:
             "summary": summary,
             "distribution": "crbench",
             "version": version,
+            "code_sha256": None,
         }
         for name, summary in _V1_SCORES.items()
         if name in present

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from crbench.api.entry import Entry
+from crbench.api.metric import Metric
 from crbench.harness.run import run
 from crbench.registry import code, discovery
 from crbench.registry.discovery import Registered, Registry
@@ -56,6 +57,9 @@ class Pictures(Hard):
 
 def distance(query, gallery):
     return torch.cdist(query.x, gallery.x) * (-1) ** FACTOR
+
+def score(curves):
+    return curves[:, 0] / FACTOR
 """
 
 OFFERED = [
@@ -63,6 +67,7 @@ OFFERED = [
     ("backbone", Entry("blind", "changing_method:blind")),
     ("backbone", Entry("learns", "changing_method:learns")),
     ("dataset", Entry("pictures", "changing_method:Pictures", defaults={"backbone": "random"})),
+    ("metric", Metric("own-score", "changing_method:score", "a score", needs="cmc", default=False)),
     ("distance", Entry("own", lambda: sys.modules["changing_method"].distance, code=("changing_method",))),
 ]
 
@@ -106,6 +111,7 @@ CASES = {
     "training": {"backbone": "learns"},
     "dataset": {"dataset": "pictures"},
     "distance": {"set": {"protocol.distance": "own"}},
+    "metric": {"metric": ("own-score",)},
 }
 
 

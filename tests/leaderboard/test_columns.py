@@ -131,6 +131,25 @@ def test_results_that_disagree_on_what_a_score_is_are_not_compared(make: Make, s
         render([first, other])
 
 
+def test_a_score_of_different_code_is_left_out_and_said(make: Make, scored: Callable[..., Result]) -> None:
+    """A plugin that changed its score gives numbers that share a name only; all else of these results can be ranked."""
+
+    def measured(aligner: str, code: str, cell: int) -> Result:
+        result = scored(make(aligner, (0.5, 0.6), cell=cell), **{"first-tier": 0.3 + cell / 10})
+        facts = {"first-tier": attrs.evolve(result.metric_facts["first-tier"], code_sha256=code * 64)}
+        return attrs.evolve(result, metric_facts=facts).read_from(f"results/{aligner}-{code}.json")
+
+    old, new, other = (measured("ridge", "a", 1), measured("ridge", "b", 2), measured("coral", "b", 3))
+    text = render([old, new, other])
+    assert "first-tier" not in "".join(_headings(text))
+    (line,) = [line for line in text.splitlines() if "score first-tier" in line]
+    assert "results/ridge-a.json" in line
+    assert "results/ridge-b.json" in line
+    assert "conflict" not in text
+    assert len(re.findall(r"^ +1 ", text, flags=re.MULTILINE)) == 2
+    assert "first-tier ↑" in _headings(render([new, other]))
+
+
 def test_names_of_scores_that_could_do_harm_never_reach_a_table(make: Make, scored: Callable[..., Result]) -> None:
     with pytest.raises(ValueError, match="is no name of a metric"):
         scored(make("ridge", (0.5,)), **{"=x\x1b[31m|&<b>@2": 0.5})

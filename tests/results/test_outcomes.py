@@ -207,7 +207,7 @@ def test_names_may_be_hashed_and_are_told_apart_still() -> None:
 def test_a_finished_cell_needs_whole_outcomes_only_where_they_are_kept(kept: tuple[Path, Result]) -> None:
     folder, result = kept
     output, told = folder.parents[1], []
-    find = {"output": output, "cell_id": result.cell_id, "scores": ["R1"], "warn": told.append}
+    find = {"output": output, "cell_id": result.cell_id, "scores": {}, "warn": told.append}
     assert find_result(**find, outcomes=True) == result
     path = folder / result.outcomes.file
     path.write_bytes(path.read_bytes()[:100])

@@ -121,12 +121,12 @@ def test_a_damaged_result_does_not_stop_the_run_that_would_find_it(tmp_path: Pat
     path.parent.mkdir(parents=True)
     path.write_text(to_json(result)[:1000], encoding="utf-8")
     said: list[str] = []
-    assert find_result(tmp_path, result.cell_id, (), outcomes=False, warn=said.append) is None
+    assert find_result(tmp_path, result.cell_id, {}, outcomes=False, warn=said.append) is None
     (line,) = said
     assert line.startswith(f"{path}: not valid JSON")
     assert line.endswith("; the cell is run again")
     path.write_text(to_json(result), encoding="utf-8")
-    assert find_result(tmp_path, result.cell_id, (), outcomes=False, warn=said.append) == result
+    assert find_result(tmp_path, result.cell_id, {}, outcomes=False, warn=said.append) == result
 
 
 def test_other_files_do_not_stop_an_upgrade(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
