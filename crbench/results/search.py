@@ -11,6 +11,7 @@ from typing import TypeVar
 import attrs
 
 from crbench.errors import DataError
+from crbench.inputs import read_input
 
 BENCH_SUFFIX = ".bench.json"
 """Ends the name of a benchmark that a run wrote beside a result; a folder of results may hold such files."""
@@ -112,7 +113,7 @@ def read_text(file: Path, kind: str) -> str:
     if file.exists() and not file.is_file():  # a FIFO would be waited for
         raise DataError(f"{file}: cannot be read as a {kind} (it is no regular file)")
     try:
-        content = file.read_bytes()
+        content = read_input(file)
         return content.decode(json.detect_encoding(content))
     except OSError as error:
         raise DataError(f"{file}: cannot be read as a {kind} ({error.strerror or error})") from error
