@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from crbench.api import FEATURE_SUFFIXES, Encoded, Samples, load_arrays, load_meta, to_torch
 from crbench.errors import ConfigError, DataError
 
+_log = logging.getLogger("crbench")
 _TABLES = (".csv", ".tsv")
 _KNOWN = ", ".join(FEATURE_SUFFIXES)
 _AGREEMENT = 1e-3
@@ -126,6 +128,14 @@ def _load(path: Path) -> _Part:
     table = next((path.with_suffix(suffix) for suffix in _TABLES if path.with_suffix(suffix).is_file()), None)
     arrays = load_arrays(path, meta=None if table is None else load_meta(table), role=None)
     count, length = arrays.x.shape
+    if (rounded := _rounded(arrays.x)) > 0:
+        _log.warning(
+            "%s: features of %d of %d rows are float64 and rounded to float32, in which a run computes; "
+            "crbench evaluate ranks them as float64 gives",
+            path,
+            rounded,
+            count,
+        )
     if "keys" not in arrays.columns:
         raise DataError(
             f"{path}: nothing says whose features these are; add an array keys [n], "
@@ -136,6 +146,14 @@ def _load(path: Path) -> _Part:
     if not np.all((dims >= 1) & (dims <= length)):
         raise DataError(f"{path}: array 'dims' holds {dims.min()} to {dims.max()}; expected 1 to {length}")
     return _Part(path=path, x=arrays.x, names=_names(arrays.columns["keys"], rates), dims=dims)
+
+
+def _rounded(x: Any) -> int:
+    """How many rows float32 does not hold as they are."""
+    if x.dtype != np.float64:
+        return 0
+    with np.errstate(over="ignore"):
+        return int(sum((row.astype(np.float32) != row).any() for row in x))
 
 
 def _names(keys: NDArray[np.str_], rates: NDArray[Any]) -> list[RowName]:

@@ -29,6 +29,16 @@ def npz(path, **changes):
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
 
 
+def test_float64_that_float32_does_not_hold_is_said(tmp_path, caplog):
+    npz(tmp_path / "exact.npz", features=X.astype(np.float64), keys=np.array(["d", "e", "f"]))
+    FeatureFolder(tmp_path)
+    assert not caplog.messages
+    npz(tmp_path / "fine.npz", features=1000 + X * 1e-4 * np.array([[0], [1], [1]]))
+    FeatureFolder(tmp_path)
+    (line,) = caplog.messages
+    assert "fine.npz: features of 2 of 3 rows are float64 and rounded to float32" in line
+
+
 def npy(path):
     np.save(path, X)
     csv(path.with_suffix(".csv"))
