@@ -170,7 +170,7 @@ def load_bench(path: str | Path) -> Bench:
 
 def _new(origin: str, content: Any) -> Any:
     """`content`, unless it is of version 1: whether its numbers are fit to be published is not in it."""
-    if isinstance(content, dict) and content.get("schema_version") == 1:
+    if isinstance(content, dict) and content.get("schema_version") == 1 and "command" in content:
         raise DataError(
             f"{origin}: measured by crbench 0.1.0, which did not look at the load of the machine; measure again by "
             f"{content.get('command')}"

@@ -469,7 +469,7 @@ CASES = {
     "onnx-is-text": (other_content("net.onnx", b"no network"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
     "onnx-cut": (damaged(onnx_file(), "net.onnx"), ONNX, 3, "net.onnx: damaged, or not an ONNX file"),
     "onnx-pickle-with-code": (other_content("net.onnx", pickle.dumps(Evil())), ONNX, 3, "or not an ONNX file"),
-    "onnx-nan": (onnx_file(weight=networks.WEIGHT * np.nan), ONNX, 3, "NaN or infinite features for a grey image"),
+    "onnx-nan": (onnx_file(weight=networks.WEIGHT * np.nan), ONNX, 3, "NaN or infinite features for an image of noise"),
     "onnx-two-inputs": (onnx_file(inputs=2), ONNX, 3, "has 2 inputs (x, x1); expected one"),
     "onnx-rank": (onnx_file(shape=("b", 3, 8), weight=None), ONNX, 3, "expected (batch, 3, height, width)"),
     "onnx-no-vectors": (onnx_file(flatten=False), ONNX, 3, "expected one feature vector each"),
@@ -626,10 +626,10 @@ CASES = {
     "bench-unknown-device": (nothing, ["bench", "--device", "abacus"], 2, "device 'abacus'"),
     "bench-compare-no-file": (nothing, ["bench", "compare", "a.json", "b.json"], 3, "cannot be read as a benchmark"),
     "bench-compare-other-file": (
-        results('{"schema_version": 2}'),
+        results('{"schema_version": 1}'),
         ["bench", "compare", "results/x.json", "results/x.json"],
         3,
-        "not a crbench benchmark of schema version 1",
+        "not a crbench benchmark of schema version 2",
     ),
     "features-npy-alone": (features(), ["evaluate", "--query", "q.npy", "--gallery", "g.npz"], 3, "q.csv beside it"),
     "features-outcomes-unwritable": (

@@ -55,7 +55,7 @@ def test_options_win_over_the_config_file(tmp_path, capsys):
 def test_how_to_extract_can_be_chosen(tmp_path, capsys):
     arguments = ["run", "--dataset", "mlr-synthetic", *SMALL, "--trial", "0", "--batch-size", "auto", "-j", "2"]
     assert invoke([*arguments, "--amp", "bf16"]) == 0
-    assert "resnet-tiny bf16" in capsys.readouterr().out
+    assert "resnet-tiny [epochs=1] bf16" in capsys.readouterr().out
     Path("run.toml").write_text('amp = "bf16"\nbatch_size = 64\n')
     assert invoke([*arguments[:-4], "--config", "run.toml"]) == 0
     assert "already in the output folder" in capsys.readouterr().err
@@ -66,7 +66,8 @@ def test_a_failed_cell_gives_exit_code_1_and_the_others_their_table(capsys):
     # Steps so large that the loss overflows at once.
     assert invoke([*JOB, "--set", "vpfa.lr=1e30"]) == 1
     captured = capsys.readouterr()
-    assert "vpfa/light failed: " in captured.err
+    assert "vpfa/light [" in captured.err
+    assert "lr=1e+30] failed: " in captured.err
     assert "ridge" in captured.out
     statuses = {result.method.aligner.name: result.status for result in load_results(["results"])}
     assert statuses == {"none": "ok", "ridge": "ok", "vpfa": "failed"}
