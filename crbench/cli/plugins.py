@@ -17,7 +17,7 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     import attrs
     from tabulate import tabulate
 
-    from crbench.registry.discovery import discover
+    from crbench.registry.discovery import discover, installed
     from crbench.registry.resolve import list_plugins
 
     if strict_plugins:
@@ -38,6 +38,8 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
         for record in records
     ]
     click.echo(tabulate(rows, headers=("kind", "name", "presets", "distribution", "status", "")))
+    for line in installed().slow:
+        click.echo(f"crbench: {line}", err=True)
     unusable = sum(record.status in ("broken", "incompatible") for record in records)
     if unusable:
         click.echo(f"crbench: {unusable} of {len(records)} cannot be used; the others work", err=True)

@@ -17,6 +17,7 @@ from crbench.evaluation import ENGINES, PRECISIONS, Selection
 from crbench.harness.match import check_lengths, pair, with_preset
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
+from crbench.registry.discovery import installed
 from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve
 from crbench.registry.targets import load_target
@@ -61,7 +62,7 @@ def make_plan(spec: RunSpec) -> Plan:
         ConfigError, PluginError: an unknown name, protocol, trial or parameter, or a plugin that does not work.
     """
     jobs: list[Job] = []
-    notes: list[str] = []
+    notes = list(installed().slow)
     if spec.engine not in ("auto", *ENGINES):
         raise ConfigError(f"unknown engine {spec.engine!r}; known: auto, {', '.join(ENGINES)}")
     if spec.precision not in ("auto", *PRECISIONS):

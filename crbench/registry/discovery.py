@@ -11,6 +11,7 @@ import difflib
 import functools
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
+from time import perf_counter as clock
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -27,6 +28,9 @@ from crbench.registry.settings import settings_kept
 
 OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
 """Our metrics, found like those of plugins, but there even where an installation is older than they are."""
+
+SLOW_S = 1.0
+"""Seconds that the import of a plugin may take unmentioned: every command waits for all plugins."""
 
 Offer = TypeVar("Offer", bound=Entry | Metric)
 
@@ -81,10 +85,11 @@ class PluginRecord:
 
 @attrs.frozen
 class Registry:
-    """All entries that were found, and the plugins that broke."""
+    """All entries that were found, the plugins that broke, and a line on each that takes long to import."""
 
     entries: tuple[Registered[Any], ...]
     broken: tuple[BrokenPlugin, ...]
+    slow: tuple[str, ...] = ()
 
     def names(self, kind: Kind) -> list[str]:
         """All names of a kind, sorted."""
@@ -173,15 +178,20 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
     """
     entries: list[Registered[Any]] = []
     broken: list[BrokenPlugin] = []
+    slow: list[str] = []
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
     found = (OWN_METRICS, *entry_points(group=hooks.GROUP)) if points is None else points
     for point in sorted(found, key=_point_order):
+        started = clock()
         try:
             entries.extend(_load(point, manager))
         except _StageError as failure:
             broken.append(BrokenPlugin(owner=_owner(point), stage=failure.stage, error=failure.error))
-    registry = Registry(entries=tuple(entries), broken=tuple(broken))
+        if (seconds := clock() - started) > SLOW_S:
+            advice = "every command waits for it; its author can name targets by text and import in functions"
+            slow.append(f"{_owner(point)} took {seconds:.1f} s to import; {advice}")
+    registry = Registry(entries=tuple(entries), broken=tuple(broken), slow=tuple(slow))
     if strict:
         for plugin in broken:
             raise PluginError(str(plugin)) from plugin.error

@@ -1,79 +1,97 @@
-"""Settings of the process that decide numbers, put back after each call of a plugin.
+"""Settings of the process that decide numbers and files, put back after each call of a plugin.
 
 A plugin that asks torch for TF32, float64 or another device for itself would ask for all other methods of the process
-too: their features would change, and be kept under a name that says nothing of it.
+too: their features would change, and be kept under a name that says nothing of it. One that seeds a generator, hides
+warnings or changes the folder does so for all, too.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
-import attrs
+from crbench.registry.process import UNKNOWN, Setting, imported, process_settings
 
 _log = logging.getLogger(__name__)
 
 
-@attrs.frozen
-class _Setting:
-    """A setting of torch, and what it is in a process that has just imported torch."""
-
-    first: Any
-    get: Callable[[], Any]
-    set: Callable[[Any], object]
-
-
 @contextmanager
 def settings_kept(who: str) -> Iterator[None]:
-    """Put back the settings that are changed inside; a warning says so, with `who` changed them.
+    """Put back the settings that are changed inside; a warning says so once, with `who` changed them.
 
-    Where torch is imported inside, they are those of a process that has just imported it. Only in the main thread, as
-    what another thread meets may be a setting for the moment of this one.
+    Where torch is imported inside, its settings are those of a process that has just imported it. Only in the main
+    thread, as what another thread meets may be a setting for the moment of this one.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = _current()
+    known = _settings()
+    before, drawn = _values(known), _torch_generator()
     try:
         yield
     finally:
-        after, settings = _current(), _settings()
-        wanted = before or {name: setting.first for name, setting in settings.items()}
-        if changed := [f"{name} to {after.get(name)}" for name in wanted if after.get(name) != wanted[name]]:
+        settings = _settings()
+        new = {name: setting.first for name, setting in settings.items() if name not in known}
+        wanted = {**before, **{name: value for name, value in new.items() if value is not UNKNOWN}}
+        after = _values(settings)
+        changed = [name for name in wanted if after.get(name) != wanted[name]]
+        if changed:
             for name, value in wanted.items():  # all of them, as one may set another
-                settings[name].set(value)
-            _log.warning("%s set %s for all methods, which is undone", who, ", ".join(changed))
+                with suppress(RuntimeError, OSError):  # such as a folder that is gone
+                    settings[name].set(value)
+            told = [f"{name} to {after.get(name)}" if settings[name].shown else name for name in changed]
+            _say(who, ", ".join(told))
+        if drawn is not None:
+            sys.modules["torch"].set_rng_state(drawn)
 
 
-def _current() -> Mapping[str, Any]:
-    """The settings, without a precision that was set in two ways, which torch does not tell."""
+@functools.cache  # once, not once per batch
+def _say(who: str, what: str) -> None:
+    _log.warning("%s set %s for all methods, which is undone", who, what)
+
+
+def _values(settings: Mapping[str, Setting]) -> dict[str, Any]:
+    """Without a precision that was set in two ways, which torch does not tell, and a folder that is gone."""
     found = {}
-    for name, setting in _settings().items():
-        with suppress(RuntimeError):
+    for name, setting in settings.items():
+        try:
             found[name] = setting.get()
+        except (RuntimeError, OSError):
+            continue
     return found
 
 
-def _settings() -> Mapping[str, _Setting]:
-    """By name; none while torch is not imported."""
-    torch: Any = sys.modules.get("torch")
-    if not hasattr(torch, "set_float32_matmul_precision"):  # not even half imported
+def _torch_generator() -> Any:
+    """The state of torch's generator of the CPU; None while torch is not imported."""
+    torch = imported("torch", "get_rng_state")
+    return None if torch is None else torch.get_rng_state()
+
+
+def _settings() -> Mapping[str, Setting]:
+    """By name; those of torch only while it is imported."""
+    return {**process_settings(), **_arithmetic(imported("torch", "set_float32_matmul_precision"))}
+
+
+@functools.cache
+def _arithmetic(torch: Any) -> Mapping[str, Setting]:
+    if torch is None:
         return {}
     found = {
-        "torch's default dtype": _Setting(torch.float32, torch.get_default_dtype, torch.set_default_dtype),
-        "torch's default device": _Setting(
-            "cpu",
+        "torch's default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+        "torch's default device": Setting(
             lambda: str(torch.get_default_device()),
             lambda name: torch.set_default_device(None if name == "cpu" else name),  # "cpu" would slow every call
+            "cpu",
         ),
-        "torch's gradients": _Setting(True, torch.is_grad_enabled, torch.set_grad_enabled),
-        "torch's float32 precision": _Setting(
-            "highest", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+        "torch's gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
+        "torch's float32 precision": Setting(
+            torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
         ),
     }
     backends = torch.backends
@@ -88,7 +106,7 @@ def _settings() -> Mapping[str, _Setting]:
             owners[f"{part}."] = (getattr(getattr(backends, module), kind), {"fp32_precision": first})
     for part, (owner, fields) in owners.items():
         for field, first in fields.items():
-            found[f"torch.backends.{part}{field}"] = _Setting(
-                first, partial(getattr, owner, field), partial(setattr, owner, field)
+            found[f"torch.backends.{part}{field}"] = Setting(
+                partial(getattr, owner, field), partial(setattr, owner, field), first
             )
     return found

@@ -11,6 +11,7 @@ from crbench.api.entry import Entry
 from crbench.api.hooks import GROUP
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError, PluginError
+from crbench.registry import discovery
 from crbench.registry.discovery import discover
 
 
@@ -189,6 +190,14 @@ def test_a_distribution_that_offers_a_name_twice_is_told_so(point):
     for name in ("x", "one::x"):
         with pytest.raises(PluginError, match="one distribution offers it twice, so only its author can rename one"):
             registry.get("aligner", name)
+
+
+def test_a_plugin_that_takes_long_to_import_is_named(point, monkeypatch):
+    times = iter([0.0, 0.2, 1.0, 3.5])
+    monkeypatch.setattr(discovery, "clock", lambda: next(times))
+    registry = discover([point("a", crbench_aligners=offers("x")), point("b", crbench_aligners=broken_hook)])
+    (line,) = registry.slow
+    assert line.startswith("somebody 1.0 (plugin 'b') took 2.5 s to import; every command waits for it")
 
 
 def test_another_api_is_listed_and_refused(point):

@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+import locale
+import logging
+import os
+import random
 import subprocess
 import sys
+import warnings
 from contextlib import nullcontext
+from pathlib import Path
 
+import numpy as np
+import PIL.ImageFile
 import pytest
 import torch
 
 from crbench.errors import PluginError
+from crbench.registry import settings
 from crbench.registry.guard import UNKNOWN, plugin_stage
 from crbench.registry.settings import settings_kept
 
-CHANGES = {
+PROCESS = {
+    "seed": "torch.manual_seed(1)",
+    "seed of numpy": "np.random.seed(1)",
+    "seed of Python": "random.seed(1)",
+    "draw from numpy": "np.random.rand()",
+    "threads": "torch.set_num_threads(torch.get_num_threads() + 1)",
+    "determinism": "torch.use_deterministic_algorithms(True)",
+    "warnings": "warnings.simplefilter('ignore')",
+    "warnings reset": "warnings.resetwarnings()",
+    "logging": "logging.getLogger().setLevel(logging.CRITICAL)",
+    "no logging": "logging.disable(logging.CRITICAL)",
+    "handlers": "logging.getLogger().addHandler(logging.NullHandler())",
+    "folder": "os.chdir('/')",
+    "locale": "locale.setlocale(locale.LC_ALL, 'C')",
+    "variable": "os.environ['CUDA_VISIBLE_DEVICES'] = ''",
+    "no variable": "os.environ.pop('HOME', None)",
+    "errors of numpy": "np.seterr(all='raise')",
+    "damaged images": "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True",
+}
+
+ARITHMETIC = {
     "dtype": "torch.set_default_dtype(torch.float64)",
     "device": "torch.set_default_device('meta')",
     "gradients": "torch.set_grad_enabled(False)",
@@ -25,6 +54,21 @@ CHANGES = {
 
 def state():
     found = (
+        torch.initial_seed(),
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        str(np.random.get_state()),
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        sorted(str(entry) for entry in warnings.filters if entry[2].__module__ == "builtins"),
+        logging.getLogger().level,
+        logging.root.manager.disable,
+        list(logging.getLogger().handlers),
+        Path.cwd(),
+        locale.setlocale(locale.LC_ALL),
+        {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "HOME")},
+        np.geterr(),
+        PIL.ImageFile.LOAD_TRUNCATED_IMAGES,
         torch.get_default_dtype(),
         torch.get_default_device(),
         torch.is_grad_enabled(),
@@ -36,7 +80,17 @@ def state():
     return found, (x @ x).sum().item()
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.fixture(autouse=True)
+def _said_anew(monkeypatch):
+    settings._say.cache_clear()
+    monkeypatch.setenv("HOME", "/tmp")
+    before = locale.setlocale(locale.LC_ALL)
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+@pytest.mark.parametrize("change", [*ARITHMETIC.values(), *PROCESS.values()], ids=[*ARITHMETIC, *PROCESS])
 @pytest.mark.parametrize("fails", [False, True], ids=["returns", "fails"])
 def test_what_a_plugin_sets_is_put_back_and_said(change, fails, caplog):
     before = state()
@@ -47,7 +101,35 @@ def test_what_a_plugin_sets_is_put_back_and_said(change, fails, caplog):
             raise ArithmeticError("no luck")
     assert state() == before
     assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("unknown distribution ? (plugin '?'), at fit, set torch")
+    assert caplog.messages[0].startswith("unknown distribution ? (plugin '?'), at fit, set ")
+
+
+def test_it_is_said_once(caplog):
+    for _ in range(3):
+        with plugin_stage(UNKNOWN, "extract"):
+            np.random.seed(1)
+    (line,) = caplog.messages
+    assert line == (
+        "unknown distribution ? (plugin '?'), at extract, set numpy's random generator for all methods, which is undone"
+    )
+
+
+def test_draws_from_torchs_generator_change_no_later_draw(caplog):
+    """Layers draw from no other, so that it is not worth a word."""
+    before = torch.get_rng_state()
+    with plugin_stage(UNKNOWN, "fit"):
+        torch.rand(3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not caplog.messages
+
+
+def test_filters_of_warnings_for_one_message_stay(caplog):
+    """A package that hides a warning of its own, as many do at import, harms nobody."""
+    with warnings.catch_warnings():
+        with plugin_stage(UNKNOWN, "import"):
+            warnings.filterwarnings("ignore", message="our own")
+        assert any(entry[1] is not None and entry[1].pattern == "our own" for entry in warnings.filters)
+    assert not caplog.messages
 
 
 def test_a_plugin_that_sets_nothing_is_not_mentioned(caplog):
@@ -74,7 +156,7 @@ from crbench.registry.settings import settings_kept
 assert "torch" not in sys.modules
 with settings_kept("a plugin"):
     import torch
-    {"; ".join(CHANGES.values())}
+    {"; ".join(ARITHMETIC.values())}
 print(torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
 print(torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark)
 with settings_kept("a plugin that does nothing"):
