@@ -6,6 +6,7 @@ from typing import Any
 
 from crbench.protocol import EVALUATION_VERSION
 from crbench.results import ProtocolFacts, block_fingerprint
+from crbench.results.files import sealed
 
 
 def facts_of(dataset: str, protocol: ProtocolFacts, limit: int | None = None) -> dict[str, Any]:
@@ -17,3 +18,8 @@ def facts_of(dataset: str, protocol: ProtocolFacts, limit: int | None = None) ->
         "evaluation_version": EVALUATION_VERSION,
         "fingerprint": block_fingerprint(dataset, protocol.rules, limit, EVALUATION_VERSION),
     }
+
+
+def resealed(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a result file after an edit, as if it had been written so."""
+    return content | {"content_sha256": sealed(content)}

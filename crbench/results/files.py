@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import attrs
 
 from crbench.config.convert import faults, strict_converter
 from crbench.errors import DataError
+from crbench.protocol.hashing import canonical
 from crbench.results.newer import put_back, set_apart
 from crbench.results.records import SCHEMA_VERSION, Result
 from crbench.results.search import read_each, read_text, result_files
@@ -19,6 +21,7 @@ from crbench.results.upgrade import upgraded
 
 _log = logging.getLogger(__name__)
 
+_SEAL = "content_sha256"
 _SHOWN_FAULTS = 3
 _ONLY_IN = {"result": "cell_id", "benchmark": "ceilings"}
 """A field by which one kind of record is told from the other, as people give one for the other."""
@@ -29,7 +32,14 @@ T = TypeVar("T")
 def to_json(result: Result) -> str:
     """The text of a result file: ASCII, indented, keys in the order of the fields, one newline at the end."""
     content = put_back(attrs.asdict(result, filter=lambda field, _: field.init), result.unknown)
+    content = {**content, _SEAL: sealed(content)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def sealed(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the content of a result file, without the field that holds it: whoever edits the file breaks it."""
+    kept = {name: value for name, value in content.items() if name != _SEAL}
+    return hashlib.sha256(canonical(kept).encode()).hexdigest()
 
 
 def from_json(text: str, origin: str) -> Result:
@@ -40,10 +50,11 @@ def from_json(text: str, origin: str) -> Result:
         origin: names the file in messages and in the result.
 
     Raises:
-        DataError: see `read_record`.
+        DataError: see `read_record`; or the content is not what was written.
     """
-    content = upgraded(read_content(text, origin, kind="result"))
-    version, unknown = stated_version(content), None
+    written = read_content(text, origin, kind="result")
+    content = upgraded(written)
+    version, unknown, sealed_file = stated_version(content), None, content is written
     if version is not None and version > SCHEMA_VERSION:
         content, unknown = set_apart(content, Result)
         try:
@@ -52,6 +63,11 @@ def from_json(text: str, origin: str) -> Result:
             raise DataError(f"{error}; a newer crbench wrote it (schema version {version}): read it there") from error
     else:
         result = structured(content, Result, origin, kind="result", version=SCHEMA_VERSION)
+    if sealed_file and result.content_sha256 != sealed(written):
+        raise DataError(
+            f"{origin}: edited after it was written (content_sha256 is that of another content); restore the file, or "
+            "run the cell again"
+        )
     return result.read_from(origin, unknown)
 
 

@@ -51,7 +51,7 @@ def find_result(
     finished = [
         (result, path)
         for path in sorted(output.glob(f"*/*/*_{cell_id}.json"))
-        for result in _whole(path, warn)
+        for result in _whole(path, cell_id, warn)
         if result.status == "ok" and _has(result, scores)
     ]
     for result, path in sorted(finished, key=lambda found: found[0].created, reverse=True):
@@ -73,12 +73,16 @@ def _has(result: Result, scores: Mapping[str, str | None]) -> bool:
     return all(name in facts and facts[name].code_sha256 == code for name, code in scores.items())
 
 
-def _whole(path: Path, warn: Callable[[str], None]) -> list[Result]:
+def _whole(path: Path, cell_id: str, warn: Callable[[str], None]) -> list[Result]:
     try:
-        return load_results([path])
+        (result,) = load_results([path])
     except DataError as error:
         warn(f"{error}; the cell is run again")
         return []
+    if result.cell_id != cell_id:
+        warn(f"{path}: holds cell {result.cell_id}, not that of its name; the cell is run again")
+        return []
+    return [result]
 
 
 def upgrade_files(paths: Iterable[str | Path], *, strict: bool = False) -> tuple[int, int]:

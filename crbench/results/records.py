@@ -147,6 +147,8 @@ class Result:
             (unit ``samples``).
         command: the exact line that repeats the cell.
         duration_s: wall time of the whole cell.
+        content_sha256: of the whole content of its file, see `crbench.results.files.sealed`; None = of version 1,
+            or not written yet.
         origin: the file that it was read from; None = it was not. It is no part of the file, and an evolved result has
             none.
         unknown: fields of a newer schema version, see `crbench.results.newer`; kept where a result is written again,
@@ -184,6 +186,7 @@ class Result:
     command: str
     warnings: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     duration_s: float = attrs.field(validator=finite)
+    content_sha256: str | None = attrs.field(default=None, eq=False, repr=False, validator=v.optional(SHA256))
     origin: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
     unknown: Any = attrs.field(default=None, init=False, eq=False, repr=False)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from result_facts import resealed
 
 from crbench.cli import invoke
 from crbench.results import SCHEMA_VERSION, load_results, to_json
@@ -19,7 +20,7 @@ def test_files_of_earlier_versions_are_rewritten_and_others_are_not(tmp_path: Pa
     old.write_bytes((GOLDEN / "result-1.json").read_bytes())
     new.write_bytes((GOLDEN / "result-2.json").read_bytes())
     newer = json.loads(new.read_text()) | {"schema_version": SCHEMA_VERSION + 1, "energy": 3}
-    (tmp_path / "newer.json").write_text(json.dumps(newer))
+    (tmp_path / "newer.json").write_text(json.dumps(resealed(newer)))
     texts = {path: path.read_text() for path in (new, tmp_path / "newer.json")}
     (before,) = load_results([old])
     assert invoke(["results", "upgrade", str(tmp_path)]) == 0
@@ -59,7 +60,7 @@ def test_whole_results_are_valid_and_edited_or_damaged_ones_are_named(run_folder
         part["cmc"] = [1.0] * 50
     for metrics in (edited["metrics"], *edited["by_rate"].values()):
         metrics.update({name: {"mean": 1.0, "std": None, "values": [1.0]} for name in metrics if name[0] == "R"})
-    first.write_text(json.dumps(edited))
+    first.write_text(json.dumps(resealed(edited)))
     second.with_suffix(".npz").unlink()
     (run_folder / "other.json").write_text("{}")
     assert load_results([first])[0].metrics["R1"].mean == 1.0, "it agrees with itself"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from result_facts import resealed
 
 from crbench.errors import DataError
 from crbench.leaderboard.build import build
@@ -28,7 +29,7 @@ def newer() -> dict[str, Any]:
     content["metrics"]["R1"]["median"] = 0.5
     content["weights"][0]["url"] = "https://example.org"
     content["outcomes"]["bytes"] = 5
-    return content
+    return resealed(content)
 
 
 def by_evaluation(version: int) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def by_evaluation(version: int) -> dict[str, Any]:
     content["protocol"]["describe"] = describe_rules(rules, version)
     content["protocol"]["fingerprint"] = fingerprint_rules(rules, version)
     content["fingerprint"] = block_fingerprint(content["dataset"], rules, None, version)
-    return content
+    return resealed(content)
 
 
 def write(folder: Path, *contents: dict[str, Any]) -> list[Path]:
@@ -85,6 +86,7 @@ def test_a_rule_that_is_not_known_is_kept_where_it_was_not_asked_for() -> None:
     """An option at its default is in no fingerprint, so it is known that it changed nothing."""
     content = newer()
     content["protocol"]["rules"]["gallery_order"] = "none"
+    content = resealed(content)
     result = from_json(json.dumps(content), "newer")
     assert "gallery_order" not in result.protocol.rules
     assert json.loads(to_json(result)) == content
@@ -111,6 +113,12 @@ def test_the_known_part_is_checked_as_ever(change: Callable[[dict[str, Any]], No
     content = newer()
     change(content)
     with pytest.raises(DataError, match=rf"^newer: not a valid result: .*{message}.*; a newer crbench wrote it"):
+        from_json(json.dumps(content), "newer")
+
+
+def test_a_newer_file_that_was_edited_is_named() -> None:
+    content = newer() | {"energy": {"kwh": 0.5}}
+    with pytest.raises(DataError, match=r"^newer: edited after it was written"):
         from_json(json.dumps(content), "newer")
 
 

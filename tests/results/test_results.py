@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from result_facts import resealed
 
 from crbench.errors import DataError
 from crbench.protocol import EvalProtocol
@@ -249,8 +250,48 @@ def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
     changed = attrs.evolve(result, trials=trials, metrics=summarise(trials), by_rate={}, metric_facts={})
     content = json.loads(to_json(changed))
     content["trials"][0]["cmc"] = [0, 1]
-    for read in (changed, from_json(json.dumps(content), "file")):
+    for read in (changed, from_json(json.dumps(resealed(content)), "file")):
         assert [type(value) for value in read.trials[0].cmc] == [float, float]
+
+
+def better(content: dict[str, Any]) -> None:
+    """Scores that agree with each other in all places."""
+    parts = [part for trial in content["trials"] for part in (trial, *trial["by_rate"].values())]
+    for part in parts:
+        part["cmc"] = [1.0] * len(part["cmc"])
+    for metrics in (content["metrics"], *content["by_rate"].values()):
+        ones = {
+            name: {"mean": 1.0, "std": 0.0, "values": [1.0] * len(part["values"])} for name, part in metrics.items()
+        }
+        metrics.update({name: one for name, one in ones.items() if name.startswith("R")})
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        better,
+        lambda content: content["method"]["aligner"].update(name="better"),
+        lambda content: content["trials"][0].update(n_gallery=3),
+        lambda content: content["data"].update(deviations=[]),
+        lambda content: content.update(warnings=["none"]),
+        lambda content: content.update(seed=content["seed"] + 1),
+        lambda content: content.update(content_sha256=None),
+        lambda content: content.update(content_sha256="0" * 64),
+    ],
+    ids=["scores", "name", "gallery", "deviations", "warnings", "seed", "no digest", "digest"],
+)
+def test_a_file_that_was_edited_is_named_even_where_it_agrees_with_itself(edit: Any) -> None:
+    content = json.loads(TEXT)
+    edit(content)
+    with pytest.raises(DataError, match=r"^some/file\.json: edited after it was written"):
+        from_json(json.dumps(content), "some/file.json")
+    from_json(json.dumps(resealed(content)), "file")
+
+
+def test_another_layout_of_the_same_content_is_no_edit(result: Result) -> None:
+    content = json.loads(TEXT)
+    other = dict(reversed(content.items()))
+    assert from_json(json.dumps(other, indent=4), "file") == result
 
 
 def test_many_faults_are_counted() -> None:

@@ -140,3 +140,13 @@ def test_other_files_do_not_stop_an_upgrade(folder: Path, capsys: pytest.Capture
     assert err.endswith("crbench: 2 results, 1 upgraded\n")
     assert str(folder / "package.json") in err
     assert {name: (folder / name).read_bytes() for name in OTHERS} == OTHERS
+
+
+def test_a_file_that_was_copied_over_another_cell_is_not_its_result(tmp_path: Path) -> None:
+    result = from_json(TEXT, "golden")
+    path = tmp_path / "data" / "method" / "20261129T000000Z_00000000000a.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(to_json(result))
+    said: list[str] = []
+    assert find_result(tmp_path, "00000000000a", {}, outcomes=False, warn=said.append) is None
+    assert said == [f"{path}: holds cell {result.cell_id}, not that of its name; the cell is run again"]
