@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from crbench.api.capabilities import VariesInLength as VariesInLength
     from crbench.api.capabilities import VerifiesFiles as VerifiesFiles
     from crbench.api.context import Epoch as Epoch
+    from crbench.api.context import FitCheckpoint as FitCheckpoint
     from crbench.api.context import Progress as Progress
     from crbench.api.context import RunContext as RunContext
     from crbench.api.context import Tracker as Tracker
@@ -215,6 +216,7 @@ _ROOMS = {
     "StoredImage": "data.decode",
     "Stateful": "api.capabilities",
     "TakesAnyLength": "api.capabilities",
+    "FitCheckpoint": "api.context",
     "Tracker": "api.context",
     "TrainFeatures": "api.pairing",
     "Trainable": "api.capabilities",

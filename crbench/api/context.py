@@ -6,10 +6,13 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @attrs.frozen
@@ -59,9 +62,50 @@ Progress = Callable[[int, str, str], AbstractContextManager[Tracker]]
 """Called with total, description and unit; gives a context manager of a `Tracker`."""
 
 
+class FitCheckpoint(Protocol):
+    """Where the fit of an aligner that takes minutes keeps its state, so that it continues after it was stopped.
+
+    A fit asks for a state at its start. Later, wherever it could start from a state, it saves one if that is due. It
+    must end with the same transform, bit for bit, from whichever state it continues.
+
+    Example:
+        >>> def fit(steps, checkpoint):
+        ...     saved = checkpoint.load()
+        ...     total, done = (torch.zeros(1), 0) if saved is None else (saved[0]["total"], saved[1]["done"])
+        ...     for step in range(done, steps):
+        ...         total += step
+        ...         if checkpoint.due():
+        ...             checkpoint.save({"total": total}, {"done": step + 1})
+        ...     return float(total)
+        >>> import torch
+        >>> fit(10, RunContext().session.fit)
+        45.0
+    """
+
+    def load(self) -> tuple[Mapping[str, Tensor], Mapping[str, Any]] | None:
+        """Tensors on the CPU and facts (JSON values) of the same fit, as `save` got them last; None = start anew."""
+
+    def due(self) -> bool:
+        """Whether it is time to save a state: not for short fits, and not so often that it costs time."""
+
+    def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Keep a state in place of the one before; a copy is made at once."""
+
+
+class _Forgetful:
+    def load(self) -> None:
+        return None
+
+    def due(self) -> bool:
+        return False
+
+    def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        return None
+
+
 @attrs.frozen
 class TrainingSession:
-    """What a run offers to a training, for the engine of `crbench.training` to use.
+    """What a run offers to a training, for the engine of `crbench.training` to use, and to the fit of an aligner.
 
     Attributes:
         checkpoint: file in which the training keeps its state, to continue after it was stopped; None = nowhere.
@@ -70,6 +114,7 @@ class TrainingSession:
         score: called after each epoch with its number (from 1) and a function that gives the backbone as it is; returns
             scores to keep with the epoch.
         on_epoch: called with each finished epoch, those before a stop included.
+        fit: for the fit of an aligner: where to keep its state.
 
     Where several processes train together, each has one; the first alone writes the checkpoint and asks for scores.
     """
@@ -78,6 +123,7 @@ class TrainingSession:
     every: int = 1
     score: Callable[[int, Callable[[], Any]], Mapping[str, float]] | None = None
     on_epoch: Callable[[Epoch], None] | None = None
+    fit: FitCheckpoint = attrs.field(factory=_Forgetful)
 
 
 @attrs.frozen
@@ -89,7 +135,7 @@ class RunContext:
         device: torch device name.
         logger: for notes to the user.
         progress: shows progress bars; silent by default.
-        session: for trainings: where to keep checkpoints, how to evaluate on the way.
+        session: for trainings and fits: where to keep checkpoints, how to evaluate on the way.
 
     Example:
         >>> bool(RunContext(seed=1).generator().integers(10) == RunContext(seed=1).generator().integers(10))

@@ -27,6 +27,7 @@ from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock, median_seconds
 from crbench.harness.transform import check_companions, transformed
 from crbench.harness.trial import TrialData
+from crbench.harness.unfinished import UnfinishedFit
 from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
 from crbench.registry.guard import Owner, plugin_stage
@@ -161,17 +162,20 @@ class CellRunner:
 
     def _fresh(self, key: str, content: str, train: TrainFeatures, trial: TrialData) -> Fitted:
         aligner: Aligner = self.aligner.build()
-        with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
-            transform = aligner.fit(train, run=self.facts.run)
         cache, path = self.facts.cache, self._path(key)
+        made_by = fit_facts(self.aligner, self.table.origin)
+        unfinished = UnfinishedFit(self._path(key, "fits"), cache, made_by, content, self.facts.run)
+        run = attrs.evolve(self.facts.run, session=attrs.evolve(self.facts.run.session, fit=unfinished))
+        with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
+            transform = aligner.fit(train, run=run)
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
-            made_by = fit_facts(self.aligner, self.table.origin)
             kept = {"fit_seconds": clock.seconds, "features": content, "made_by": made_by}
             state = plugin_state(transform, self._owner)
             card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
             # The card comes first: a fit without a card looks like one of unknown origin.
             cache.keep(lambda: write_card(path, card))
             cache.keep(lambda: save_state(path, state, kept))
+        unfinished.delete()
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
@@ -182,10 +186,10 @@ class CellRunner:
         macs = transform_macs(transform, rows, self._owner)
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows), macs=macs)
 
-    def _path(self, key: str) -> Path | None:
+    def _path(self, key: str, folder: str = "transforms") -> Path | None:
         if self.facts.cache is None or self.aligner.code_sha256 is None:
             return None
-        return self.facts.cache.root / "transforms" / f"{self.aligner.registered.entry.name}-{key}.safetensors"
+        return self.facts.cache.root / folder / f"{self.aligner.registered.entry.name}-{key}.safetensors"
 
 
 def evaluate_trial(

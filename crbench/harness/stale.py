@@ -14,6 +14,7 @@ from crbench.registry.code import code_sha256
 from crbench.registry.discovery import installed
 from crbench.store.features import HEADER
 from crbench.store.tensors import DamagedFileError, open_tensors
+from crbench.store.upkeep import fit_files
 
 
 def stale_entries(root: Path) -> Iterator[Path]:
@@ -25,7 +26,7 @@ def stale_entries(root: Path) -> Iterator[Path]:
     for folder in sorted(path for path in root.glob("features/*") if path.is_dir()):
         if _stale_features(_header(folder), folder.name):
             yield folder
-    for path in sorted(root.glob("transforms/*.safetensors")):
+    for path in fit_files(root):
         try:
             made_by = open_tensors(path).facts.get("made_by", {})
         except DamagedFileError:

@@ -19,10 +19,10 @@ _DAY = 86_400
 
 @attrs.frozen
 class CacheEntry:
-    """The features of one backbone, or one fitted transform.
+    """The features of one backbone, one fitted transform, or the state of a fit that was stopped.
 
     Attributes:
-        path: a folder of features, or a transform's file.
+        path: a folder of features, or a file.
         what: name of the backbone or of the aligner.
         rows: images with features; 0 for a transform.
         days: since the last change.
@@ -40,8 +40,13 @@ def list_cache(root: Path) -> list[CacheEntry]:
     """All entries, features first, sorted by path."""
     folders = sorted(path for path in root.glob("features/*") if path.is_dir())
     return [_features_entry(folder) for folder in folders] + [
-        _entry(path, path.stem.rpartition("-")[0], [path], 0) for path in sorted(root.glob("transforms/*.safetensors"))
+        _entry(path, path.stem.rpartition("-")[0], [path], 0) for path in fit_files(root)
     ]
+
+
+def fit_files(root: Path) -> list[Path]:
+    """The files of fitted transforms, then those of fits that were stopped, sorted."""
+    return [path for folder in ("transforms", "fits") for path in sorted(root.glob(f"{folder}/*.safetensors"))]
 
 
 def damaged_files(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -55,8 +60,8 @@ def damaged_files(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
 
 def stored_files(root: Path) -> list[Path]:
     """All tensor files of a cache folder, then the weights that were trained here; sorted."""
-    cached = sorted(root.glob("features/*/*.safetensors")) + sorted(root.glob("transforms/*.safetensors"))
-    return cached + sorted((weights_root() / "trained").glob("*.safetensors"))
+    cached = sorted(root.glob("features/*/*.safetensors"))
+    return cached + fit_files(root) + sorted((weights_root() / "trained").glob("*.safetensors"))
 
 
 def prune_cache(

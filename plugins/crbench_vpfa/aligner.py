@@ -16,6 +16,7 @@ from crbench.errors import DataError
 from crbench_vpfa import weights as weight_files
 from crbench_vpfa.module import Gate, Init, VectorPanning
 from crbench_vpfa.pairs import PairRule, draw, paired
+from crbench_vpfa.resume import Resume
 from crbench_vpfa.train import Recipe, train_module
 from crbench_vpfa.transform import PanningTransform, Precision, from_state
 
@@ -74,7 +75,7 @@ class VPFA:
         generator = torch.Generator().manual_seed(run.seed)
         parts = list(by_scope(paired(train, self.pairs, self.min_count, run.logger), self.scope))
         drawn = [draw(pairs, train, self.pairs, self.draws, generator) for _, pairs in parts]
-        modules = {}
+        modules, resume = {}, Resume.of(run.session.fit)
         with run.progress(sum(self.recipe.steps(len(part.order)) for part in drawn), "vpfa fit", "step") as tracker:
             for (domains, _), part in zip(parts, drawn, strict=True):
                 module = VectorPanning(
@@ -82,7 +83,11 @@ class VPFA:
                 )
                 module.initialise(self.init, self.init_std, generator)
                 module.to(part.source.device)
-                train_module(module, part, self.recipe, generator=generator, tracker=tracker)
+                if resume.finished(module):
+                    tracker.advance(self.recipe.steps(len(part.order)))
+                else:
+                    train_module(module, part, self.recipe, generator=generator, tracker=tracker, resume=resume)
+                resume.done.append(module)
                 modules[domains] = module.eval().requires_grad_(False)
         return PanningTransform(modules, self.precision, self.compile)
 

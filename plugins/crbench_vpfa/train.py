@@ -15,6 +15,7 @@ from crbench.api import Tracker, linear_layers
 from crbench.errors import DataError
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
+from crbench_vpfa.resume import Resume
 
 Schedule = Literal["constant", "step30", "cosine"]
 
@@ -61,7 +62,13 @@ class Recipe:
 
 
 def train_module(
-    module: VectorPanning, drawn: Drawn, recipe: Recipe, *, generator: torch.Generator, tracker: Tracker
+    module: VectorPanning,
+    drawn: Drawn,
+    recipe: Recipe,
+    *,
+    generator: torch.Generator,
+    tracker: Tracker,
+    resume: Resume,
 ) -> None:
     """Minimise the squared distance of the module's output to the target (Eq. 6), averaged over rows and columns.
 
@@ -71,20 +78,26 @@ def train_module(
         recipe: schedule and sizes.
         generator: of the CPU, for the order of the pairs, so that the order is the same on every device.
         tracker: advanced by the number of steps done, with the mean loss over them.
+        resume: gives the state to continue from, and keeps new ones.
 
     Raises:
         DataError: the loss is not finite.
     """
     size = min(recipe.batch_size, len(drawn.order))
     step = _Step(module, drawn, recipe, size)
-    total, done, reported = recipe.steps(len(drawn.order)), 0, 0
-    for epoch in range(recipe.epochs):
+    first = resume.start(module, step.optimizer, generator)
+    total = recipe.steps(len(drawn.order))
+    done = reported = total // recipe.epochs * first
+    if first:
+        tracker.advance(done)
+    for epoch in range(first, recipe.epochs):
         for rows, weights in _batches(drawn, size, generator):
             step(rows, weights, recipe.lr_at(epoch, done / total))
             done += 1
             if done - reported == REPORT_EVERY or done == total:
                 tracker.advance(done - reported, loss=_checked(step.take_loss() / (done - reported), done, recipe.lr))
                 reported = done
+        resume.keep(epoch + 1, module, step.optimizer, generator)
     for parameter in module.parameters():
         parameter.grad = None
 
@@ -159,7 +172,7 @@ class _Step:
         for parameter in module.parameters():
             if parameter.ndim == 2:
                 parameter.grad = torch.zeros_like(parameter)
-        self._optimizer = torch.optim.Adam(
+        self.optimizer = torch.optim.Adam(
             module.parameters(),
             # A captured step reads the learning rate from memory, so there it is a tensor.
             lr=torch.tensor(recipe.lr, device=device) if self._cuda else recipe.lr,
@@ -193,7 +206,7 @@ class _Step:
         return loss
 
     def _set_lr(self, lr: float) -> None:
-        group = self._optimizer.param_groups[0]
+        group = self.optimizer.param_groups[0]
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(lr)
         else:
@@ -204,7 +217,7 @@ class _Step:
         gap = self._module(self._source[self._rows], _linear) - self._target[self._rows]
         loss = (self._weights * gap.square()).sum()
         loss.backward()
-        self._optimizer.step()
+        self.optimizer.step()
         self._loss += loss.detach()
 
     def _forget_gradients(self) -> None:

@@ -6,9 +6,11 @@ import pytest
 import torch
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
+from crbench_vpfa.resume import Resume
 from crbench_vpfa.train import Recipe, _batches, _Step, train_module
 
 from crbench import linear as float32
+from crbench.api.context import RunContext
 from crbench.errors import DataError
 
 
@@ -22,6 +24,10 @@ class Record:
     def advance(self, count: int = 1, **figures: float) -> None:
         self.counts.append(count)
         self.losses.append(figures["loss"])
+
+
+def anew() -> Resume:
+    return Resume.of(RunContext().session.fit)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -43,7 +49,7 @@ def test_equals_plain_adam_on_the_mean_squared_error() -> None:
     """The reference is the loop of the official code: MSELoss, Adam, the last partial batch kept."""
     pairs, recipe = make_pairs(50), Recipe(31, 16, 1e-3, 1e-2, "step30")
     module, reference = make_module(), make_module()
-    train_module(module, pairs, recipe, generator=seeded(2), tracker=Record())
+    train_module(module, pairs, recipe, generator=seeded(2), tracker=Record(), resume=anew())
     optimizer = torch.optim.Adam(reference.parameters(), lr=1e-3, weight_decay=1e-2)
     generator = seeded(2)
     for epoch in range(31):
@@ -67,14 +73,14 @@ def test_an_epoch_holds_every_draw_once_and_batches_weigh_alike() -> None:
 
 def test_reports_every_step_and_a_falling_loss() -> None:
     record, recipe = Record(), Recipe(50, 16, 1e-2, 0.0, "cosine")
-    train_module(make_module(), make_pairs(), recipe, generator=seeded(), tracker=record)
+    train_module(make_module(), make_pairs(), recipe, generator=seeded(), tracker=record, resume=anew())
     assert sum(record.counts) == recipe.steps(50) == 200
     assert record.losses[-1] < 0.1 * record.losses[0]
 
 
 def test_a_batch_larger_than_all_pairs_is_cut() -> None:
     record, recipe = Record(), Recipe(2, 4096, 1e-3, 0.0, "constant")
-    train_module(make_module(), make_pairs(5), recipe, generator=seeded(), tracker=record)
+    train_module(make_module(), make_pairs(5), recipe, generator=seeded(), tracker=record, resume=anew())
     assert sum(record.counts) == 2
 
 
@@ -97,7 +103,14 @@ def test_schedules(schedule: str, epoch: int, progress: float, expected: float) 
 def test_a_loss_that_is_not_finite_stops_the_training() -> None:
     pairs = Drawn(torch.full((4, 6), 3e38), torch.full((4, 6), -3e38), order=torch.arange(4))
     with pytest.raises(DataError, match=r"the loss is \S+ at step 2; a smaller aligner\.lr"):
-        train_module(make_module(), pairs, Recipe(2, 4, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record())
+        train_module(
+            make_module(),
+            pairs,
+            Recipe(2, 4, 1e-3, 0.0, "constant"),
+            generator=seeded(),
+            tracker=Record(),
+            resume=anew(),
+        )
 
 
 def test_the_captured_form_takes_each_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +125,7 @@ def test_the_captured_form_takes_each_batch_once(monkeypatch: pytest.MonkeyPatch
 
     plain, captured = make_module(), make_module()
     recipe = Recipe(3, 16, 1e-2, 0.0, "cosine")
-    train_module(plain, make_pairs(), recipe, generator=seeded(), tracker=Record())
+    train_module(plain, make_pairs(), recipe, generator=seeded(), tracker=Record(), resume=anew())
     captures = []
     original = _Step.__init__
 
@@ -123,7 +136,7 @@ def test_the_captured_form_takes_each_batch_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(_Step, "__init__", as_on_a_gpu)
     monkeypatch.setattr(_Step, "_update_aside", _Step._update)
     monkeypatch.setattr(_Step, "_capture", lambda self: captures.append(1) or Replay(self))
-    train_module(captured, make_pairs(), recipe, generator=seeded(), tracker=Record())
+    train_module(captured, make_pairs(), recipe, generator=seeded(), tracker=Record(), resume=anew())
     assert captures == [1]
     for one, other in zip(plain.parameters(), captured.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -134,9 +147,9 @@ def test_the_captured_form_takes_each_batch_once(monkeypatch: pytest.MonkeyPatch
 def test_a_gpu_gives_the_weights_of_the_cpu() -> None:
     pairs, recipe = make_pairs(), Recipe(5, 16, 1e-3, 1e-5, "cosine")
     cpu, gpu = make_module(), make_module().cuda()
-    train_module(cpu, pairs, recipe, generator=seeded(), tracker=Record())
+    train_module(cpu, pairs, recipe, generator=seeded(), tracker=Record(), resume=anew())
     on_gpu = Drawn(pairs.source.cuda(), pairs.target.cuda(), pairs.order)
-    train_module(gpu, on_gpu, recipe, generator=seeded(), tracker=Record())
+    train_module(gpu, on_gpu, recipe, generator=seeded(), tracker=Record(), resume=anew())
     for one, other in zip(cpu.parameters(), gpu.parameters(), strict=True):
         assert torch.allclose(one, other.cpu(), atol=1e-4)
 
@@ -166,7 +179,14 @@ def test_linear_layers_are_by_the_library_that_is_fastest_and_change_by_rounding
     for fastest in (True, False):
         monkeypatch.setattr(float32, "is_fastest", lambda fastest=fastest: fastest)
         module = make_module()
-        train_module(module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(2), tracker=Record())
+        train_module(
+            module,
+            make_pairs(),
+            Recipe(1, 16, 1e-3, 0.0, "constant"),
+            generator=seeded(2),
+            tracker=Record(),
+            resume=anew(),
+        )
         trained.append(module)
     assert seen == [16] * 4 * 3, "four steps of three layers, when it is the fastest"
     for one, other in zip(*(module.parameters() for module in trained), strict=True):
@@ -175,5 +195,7 @@ def test_linear_layers_are_by_the_library_that_is_fastest_and_change_by_rounding
 
 def test_a_trained_module_holds_no_gradients() -> None:
     module = make_module()
-    train_module(module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record())
+    train_module(
+        module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record(), resume=anew()
+    )
     assert all(parameter.grad is None for parameter in module.parameters())
