@@ -153,8 +153,10 @@ class CellRunner:
         if kept is None:
             return None
         state, facts = kept
-        if facts["features"] != content:
-            self.facts.run.logger.warning("%s is fitted anew: %s is of other features", self.aligner.name, path)
+        if (facts.get("key"), facts["features"]) != (key, content):
+            self.facts.run.logger.warning(
+                "%s is fitted anew: %s is of other features, or of another fit", self.aligner.name, path
+            )
             return None
         with plugin_stage(self._owner, "restore", passing=()):
             transform = aligner.restore(state)
@@ -169,7 +171,7 @@ class CellRunner:
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=run)
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
-            kept = {"fit_seconds": clock.seconds, "features": content, "made_by": made_by}
+            kept = {"key": key, "fit_seconds": clock.seconds, "features": content, "made_by": made_by}
             state = plugin_state(transform, self._owner)
             card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
             # The card comes first: a fit without a card looks like one of unknown origin.

@@ -14,7 +14,7 @@ from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, DataError
 from crbench.faults import faults_of
 from crbench.harness.cards import card_path, make_card, write_card
 from crbench.harness.identity import training_key
@@ -44,16 +44,25 @@ def checkpoint_path(weights: Path) -> Path:
 
 
 def find_trained(path: Path, run: RunContext) -> bool:
-    """Whether trained weights are there. Damaged ones are deleted with their card, which the log says."""
+    """Whether trained weights are there. Damaged ones are deleted with their card, which the log says.
+
+    Raises:
+        DataError: they are of another training, and were copied or renamed.
+    """
     if not path.exists():
         return False
     try:
-        open_tensors(path).check()
+        file = open_tensors(path)
+        file.check()
     except DamagedFileError as error:
         run.logger.warning("trained weights %s: they are deleted and trained anew", error)
         path.unlink(missing_ok=True)
         card_path(path).unlink(missing_ok=True)
         return False
+    if (own := file.facts.get("training")) != path.stem:
+        raise DataError(
+            f"{path} holds the weights of training {own}, not those of its name; move it away, or give it by --weights"
+        )
     return True
 
 
@@ -134,7 +143,7 @@ def make_weights(
         card = make_card(job, trial, run, start)
         history = [attrs.asdict(epoch) for epoch in epochs]
         write_card(path, {**card, "processes": processes.count, "epochs": history})
-        save_state(path, plugin_state(trained, owner), {"backbone": job.backbone.name})
+        save_state(path, plugin_state(trained, owner), {"training": path.stem})
         _forget(path)
 
 

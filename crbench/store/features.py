@@ -148,7 +148,8 @@ class FeatureTable:
         if not header.exists():
             write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
         digests = row_digests(tensors["x"], tensors.get("dims"))
-        save_state(folder / f"{name}.safetensors", {**tensors, "digests": digests}, {})
+        facts = {"origin": digest(self.origin)}
+        save_state(folder / f"{name}.safetensors", {**tensors, "digests": digests}, facts)
 
     def _digests(self, number: int) -> torch.Tensor:
         chunk = self._chunks[number]
@@ -186,6 +187,8 @@ class FeatureTable:
         ids = file.tensors.get("ids")
         if ids is None or ids.dim() != 2 or not ids.shape[1] == 16 == ids.nbytes // max(1, len(ids)):
             raise DamagedFileError(file.path, "it does not say whose features it holds")
+        if file.facts.get("origin") != digest(self.origin):  # equal rows have one file name in all folders
+            raise DamagedFileError(file.path, "its features come from another backbone, or were made by other rules")
         self._unchecked[len(self._chunks)] = file
         self._insert(file.tensors)
 

@@ -59,14 +59,52 @@ def test_a_fit_of_other_features_is_not_taken(spec, tmp_path, caplog):
     path = only(tmp_path, "cache/transforms/*.safetensors")
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) * -0.5 for name in file.keys()}  # noqa: SIM118  not a mapping
-    save_state(path, state, {"fit_seconds": 1.0, "features": "0" * 64})
+    save_state(path, state, {"key": path.stem.partition("-")[2], "fit_seconds": 1.0, "features": "0" * 64})
     (after,) = run(request, context=LOGGED)
     assert after.trials == before.trials
     assert not after.timings["fit"].cached
     assert [message for message in caplog.messages if "of other features" in message] == [
-        f"ridge is fitted anew: {path} is of other features"
+        f"ridge is fitted anew: {path} is of other features, or of another fit"
     ]
     assert run(request)[0].timings["fit"].cached
+
+
+def swap(folder, pattern):
+    """Let two files take each other's place, as by a copy into the wrong folder."""
+    first, second = sorted(folder.glob(pattern))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other", "said"),
+    [
+        (
+            "cache/features/*/*.safetensors",
+            {"set": {"backbone.seed": 1}},
+            "its features come from another backbone, or were made by other rules): ",
+        ),
+        ("cache/transforms/*.safetensors", {"set": {"aligner.alpha": 100.0}}, "of other features, or of another fit"),
+    ],
+)
+def test_what_was_copied_into_the_place_of_another_is_made_anew(spec, tmp_path, caplog, pattern, other, said):
+    requests = spec(**REQUEST), spec(**REQUEST, **other)
+    before = [run(request)[0].trials for request in requests]
+    assert before[0] != before[1]
+    swap(tmp_path, pattern)
+    assert [run(request, context=LOGGED)[0].trials for request in requests] == before
+    assert sum(said in message for message in caplog.messages) == 2
+
+
+def test_weights_of_another_training_are_refused(spec, tmp_path):
+    requests = [spec(**REQUEST, backbone="learner", seed=seed) for seed in (0, 1)]
+    for request in requests:
+        run(request)
+    swap(tmp_path, "weights/trained/*.safetensors")
+    for request in requests:
+        with pytest.raises(DataError, match=r"holds the weights of training learner-\w{12}, not those of its name"):
+            run(request)
 
 
 def test_damaged_weights_that_are_given_are_refused(spec, tmp_path):
