@@ -47,7 +47,7 @@ def to_torch(x: Array, device: str | torch.device | None = None) -> torch.Tensor
     """
     import torch
 
-    return _tensor(x).to(device=device, dtype=torch.float32).contiguous()
+    return as_floats(x).to(device=device, dtype=torch.float32).contiguous()
 
 
 def to_features(x: Array) -> torch.Tensor:
@@ -68,7 +68,7 @@ def to_features(x: Array) -> torch.Tensor:
     """
     import torch
 
-    tensor = _tensor(x)
+    tensor = as_floats(x)
     if tensor.dtype != torch.float64:
         return to_torch(tensor)
     narrow = tensor.float()
@@ -132,8 +132,12 @@ def sqrt(x: Array) -> Array:
     return torch.from_numpy(np.sqrt(x.cpu().numpy())).to(x.device)
 
 
-def _tensor(x: Array) -> torch.Tensor:
-    """A tensor of any library's floating-point numbers [n, D], without a copy where that is possible."""
+def as_floats(x: Array) -> torch.Tensor:
+    """A tensor of any library's floating-point numbers [n, D], without a copy where that is possible.
+
+    Raises:
+        EvaluationError: see `to_torch`.
+    """
     import torch
 
     if isinstance(x, torch.Tensor):

@@ -97,7 +97,10 @@ class Distance(Protocol):
     """
 
     def __call__(self, query: TestFeatures, gallery: TestFeatures) -> Array:
-        """Distances f32[q, g] of a block of the queries to the whole gallery; smaller is closer."""
+        """Distances f32[q, g] of a block of the queries to the whole gallery; smaller is closer.
+
+        Those of float64 are ranked as they are. What is given must not be changed: other blocks get the same gallery.
+        """
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.arrays import to_torch
+from crbench.arrays import Array, as_floats, to_torch
 from crbench.errors import EvaluationError
 from crbench.ranking.interface import RankInputs, RankRows
 from crbench.ranking.threads import Workers
@@ -57,15 +57,18 @@ def _blocks(
         workers: look for NaN, so that no thread of torch is awake when they count.
 
     Raises:
-        EvaluationError: the distance gives another shape or NaN.
+        EvaluationError: the distance gives another shape or NaN, or changes the gallery, which other blocks get too.
     """
     count, width = len(query), len(gallery)
     size = max(1, _BLOCK // width)
     order, shown = blind_order(query.rows), TestFeatures.of(gallery, needs)
+    before = _state(shown)
     for start in range(0, count, size):
         queries = order[start : start + size]
         given = distance(TestFeatures.of(query.take(queries), needs), shown)
-        found = to_torch(given, query.x.device)
+        if _state(shown) != before:
+            raise EvaluationError("the distance changed the gallery that it was given; let it work on a copy")
+        found = _comparable(given, query.x.device)
         if tuple(found.shape) != (len(queries), width):
             raise EvaluationError(
                 f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"
@@ -77,3 +80,24 @@ def _blocks(
             if len(wrong):
                 raise EvaluationError(f"the distance gives NaN for query row {queries[wrong[:, 0].cpu()].min()}")
         yield queries, found
+
+
+def _comparable(given: Array, device: torch.device) -> torch.Tensor:
+    """Distances f32[b, g] in the order of `given`, row by row: places stand for what float32 would round together.
+
+    Only the order of a row's distances counts. 1 + 1e-10 and 1 would be a tie, which is not to be seen in a score.
+    """
+    wide = as_floats(given)
+    narrow = to_torch(wide, device)
+    if wide.dtype != torch.float64 or torch.equal(narrow.double(), wide.to(device)):
+        return narrow
+    nearest, order = wide.to(device).sort(dim=1)
+    steps = (nearest[:, 1:] != nearest[:, :-1]).cumsum(dim=1)
+    places = torch.cat([steps.new_zeros(len(steps), 1), steps], dim=1)
+    found = torch.empty_like(narrow).scatter_(1, order, places.float())
+    return found.masked_fill_(wide.isnan().to(device), torch.nan)
+
+
+def _state(feats: TestFeatures) -> tuple[int, float]:
+    """Differs where the features were changed in place, by torch, which counts, or through another view of them."""
+    return 0 if feats.x.is_inference() else feats.x._version, float(feats.x.sum())

@@ -11,6 +11,7 @@ import torch
 from fakes import Hard
 
 from crbench.api.entry import Entry
+from crbench.errors import EvaluationError
 from crbench.evaluation import evaluate
 from crbench.harness.run import run
 from crbench.protocol import EvalProtocol
@@ -119,6 +120,46 @@ def test_a_distance_of_ones_own_scores_as_the_same_distance_of_ours(engine, shot
     assert {rate: part.means for rate, part in own.by_rate.items()} == {
         rate: part.means for rate, part in ours.by_rate.items()
     }
+
+
+@pytest.mark.parametrize("engine", ["reference", "torch", "numba"])
+@pytest.mark.parametrize("shape", [lambda d: 1 + 1e-10 * d, lambda d: 1e300 * d, lambda d: d.numpy().astype(">f8")])
+def test_distances_of_float64_are_ranked_as_float64_gives(engine, shape):
+    query, gallery = (random_features(seed=seed, dim=4) for seed in (0, 1))
+    protocol = EvalProtocol.of(shot="multi", distance="sqeuclidean", normalise="none")
+    expected = evaluate(query, gallery, protocol, engine=engine)
+    found = evaluate(
+        query, gallery, protocol, engine=engine, distance=lambda q, g: shape(torch.cdist(q.x.double(), g.x.double()))
+    )
+    assert np.array_equal(found.outcomes.ranks.ranks, expected.outcomes.ranks.ranks)
+    assert 0 < found.scores.means["mAP"] < 1
+
+
+def test_equal_distances_of_float64_stay_equal_and_nan_is_named():
+    feats = random_features()
+    protocol = EvalProtocol.of(shot="multi")
+    ties = evaluate(feats, feats, protocol, distance=lambda q, g: torch.full((len(q), len(g)), 1 / 3).double() + 1e-12)
+    assert (
+        ties.scores.means
+        == evaluate(feats, feats, protocol, distance=lambda q, g: torch.ones(len(q), len(g))).scores.means
+    )
+    with pytest.raises(EvaluationError, match="the distance gives NaN for query row 0"):
+        evaluate(feats, feats, protocol, distance=lambda q, g: torch.full((len(q), len(g)), torch.nan).double())
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.sub_(1.0), lambda x: np.copyto(x.numpy(), 1.0), lambda x: x.copy_(x.flip(0))]
+)
+def test_a_distance_that_changes_the_gallery_is_refused(change):
+    feats = random_features()
+
+    def changes(query, gallery):
+        found = torch.cdist(query.x, gallery.x)
+        change(gallery.x)
+        return found
+
+    with pytest.raises(EvaluationError, match="the distance changed the gallery that it was given"):
+        evaluate(feats, feats, distance=changes)
 
 
 def test_a_distance_sees_no_persons_and_the_cameras_only_where_it_needs_them():
