@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from crbench.api.interfaces import Transform
 from crbench.errors import PluginError
 from crbench.harness.rows import IdentifiedRows
 from crbench.records import Features, TestFeatures, blind_order
-from crbench.registry.contract import close, fault, other_companions
+from crbench.registry.contract import close, fault, other_companions, other_draws
 from crbench.registry.guard import plugin_stage
 from crbench.registry.resolve import Resolved
 from crbench.store.features import FeatureTable
@@ -51,8 +53,9 @@ def check_companions(
     companions = other_companions(rows.rows.rates[sample])
     kept = np.flatnonzero(companions == np.arange(len(sample)))
     made = []
-    for some in (sample, sample[companions]):
-        found = _call(transform, aligner, _shown(aligner, rows.take(some), table, device))
+    for some, draws in ((sample, nullcontext()), (sample[companions], other_draws())):
+        with draws:
+            found = _call(transform, aligner, _shown(aligner, rows.take(some), table, device))
         # A copy of what is compared, as the transform may use its memory again.
         made.append((found.x[kept], None if found.dims is None else found.dims[kept].tolist()))
     (before, dims), (after, other_dims) = made

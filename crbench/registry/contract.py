@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +18,9 @@ TOLERANCE = 1e-4
 Products of one shape round alike, so the methods that we know give equal bits. Statistics of a batch change features by
 a hundred times as much.
 """
+
+_OTHER_SEED = 1_620_610_981
+"""One that nobody else is likely to choose."""
 
 
 def fault(
@@ -58,6 +65,24 @@ def close(left: Tensor, right: Tensor) -> bool:
     left, right = left.detach(), right.detach()
     size = float(right.nan_to_num().abs().max()) if right.numel() else 0.0
     return torch.allclose(left, right, rtol=0, atol=TOLERANCE * size, equal_nan=True)
+
+
+@contextmanager
+def other_draws() -> Iterator[None]:
+    """Inside, the generators of the process give other numbers: what draws from them is then not the same twice.
+
+    They are put back after each call of a plugin, so two calls would draw the same.
+    """
+    state, mine, own = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.default_generator.manual_seed(_OTHER_SEED)
+    np.random.seed(_OTHER_SEED)
+    random.seed(_OTHER_SEED)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        np.random.set_state(mine)
+        random.setstate(own)
 
 
 def other_companions(rates: NDArray[np.float32]) -> NDArray[np.intp]:

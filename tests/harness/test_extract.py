@@ -294,6 +294,23 @@ def test_a_backbone_whose_memory_hides_that_it_depends_on_the_batch_is_refused()
         extract(make_rows(), SavingCentred())
 
 
+@pytest.mark.parametrize(
+    "noise",
+    [lambda shape: torch.randn(shape), lambda shape: torch.from_numpy(np.random.normal(size=shape).astype("f4"))],
+    ids=["torch", "numpy"],
+)
+def test_a_backbone_that_draws_for_each_call_is_refused(noise):
+    """As one whose dropout was left on."""
+
+    class Drawing(RandomBackbone):
+        def extract(self, batch):
+            x = super().extract(batch).x
+            return Encoded(x=x + 0.01 * noise(x.shape))
+
+    with pytest.raises(PluginError, match="the feature of an image depends on the others of its batch"):
+        extract(make_rows(), Drawing())
+
+
 class Answering(torch.Tensor):
     """A tensor that answers for itself."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, ClassVar
 
 import attrs
@@ -221,6 +222,7 @@ def test_a_transform_whose_memory_hides_that_it_depends_on_other_rows_is_refused
         (lambda feats: feats.take(np.arange(1)), "it gave features (1, 16); expected"),
         (centred, "what it makes of a row depends on the other rows"),
         (lambda feats: attrs.evolve(feats, x=feats.x + 0.01 * torch.randn(feats.x.shape)), "or is not the same twice"),
+        (lambda feats: attrs.evolve(feats, x=feats.x * random.uniform(1, 2)), "or is not the same twice"),
         (
             lambda feats: attrs.evolve(feats, dims=torch.full((len(feats),), 1 + int(feats.x.sum()) % 16)),
             "what it makes of a row depends on the other rows",

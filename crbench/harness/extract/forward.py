@@ -17,7 +17,7 @@ from crbench.errors import ConfigError, PluginError
 from crbench.harness.extract.pipeline import Loaded
 from crbench.linear import linear_layers
 from crbench.records import Batch, Encoded, Samples
-from crbench.registry.contract import close, fault, other_companions
+from crbench.registry.contract import close, fault, other_companions, other_draws
 from crbench.registry.guard import UNKNOWN, Owner, plugin_stage
 from crbench.results import Extraction
 
@@ -95,7 +95,8 @@ class Forward:
         if not torch.equal(batch.inputs, given):
             raise self._fault("it changed the images that it was given")
         rows = other_companions(np.zeros(len(given), dtype=np.float32))  # each place keeps its rate and camera
-        again = self._encode(attrs.evolve(batch, inputs=given[torch.from_numpy(rows).to(given.device)]))
+        with other_draws():
+            again = self._encode(attrs.evolve(batch, inputs=given[torch.from_numpy(rows).to(given.device)]))
         kept = np.flatnonzero(rows == np.arange(len(rows)))
         dims = [None if some.dims is None else some.dims[kept].tolist() for some in (encoded, again)]
         if not (dims[0] == dims[1] and close(again.x[kept], encoded.x[kept])):
