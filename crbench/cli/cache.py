@@ -40,17 +40,27 @@ def ls(cache_dir: Path | None) -> None:
 
 @cache.command("verify")
 @_OPTION
-def verify(cache_dir: Path | None) -> int:
-    """Compare every file, trained weights included, with its checksum; exit code 3 when one is damaged."""
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help='Folder to which runs wrote results; default: "results", if it is there.',
+)
+def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
+    """Compare all that runs keep with its checksums; exit code 3 when something is damaged.
+
+    That is features, fits, weights that were trained here, and results with their outcomes.
+    """
     from crbench.config.paths import cache_root
+    from crbench.results.folder import damaged_results, written_results
     from crbench.store.upkeep import damaged_files, stored_files
 
-    root = cache_root(cache_dir)
-    files = stored_files(root)
-    damaged = list(damaged_files(files))
-    for path, reason in damaged:
-        click.echo(f"{path}: {reason}")
-    click.echo(f"crbench: {len(files)} files, {len(damaged)} damaged", err=True)
+    files = stored_files(cache_root(cache_dir))
+    found = [path for folder in results or (Path("results"),) for path in written_results(folder)]
+    damaged = [f"{path}: {reason}" for path, reason in damaged_files(files)] + list(damaged_results(found))
+    for line in damaged:
+        click.echo(line)
+    click.echo(f"crbench: {len(files)} files, {len(found)} results, {len(damaged)} damaged", err=True)
     return 3 if damaged else 0
 
 
@@ -64,11 +74,15 @@ def prune(cache_dir: Path | None, older_than: float | None, everything: bool, ba
     """Delete cached files; results and sound trained weights stay."""
     from crbench.config.paths import cache_root
     from crbench.harness.stale import stale_entries
-    from crbench.store.upkeep import prune_cache
+    from crbench.store.upkeep import list_cache, prune_cache
 
     if not (everything or bad or stale or older_than is not None):
         raise click.UsageError("say what to delete: --older-than DAYS, --bad, --stale or --all")
     root = cache_root(cache_dir)
-    unasked = list(stale_entries(root)) if stale else []
-    gone = prune_cache(root, older_than_days=0 if everything else older_than, bad=bad, stale=unasked)
+    named: list[Path] = []
+    if everything:
+        named = [entry.path for entry in list_cache(root)]
+    elif stale:
+        named = list(stale_entries(root))
+    gone = prune_cache(root, older_than_days=older_than, bad=bad, named=named)
     click.echo(f"crbench: deleted {len(gone)} entries", err=True)

@@ -166,7 +166,7 @@ class CellRunner:
         aligner: Aligner = self.aligner.build()
         cache, path = self.facts.cache, self._path(key)
         made_by = fit_facts(self.aligner, self.table.origin)
-        unfinished = UnfinishedFit(self._path(key, "fits"), cache, made_by, content, self.facts.run)
+        unfinished = UnfinishedFit(self._path(key, "fits"), key, cache, made_by, content, self.facts.run)
         run = attrs.evolve(self.facts.run, session=attrs.evolve(self.facts.run.session, fit=unfinished))
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
             transform = aligner.fit(train, run=run)

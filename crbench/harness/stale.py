@@ -14,7 +14,7 @@ from crbench.registry.code import code_sha256
 from crbench.registry.discovery import installed
 from crbench.store.features import HEADER
 from crbench.store.tensors import DamagedFileError, open_tensors
-from crbench.store.upkeep import fit_files
+from crbench.store.upkeep import feature_folders, fit_files
 
 
 def stale_entries(root: Path) -> Iterator[Path]:
@@ -23,7 +23,7 @@ def stale_entries(root: Path) -> Iterator[Path]:
     They are of another version of crbench's own part, or were made by code that is not what is installed now. Damaged
     files are not looked at; ``--bad`` finds them.
     """
-    for folder in sorted(path for path in root.glob("features/*") if path.is_dir()):
+    for folder in feature_folders(root):
         if _stale_features(_header(folder), folder.name):
             yield folder
     for path in fit_files(root):

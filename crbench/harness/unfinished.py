@@ -24,12 +24,14 @@ class UnfinishedFit:
     """A `crbench.api.context.FitCheckpoint` in a file of the cache.
 
     Attributes:
-        path: names aligner, rows and seed; None = keep nothing.
+        path: None = keep nothing.
+        key: of the fit; the state of another one is not taken.
         facts: what the fit is made by, for whoever cleans the cache up.
         features: digest of the content of the training features; a state of others is not taken.
     """
 
     path: Path | None
+    key: str
     cache: Cache | None
     facts: Mapping[str, Any]
     features: str
@@ -45,7 +47,7 @@ class UnfinishedFit:
         except (DamagedFileError, SystemFaultError) as error:
             self.run.logger.warning("%s; the fit starts anew", error)
             return None
-        if found is None or found[1].get("features") != self.features:
+        if found is None or (found[1].get("key"), found[1].get("features")) != (self.key, self.features):
             return None
         self.run.logger.info("the fit continues from %s", self.path)
         return found[0], found[1]["state"]
@@ -58,7 +60,7 @@ class UnfinishedFit:
         """Put a state in the place of the one before; a full disk is said and stops nothing."""
         path = self.path
         if path is not None and self.cache is not None:
-            kept = {"made_by": dict(self.facts), "features": self.features, "state": dict(facts)}
+            kept = {"key": self.key, "made_by": dict(self.facts), "features": self.features, "state": dict(facts)}
             self.cache.keep(lambda: save_state(path, tensors, kept))
         self._last = time.monotonic()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -14,6 +14,8 @@ from crbench.results.files import read_content, stated_version
 from crbench.results.outcomes import TrialOutcomes, check_outcomes, read_outcomes, write_outcomes
 from crbench.results.search import read_each, read_text, result_files
 from crbench.store.files import write_text
+
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]+)?Z_[0-9a-f]{12}\.json")
 
 
 def result_path(output: Path, result: Result) -> Path:
@@ -27,6 +29,11 @@ def result_path(output: Path, result: Result) -> Path:
     time = result.created.replace("-", "").replace(":", "").partition("+")[0]
     folder = output / f"{result.dataset}-{result.protocol.name}" / "__".join(names)
     return folder / f"{time}Z_{result.cell_id}.json"
+
+
+def written_results(output: Path) -> list[Path]:
+    """The files that runs wrote to a folder, by their names; sorted. Other files that lie there are none of them."""
+    return sorted(path for path in output.glob("*/*/*.json") if _NAME.fullmatch(path.name))
 
 
 def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes] = ()) -> Result:
@@ -109,6 +116,16 @@ def _upgrade_file(path: Path) -> bool:
     if earlier:
         write_text(path, to_json(result))
     return earlier
+
+
+def damaged_results(files: Iterable[Path]) -> Iterator[str]:
+    """A line for each result that cannot be read, does not agree with itself, or not with its outcomes."""
+    for path in files:
+        try:
+            validate_file(path)
+        except DataError as error:
+            if path.exists():
+                yield str(error)
 
 
 def validate_file(path: Path) -> bool:

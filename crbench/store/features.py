@@ -25,7 +25,7 @@ from crbench.protocol.hashing import digest
 from crbench.records import Samples
 from crbench.store.cache import Cache
 from crbench.store.files import write_text
-from crbench.store.tensors import DamagedFileError, TensorFile, open_tensors, save_state
+from crbench.store.tensors import DamagedFileError, TensorFile, open_tensors, save_state, tensor_files
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ class FeatureTable:
         table = cls(cache, origin)
         if cache is None:
             return table
-        for path in sorted(table._folder(cache).glob("*.safetensors")):
+        for path in tensor_files(table._folder(cache)):
             try:
                 table._attach(open_tensors(path))
             except DamagedFileError as error:
@@ -108,8 +108,14 @@ class FeatureTable:
         cache, name = self.cache, hashlib.blake2b(ids.tobytes(), digest_size=8).hexdigest()
         if cache is None or not cache.keep(lambda: self._save(self._folder(cache), name, tensors)):
             self._insert(tensors)
-        else:
-            self._attach(open_tensors(self._folder(cache) / f"{name}.safetensors"))
+            return
+        path = self._folder(cache) / f"{name}.safetensors"
+        try:
+            self._attach(open_tensors(path))
+        except DamagedFileError:
+            if path.exists():
+                raise
+            self._insert(tensors)  # somebody cleans the cache up
 
     def gather(self, ids: NDArray[np.bytes_], device: str) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Features of rows in the order of `ids`: x f32[n, D] and dims i64[n] or None, on `device`.
@@ -144,12 +150,16 @@ class FeatureTable:
         return cache.root / "features" / digest(self.origin)
 
     def _save(self, folder: Path, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        digests = row_digests(tensors["x"], tensors.get("dims"))
+        self._write_header(folder)
+        facts = {"origin": digest(self.origin)}
+        save_state(folder / f"{name}.safetensors", {**tensors, "digests": digests}, facts)
+        self._write_header(folder)  # the folder may have been deleted in between
+
+    def _write_header(self, folder: Path) -> None:
         header = folder / HEADER
         if not header.exists():
             write_text(header, json.dumps(self.origin, indent=2, sort_keys=True) + "\n")
-        digests = row_digests(tensors["x"], tensors.get("dims"))
-        facts = {"origin": digest(self.origin)}
-        save_state(folder / f"{name}.safetensors", {**tensors, "digests": digests}, facts)
 
     def _digests(self, number: int) -> torch.Tensor:
         chunk = self._chunks[number]

@@ -50,18 +50,31 @@ class TensorFile:
     digest: str | None
 
     def check(self) -> None:
-        """Compare the content with the digest, once per process.
+        """Compare the content with the digest, once per process. The file may have been deleted since it was opened.
 
         Raises:
             DamagedFileError: it is another.
         """
-        status = self.path.stat()
-        state = (self.path, status.st_size, status.st_mtime_ns)
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
+            state = None
+        else:
+            state = (self.path, status.st_size, status.st_mtime_ns)
         if state in _intact:
             return
         if content_digest(self.tensors) != self.digest:
             raise DamagedFileError(self.path, "its content is not what was written")
-        _intact.add(state)
+        if state is not None:
+            _intact.add(state)
+
+
+def tensor_files(folder: Path) -> list[Path]:
+    """The files of tensors in a folder, sorted; none where it is not there, or no longer."""
+    try:
+        return sorted(folder.glob("*.safetensors"))
+    except FileNotFoundError:  # somebody deletes it at this moment
+        return []
 
 
 def save_state(path: Path, state: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from crbench.config.paths import weights_root
 from crbench.store.features import HEADER
-from crbench.store.tensors import DamagedFileError, open_tensors
+from crbench.store.temporaries import delete_temporary, temporary_in
+from crbench.store.tensors import DamagedFileError, open_tensors, tensor_files
 
 _DAY = 86_400
 
@@ -38,15 +40,19 @@ class CacheEntry:
 
 def list_cache(root: Path) -> list[CacheEntry]:
     """All entries, features first, sorted by path."""
-    folders = sorted(path for path in root.glob("features/*") if path.is_dir())
-    return [_features_entry(folder) for folder in folders] + [
+    return [_features_entry(folder) for folder in feature_folders(root)] + [
         _entry(path, path.stem.rpartition("-")[0], [path], 0) for path in fit_files(root)
     ]
 
 
+def feature_folders(root: Path) -> list[Path]:
+    """The folders of features of one backbone each, sorted; without those that are being deleted."""
+    return sorted(path for path in root.glob("features/*") if path.is_dir() and not path.name.startswith("."))
+
+
 def fit_files(root: Path) -> list[Path]:
     """The files of fitted transforms, then those of fits that were stopped, sorted."""
-    return [path for folder in ("transforms", "fits") for path in sorted(root.glob(f"{folder}/*.safetensors"))]
+    return [path for folder in ("transforms", "fits") for path in tensor_files(root / folder)]
 
 
 def damaged_files(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
@@ -55,27 +61,32 @@ def damaged_files(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         try:
             open_tensors(path).check()
         except DamagedFileError as error:
-            yield path, str(error.reason)
+            if path.exists():  # or a job beside has deleted or replaced it
+                yield path, str(error.reason)
 
 
 def stored_files(root: Path) -> list[Path]:
     """All tensor files of a cache folder, then the weights that were trained here; sorted."""
-    cached = sorted(root.glob("features/*/*.safetensors"))
+    cached = [path for folder in feature_folders(root) for path in tensor_files(folder)]
     return cached + fit_files(root) + sorted((weights_root() / "trained").glob("*.safetensors"))
 
 
 def prune_cache(
-    root: Path, *, older_than_days: float | None = None, bad: bool = False, stale: Iterable[Path] = ()
+    root: Path, *, older_than_days: float | None = None, bad: bool = False, named: Iterable[Path] = ()
 ) -> list[Path]:
     """Delete entries that have not changed for some days, damaged files (see `stored_files`), and those named.
 
+    Runs that use the cache meanwhile are not harmed: what they have read stays readable to them, and what they lack is
+    computed anew.
+
     Args:
-        stale: entries that go whatever their age.
+        older_than_days: by the clock of this machine; an entry that is of the future by it counts as new.
+        named: entries that go whatever their age.
 
     Returns:
         What went.
     """
-    gone = list(stale)
+    gone = list(named)
     for path in gone:
         _delete(path)
     if bad:
@@ -92,7 +103,11 @@ def prune_cache(
 
 def _delete(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        # at once, as a run may write into it meanwhile; who is killed here leaves a temporary that the next one deletes
+        aside = temporary_in(path.parent)
+        with suppress(FileNotFoundError):
+            path.rename(aside)
+        delete_temporary(aside)
     else:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)  # the card, which is nothing without its weights
@@ -101,7 +116,7 @@ def _delete(path: Path) -> None:
 def _features_entry(folder: Path) -> CacheEntry:
     from safetensors import SafetensorError, safe_open
 
-    files = sorted(folder.glob("*.safetensors"))
+    files = tensor_files(folder)
     rows = 0
     for path in files:
         try:
@@ -110,18 +125,29 @@ def _features_entry(folder: Path) -> CacheEntry:
         except (SafetensorError, OSError):
             continue  # `damaged_files` names it
     header = folder / HEADER
-    name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"] if header.exists() else "?"
-    return _entry(folder, name, [*files, header] if header.exists() else files, rows)
+    try:
+        name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return _entry(folder, "?", files, rows)
+    return _entry(folder, name, [*files, header], rows)
 
 
 def _entry(path: Path, what: str, files: list[Path], rows: int) -> CacheEntry:
-    stats = [file.stat() for file in files]
-    newest = max((stat.st_mtime for stat in stats), default=path.stat().st_mtime)
+    stats = [status for file in files or [path] if (status := _status(file)) is not None]
+    newest = max((status.st_mtime for status in stats), default=time.time())
     return CacheEntry(
         path=path,
         what=what,
         files=len(files),
         rows=rows,
-        bytes=sum(stat.st_size for stat in stats),
-        days=(time.time() - newest) / _DAY,
+        bytes=sum(status.st_size for status in stats) if files else 0,
+        days=max(0.0, time.time() - newest) / _DAY,  # a clock may have run backwards
     )
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """None for a file that a job beside has deleted."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

@@ -52,6 +52,9 @@ def test_whole_results_are_valid_and_edited_or_damaged_ones_are_named(run_folder
     assert invoke(["results", "validate", str(run_folder)]) == 0
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "crbench: 2 results, 0 refused; 2 agree with their outcomes\n")
+    verify = ["cache", "verify", "--cache-dir", str(run_folder.parent / "cache"), "--results", str(run_folder)]
+    assert invoke(verify) == 0
+    assert "2 results, 0 damaged" in capsys.readouterr().err
     first, second = sorted(run_folder.rglob("*.json"))
     (result,) = load_results([first])
     edited = json.loads(to_json(result))
@@ -72,3 +75,7 @@ def test_whole_results_are_valid_and_edited_or_damaged_ones_are_named(run_folder
     assert sum("no such file; the outcomes of a result lie beside it" in line for line in lines) == 1
     assert sum("other.json: not a crbench result" in line for line in lines) == 1
     assert shown.err.endswith("crbench: 3 results, 3 refused; 0 agree with their outcomes\n")
+    assert invoke(verify) == 3
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [line for line in lines if "other.json" not in line], "which is none of a run"
+    assert "2 results, 2 damaged" in shown.err

@@ -102,14 +102,15 @@ def test_a_damaged_state_is_said_and_left(spec, patient, caplog):
     assert "the fit starts anew" in caplog.text
 
 
-def test_a_state_of_other_features_is_not_taken(spec, patient):
+@pytest.mark.parametrize("fact", ["features", "key"])
+def test_the_state_of_another_fit_is_not_taken(spec, patient, fact):
     asked = spec(aligner="patient", trial=0, baseline=False)
     patient["stop"] = 2
     with pytest.raises(KeyboardInterrupt):
         run(asked)
     (path,) = kept(asked)
     found = unfinished.load_state(path, "cpu")
-    unfinished.save_state(path, found[0], {**found[1], "features": "others"})
+    unfinished.save_state(path, found[0], {**found[1], fact: "others"})
     patient["stop"] = None
     run(asked)
     assert patient["steps"] == [0, 1, 2, *range(STEPS)]
@@ -123,6 +124,6 @@ def test_short_fits_save_nothing(spec, patient, monkeypatch):
 
 
 def test_without_a_cache_a_fit_keeps_nothing(patient):
-    state = unfinished.UnfinishedFit(None, None, {}, "", unfinished.RunContext())
+    state = unfinished.UnfinishedFit(None, "", None, {}, "", unfinished.RunContext())
     state.save({"bias": torch.zeros(1)}, {})
     assert (state.load(), state.due()) == (None, False)
