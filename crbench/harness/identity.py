@@ -101,10 +101,15 @@ def unreadable(job: Job, aligner: Resolved) -> list[Resolved]:
     return [method for method in _methods(job, aligner) if method.code_sha256 is None]
 
 
-def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
+def further_methods(job: Job) -> tuple[Resolved, ...]:
+    """What decides numbers beside backbone and aligner: the data set, and the distance where it is a plugin's."""
     name = job.protocol.scoring.distance
-    distance = () if name in DISTANCES else (resolve("distance", name),)
-    return (job.dataset, job.backbone, aligner, *distance)
+    return (job.dataset, *(() if name in DISTANCES else (resolve("distance", name),)))
+
+
+def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
+    dataset, *distance = further_methods(job)
+    return (dataset, job.backbone, aligner, *distance)
 
 
 def backbone_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:

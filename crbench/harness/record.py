@@ -15,6 +15,7 @@ from crbench.harness.command import command_line
 from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
+from crbench.harness.identity import further_methods
 from crbench.registry.resolve import Resolved
 from crbench.results import (
     Component,
@@ -135,6 +136,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         limit=spec.limit,
         seed=spec.seed,
         method=_method(facts, cell),
+        code={method.registered.kind: method.code_sha256 for method in further_methods(job)},
         extraction=facts.extraction,
         trials=tuple(cell.scores) if cell.error is None else (),
         metric_facts=metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {},

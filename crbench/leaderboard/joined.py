@@ -129,6 +129,7 @@ def _identity(result: Result) -> tuple[object, ...]:
     return (
         *(component_identity(part) for part in (result.method.backbone, result.method.aligner)),
         fitted_weights(result),
+        tuple(sorted(result.code.items())),
         json.dumps(result.data.parameters, sort_keys=True),
         result.data.deviations,
         result.seed,
@@ -190,7 +191,8 @@ def _misfit(one: Result, other: Result) -> Reason | None:
         return "scores"
     if not all(_compatible(mine, trial) for mine in one.trials for trial in other.trials):
         return "weights"
-    if any(part.code_sha256 is None for part in (one.method.backbone, one.method.aligner)):
+    parts = one.method.backbone.code_sha256, one.method.aligner.code_sha256, *one.code.values()
+    if None in parts:
         return "code"
     return None
 

@@ -51,6 +51,7 @@ def _told_apart(rows: Sequence[Joined]) -> list[tuple[str, str]]:
                 "weights": _short(trial.weights_sha256 for trial in row.trials),
                 **attrs.asdict(row.result.extraction),
                 "device": row.result.environment.device,
+                **{f"{part} code": _short([code]) for part, code in row.result.code.items()},
             }
             for row in rows
         ]

@@ -28,6 +28,8 @@ from crbench.results.scores import (
 SCHEMA_VERSION = 2
 """Raised when a field of a result file is added, removed or changes its meaning."""
 
+_PART = v.in_(("dataset", "distance"))
+
 BASELINE = "none"
 """Name of the aligner that changes nothing; the gain of a row is over it."""
 
@@ -136,6 +138,8 @@ class Result:
         limit: identities that the trials were cut down to (``--limit``); None = all. Such a result is not ranked.
         fingerprint: what must be equal to show results in one block, see `crbench.results.rules.block_fingerprint`.
         rate_source: ``oracle``, ``presumed``, ...; how rates were known at test time.
+        code: SHA-256 of the code of further parts that decide numbers: of the ``dataset``, which reads images, and of
+            the ``distance`` where it is a plugin's; None = not known. Empty in version 1.
         weights: provenance of all weights that the trials name.
         metric_facts: of each score of the trials beside the CMC: direction, unit, origin.
         metrics: ``R1``, ``R5``, ``R10``, ``R20``, as far as every curve goes, and each score that every trial has,
@@ -172,6 +176,7 @@ class Result:
     rate_source: str
     seed: int = 0
     method: Method
+    code: Mapping[str, str | None] = attrs.field(factory=dict, validator=v.deep_mapping(_PART, v.optional(SHA256)))
     weights: tuple[WeightsFacts, ...] = attrs.field(default=(), converter=_weights)
     extraction: Extraction
     trials: tuple[TrialScores, ...] = attrs.field(converter=_scores)

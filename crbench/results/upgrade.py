@@ -91,6 +91,7 @@ def _facts_of_trials(content: dict[str, Any]) -> dict[str, Any]:
         "trials": new,
         "data": {"parameters": {}, "changed": {}, "deviations": [], **kept},
         "weights": [],
+        "code": {},
         "outcomes": None,
         "content_sha256": None,
     }

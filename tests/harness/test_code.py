@@ -11,6 +11,7 @@ import pytest
 from crbench.api.entry import Entry
 from crbench.api.metric import Metric
 from crbench.harness.run import run
+from crbench.leaderboard.build import build
 from crbench.registry import code, discovery
 from crbench.registry.discovery import Registered, Registry
 from crbench.registry.guard import Owner
@@ -130,6 +131,17 @@ def test_a_changed_method_of_unchanged_version_gives_its_own_scores(spec, write,
     (back,) = run(spec(**request), on_result=lambda result, earlier: told.append(earlier))
     assert back == first, "what was made by this code is there still"
     assert told == [True]
+
+
+@pytest.mark.parametrize("case", ["dataset", "distance"])
+def test_trials_by_changed_code_stand_in_rows_of_their_own(spec, write, case):
+    request = {"device": "cpu", **CASES[case]}
+    write(1)
+    (first,) = run(spec(**request, trial=0))
+    write(2)
+    (second,) = run(spec(**request, trial=1))
+    assert first.code[case] != second.code[case]
+    assert [len(block.rows) for block in build([first, second]).blocks] == [1, 1]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -126,6 +126,27 @@ def test_a_part_that_disagrees_with_one_is_not_joined_with_the_rest(whole: Resul
     assert [(row.joined.result.cell_id[-1], row.rank) for row in _rows(board)] == [("3", None), ("1", None), ("2", 1)]
 
 
+@pytest.mark.parametrize("part", ["dataset", "distance"])
+def test_trials_by_other_code_of_data_set_or_distance_are_not_joined(apart: list[Result], part: str) -> None:
+    """A distance whose code changed between two runs gave one row, half of it by each."""
+    codes = [{"dataset": "d" * 64, part: digit * 64} for digit in "12"]
+    results = [attrs.evolve(result, code=code) for result, code in zip(apart, codes, strict=True)]
+    assert [len(row.joined.results) for row in _rows(build(results))] == [1, 1]
+    same = [attrs.evolve(result, code=codes[0]) for result in apart]
+    assert [len(row.joined.results) for row in _rows(build(same))] == [2]
+    whole = [attrs.evolve(same[0], code=code) for code in codes]
+    assert [row.backbone.partition(" [")[2] for row in _rows(build(whole))] == [
+        f"{part} code=11111111]",
+        f"{part} code=22222222]",
+    ]
+
+
+def test_trials_by_unknown_code_of_a_distance_are_not_joined(apart: list[Result]) -> None:
+    board = build([attrs.evolve(result, code={"distance": None}) for result in apart])
+    assert [len(row.joined.results) for row in _rows(board)] == [1, 1]
+    assert board.apart[0].startswith("not joined, as they do not tell the code of the method")
+
+
 @pytest.mark.parametrize("training", ["e" * 12, None])
 def test_unequal_weights_of_one_training_are_not_joined(
     whole: Result, apart: list[Result], training: str | None, named: Callable[..., Result]
