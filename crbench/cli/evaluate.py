@@ -58,7 +58,7 @@ def evaluate(
     fprs: list[float],
     shard_text: str | None,
     output: Path | None,
-    metrics: tuple[str, ...],
+    metric: tuple[str, ...],
     group_by: str | None,
     per_query: Path | None,
     ranks: tuple[int, ...],
@@ -89,7 +89,7 @@ def evaluate(
         settings = (*settings, f"protocol.rerank={rerank}")
     protocol = _protocol(settings, tool)
     shard = _shard(
-        shard_text, output, {"--fpr": fprs, "--metric": metrics, "--group-by": group_by, "--per-query": per_query}
+        shard_text, output, {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query}
     )
     configure_logging(-1)
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
@@ -102,7 +102,7 @@ def evaluate(
         click.echo(_write_part(query.features, gallery, protocol, shard, output, options), err=True)
         return
     masks = groups(query.features.rows, group_by, query.columns)
-    found = score(query.features, gallery, protocol, metrics=metrics, **options)
+    found = score(query.features, gallery, protocol, metrics=metric, **options)
     accepted = verification(query.features, gallery, protocol, fprs) if fprs else {}
     for note in _notes(query.features, gallery, protocol, settings, tool):
         click.echo(f"crbench: {note}", err=True)

@@ -14,7 +14,7 @@ from crbench.cli.scores import FILE, groups, output_options, show, write_outcome
 @output_options
 def merge(
     parts: tuple[Path, ...],
-    metrics: tuple[str, ...],
+    metric: tuple[str, ...],
     group_by: str | None,
     per_query: Path | None,
     ranks: tuple[int, ...],
@@ -34,7 +34,7 @@ def merge(
     from crbench.store.shards import load_part
 
     loaded = complete([load_part(path) for path in parts])
-    found, protocol = merged(loaded, metrics), loaded[0].protocol
+    found, protocol = merged(loaded, metric), loaded[0].protocol
     queries = Samples.concat([part.queries for part in loaded])
     masks = groups(queries, group_by)
     if per_query is not None:

@@ -25,7 +25,6 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 metric_option = click.option(
     "--metric",
-    "metrics",
     multiple=True,
     metavar="NAME",
     help="Another score, e.g. nDCG; CMC, mAP, mINP and the scores of plugins are always given. See crbench plugins.",

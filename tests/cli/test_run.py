@@ -164,3 +164,11 @@ def test_interrupting_keeps_what_is_there(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait() in (130, 0, -signal.SIGINT)
     assert start(tmp_path).wait() == 0
+
+
+def test_another_score_stands_in_the_table_and_in_the_result(tmp_path, capsys):
+    arguments = ["run", "--dataset", "mlr-synthetic", *SMALL, "--trial", "0", "--set", "protocol.shot=multi"]
+    assert invoke([*arguments, "--metric", "nDCG"]) == 0
+    assert "nDCG" in capsys.readouterr().out
+    (result,) = load_results([tmp_path / "results"])
+    assert 0 < result.metrics["nDCG"].mean < 1
