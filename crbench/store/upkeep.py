@@ -102,7 +102,7 @@ def prune_cache(
 
 
 def _delete(path: Path) -> None:
-    if path.is_dir():
+    if path.suffix != ".safetensors":  # a folder, whether or not it is there at this moment
         # at once, as a run may write into it meanwhile; who is killed here leaves a temporary that the next one deletes
         aside = temporary_in(path.parent)
         with suppress(FileNotFoundError):
