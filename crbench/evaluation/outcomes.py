@@ -120,5 +120,32 @@ class Outcomes:
         )
 
 
+def check_found(outcomes: Outcomes) -> None:
+    """Compare outcomes that were read from a file with what an evaluation can find.
+
+    Raises:
+        ValueError: arrays of other types, ranks beyond the candidates or out of order, falling curves.
+    """
+    if outcomes.ranks is not None:
+        _check_ranks(outcomes.ranks)
+    if outcomes.cmc is not None:
+        curves = outcomes.cmc[~np.isnan(outcomes.cmc).all(axis=1)]
+        if curves.dtype != np.float64 or not ((curves >= 0) & (curves <= 1)).all() or (np.diff(curves) < 0).any():
+            raise ValueError("cmc: expected float64 curves that rise from 0 to 1, or NaN")
+
+
+def _check_ranks(found: Ranks) -> None:
+    for array in (found.ranks, found.starts, found.candidates):
+        if array.dtype != np.int64 or array.ndim != 1:
+            raise ValueError("ranks, starts and candidates: expected int64 in one row")
+    if (found.sizes < 0).any():
+        raise ValueError("starts: expected ascending numbers")
+    bounds = np.repeat(found.candidates, found.sizes)
+    rising = np.diff(found.ranks, prepend=0) > 0
+    rising[found.starts[:-1][found.sizes > 0]] = True
+    if not (rising & (found.ranks >= 1) & (found.ranks <= bounds)).all():
+        raise ValueError("ranks: expected places from 1 to the number of candidates, ascending within a query")
+
+
 def _starts(sizes: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(sizes)], dtype=np.int64)

@@ -7,7 +7,7 @@ names data set, protocol, trial and backbone or aligner, and holds what a traini
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,12 +41,31 @@ def read_card(weights: Path) -> dict[str, Any]:
     path = card_path(weights)
     try:
         card: dict[str, Any] = json.loads(read_text_input(path))
-        lacking = {"dataset", "pids", "pictures"} - set(card)
-    except (ValueError, OSError, TypeError) as error:
+        lacking = {"dataset", "pids", "pictures"} - {name for name, value in card.items() if value is not None}
+    except (ValueError, OSError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"weights card {path} cannot be read ({error}); restore it from a copy") from error
     if lacking:
         raise DataError(f"weights card {path} lacks {', '.join(sorted(lacking))}; restore it from a copy")
+    for name, (expected, right) in _FIELDS.items():
+        if card.get(name) is not None and not right(card[name]):
+            raise DataError(f"weights card {path}: {name} is not {expected}; restore it from a copy")
     return card
+
+
+def _integer(value: object) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "dataset": ("text", lambda value: isinstance(value, str)),
+    "pids": ("a list of integers", lambda value: isinstance(value, list) and all(map(_integer, value))),
+    "pictures": ("a list of text", lambda value: isinstance(value, list) and all(isinstance(i, str) for i in value)),
+    "unknown_origin": ("text", lambda value: isinstance(value, str)),
+    "seed": ("an integer", _integer),
+    "device": ("text", lambda value: isinstance(value, str)),
+    "threads": ("an integer", _integer),
+}
+"""What the values of a card are that decide something; null where a card may lack it."""
 
 
 def write_card(weights: Path, card: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
-from crbench.evaluation.outcomes import Outcomes, Ranks
+from crbench.evaluation.outcomes import Outcomes, Ranks, check_found
 from crbench.evaluation.shards import Part, Shard
 from crbench.files.numpy_files import read_npz
 from crbench.protocol import EvalProtocol
@@ -54,7 +54,7 @@ def load_part(path: Path) -> Part:
         return _built(read_npz(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(
             f"{path}: not a part of an evaluation, or cut short, or of another version; expected what "
             "crbench evaluate --shard writes"
@@ -66,11 +66,16 @@ def _built(arrays: dict[str, NDArray[Any]]) -> Part:
     if facts["format"] != _FORMAT:
         raise ValueError("a part of another version")
     columns: dict[str, Any] = {name: arrays[name] for name in _COLUMNS}
+    queries = Samples(**columns)
     ranks = Ranks(**{name: arrays[name] for name in _RANKS}) if "ranks" in arrays else None
+    outcomes = Outcomes(ranks=ranks, cmc=arrays.get("cmc"))
+    check_found(outcomes)
+    if len(queries) != len(outcomes.curves()):
+        raise ValueError("queries and outcomes do not match")
     return Part(
         shard=Shard(**facts["shard"]),
-        queries=Samples(**columns),
-        outcomes=Outcomes(ranks=ranks, cmc=arrays.get("cmc")),
+        queries=queries,
+        outcomes=outcomes,
         protocol=EvalProtocol.of(**facts["protocol"]),
         **{name: facts[name] for name in _FACTS},
     )

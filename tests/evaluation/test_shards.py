@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crbench import EvalProtocol, features_from_arrays
-from crbench.errors import ComparisonError, ConfigError
+from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.evaluation import ENGINES, Shard, evaluate, evaluate_part, merge, shards
+from crbench.store.shards import load_part, save_part
 
 
 def sharded(case, count, **options):
@@ -137,3 +138,15 @@ def test_progress_covers_every_query_once():
     query, gallery, _ = example()
     evaluate(query, gallery, EvalProtocol.of(shot="multi", rerank="k1=3"), progress=Bar)
     assert done == {"neighbours 39 rows": 39, "evaluate 8 queries": 8}
+
+
+@pytest.mark.parametrize("name", ["ranks", "starts", "candidates"])
+@pytest.mark.parametrize("change", [lambda a: a.astype(float), lambda a: a * 0, lambda a: a - 9, lambda a: a[:-1]])
+def test_a_part_whose_ranks_no_evaluation_finds_is_refused(name, change, tmp_path):
+    path = tmp_path / "part.npz"
+    save_part(path, *example_parts(count=1, shot="multi"))
+    with np.load(path) as file:
+        arrays = {key: file[key] for key in file.files}
+    np.savez(path, **{**arrays, name: change(arrays[name])})
+    with pytest.raises(DataError, match="not a part of an evaluation"):
+        load_part(path)
