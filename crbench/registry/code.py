@@ -7,11 +7,14 @@ one module and namespace packages work alike.
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import inspect
 import re
-from collections.abc import Iterator
+import site
+import sysconfig
+from collections.abc import Iterable, Iterator
 from importlib.machinery import BYTECODE_SUFFIXES, ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +34,10 @@ def code_sha256(offer: Entry | Metric) -> str | None:
     name. Data files count, as a table or a configuration decides what a method does as its source does. Bytecode,
     hidden files and documents do not, as they may differ where the code is the same.
 
+    What these packages import counts too, as far as it is no installed package: helpers beside a module on the path, or
+    in a repository that is installed editable, change from day to day. Installed ones have a version, and count where
+    the entry names them.
+
     There is no source in a zip file, in bytecode, in an extension module alone, or in ``__main__``.
     """
     names = {_top_level(offer.target), *(offer.code if isinstance(offer, Entry) else ())}
@@ -40,13 +47,17 @@ def code_sha256(offer: Entry | Metric) -> str | None:
 @functools.cache
 def _digest(packages: tuple[str, ...]) -> str | None:
     files: dict[str, Path] = {}
-    for package in packages:
-        found = dict(_files(package))
-        if not found:
-            return None
-        files |= found
+    left, seen = list(packages), {"crbench"}  # of which version constants tell what counts
     hasher = hashlib.sha256()
     try:
+        while left:
+            package = left.pop()
+            seen.add(package)
+            found = dict(_files(package))
+            if not found:
+                return None
+            files |= found
+            left += [name for name in _imported(found.values()) - seen if _is_in_development(name)]
         for name, path in sorted(files.items()):
             content = path.read_bytes()
             hasher.update(f"{name}\0{len(content)}\0".encode())
@@ -54,6 +65,32 @@ def _digest(packages: tuple[str, ...]) -> str | None:
     except OSError:
         return None
     return hasher.hexdigest()
+
+
+def _imported(files: Iterable[Path]) -> set[str]:
+    """The top-level packages that files of Python name in their imports, those of other files than modules too."""
+    names: list[str] = []
+    for path in files:
+        if path.suffix != ".py":
+            continue
+        try:
+            nodes = list(ast.walk(ast.parse(path.read_bytes())))
+        except (SyntaxError, ValueError):  # a template, or of another Python
+            continue
+        names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    return {name.partition(".")[0] for name in names} - {""}
+
+
+def _is_in_development(package: str) -> bool:
+    """Whether a package lies elsewhere than installed ones and Python's own, which change with a version."""
+    spec = _spec(package)
+    if spec is None or not (spec.has_location or spec.submodule_search_locations):
+        return False
+    places = spec.submodule_search_locations or [spec.origin or ""]
+    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    folders = [Path(folder).resolve() for folder in (*installed, *site.getsitepackages(), site.getusersitepackages())]
+    return not any(Path(place).resolve().is_relative_to(folder) for place in places for folder in folders)
 
 
 def _top_level(target: object) -> str | None:

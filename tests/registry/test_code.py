@@ -6,6 +6,7 @@ import ast
 import functools
 import importlib
 import py_compile
+import site
 import sys
 import types
 import zipfile
@@ -104,6 +105,34 @@ def test_packages_that_an_entry_names_count_too(package):
     assert sha256() == alone
     (package.parent / "code_of_layers.py").unlink()
     assert sha256(both) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["import code_of_help", "import os, code_of_help.x as y", "from code_of_help import x"]
+)
+def test_helpers_in_development_count_and_what_they_import_too(package, line):
+    (package / "inner" / "method.py").write_text(f"def lazy():\n    {line}\n")
+    (package.parent / "code_of_help.py").write_text("import code_of_more, code_of_test, torch, crbench")
+    (package.parent / "code_of_more.py").write_text("x = 1")
+    before = sha256()
+    (package.parent / "code_of_more.py").write_text("x = 2")
+    assert None is not sha256() != before
+    (package / "inner" / "method.py").write_text("from . import code_of_help")
+    alone = sha256()
+    (package.parent / "code_of_help.py").write_text("x = 3")
+    assert sha256() == alone
+
+
+def test_installed_packages_count_by_their_version(package, tmp_path, monkeypatch):
+    installed_there = tmp_path / "installed"
+    installed_there.mkdir()
+    monkeypatch.syspath_prepend(installed_there)
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(installed_there)])
+    (package / "inner" / "method.py").write_text("import code_of_release")
+    (installed_there / "code_of_release.py").write_text("x = 1")
+    before = sha256()
+    (installed_there / "code_of_release.py").write_text("x = 2")
+    assert sha256() == before
 
 
 def test_names_of_packages_are_top_level_ones():
