@@ -62,7 +62,7 @@ def rule(
         field: further arguments of `attrs.field`.
     """
     if isinstance(values, tuple):
-        field["validator"] = v.in_(values)
+        field["validator"] = _parsed_by(values.index)
     elif parse is not None:
         field["validator"] = _parsed_by(parse)
     about = {

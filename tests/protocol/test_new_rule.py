@@ -54,7 +54,7 @@ def test_a_new_rule_is_set_fingerprinted_and_described(name):
     assert changed.flat() == {**MORE.flat(), name: NEW[name]}
     assert changed.fingerprint() != MORE.fingerprint() != EvalProtocol().fingerprint()
     assert f"|{declared(name).metadata['short']}:{NEW[name]}|" in changed.describe()
-    with pytest.raises(ConfigError, match=f"'{name}' must be in"):
+    with pytest.raises(ConfigError, match=f"protocol.{name}: 'else' is not one of "):
         change_protocol(MORE, {name: "else"})
 
 
