@@ -81,8 +81,8 @@ def _stable(path: Path) -> str:
     return str(path.with_name(path.name.partition("Z_")[2] or path.name))
 
 
-TIMES = {"created", "timings", "duration_s", "seconds", "date", "resources", "outcomes"}
-"""Keys of JSON files whose values are times or memory; of outcomes the name of a file, which holds a time."""
+TIMES = {"created", "timings", "duration_s", "seconds", "date", "resources", "outcomes", "content_sha256"}
+"""Keys of JSON files whose values are times or memory, or cover one: names of outcomes, digests of whole results."""
 
 
 def _content(path: Path) -> object:
