@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,7 +104,9 @@ def test_a_strangers_score_appears_everywhere(crbench, tmp_path):
     assert "first-tier ↑" in done.stdout
     (content, *_) = [json.loads(path.read_text()) for path in tmp_path.glob("results/*/*/*.json")]
     assert set(content["trials"][0]["scores"]) == {"mAP", "mINP", "first-tier"}
-    assert content["metric_facts"]["first-tier"] == {
+    facts = content["metric_facts"]["first-tier"]
+    assert re.fullmatch("[0-9a-f]{64}", facts.pop("code_sha256"))
+    assert facts == {
         "higher_is_better": True,
         "unit": "fraction",
         "summary": "share of the P matches among the P nearest",
