@@ -19,12 +19,12 @@ from crbench.harness.identity import data_digest
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
 from crbench.inputs import read_text_input
-from crbench.protocol.hashing import content_hash
+from crbench.protocol.hashing import content_hash, digest
 from crbench.records import Samples
 from crbench.registry.resolve import Resolved
 from crbench.results import WeightsFacts
 from crbench.store.files import write_text
-from crbench.store.tensors import check_ours
+from crbench.store.tensors import DamagedFileError, check_ours, open_tensors
 
 
 def card_path(weights: Path) -> Path:
@@ -36,7 +36,7 @@ def read_card(weights: Path) -> dict[str, Any]:
     """The card of a weights file.
 
     Raises:
-        DataError: it cannot be read, or is no card.
+        DataError: it cannot be read, is no card, or is not the one that was written with these weights.
     """
     path = card_path(weights)
     try:
@@ -49,7 +49,27 @@ def read_card(weights: Path) -> dict[str, Any]:
     for name, (expected, right) in _FIELDS.items():
         if card.get(name) is not None and not right(card[name]):
             raise DataError(f"weights card {path}: {name} is not {expected}; restore it from a copy")
+    if _named_card(weights) not in (None, seen_digest(card)):
+        raise DataError(
+            f"weights card {path} is not that of {weights.name}: it was edited, or belongs to other weights; restore "
+            "it from a copy, or remove it (what the weights were trained on then counts as not known)"
+        )
     return card
+
+
+def seen_digest(card: Mapping[str, Any]) -> str:
+    """Digest of what a card says that weights have seen; our weights name it, so no other card passes for theirs."""
+    return digest({name: card.get(name) for name in ("dataset", "pids", "pictures", "unknown_origin")})
+
+
+def _named_card(weights: Path) -> str | None:
+    """The digest that weights name; None = they are of others, or damaged, which their reader says."""
+    if weights.suffix != ".safetensors" or not weights.is_file():
+        return None
+    try:
+        return open_tensors(weights).facts.get("card")
+    except DamagedFileError:
+        return None
 
 
 def _integer(value: object) -> bool:

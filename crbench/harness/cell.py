@@ -16,7 +16,7 @@ from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError, SystemFaultError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
-from crbench.harness.cards import make_fit_card, write_card
+from crbench.harness.cards import make_fit_card, seen_digest, write_card
 from crbench.harness.costs import transform_macs
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
@@ -176,7 +176,7 @@ class CellRunner:
             card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
             # The card comes first: a fit without a card looks like one of unknown origin.
             cache.keep(lambda: write_card(path, card))
-            cache.keep(lambda: save_state(path, state, kept))
+            cache.keep(lambda: save_state(path, state, {**kept, "card": seen_digest(card)}))
         unfinished.delete()
         return self._timed(key, transform, train.source, clock.seconds, cached=False)
 

@@ -16,7 +16,7 @@ from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError
 from crbench.faults import faults_of
-from crbench.harness.cards import card_path, make_card, write_card
+from crbench.harness.cards import card_path, make_card, seen_digest, write_card
 from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
 from crbench.harness.state import plugin_state
@@ -143,7 +143,8 @@ def make_weights(
         card = make_card(job, trial, run, start)
         history = [attrs.asdict(epoch) for epoch in epochs]
         write_card(path, {**card, "processes": processes.count, "epochs": history})
-        save_state(path, plugin_state(trained, owner), {"training": path.stem})
+        facts = {"training": path.stem, "card": seen_digest(card)}
+        save_state(path, plugin_state(trained, owner), facts)
         _forget(path)
 
 

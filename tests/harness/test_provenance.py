@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from crbench.errors import ComparisonError, DataError
 from crbench.harness.run import run
@@ -52,6 +52,28 @@ def test_a_fit_of_the_same_trial_is_taken_and_named(spec, fitted):
     assert result.warnings == ()
 
 
+@pytest.mark.parametrize("change", [{"pids": [], "pictures": []}, {"dataset": "other"}, {"unknown_origin": "x"}])
+def test_a_card_that_was_edited_is_refused(spec, fitted, change):
+    path = fitted.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=r"mine\.json is not that of mine\.safetensors: it was edited, or belongs to"):
+        with_fit(spec, fitted, trial=0)
+
+
+def test_a_card_of_other_weights_is_refused(spec, fitted, tmp_path):
+    """Also where these are of a backbone; a note in a card, such as its scores, changes nothing."""
+    weights = [train(spec(backbone="learner", trial=trial, output=tmp_path / "log")).weights for trial in (0, 1)]
+    card = json.loads(weights[0].with_suffix(".json").read_text())
+    for path in (fitted, weights[1]):
+        path.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(DataError, match=r"mine\.json is not that of mine\.safetensors"):
+        with_fit(spec, fitted, trial=0)
+    with pytest.raises(DataError, match=r"it was edited, or belongs to other weights; restore it"):
+        run(spec(backbone="learner", weights=weights[1], trial=0))
+    weights[0].with_suffix(".json").write_text(json.dumps(card | {"scores": [], "note": "mine"}))
+    assert run(spec(backbone="learner", weights=weights[0], trial=0))[0].status == "ok"
+
+
 def test_a_fit_without_a_card_is_marked(spec, fitted):
     fitted.with_suffix(".json").unlink()
     result = with_fit(spec, fitted, trial=0)
@@ -85,6 +107,7 @@ def test_persons_of_both_sides_count(spec, tmp_path, monkeypatch, side):
     split_of = Hard.split
     whole = split_of(Hard(), Hard().protocols["mlr"], 0, root=None)
     seen = int(np.unique(whole.query.pids)[0])
+    save_file(load_file(made), made)  # weights of others, which name no card
     card = json.loads(made.with_suffix(".json").read_text())
     made.with_suffix(".json").write_text(json.dumps({**card, "pids": [seen], "pictures": []}))
 
