@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
-from crbench.errors import ConfigError, DataError
+from crbench.errors import ConfigError, DataError, SystemFaultError
 from crbench.faults import faults_of
 from crbench.harness.cards import card_path, make_card, seen_digest, write_card
 from crbench.harness.identity import training_key
@@ -30,6 +32,10 @@ from crbench.training.processes import current
 
 if TYPE_CHECKING:
     from crbench.training import Epoch
+
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""Numbers of the errors of file systems that have no locks, such as some network folders."""
 
 
 def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:
@@ -82,11 +88,8 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
         SystemFaultError: the folder of the weights cannot be written.
     """
     check_utf8(path)
-    lock = FileLock(path.with_suffix(".lock"))
     check_writable(path.parent)
-    with faults_of(f"cannot lock {lock.lock_file}"):
-        lock.acquire()
-    try:
+    with _alone(path, run):
         if anew:
             _forget(path)
         elif find_trained(path, run):
@@ -94,6 +97,30 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
         with Clock(run.device) as clock:
             make()
         return clock.seconds
+
+
+@contextmanager
+def _alone(path: Path, run: RunContext) -> Iterator[None]:
+    """While nobody else trains the weights of this file; the log says that one waits.
+
+    The system frees the lock of a process that has ended, however it did; so it needs no date by which it expires,
+    which a training could outlast. Where a file system has no locks, two trainings do the same work, and the weights
+    are whole all the same.
+    """
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        with faults_of(f"cannot lock {lock.lock_file}"):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                run.logger.info("another process trains %s; this one waits for it (%s)", path.name, lock.lock_file)
+                lock.acquire()
+    except SystemFaultError as error:
+        if getattr(error.__cause__, "errno", None) not in _NO_LOCKS:
+            raise
+        run.logger.warning("%s; another process may train the same weights at the same time", error)
+    try:
+        yield
     finally:
         lock.release()
 
