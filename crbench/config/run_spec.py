@@ -14,7 +14,7 @@ from crbench.config.amp import AMP, Amp
 from crbench.config.convert import convert
 from crbench.config.home import expanded
 from crbench.config.settings import flatten_settings
-from crbench.config.units import parse_budget
+from crbench.config.units import parse_budget, parse_duration
 from crbench.errors import ConfigError
 from crbench.numerals import parse_integer
 
@@ -81,6 +81,9 @@ class RunSpec:
         resume: take a finished result of the same cell from `output` instead of computing it again.
         engine: evaluation engine, ``auto`` by device.
         precision: of the evaluation's products, ``auto`` by engine; scores do not depend on it.
+        cell_timeout: seconds after which a cell fails, so that a method that hangs does not hold up the others; a text
+            may have a unit, ``15m``. It counts what belongs to one aligner: fit, transform and evaluation, not training
+            and extraction of a backbone, which cells share. See `crbench.harness.time_limit` for what it cannot stop.
         metric: scores to give beside those that are always given, see `crbench.evaluate`.
         memory_budget: bytes that an evaluation uses on top of the features; a text may have a unit, ``512MB``. None: by
             device, see `crbench.evaluate`.
@@ -116,6 +119,7 @@ class RunSpec:
     resume: bool = True
     engine: str = "auto"
     precision: str = "auto"
+    cell_timeout: float | None = attrs.field(default=None, converter=attrs.converters.optional(parse_duration))
     metric: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     memory_budget: int | None = attrs.field(default=None, converter=attrs.converters.optional(parse_budget))
 

@@ -1,10 +1,11 @@
-"""Memory budgets: bytes, or a text with a unit."""
+"""Memory budgets and times: a number, or a text with a unit."""
 
 from __future__ import annotations
 
 import re
 
 from crbench.errors import ConfigError
+from crbench.numerals import parse_number
 
 LEAST_BUDGET = 1 << 20
 """Bytes."""
@@ -36,3 +37,27 @@ def parse_budget(value: str | int) -> int:
     if count < LEAST_BUDGET:
         raise ConfigError(f"memory budget {value!r} is too small; expected {LEAST_BUDGET} bytes (1MiB) or more")
     return count
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_duration(value: str | float) -> float:
+    """Seconds of a time such as ``90``, ``90s``, ``15m`` or ``1.5h``.
+
+    Raises:
+        ConfigError: no such time, or none that is positive.
+
+    Example:
+        >>> parse_duration("15m"), parse_duration(90)
+        (900.0, 90.0)
+    """
+    text = str(value).strip()
+    unit = text[-1:] if text[-1:] in _SECONDS else ""
+    try:
+        seconds = parse_number(text.removesuffix(unit)) * _SECONDS.get(unit, 1)
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise ConfigError(f"time {value!r} is not a positive time; expected e.g. 90, 90s, 15m or 2h")
+    return seconds

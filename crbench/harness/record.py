@@ -16,6 +16,7 @@ from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import further_methods
+from crbench.harness.time_limit import Stopwatch
 from crbench.registry.resolve import Resolved
 from crbench.results import (
     Component,
@@ -46,6 +47,7 @@ class CellAccumulator:
         parameters: learned parameters of the last transform; None = not known.
         macs: multiply-accumulate operations of the last transform for one sample; None = not known.
         error: traceback of the trial that failed, which was the last one.
+        watch: counts the seconds of the cell's own steps.
     """
 
     aligner: Resolved
@@ -60,6 +62,7 @@ class CellAccumulator:
     parameters: int | None = None
     macs: int | None = None
     error: str | None = None
+    watch: Stopwatch = attrs.field(factory=Stopwatch, init=False)
     _fits: set[str] = attrs.field(factory=set, init=False)
 
     @classmethod

@@ -25,6 +25,7 @@ from crbench.harness.identity import unreadable
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import IdentifiedRows, TrialRows
+from crbench.harness.time_limit import TimeLimitReached, check_time_limit, time_limit
 from crbench.harness.trial import load_trials, make_reader
 from crbench.inputs import check_utf8
 from crbench.metrics.choice import ChosenMetric
@@ -63,6 +64,7 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
         >>> [result.method.aligner.name for result in run(spec)]
         ['none', 'mean-shift']
     """
+    check_time_limit(spec.cell_timeout)
     plan = make_plan(spec)
     if spec.weights is not None:
         find_weights(spec.weights, spec.weights_sha256)  # before the data are read, which may take long
@@ -198,12 +200,14 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
         for trial in trials:
             rows, extraction = runner.rows(trial)
             cell.add_extraction(extraction)
-            cell.add_trial(*runner.trial(rows))
-    except Exception as error:  # noqa: BLE001  one failing cell must not stop the others
+            with cell.watch.running(), time_limit(runner.facts.spec.cell_timeout, cell.watch.seconds):
+                found = runner.trial(rows)
+            cell.add_trial(*found)
+    except (Exception, TimeLimitReached) as error:  # noqa: BLE001  one failing cell must not stop the others
         cell.error = _failure(error)
 
 
-def _failure(error: Exception) -> str:
+def _failure(error: BaseException) -> str:
     """The traceback of what fails one method's cells, so that the others go on.
 
     Raises:
