@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TextIO
 
 import click
 
@@ -77,7 +78,7 @@ def guarded(command: Callable[[], object]) -> int:
         _say(f"stopped by {signal.Signals(number).name}; what is finished is kept, run again to continue")
         return SIGNAL_BASE + number
     except BrokenPipeError:
-        _leave_output()  # its reader wants no more, and no words
+        _leave(sys.stdout)  # its reader wants no more, and no words
         return SIGNAL_BASE + _BROKEN_PIPE
     except (CrbenchError, OSError, MemoryError, RuntimeError, ImportError) as error:
         expected = _expected(error)
@@ -102,7 +103,7 @@ def _expected(error: Exception) -> CrbenchError | None:
     if not isinstance(error, OSError) or error.errno is None:
         return None
     if any(frame.f_code is click.echo.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
-        _leave_output()
+        _leave(sys.stdout)
         return system_fault(error, "cannot write the output")
     return system_fault(error, "the system refused" if error.filename is None else f"cannot use {error.filename}")
 
@@ -121,17 +122,19 @@ def _print_any_name() -> None:
         sys.stdout.reconfigure(errors="crbench")
 
 
-def _leave_output() -> None:
-    """Let what is left in the standard output go nowhere, as Python would complain of it at exit."""
+def _leave(stream: TextIO) -> None:
+    """Let what is left in a standard stream go nowhere, as Python would end with a code of its own for it."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # there is no place left to say it
+    try:
         click.echo(f"crbench: {text}", err=True)
+    except OSError:  # there is no place left to say it
+        _leave(sys.stderr)
 
 
 @contextmanager

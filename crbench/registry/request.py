@@ -13,7 +13,7 @@ class Request:
 
     Example:
         >>> Request.parse("onnx:nets/a.onnx")
-        Request(name='onnx', preset='', argument='nets/a.onnx')
+        Request(name='onnx', preset='', argument='nets/a.onnx', distribution='')
         >>> Request.parse("vpfa/paper").preset
         'paper'
         >>> Request.parse("their-methods::vpfa/paper").owned_name
