@@ -217,7 +217,7 @@ def main() -> None:
             "part": name,
             "scale": given.scale,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "environment": attrs.asdict(describe_environment("cpu")),
+            "environment": attrs.asdict(describe_environment("cpu", ())),
             "threads": torch.get_num_threads(),
             **found,
         }

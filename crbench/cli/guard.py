@@ -147,7 +147,10 @@ def _ended_by_signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
+    received: list[int] = []
+
     def stop(number: int, _: FrameType | None) -> None:
+        received.append(number)
         for other in taken:
             signal.signal(other, signal.SIG_DFL)
         raise Stopped(number)
@@ -156,6 +159,10 @@ def _ended_by_signals() -> Iterator[None]:
         signal.signal(number, stop)
     try:
         yield
+    except Exception as error:
+        if received:  # code in between, such as an import, made another error of it
+            raise Stopped(received[0]) from error
+        raise
     finally:
         for number, handler in taken.items():
             signal.signal(number, handler)

@@ -13,7 +13,7 @@ import torch
 
 from crbench.cli import invoke
 from crbench.cli.guard import guarded
-from crbench.errors import SystemFaultError
+from crbench.errors import PluginError, SystemFaultError
 
 CRBENCH = [sys.executable, "-m", "crbench"]
 
@@ -177,3 +177,16 @@ def test_handlers_of_signals_are_put_back():
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     assert invoke(["data", "rules"]) == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+def test_a_signal_that_code_in_between_makes_an_error_of_is_still_the_signal(capsys):
+    """An import that is interrupted may raise an ImportError of its own."""
+
+    def command():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as stop:
+            raise PluginError("a plugin failed at import") from stop
+
+    assert guarded(command) == 143
+    assert capsys.readouterr().err.startswith("crbench: stopped by SIGTERM")

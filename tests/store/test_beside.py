@@ -160,6 +160,7 @@ def test_an_entry_of_the_future_is_new_and_goes_with_all(fit: Path, tmp_path: Pa
 
 
 def test_a_cleaner_that_was_killed_leaves_what_the_next_one_deletes(cache: Cache, monkeypatch) -> None:
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(cache.root / "weights"))  # other tests keep theirs
     FeatureTable.open(cache, ENCODER).add(ids_of("a"), torch.ones(1, 2), None)
     monkeypatch.setattr("crbench.store.upkeep.delete_temporary", lambda path: None)
     everything(cache.root)
