@@ -118,7 +118,7 @@ class CellRunner:
         )
 
     def _fit(self, rows: TrialRows) -> Fitted:
-        key = fit_key(self.aligner, self.table.origin, rows.training_list, self.facts.run)
+        key = fit_key(self.aligner, self.table.origin, rows.training_digest, self.facts.run)
         if key not in self._fitted:
             rates = rows.train.rows.rates
             source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))

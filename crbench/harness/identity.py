@@ -39,7 +39,7 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
-from crbench.protocol.hashing import canonical, digest, sha256_file, text_digest
+from crbench.protocol.hashing import digest, sha256_file
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.resolve import Resolved, resolve
 from crbench.results import Extraction
@@ -170,9 +170,9 @@ def training_key(job: Job, trial: TrialData, run: RunContext, start: Path | None
     return digest({**facts, "rows": lists, "seed": run.seed, "version": TRAINING_VERSION})
 
 
-def training_list(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
-    """What `fit_key` covers of the training rows: ids V16[n] and persons i64[n], sorted, as JSON text."""
-    return canonical(sorted(zip([row.tobytes().hex() for row in ids], pids.tolist(), strict=True)))
+def training_digest(ids: NDArray[np.bytes_], pids: NDArray[np.int64]) -> str:
+    """Digest of training rows, whatever their order: ids V16[n] and persons i64[n]."""
+    return digest(sorted(zip([row.tobytes().hex() for row in ids], pids.tolist(), strict=True)))
 
 
 def fit_facts(aligner: Resolved, origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,16 +183,11 @@ def fit_facts(aligner: Resolved, origin: Mapping[str, Any]) -> dict[str, Any]:
 def fit_key(aligner: Resolved, origin: Mapping[str, Any], rows: str, run: RunContext) -> str:
     """Digest of all that a fitted aligner depends on: aligner, features of the training rows, persons and seed.
 
-    The digest is that of ``{"aligner": ..., "features": ..., "rows": ..., "seed": ..., "version": ...}``. Writing the
-    rows takes 0.1 s at the size of Market-1501, and all aligners of a trial share them, so their text comes ready made.
-
     Args:
         origin: `feature_origin` of the features.
-        rows: `training_list` of the training rows.
+        rows: `training_digest` of the training rows, which all aligners of a trial share.
     """
-    before = canonical({"aligner": aligner.identity(), "features": dict(origin)})
-    after = canonical({"seed": run.seed, "version": PAIRING_VERSION})
-    return text_digest(f'{before[:-1]},"rows":{rows},{after[1:]}')
+    return digest({**fit_facts(aligner, origin), "rows": rows, "seed": run.seed})
 
 
 def file_sha256(path: Path) -> str:

