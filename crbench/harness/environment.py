@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 
 from crbench._version import __version__
 from crbench.errors import ConfigError
-from crbench.registry.extras import extra_versions
+from crbench.registry.extras import requirement_versions
 from crbench.registry.resolve import Resolved
 from crbench.results import Environment
 
@@ -33,7 +32,7 @@ def pick_device(request: str) -> str:
 
 
 def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Environment:
-    """The environment of this process, with the packages of the extras that the methods need."""
+    """The environment of this process, with what crbench and the distributions of the methods require."""
     import numpy as np
     import torch
 
@@ -52,9 +51,9 @@ def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Env
 
 
 def _packages(methods: Iterable[Resolved]) -> dict[str, str]:
-    found = {package: version(package) for package in ("pillow", "scipy", "timm")}
-    for method in methods:
-        found |= extra_versions(method.registered)
+    found = requirement_versions("crbench")
+    for registered in (method.registered for method in methods):
+        found |= requirement_versions(registered.owner.distribution, registered.entry.extra)
     return dict(sorted(found.items()))
 
 

@@ -1,39 +1,33 @@
-"""The packages of pip extras: what a method needs beside its distribution."""
+"""The versions of what a method needs beside its own distribution: they are told in results, and decide no key."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator
 from importlib import metadata
-from typing import Any
 
-from crbench.registry.discovery import Registered
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_EXTRA = re.compile(r"""\bextra\s*==\s*["']([^"']+)["']""")
+from packaging.requirements import Requirement
 
 
-def extra_versions(registered: Registered[Any]) -> dict[str, str]:
-    """Versions of the packages of the extra that an entry names, by package; of those that are there.
+def requirement_versions(distribution: str, extra: str | None = None) -> dict[str, str]:
+    """Versions of the packages that a distribution requires here, by package; of those that are there.
 
     A package that another distribution offers, as ``onnxruntime-gpu`` offers ``onnxruntime``, counts once it is
     imported.
+
+    Args:
+        extra: an extra of it whose packages count too.
+
+    Example:
+        >>> "torch" in requirement_versions("crbench")
+        True
     """
-    names = _packages(registered.owner.distribution, getattr(registered.entry, "extra", None))
+    try:
+        required = map(Requirement, metadata.requires(distribution) or [])
+    except metadata.PackageNotFoundError:
+        return {}
+    names = [one.name for one in required if one.marker is None or one.marker.evaluate({"extra": extra or ""})]
     found = {name: _version(name) for name in names}
     return {name: version for name, version in found.items() if version is not None}
-
-
-def _packages(distribution: str, extra: str | None) -> Iterator[str]:
-    try:
-        required = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
-        return
-    for requirement in required:
-        name, marked = _NAME.match(requirement), _EXTRA.search(requirement)
-        if name and marked and marked[1] == extra:
-            yield name[0]
 
 
 def _version(package: str) -> str | None:

@@ -9,34 +9,36 @@ from pathlib import Path
 
 import pytest
 
-from crbench.api.entry import Entry
-from crbench.registry.discovery import Registered
-from crbench.registry.extras import extra_versions
-from crbench.registry.guard import Owner
-from crbench.registry.resolve import resolve
+from crbench.registry.extras import requirement_versions
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registered[Entry]:
-    """An entry of a distribution with two extras."""
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A distribution with two extras."""
     facts = tmp_path / "shop-1.0.dist-info"
     facts.mkdir()
-    needs = ("numpy>=1", "Pillow>=10; extra == 'more'", "no-such-package; extra == 'more'", 'scipy; extra == "other"')
+    needs = (
+        "numpy>=1",
+        "pytest; python_version < '3'",
+        "Pillow>=10; extra == 'more'",
+        "no-such-package; extra == 'more'",
+        'scipy; extra == "other"',
+    )
     lines = ["Metadata-Version: 2.1", "Name: shop", "Version: 1.0", *(f"Requires-Dist: {need}" for need in needs)]
     (facts / "METADATA").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    return Registered("aligner", Entry("shop", "shop:Shop", extra="more"), Owner("shop", "shop", "1.0"))
+    return "shop"
 
 
-def test_only_the_packages_of_the_extra_count(installed: Registered[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert extra_versions(installed) == {"Pillow": metadata.version("pillow")}
+def test_what_a_distribution_and_its_extra_require_counts(shop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"numpy": metadata.version("numpy")}
+    assert requirement_versions(shop) == own
+    assert requirement_versions(shop, "more") == own | {"Pillow": metadata.version("pillow")}
     offered_by_another = types.ModuleType("no_such_package")
     offered_by_another.__version__ = "3.1"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "no_such_package", offered_by_another)
-    assert extra_versions(installed)["no-such-package"] == "3.1"
+    assert requirement_versions(shop, "more")["no-such-package"] == "3.1"
 
 
-def test_entries_without_an_extra_or_a_distribution_have_none() -> None:
-    assert extra_versions(resolve("aligner", "vpfa").registered) == {}
-    unknown = Registered("aligner", Entry("a", "a:A", extra="more"), Owner("a", "not installed", "?"))
-    assert extra_versions(unknown) == {}
+def test_a_distribution_that_is_not_installed_has_none() -> None:
+    assert requirement_versions("not installed", "more") == {}
