@@ -119,7 +119,10 @@ def _say_unreadable(job: Job, metrics: Sequence[ChosenMetric], context: RunConte
     said += [(one.owner, one.name) for one in metrics if not one.known]
     for owner, name in said:
         context.logger.warning(
-            "%s: there are no source files of %s, so nothing that it makes is reused by another run", owner, name
+            "%s: the source files of %s are not there, or changed since they were read, so no other run reuses what it "
+            "makes",
+            owner,
+            name,
         )
 
 

@@ -14,11 +14,13 @@ import inspect
 import re
 import site
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.machinery import BYTECODE_SUFFIXES, ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from crbench.api.entry import Entry
 from crbench.api.metric import Metric
@@ -38,14 +40,38 @@ def code_sha256(offer: Entry | Metric) -> str | None:
     in a repository that is installed editable, change from day to day. Installed ones have a version, and count where
     the entry names them.
 
-    There is no source in a zip file, in bytecode, in an extension module alone, or in ``__main__``.
+    There is no source in a zip file, in bytecode, in an extension module alone, or in ``__main__``. Nor is there any
+    once a file has changed since the first call: what this process imported may be the code before or, in a notebook
+    that reloads modules, the one after.
     """
     names = {_top_level(offer.target), *(offer.code if isinstance(offer, Entry) else ())}
-    return None if None in names else _digest(tuple(sorted(map(str, names))))
+    read = None if None in names else _read(tuple(sorted(map(str, names))))
+    return None if read is None or _states(read.states) != read.states else read.sha256
+
+
+@attrs.frozen
+class _Code:
+    """The digest of some files, and size and time of change of each when it was made."""
+
+    sha256: str
+    states: Mapping[Path, tuple[int, int] | None]
+
+
+def _states(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
+    """None for a file that is not there."""
+
+    def state(path: Path) -> tuple[int, int] | None:
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns
+
+    return {path: state(path) for path in files}
 
 
 @functools.cache
-def _digest(packages: tuple[str, ...]) -> str | None:
+def _read(packages: tuple[str, ...]) -> _Code | None:
     files: dict[str, Path] = {}
     left, seen = list(packages), {"crbench"}  # of which version constants tell what counts
     hasher = hashlib.sha256()
@@ -58,13 +84,14 @@ def _digest(packages: tuple[str, ...]) -> str | None:
                 return None
             files |= found
             left += [name for name in _imported(found.values()) - seen if _is_in_development(name)]
+        states = _states(files.values())
         for name, path in sorted(files.items()):
             content = path.read_bytes()
             hasher.update(f"{name}\0{len(content)}\0".encode())
             hasher.update(content)
     except OSError:
         return None
-    return hasher.hexdigest()
+    return _Code(hasher.hexdigest(), states)
 
 
 def _imported(files: Iterable[Path]) -> set[str]:

@@ -25,7 +25,7 @@ METHOD = Entry("method", "code_of_test.inner.method:Method")
 def sha256(entry=METHOD):
     """The digest as a new process finds it."""
     importlib.invalidate_caches()
-    code._digest.cache_clear()
+    code._read.cache_clear()
     return code.code_sha256(entry)
 
 
@@ -38,7 +38,7 @@ def package(tmp_path, monkeypatch):
     (folder / "inner" / "method.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(folder.parent)
     yield folder
-    code._digest.cache_clear()
+    code._read.cache_clear()
 
 
 def test_a_package_is_hashed_without_being_imported(package):
