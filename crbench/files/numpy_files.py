@@ -112,6 +112,8 @@ def read_npz(path: Path, wanted: Container[str] | None = None, mapped: Container
             with zipfile.ZipFile(file) as archive:
                 for member in archive.infolist():
                     name = member.filename.removesuffix(".npy")
+                    if member.header_offset < 0:
+                        raise zipfile.BadZipFile("a member begins before the file")
                     if wanted is not None and name not in wanted:
                         found[name] = None
                     elif name in mapped and member.compress_type == zipfile.ZIP_STORED:

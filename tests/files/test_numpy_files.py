@@ -138,6 +138,18 @@ def test_a_file_with_some_bytes_changed_or_cut_is_read_or_refused(tmp_path_facto
         assert isinstance(found, np.ndarray | dict)
 
 
+@pytest.mark.parametrize("mapped", [(), ("features",)])
+@pytest.mark.parametrize("name", ["x.npz", "c.npz"])
+def test_a_directory_that_claims_more_than_the_file_has_is_refused(tmp_path, name, mapped):
+    """zipfile takes what is missing off the place of each member, which may then lie before the file."""
+    content = bytearray(SOUND[name])
+    end = content.rindex(b"PK\x05\x06")
+    struct.pack_into("<I", content, end + 16, struct.unpack_from("<I", content, end + 16)[0] + 1)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DamagedArrayError, match="a member begins before the file"):
+        read_npz(tmp_path / name, mapped=mapped)
+
+
 def test_versions_that_plain_values_do_not_need_are_refused(tmp_path):
     (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x03\x00" + bytes(100))
     with pytest.raises(DamagedArrayError, match="a version of the format that plain values do not need"):
