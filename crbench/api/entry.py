@@ -80,8 +80,8 @@ class Entry:
         test_parameters: names of parameters that training does not depend on; weights are shared between their values.
         needs: what an aligner's transform, or a distance, must see of test rows beside their rates: ``("camids",)`` or
             nothing; see `crbench.api.TestRows`.
-        transductive: what an aligner's transform makes of a row may depend on the other rows. Without it, such a
-            transform is refused; with it, tables mark the method.
+        transductive: what an aligner's transform makes of a row, or a distance of two, may depend on the other rows.
+            Without it, such a method is refused; with it, tables say so.
         released: weights of a backbone by preset (``""`` without presets), looked for where none are given.
         code: top-level packages, beside that of `target`, whose code decides what it gives, such as ``("my_layers",)``.
             A change in any file of these packages makes everything anew: features, fits, trained weights, results.

@@ -9,15 +9,15 @@ import attrs
 import numpy as np
 
 from crbench.api.capabilities import CountsParameters, Restorable, Stateful
-from crbench.api.interfaces import Aligner, Distance, Reader, Transform
+from crbench.api.interfaces import Aligner, Reader, Transform
 from crbench.api.pairing import TrainFeatures
-from crbench.arrays import Array
 from crbench.config.run_spec import RunSpec
 from crbench.errors import PluginError, SystemFaultError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import make_fit_card, seen_digest, write_card
 from crbench.harness.costs import transform_macs
+from crbench.harness.distance import check_distance, guarded
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
 from crbench.harness.identity import fit_facts, fit_key
@@ -28,10 +28,9 @@ from crbench.harness.timing import Clock, median_seconds
 from crbench.harness.transform import check_companions, transformed
 from crbench.harness.trial import TrialData
 from crbench.harness.unfinished import UnfinishedFit
-from crbench.ranking.distance import DISTANCES
 from crbench.records import Features, TestFeatures
 from crbench.registry.guard import Owner, plugin_stage
-from crbench.registry.resolve import Resolved, resolve
+from crbench.registry.resolve import Resolved
 from crbench.results import Timing, TrialScores
 from crbench.results.outcomes import TrialOutcomes, scores_of
 from crbench.store.features import FeatureTable
@@ -90,12 +89,15 @@ class CellRunner:
     def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, Fitted, float]:
         """Scores and outcomes of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(rows)
-        if fitted.key not in self._checked:
+        new = fitted.key not in self._checked
+        self._checked.add(fitted.key)
+        if new:
             check_companions(fitted.transform, self.aligner, rows.test, self.table, self.facts.run.device)
-            self._checked.add(fitted.key)
         compared = [
             (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
         ]
+        if new and self.facts.job.distance is not None:
+            check_distance(self.facts.job.distance, *compared[0])
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
@@ -202,8 +204,7 @@ def evaluate_trial(
     Args:
         compared: features of ``rows.compared``: of queries, and of the gallery that they are compared with.
     """
-    distance = job.protocol.scoring.distance
-    custom = None if distance in DISTANCES else resolve("distance", distance)
+    custom = job.distance
     evaluations = [
         evaluate(
             query,
@@ -213,23 +214,13 @@ def evaluate_trial(
             precision=spec.precision,
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {rows.trial.index}|gallery",
-            distance=_guarded(custom) if custom else None,
+            distance=guarded(custom) if custom else None,
             needs=custom.registered.entry.needs if custom else (),
             metrics=spec.metric,
         )
         for query, gallery in compared
     ]
     return joined(evaluations, rows.places, rows.trial.split.query, job.protocol)
-
-
-def _guarded(custom: Resolved) -> Distance:
-    distance: Distance = custom.build()
-
-    def call(query: TestFeatures, gallery: TestFeatures) -> Array:
-        with plugin_stage(custom.registered.owner, "distance", passing=()):
-            return distance(query, gallery)
-
-    return call
 
 
 def parameter_count(transform: Transform, owner: Owner) -> int | None:

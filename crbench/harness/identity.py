@@ -40,8 +40,7 @@ from crbench.api.interfaces import Backbone, Precomputed
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, training_rows
 from crbench.protocol.hashing import digest, sha256_file
-from crbench.ranking.distance import DISTANCES
-from crbench.registry.resolve import Resolved, resolve
+from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
 EXTRACTION_VERSION = 1
@@ -103,8 +102,7 @@ def unreadable(job: Job, aligner: Resolved) -> list[Resolved]:
 
 def further_methods(job: Job) -> tuple[Resolved, ...]:
     """What decides numbers beside backbone and aligner: the data set, and the distance where it is a plugin's."""
-    name = job.protocol.scoring.distance
-    return (job.dataset, *(() if name in DISTANCES else (resolve("distance", name),)))
+    return (job.dataset,) if job.distance is None else (job.dataset, job.distance)
 
 
 def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:

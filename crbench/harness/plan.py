@@ -31,12 +31,14 @@ class Job:
     Attributes:
         dataset, backbone, aligners: the resolved methods; one cell per aligner.
         source: the data set itself.
+        distance: where it is a plugin's; None = one of crbench's own.
         trials: trial numbers, sorted.
     """
 
     dataset: Resolved
     source: Dataset
     protocol: EvalProtocol
+    distance: Resolved | None
     backbone: Resolved
     aligners: tuple[Resolved, ...]
     trials: tuple[int, ...]
@@ -72,7 +74,7 @@ def make_plan(spec: RunSpec) -> Plan:
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
         Selection.of(protocol, spec.metric)
-        _check_distance(protocol.scoring.distance)
+        distance = _distance(protocol.scoring.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
@@ -83,6 +85,7 @@ def make_plan(spec: RunSpec) -> Plan:
                 dataset=dataset,
                 source=source,
                 protocol=protocol,
+                distance=distance,
                 backbone=backbone,
                 aligners=tuple(_aligner(spec, dataset, name, notes) for name in aligners),
                 trials=trials,
@@ -107,11 +110,11 @@ def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, 
     return change_protocol(source.protocols[name], changes)
 
 
-def _check_distance(name: str) -> None:
+def _distance(name: str) -> Resolved | None:
     if name in DISTANCES:
-        return
+        return None
     try:
-        resolve("distance", name)
+        return resolve("distance", name)
     except ConfigError as error:
         raise ConfigError(f"{error}; crbench's own are {', '.join(DISTANCES)}") from error
 

@@ -176,6 +176,8 @@ def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
     warnings = list(cell.warnings)
     if facts.skipped:
         warnings.append(f"{facts.skipped} unreadable test images were skipped")
+    if facts.job.distance is not None and facts.job.distance.registered.entry.transductive:
+        warnings.append(f"distance {facts.job.distance.name} is transductive: it depends on the other test images")
     if facts.spec.limit is not None:
         warnings.append(f"limited to {facts.spec.limit} identities: not rankable")
     return tuple(dict.fromkeys(warnings))

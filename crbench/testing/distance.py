@@ -12,7 +12,7 @@ from torch import Tensor
 
 from crbench.arrays import Array
 from crbench.records import NEEDS, Features, TestFeatures
-from crbench.registry.contract import close
+from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import random_features
 from crbench.testing.require import require, same
 
@@ -90,6 +90,18 @@ def permutation(case: Case) -> None:
     require(close(found.flip(1), case.found), "another order of the gallery gives other distances")
 
 
+def companions(case: Case) -> None:
+    """The distance of two rows does not depend on the other rows."""
+    query, gallery = case.query, case.gallery
+    if case.found.shape != (len(query), len(gallery)):
+        return  # which `shape` tells
+    others = [other_companions(side.rows.rates) for side in (query, gallery)]
+    rows, items = (np.flatnonzero(other == np.arange(len(other))) for other in others)
+    found = case.measure(query.take(others[0]), gallery.take(others[1]))
+    message = "the distance of two rows depends on the other rows; say transductive=True in the entry if it is meant to"
+    require(close(found[rows][:, items], case.found[rows][:, items]), message)
+
+
 def smaller_is_closer(case: Case) -> None:
     """Features of one person are nearer than those of two."""
     pids = case.query.rows.pids[:, None] == case.gallery.rows.pids[None, :]
@@ -108,5 +120,6 @@ RULES: Sequence[Callable[[Case], None]] = (
     input_kept,
     repeatable,
     permutation,
+    companions,
     smaller_is_closer,
 )

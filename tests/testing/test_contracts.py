@@ -417,6 +417,7 @@ def euclidean(query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
         ("input-kept", "changed its input", lambda q, g: euclidean(attrs.evolve(q, x=q.x.mul_(2)), g)),
         ("repeatable", "two calls differ", lambda q, g: euclidean(q, g) + 1e-6 * torch.rand(1)),
         ("permutation", "another order of the gallery", lambda q, g: euclidean(q, g) + 0.01 * torch.arange(len(g))),
+        ("companions", "depends on the other rows", lambda q, g: euclidean(q, g) / euclidean(q, g).mean()),
         ("smaller-is-closer", "smaller must mean closer", lambda q, g: -euclidean(q, g)),
     ],
 )
