@@ -66,17 +66,24 @@ def kept(spec):
     return sorted((spec.cache_dir / "fits").glob("*"))
 
 
-def test_it_continues_and_leaves_nothing(spec, patient, caplog):
+@pytest.fixture
+def stopped(spec, patient):
+    """A run that was stopped in its fit, to be run again, and the file that it left."""
     asked = spec(aligner="patient", trial=0, baseline=False)
     patient["stop"] = 2
     with pytest.raises(KeyboardInterrupt):
         run(asked)
+    patient["stop"] = None
     (path,) = kept(asked)
+    return asked, path
+
+
+def test_it_continues_and_leaves_nothing(stopped, patient, caplog):
+    asked, path = stopped
     assert path in stored_files(asked.cache_dir)
     assert [entry.what for entry in list_cache(asked.cache_dir) if entry.path == path] == ["patient"]
     assert invoke(["cache", "verify", "--cache-dir", str(asked.cache_dir)]) == 0
     assert path not in stale_entries(asked.cache_dir)
-    patient["stop"] = None
     with caplog.at_level(logging.INFO):
         (result,) = run(asked)
     assert result.status == "ok"
@@ -85,16 +92,11 @@ def test_it_continues_and_leaves_nothing(spec, patient, caplog):
     assert kept(asked) == []
 
 
-def test_a_damaged_state_is_said_and_left(spec, patient, caplog):
-    asked = spec(aligner="patient", trial=0, baseline=False)
-    patient["stop"] = 2
-    with pytest.raises(KeyboardInterrupt):
-        run(asked)
-    (path,) = kept(asked)
+def test_a_damaged_state_is_said_and_left(stopped, patient, caplog):
+    asked, path = stopped
     content = bytearray(path.read_bytes())
     content[-3] ^= 1
     path.write_bytes(content)
-    patient["stop"] = None
     (result,) = run(asked)
     assert result.status == "ok"
     assert patient["steps"] == [0, 1, 2, *range(STEPS)]
@@ -103,15 +105,10 @@ def test_a_damaged_state_is_said_and_left(spec, patient, caplog):
 
 
 @pytest.mark.parametrize("fact", ["features", "key"])
-def test_the_state_of_another_fit_is_not_taken(spec, patient, fact):
-    asked = spec(aligner="patient", trial=0, baseline=False)
-    patient["stop"] = 2
-    with pytest.raises(KeyboardInterrupt):
-        run(asked)
-    (path,) = kept(asked)
+def test_the_state_of_another_fit_is_not_taken(stopped, patient, fact):
+    asked, path = stopped
     found = unfinished.load_state(path, "cpu")
     unfinished.save_state(path, found[0], {**found[1], fact: "others"})
-    patient["stop"] = None
     run(asked)
     assert patient["steps"] == [0, 1, 2, *range(STEPS)]
 
