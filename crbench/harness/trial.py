@@ -201,7 +201,11 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext, w
         return None
 
     bad = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool, run.progress(len(keys), "read images", "image") as bar:
+    with (
+        plugin_stage(job.dataset.registered.owner, "read"),
+        ThreadPoolExecutor(max(1, workers)) as pool,
+        run.progress(len(keys), "read images", "image") as bar,
+    ):
         for key, fault in zip(keys.tolist(), pool.map(check, keys.tolist()), strict=True):
             bar.advance()
             if fault:

@@ -11,7 +11,7 @@ import torch
 from fakes import Hard
 
 from crbench.cli import invoke
-from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError
+from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError, PluginError
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.leaderboard import render
@@ -221,6 +221,18 @@ def test_a_bad_image_stops_or_is_skipped(spec, monkeypatch):
     assert skipped.fingerprint == plain.fingerprint
     assert skipped.trial_set != plain.trial_set, "shown in one block, but not ranked together"
     assert skipped.cell_id != plain.cell_id
+
+
+def test_a_data_set_that_fails_at_an_image_is_named(spec, monkeypatch):
+    """Only what it says to be unreadable is skipped."""
+
+    def read(self, key, *, root):
+        raise SystemExit("no licence")
+
+    monkeypatch.setattr(Hard, "read", read)
+    assert "failed at read: SystemExit: no licence" in run(spec(trial=0))[0].error
+    with pytest.raises(PluginError, match="failed at read: SystemExit: no licence"):
+        run(spec(trial=0, on_bad_image="skip"))
 
 
 @pytest.mark.parametrize("workers", [1, 4])
