@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from crbench.bench.ceilings import Ceilings
 from crbench.bench.hardware import DeviceState
 from crbench.bench.load import Load
 from crbench.bench.repeat import Quantiles
+from crbench.config.json_schema import record_schema
 from crbench.errors import DataError
 from crbench.results import Component, Environment
 from crbench.results.files import read_record
@@ -103,6 +103,7 @@ class Bench:
         load_before, load_after: what the machine did while this process slept; None = not known.
         ceilings: the higher rates of those before the first stage and after the last one, and of the stages.
         drift: by how much the ceilings before and after differ, see `crbench.bench.ceilings.Ceilings.drift`.
+        created: UTC.
         command: the line that repeats it.
     """
 
@@ -146,14 +147,19 @@ def to_json(bench: Bench) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a benchmark file.
+    """The JSON Schema (draft 2020-12) of a benchmark file; ``crbench/schema`` holds a copy.
 
     Example:
-        >>> schema()["properties"]["schema_version"]
-        {'const': 2}
+        >>> schema()["properties"]["schema_version"]["const"]
+        2
     """
-    text = resources.files("crbench").joinpath("schema", f"bench-{BENCH_VERSION}.json").read_text(encoding="utf-8")
-    return dict(json.loads(text))
+    about = {
+        "$id": f"urn:crbench:schema:bench-{BENCH_VERSION}",
+        "title": "crbench benchmark",
+        "description": "How fast the stages of a method are on one machine. Seconds, bytes, operations; shares are of "
+        "what the device attains in the same run.",
+    }
+    return record_schema(Bench, about, by_function={}, by_field={"Bench.schema_version": {"const": BENCH_VERSION}})
 
 
 def load_bench(path: str | Path) -> Bench:

@@ -63,7 +63,7 @@ class Quantiles:
     low: float
     high: float
     fastest: float
-    repeats: int
+    repeats: int = attrs.field(validator=attrs.validators.ge(1))
 
     @property
     def spread(self) -> float:

@@ -74,7 +74,8 @@ class _Schema:
         if origin is typing.Literal:
             return {"enum": list(kinds)}
         if origin is tuple:
-            return {"type": "array", "items": self._typed(kinds[0])}
+            length = {} if kinds[-1] is Ellipsis else {"minItems": len(kinds), "maxItems": len(kinds)}
+            return {"type": "array", "items": self._typed(kinds[0]), **length}
         if origin is Mapping:
             return {"type": "object", "additionalProperties": self._typed(kinds[1])}
         if origin in (types.UnionType, typing.Union):
@@ -89,8 +90,9 @@ class _Schema:
 
     def _limits(self, function: Any) -> dict[str, Any]:
         """What a validator or converter asks for; those of attrs are known by their attributes."""
-        if isinstance(function, typing.Hashable) and function in self._by_function:
-            return dict(self._by_function[function])
+        for known, keywords in self._by_function.items():  # by identity, as validators of attrs may have no hash
+            if known is function:
+                return dict(keywords)
         if hasattr(function, "compare_op"):
             return {_BOUNDS[function.compare_op]: function.bound}
         if hasattr(function, "pattern"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from importlib import resources
 
 import attrs
 import jsonschema
@@ -71,6 +72,11 @@ def test_the_file_keeps_to_its_schema(record, tmp_path):
     jsonschema.validate(json.loads(to_json(record)), schema())
     (tmp_path / "b.json").write_text(to_json(record))
     assert load_bench(tmp_path / "b.json") == record
+
+
+def test_the_published_schema_is_the_one_of_the_records():
+    path = resources.files("crbench").joinpath("schema", "bench-2.json")
+    assert json.loads(path.read_text(encoding="utf-8")) == schema(), "write json.dumps(schema(), indent=2) there"
 
 
 def test_a_file_of_0_1_0_is_refused_with_the_command_that_measures_again(tmp_path):
