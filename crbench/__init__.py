@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from crbench.evaluation import evaluate as evaluate
     from crbench.harness.run import run as run
     from crbench.harness.train import train as train
-    from crbench.leaderboard import render as render
     from crbench.protocol import EvalProtocol as EvalProtocol
     from crbench.records import Features as Features
     from crbench.records import Samples as Samples
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from crbench.registry.resolve import load_aligner as load_aligner
     from crbench.registry.resolve import load_backbone as load_backbone
     from crbench.registry.resolve import load_dataset as load_dataset
+    from crbench.report import render as render
     from crbench.results import load_results as load_results
 
 _ROOMS = {
@@ -48,7 +48,7 @@ _ROOMS = {
     "load_backbone": "registry.resolve",
     "load_dataset": "registry.resolve",
     "load_results": "results",
-    "render": "leaderboard",
+    "render": "report",
     "run": "harness.run",
     "train": "harness.train",
 }

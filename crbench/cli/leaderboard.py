@@ -12,7 +12,8 @@ from crbench.cli.scores import ranks_option
 from crbench.cli.strict import strict_option
 from crbench.cli.terminal import wants_colour
 from crbench.errors import DataError
-from crbench.leaderboard import FORMATS, RANKS, render
+from crbench.leaderboard import RANKS
+from crbench.report import FORMATS, render
 
 if TYPE_CHECKING:
     from crbench.bench import Bench

@@ -13,7 +13,8 @@ from crbench.cli.numbers import INTEGER
 from crbench.cli.scores import metric_option, ranks_option
 from crbench.cli.terminal import command_text, wants_colour
 from crbench.config.amp import AMP
-from crbench.leaderboard import FORMATS, RANKS
+from crbench.leaderboard import RANKS
+from crbench.report import FORMATS, render
 
 if TYPE_CHECKING:
     from crbench.api.context import RunContext
@@ -106,7 +107,6 @@ def run(
     from crbench.cli.progress import configure_logging, progress
     from crbench.harness.plan import make_plan
     from crbench.harness.run import run as run_cells
-    from crbench.leaderboard import render
 
     configure_logging(-1 if quiet else verbose)
     specs = _specs(options, settings, config, scale)

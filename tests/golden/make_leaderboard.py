@@ -12,7 +12,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from crbench.leaderboard import render
+from crbench.report import render
 
 HERE = Path(__file__).parent
 FILES = {"table": "txt", "github": "md", "latex": "tex", "csv": "csv", "json": "json"}

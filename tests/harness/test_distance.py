@@ -7,9 +7,9 @@ import torch
 
 from crbench.api.entry import Entry
 from crbench.harness.run import run
-from crbench.leaderboard import render
 from crbench.registry.discovery import Registered
 from crbench.registry.guard import Owner
+from crbench.report import render
 
 OWNER = Owner(plugin="measures", distribution="crbench-measures", version="1")
 

@@ -13,9 +13,9 @@ from crbench.cli.names import PluginName
 from crbench.errors import PluginError
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
-from crbench.leaderboard import render
 from crbench.registry.discovery import Registered
 from crbench.registry.guard import Owner
+from crbench.report import render
 
 
 @pytest.fixture

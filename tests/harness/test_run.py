@@ -14,10 +14,10 @@ from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError, PluginError
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
-from crbench.leaderboard import render
 from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
 from crbench.registry.resolve import load_dataset
+from crbench.report import render
 from crbench.results import Extraction, load_results
 from crbench.results.folder import result_path
 from crbench.results.outcomes import check_outcomes, read_outcomes

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from crbench.harness.run import run
-from crbench.leaderboard import render
+from crbench.report import render
 from crbench.results import load_results
 
 OF_A_RUN = ("created", "cell_id", "command", "date")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.board import Board, Row
 from crbench.leaderboard.build import build
 from crbench.leaderboard.formats import printed
+from crbench.report import FORMATS, render
 from crbench.results import Component, DataFacts, Method, Result, Summary
 
 Make = Callable[..., Result]

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from crbench.cli.leaderboard import leaderboard
 from crbench.errors import CrbenchError, DataError, SystemFaultError
-from crbench.leaderboard import render
+from crbench.report import render
 from crbench.results import Result, to_json
 
 Make = Callable[..., Result]

@@ -12,12 +12,13 @@ import attrs
 import pytest
 
 from crbench.errors import ComparisonError, ConfigError
-from crbench.leaderboard import FORMATS, render, scores
+from crbench.leaderboard import scores
 from crbench.leaderboard.board import Row, View
 from crbench.leaderboard.build import build
 from crbench.leaderboard.column import Column
 from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.tables import footnote, tables
+from crbench.report import FORMATS, render
 from crbench.results import Result
 
 Make = Callable[..., Result]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crbench.leaderboard import render
+from crbench.report import render
 from crbench.results import Result
 
 

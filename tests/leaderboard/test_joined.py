@@ -13,9 +13,9 @@ import attrs
 import pytest
 
 from crbench import load_results
-from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.board import Board, Row
 from crbench.leaderboard.build import build
+from crbench.report import FORMATS, render
 from crbench.results import (
     Component,
     DataFacts,

@@ -16,9 +16,9 @@ import pytest
 from result_facts import facts_of
 
 from crbench.errors import ConfigError, DataError
-from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.published import SOURCES, published
 from crbench.protocol.rules import describe_rules, fingerprint_rules
+from crbench.report import FORMATS, render
 from crbench.results import Component, Method, ProtocolFacts, Result
 
 Make = Callable[..., Result]

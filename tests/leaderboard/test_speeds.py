@@ -19,8 +19,8 @@ from crbench.bench.records import Measured
 from crbench.bench.repeat import Quantiles
 from crbench.cli import invoke
 from crbench.errors import DataError
-from crbench.leaderboard import FORMATS, render
 from crbench.leaderboard.build import build
+from crbench.report import FORMATS, render
 from crbench.results import Result
 from crbench.results import to_json as result_json
 

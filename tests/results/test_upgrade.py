@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from crbench.errors import DataError
-from crbench.leaderboard import render
 from crbench.protocol.hashing import digest
+from crbench.report import render
 from crbench.results import SCHEMA_VERSION, from_json, to_json
 from crbench.results.upgrade import STEPS
 

@@ -9,16 +9,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from crbench.leaderboard import machine, text
+from crbench.leaderboard import as_text
 from crbench.leaderboard.board import Block, Board, View
 from crbench.leaderboard.tables import Table, block_table, failure, footnote, notes, published_tables
 from crbench.results import Result
 from crbench.results.labels import clean
 
 
-def render_html(board: Board, view: View) -> str:
+def page(board: Board, view: View) -> str:
     """The page; every text from a result is escaped, and the page's policy allows no script but its own."""
-    loader = PackageLoader("crbench.leaderboard")
+    loader = PackageLoader("crbench.report")
     environment = Environment(
         loader=loader,
         autoescape=True,
@@ -27,11 +27,11 @@ def render_html(board: Board, view: View) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style, script = (loader.get_source(environment, name)[0] for name in ("board.css", "board.js"))
+    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     blocks = (*board.blocks, *board.partial)
     measured = [block_table(board, block, view) for block in blocks]
     printed = published_tables(board, view.published)
-    return environment.get_template("board.html.jinja").render(
+    return environment.get_template("page.html.jinja").render(
         style=Markup(style),
         script=Markup(script),
         digest=_digest,
@@ -45,8 +45,8 @@ def render_html(board: Board, view: View) -> str:
         notes=[note for note in notes(board, view) if not note.startswith("failed: ")],
         date=max((block.date for block in blocks), default=""),
         versions=sorted({version for block in blocks for version in block.versions}),
-        csv=machine.render_csv(board, view),
-        latex=text.render_latex(board, view),
+        csv=as_text(board, view, "csv"),
+        latex=as_text(board, view, "latex"),
     )
 
 

@@ -1,0 +1,60 @@
+"""Results to what people read: every format of `crbench.leaderboard`, and one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from crbench.errors import ConfigError
+from crbench.leaderboard import RANKS, TEXT_FORMATS, arrange, as_text
+
+if TYPE_CHECKING:
+    from crbench.bench import Bench
+    from crbench.results import Result
+
+FORMATS = (*TEXT_FORMATS, "html")
+"""What `render` can give."""
+
+
+def render(
+    results: Iterable[Result],
+    *,
+    format: str = "table",
+    ranks: Sequence[int] = RANKS,
+    per_rate: bool = False,
+    published: bool = False,
+    colour: bool = False,
+    benches: Iterable[Bench] = (),
+    timings: bool = False,
+) -> str:
+    """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
+
+    Args:
+        results: as from `crbench.load_results`; their order does not matter.
+        format: one of `FORMATS`.
+        ranks: of the CMC, from 1 to 50, that tables have; R1 is always there. CSV and JSON have R1, R5, R10, R20 too.
+        per_rate: add Rank-1 of the queries of each down-sampling rate.
+        published: add the numbers that papers print for the same data sets, in tables of their own.
+        colour: mark best and second best by terminal codes (``table`` only).
+        benches: as from `crbench.bench.load_benches`; adds the speed of each method, by machine.
+        timings: add what the runs took, marked as unchecked: it depends on what else the machine did.
+
+    Raises:
+        ConfigError: unknown format, or a rank that no curve has.
+        DataError: no results.
+
+    Example:
+        >>> render([], format="csv")
+        Traceback (most recent call last):
+        crbench.errors.DataError: no results to show; `crbench run --dataset mlr-synthetic` makes some
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"unknown leaderboard format {format!r}; known: {', '.join(FORMATS)}")
+    board, view = arrange(
+        results, ranks=ranks, per_rate=per_rate, published=published, benches=benches, timings=timings
+    )
+    if format != "html":
+        return as_text(board, view, format, colour=colour)
+    from crbench.report.page import page
+
+    return page(board, view)
