@@ -13,6 +13,7 @@ _MEMORY = (
     "can't allocate memory",  # torch
     "not enough memory",  # torch on Windows
     "out of memory",  # torch on CUDA
+    "std::bad_alloc",  # onnxruntime
     "can't start new thread",
     "failed to map segment",  # of a library, at its import
     "cannot allocate memory",

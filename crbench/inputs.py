@@ -5,14 +5,15 @@ from __future__ import annotations
 import codecs
 import errno
 import io
+import mmap
 import os
 import stat
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from crbench.errors import DataError
-from crbench.faults import system_fault
+from crbench.errors import DataError, SystemFaultError
+from crbench.faults import out_of_memory, system_fault
 
 _SYSTEM = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """Errors that say nothing about the file."""
@@ -32,6 +33,9 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 _SMALL = 1 << 26
 """Bytes that fit wherever Python does, so that nobody has to ask the system for each of many images."""
+
+_COPIES = 4
+"""Of a file's content that a library may hold at once while it reads it; onnxruntime was seen to take three."""
 
 
 def open_input(path: Path) -> io.BufferedReader:
@@ -136,6 +140,24 @@ def check_memory(size: int, what: str) -> None:
     limit = memory_limit()
     if size > limit:
         raise DataError(f"{what}: it takes {size / 2**30:.1f} GiB of memory, and there are {limit / 2**30:.1f}")
+
+
+def memory_fault(path: Path, error: Exception) -> SystemFaultError | None:
+    """The error to raise where memory did not suffice to read a file; None where the file is at fault.
+
+    A damaged file may claim a size that no memory holds. So memory is short only if it does not hold what lies on disk.
+
+    Args:
+        error: what the reader raised.
+    """
+    fault = out_of_memory(error)
+    if fault is None:
+        return None
+    try:
+        mmap.mmap(-1, _COPIES * path.stat().st_size or 1).close()  # takes addresses, and no memory yet
+    except OSError:
+        return SystemFaultError(f"{path}: {fault}")
+    return None
 
 
 def memory_limit() -> int:

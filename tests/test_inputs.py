@@ -14,6 +14,7 @@ from crbench.inputs import (
     check_input,
     check_utf8,
     is_utf8,
+    memory_fault,
     memory_limit,
     open_input,
     read_input,
@@ -93,6 +94,18 @@ def test_a_file_larger_than_the_memory_is_refused_before_it_is_read(tmp_path):
         file.truncate(1 << 42)  # takes no room on disk
     with pytest.raises(DataError, match=r"x: it takes 4096.0 GiB of memory, and there are \d+\.\d"):
         read_input(tmp_path / "x")
+
+
+def test_memory_is_short_only_where_it_does_not_hold_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "x"
+    path.write_bytes(bytes(100))
+    claims = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1000000000000000 bytes")
+    assert memory_fault(path, claims) is memory_fault(path, MemoryError()) is None, "the file is damaged"
+    os.truncate(path, 1 << 42)  # takes no room on disk
+    monkeypatch.setattr(inputs, "_COPIES", 1 << 6)  # more than there are addresses
+    assert memory_fault(path, ValueError("no tensors")) is None
+    with pytest.raises(SystemFaultError, match=r"x: out of memory \(.*can't allocate.*\); free some, raise the limit"):
+        raise memory_fault(path, claims)
 
 
 def test_the_memory_is_that_of_machine_container_and_limit(tmp_path, monkeypatch):

@@ -47,7 +47,8 @@ Helpers, by what they are for:
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
   files and tables: `load_arrays`, `load_meta`, `to_torch`; files of other kinds: `read_input`, `read_text_input`,
-  `check_input` (which refuse what a read would wait for, and understand byte-order marks);
+  `check_input` (which refuse what a read would wait for, and understand byte-order marks), `memory_fault` (damaged file
+  or too little memory);
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
   `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_stored`,
   `image_digest`, `read_rgb`, `read_size`.
@@ -144,6 +145,7 @@ if TYPE_CHECKING:
     from crbench.files.feature_files import load_arrays as load_arrays
     from crbench.files.table import load_meta as load_meta
     from crbench.inputs import check_input as check_input
+    from crbench.inputs import memory_fault as memory_fault
     from crbench.inputs import read_input as read_input
     from crbench.inputs import read_text_input as read_text_input
     from crbench.linear import linear_layers as linear_layers
@@ -250,6 +252,7 @@ _ROOMS = {
     "load_weights": "api.weights",
     "lr_cameras": "data.splits",
     "make_index": "api.datasets",
+    "memory_fault": "inputs",
     "map_by_domain": "api.domains",
     "match_images": "api.datasets",
     "nearest_domain": "api.domains",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from crbench.api.wrappers import opened, unwrapped
 from crbench.config.paths import weights_root
 from crbench.errors import DataError
-from crbench.inputs import check_utf8, open_input
+from crbench.inputs import check_utf8, memory_fault, open_input
 
 _COUNTER = ".num_batches_tracked"
 """End of the names of batch counters: older files lack them, and features do not depend on them."""
@@ -96,6 +96,7 @@ def read_tensors(path: Path, wanted: Collection[str] | None = None) -> Mapping[s
 
     Raises:
         DataError: the file is missing, damaged, or holds something other than tensors, or two networks that fit.
+        SystemFaultError: memory does not hold it.
     """
     try:
         open_input(path).close()
@@ -134,6 +135,8 @@ def _read_torch(path: Path) -> object:
             "objects, which can run code; save the state_dict alone, as safetensors"
         ) from error
     except _DAMAGE as error:
+        if (fault := memory_fault(path, error)) is not None:
+            raise fault from error
         raise DataError(f"weights {path}: damaged, or not a file that torch.save wrote") from error
 
 

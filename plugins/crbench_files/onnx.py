@@ -12,7 +12,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import Tensor
 
-from crbench.api import Batch, Encoded
+from crbench.api import Batch, Encoded, memory_fault
 from crbench.errors import ConfigError, DataError
 from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
 
@@ -109,7 +109,9 @@ def _session(file: Path, device: str) -> Any:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
         try:
             return onnxruntime.InferenceSession(file.read_bytes(), options, providers=_providers(device))
-        except _FAULTS as error:
+        except (*_FAULTS, MemoryError) as error:
+            if (fault := memory_fault(file, error)) is not None:
+                raise fault from error
             if "external" in str(error).lower():
                 raise DataError(
                     f"{file}: its weights lie in other files; write them into it "

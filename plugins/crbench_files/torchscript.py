@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from crbench.api import Batch, Encoded
+from crbench.api import Batch, Encoded, memory_fault
 from crbench.errors import DataError
 from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
 
@@ -68,7 +68,7 @@ class TorchScriptBackbone:
             with torch.no_grad(), _quiet():
                 x = self._network(inputs.to(self._device))
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
+            if isinstance(error, torch.OutOfMemoryError) or memory_fault(self._file, error) is not None:
                 raise
             reason = _last_line(error)
             shape = tuple(inputs.shape)
@@ -86,6 +86,8 @@ def _load(file: Path, device: str) -> torch.jit.ScriptModule:
         with _quiet():
             module: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=device)  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError) as error:
+        if (fault := memory_fault(file, error)) is not None:
+            raise fault from error
         raise DataError(
             f"{file}: damaged, or not a TorchScript file, as torch.jit.save writes it; a state_dict belongs to a named "
             "backbone: --backbone NAME --weights FILE"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,6 +116,34 @@ def test_bad_weights(
     assert str(caught.value).startswith(f"weights {path}: ")
     assert "\n" not in str(caught.value)
     assert not any(parameter.any() for parameter in module.parameters())
+
+
+UNDER_A_LIMIT = """
+import resource, sys
+import torch
+from pathlib import Path
+from crbench.api import read_tensors
+from crbench.errors import SystemFaultError
+folder = Path(sys.argv[1])
+torch.save({"a": torch.zeros(1)}, folder / "small.pth")
+for zipped in (True, False):
+    torch.save({"a": torch.zeros(8 << 20)}, folder / f"{zipped}.pth", _use_new_zipfile_serialization=zipped)
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (16 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+read_tensors(folder / "small.pth")
+for zipped in (True, False):
+    try:
+        read_tensors(folder / f"{zipped}.pth")
+    except SystemFaultError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits its memory as Linux does")
+def test_weights_that_memory_does_not_hold_are_not_called_damaged(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", UNDER_A_LIMIT, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.count("out of memory (") == 2, done.stdout
+    assert done.stdout.count("free some, raise the limit (ulimit -v)") == 2
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

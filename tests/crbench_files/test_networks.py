@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -190,6 +193,39 @@ def test_files_that_were_cut(tmp_path, target, save):
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(DataError, match="damaged, or not"):
         target(file, size=SIZE)
+
+
+UNDER_A_LIMIT = """
+import resource, sys
+from pathlib import Path
+import torch
+from crbench_files.onnx import OnnxBackbone
+from crbench_files.torchscript import TorchScriptBackbone
+from crbench.errors import SystemFaultError
+OnnxBackbone(Path("small.onnx"), size=(32, 16)), TorchScriptBackbone(Path("small.pt"), size=(32, 16))
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (48 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+for target, name in ((OnnxBackbone, "large.onnx"), (TorchScriptBackbone, "large.pt")):
+    try:
+        target(Path(name), size=(32, 16))
+    except SystemFaultError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits its memory as Linux does")
+def test_networks_that_memory_does_not_hold_are_not_called_damaged(tmp_path):
+    large = nn.Sequential(*network(), nn.Linear(5, 8 << 20, bias=False))
+    for name, module in (("small.pt", network()), ("large.pt", large)):
+        save_torchscript(tmp_path / name, module)
+    save_onnx(tmp_path / "small.onnx")
+    save_onnx(tmp_path / "large.onnx", weight=np.zeros((400_000, 3, 4, 4), np.float32))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", UNDER_A_LIMIT], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    found = [line.partition(": ")[::2] for line in done.stdout.splitlines()]
+    assert [name for name, _ in found] == ["large.onnx", "large.pt"], done.stdout
+    assert all(said.startswith("out of memory") for _, said in found), found
 
 
 def test_a_state_dict_is_told_from_a_network(tmp_path):
