@@ -11,7 +11,6 @@ import click
 from crbench.cli.scores import ranks_option
 from crbench.cli.strict import strict_option
 from crbench.cli.terminal import wants_colour
-from crbench.errors import DataError
 from crbench.leaderboard import RANKS
 from crbench.report import FORMATS, render
 
@@ -59,14 +58,14 @@ def leaderboard(
     """
     from crbench.cli.progress import configure_logging
     from crbench.results import load_results
+    from crbench.results.search import no_results
     from crbench.store.files import write_text
 
     configure_logging(-1)
     paths = results or (Path("results"),)
     found = load_results(paths, strict=strict)
     if not found:
-        places = ", ".join(map(str, paths))
-        raise DataError(f"no result files in {places}; `crbench run --dataset mlr-synthetic` makes some")
+        raise no_results(paths)
     colour = output is None and wants_colour()
     text = render(
         found,

@@ -26,9 +26,12 @@ def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
     """
     from crbench.cli.progress import configure_logging
     from crbench.results.folder import upgrade_files
+    from crbench.results.search import no_results
 
     configure_logging(-1)
     count, new = upgrade_files(paths, strict=strict)
+    if not count:
+        raise no_results(paths)
     click.echo(f"crbench: {count} results, {new} upgraded", err=True)
 
 
@@ -51,9 +54,11 @@ def validate(paths: tuple[Path, ...]) -> int:
     """
     from crbench.errors import DataError
     from crbench.results.folder import validate_file
-    from crbench.results.search import result_files
+    from crbench.results.search import no_results, result_files
 
     files, kept, bad = result_files(paths), 0, 0
+    if not files:
+        raise no_results(paths)
     for file in files:
         try:
             kept += validate_file(file.path)

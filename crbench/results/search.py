@@ -50,6 +50,11 @@ def result_files(paths: Iterable[str | Path]) -> list[Found]:
     return [file for file in found if file.named or not file.path.name.endswith(BENCH_SUFFIX)]
 
 
+def no_results(paths: Iterable[str | Path]) -> DataError:
+    """The error to raise where files were asked for and none is there: a name that was mistyped should not pass."""
+    return DataError(f"no results in {', '.join(map(str, paths))}; `crbench run --dataset mlr-synthetic` makes some")
+
+
 def record_files(paths: Iterable[str | Path], hint: str) -> list[Found]:
     """The files that are named, and the JSON files in folders that are, but for hidden ones; each once.
 

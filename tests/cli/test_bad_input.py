@@ -43,6 +43,10 @@ def nothing(folder: Path) -> None:
     """No preparation."""
 
 
+def empty_folder(folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+
 def config(text):
     def prepare(folder):
         (folder / "run.toml").write_text(text)
@@ -509,6 +513,10 @@ CASES = {
     "features-pickled": (feature_folder(features=ROWS.astype(object)), FEATURES, 3, "f.npz: array 'features': holds"),
     "weights-imagenet-missing": (market(), [*MARKET[:3], "--backbone", "resnet50"], 3, "resnet50"),
     "results-none": (nothing, ["leaderboard"], 3, "crbench run"),
+    "validate-none": (empty_folder, ["results", "validate", "empty"], 3, "no results in empty; `crbench run"),
+    "upgrade-none": (empty_folder, ["results", "upgrade", "empty"], 3, "no results in empty; `crbench run"),
+    "upgrade-no-results": (results("{}"), ["results", "upgrade", "results"], 3, "no results in results; `crbench run"),
+    "verify-none": (empty_folder, ["cache", "verify", "--results", "empty"], 3, "no results in empty; `crbench run"),
     "results-no-such-file": (nothing, ["leaderboard", "nowhere.json"], 3, "nowhere.json: no such file"),
     "results-cut": (results('{"schema_version": 2, "cell'), ["leaderboard"], 3, "not valid JSON"),
     "results-other-json": (results("[1, 2]"), ["leaderboard"], 3, "not a crbench result"),

@@ -78,7 +78,7 @@ def _error(*arguments: str, kind: type[CrbenchError] = DataError) -> str:
 def test_what_is_wrong_is_said(folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "broken.json").write_text("{", encoding="utf-8")
-    assert "no result files in empty; `crbench run --dataset mlr-synthetic` makes some" in _error("empty")
+    assert "no results in empty; `crbench run --dataset mlr-synthetic` makes some" in _error("empty")
     assert "nowhere: no such file or folder" in _error("nowhere")
     assert "broken.json: not valid JSON" in _error("broken.json")
     assert "cannot write results" in _error("--output", "results", kind=SystemFaultError)
