@@ -16,7 +16,7 @@ hypothesis.settings.load_profile("untimed")
 def _own_folders(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("crbench")
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("DATA", "CACHE", "WEIGHTS"):
+        for name in ("DATA", "CACHE", "WEIGHTS", "EVIDENCE"):
             patch.setenv(f"CRBENCH_{name}", str(folder / name.lower()))
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
             patch.setenv(name, str(folder / name.lower()))

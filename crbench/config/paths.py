@@ -1,4 +1,4 @@
-"""The folders that crbench uses: data sets, weights, cache."""
+"""The folders that crbench uses: data sets, weights, cache, evidence."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Folders:
     data_root: str | None = None
     weights_root: str | None = None
     cache_root: str | None = None
+    evidence_root: str | None = None
 
 
 def data_root(option: Path | None = None) -> Path:
@@ -39,6 +40,13 @@ def weights_root(option: Path | None = None) -> Path:
 def cache_root(option: Path | None = None) -> Path:
     """Folder of cached features: the option, ``CRBENCH_CACHE``, the config file, or the platform's cache folder."""
     return _folder(option, "CRBENCH_CACHE", "cache_root", lambda: platformdirs.user_cache_path("crbench"))
+
+
+def evidence_root() -> Path:
+    """Folder of what was verified here: ``CRBENCH_EVIDENCE``, the config file, or the platform's data folder."""
+    return _folder(
+        None, "CRBENCH_EVIDENCE", "evidence_root", lambda: platformdirs.user_data_path("crbench") / "evidence"
+    )
 
 
 def _folder(option: Path | None, variable: str, name: str, default: Callable[[], Path]) -> Path:

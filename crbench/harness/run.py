@@ -32,7 +32,7 @@ from crbench.metrics.choice import ChosenMetric
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
 from crbench.results import Result
-from crbench.results.folder import find_result, write_result
+from crbench.results.folder import find_result, noted, write_result
 from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable
 from crbench.store.files import check_writable
@@ -155,7 +155,17 @@ def _run_aligners(
         result = make_result(facts, cell, time.perf_counter() - started)
         kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()
         outcomes = [trial.hashed() if facts.spec.hash_keys else trial for trial in kept]
-        yield cell.aligner, write_result(facts.spec.output, result, outcomes), False
+        written = write_result(facts.spec.output, result, outcomes)
+        yield cell.aligner, written if cell.error else _run_here(written, facts.run.logger.warning), False
+
+
+def _run_here(result: Result, warn: Callable[[str], None]) -> Result:
+    """The result, with a note on this machine that a run here gave it; that it cannot be kept stops nothing."""
+    try:
+        return noted(result, "run here", "the run that made it")
+    except SystemFaultError as error:
+        warn(f"{error}; the leaderboard will show this result as reported")
+        return result
 
 
 def _earlier(facts: JobFacts, aligner: Resolved, scores: Mapping[str, str | None]) -> Result | None:

@@ -17,6 +17,7 @@ from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Component, Result, TrialScores
+from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
 
 _DEFAULT = View()
@@ -133,6 +134,7 @@ _AFTER: tuple[Column[Row], ...] = (
         "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample; "
         "?: not known.",
     ),
+    Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.joined.level, footnote=MEANING),
     Column(key="trials", get=lambda row: len(row.joined.trials)),
     Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),
     _per_trial("queries", lambda trial: trial.n_query),
@@ -197,6 +199,7 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
         Column(key="backbone", title="backbone", numeric=False, get=lambda row: row.backbone or None),
         Column(key="year", title="year", get=lambda row: row.year),
         *map(_published_score, scores),
+        Column(key="evidence", get=lambda row: "published"),
         Column(key="dataset", get=lambda row: row.dataset),
         Column(
             key="protocol",

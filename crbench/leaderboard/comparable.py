@@ -44,7 +44,7 @@ def _without(result: Result, names: Iterable[str]) -> Result:
         metrics=summarise(trials),
         by_rate=summarise_rates(trials),
     )
-    return found.read_from(result.origin)
+    return found.read_from(result.origin, evidence=result.evidence)
 
 
 def _trial(trial: TrialScores, gone: set[str]) -> TrialScores:

@@ -17,7 +17,9 @@ from typing import Literal
 import attrs
 
 from crbench.results import (
+    LEVELS,
     Component,
+    Level,
     RateScores,
     Result,
     Summary,
@@ -79,6 +81,11 @@ class Joined:
     def trial_set(self) -> tuple[object, ...]:
         """Which trials there are, on which images; see `crbench.results.Result.trial_set`."""
         return self.result.data.checksum, *((trial.index, trial.split, trial.data or "") for trial in self.trials)
+
+    @property
+    def level(self) -> Level:
+        """How far all of its results were verified on this machine."""
+        return min((result.level for result in self.results), key=LEVELS.index)
 
     @property
     def weights(self) -> tuple[WeightsFacts, ...]:

@@ -6,6 +6,7 @@ A cell is one (data set, protocol, backbone, aligner). Its file is one JSON obje
 
 from __future__ import annotations
 
+from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.files import from_json, load_results, to_json
 from crbench.results.json_schema import schema
 from crbench.results.method import Component, Extraction, Method, WeightsFacts
@@ -23,11 +24,14 @@ from crbench.results.scores import MetricFacts, RateScores, Summary, TrialScores
 
 __all__ = [
     "BASELINE",
+    "LEVELS",
     "SCHEMA_VERSION",
     "Component",
     "DataFacts",
     "Environment",
+    "Evidence",
     "Extraction",
+    "Level",
     "Method",
     "MetricFacts",
     "OutcomesFacts",

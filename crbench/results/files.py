@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import attrs
 
 from crbench.config.convert import faults, strict_converter
-from crbench.errors import DataError
+from crbench.config.paths import evidence_root
+from crbench.errors import DataError, SystemFaultError
 from crbench.protocol.hashing import canonical
+from crbench.results.evidence import find_evidence
 from crbench.results.newer import put_back, set_apart
 from crbench.results.records import SCHEMA_VERSION, Result
 from crbench.results.search import read_each, read_text, result_files
@@ -31,9 +33,19 @@ T = TypeVar("T")
 
 def to_json(result: Result) -> str:
     """The text of a result file: ASCII, indented, keys in the order of the fields, one newline at the end."""
-    content = put_back(attrs.asdict(result, filter=lambda field, _: field.init), result.unknown)
+    content = _content(result)
     content = {**content, _SEAL: sealed(content)}
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def as_written(result: Result) -> Result:
+    """The same result with the digest that its file has."""
+    return attrs.evolve(result, content_sha256=sealed(_content(result))).read_from(result.origin, result.unknown)
+
+
+def _content(result: Result) -> dict[str, Any]:
+    content: dict[str, Any] = put_back(attrs.asdict(result, filter=lambda field, _: field.init), result.unknown)
+    return content
 
 
 def sealed(content: Mapping[str, Any]) -> str:
@@ -148,7 +160,7 @@ def load_results(paths: Iterable[str | Path], *, strict: bool = False) -> list[R
     Raises:
         DataError: a path does not exist, or what must be a result cannot be read or is none.
     """
-    results = read_each(result_files(paths), _load, strict=strict)
+    results = with_evidence(read_each(result_files(paths), _load, strict=strict))
     newer = [result for result in results if result.schema_version > SCHEMA_VERSION]
     if newer:
         _log.warning(
@@ -159,6 +171,15 @@ def load_results(paths: Iterable[str | Path], *, strict: bool = False) -> list[R
             f", as {len(newer) - 1} others" if len(newer) > 1 else "",
         )
     return results
+
+
+def with_evidence(results: Iterable[Result]) -> list[Result]:
+    """The same results with what was verified of them on this machine."""
+    try:
+        root = evidence_root()
+    except SystemFaultError:  # no home folder
+        return list(results)
+    return [one.read_from(one.origin, one.unknown, find_evidence(one.content_sha256, root)) for one in results]
 
 
 def _load(file: Path) -> Result:

@@ -9,8 +9,9 @@ from pathlib import Path
 import attrs
 
 from crbench.errors import DataError
-from crbench.results import SCHEMA_VERSION, Result, from_json, load_results, to_json
-from crbench.results.files import read_content, stated_version
+from crbench.results import SCHEMA_VERSION, Evidence, Level, Result, from_json, load_results, to_json
+from crbench.results.evidence import keep_evidence
+from crbench.results.files import as_written, read_content, stated_version
 from crbench.results.outcomes import TrialOutcomes, check_outcomes, read_outcomes, write_outcomes
 from crbench.results.search import read_each, read_text, result_files
 from crbench.store.files import write_text
@@ -42,7 +43,25 @@ def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes]
     if outcomes:
         result = attrs.evolve(result, outcomes=write_outcomes(path.with_suffix(".npz"), outcomes))
     write_text(path, to_json(result))
-    return result
+    return as_written(result)
+
+
+def noted(result: Result, level: Level, compared: str, largest_difference: float = 0.0) -> Result:
+    """The result with what was verified of it just now, which is kept; see `crbench.results.evidence.Evidence`.
+
+    Args:
+        result: as it was read or written.
+
+    Raises:
+        SystemFaultError: it cannot be kept.
+    """
+    evidence = Evidence(
+        content_sha256=str(result.content_sha256),
+        level=level,
+        compared=compared,
+        largest_difference=largest_difference,
+    )
+    return result.read_from(result.origin, result.unknown, keep_evidence(evidence))
 
 
 def find_result(

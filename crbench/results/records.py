@@ -11,6 +11,7 @@ import attrs
 from attrs import validators as v
 
 from crbench.protocol.rules import EVALUATION_VERSION
+from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.method import Extraction, Method, WeightsFacts
 from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules, plain
 from crbench.results.scores import (
@@ -157,6 +158,7 @@ class Result:
             none.
         unknown: fields of a newer schema version, see `crbench.results.newer`; kept where a result is written again,
             and used for nothing.
+        evidence: what was verified of its content on this machine; None = nothing. It is no part of the file.
 
     Raises:
         ValueError: a value out of its range, or one that does not follow from the fields that it is derived from.
@@ -194,6 +196,7 @@ class Result:
     content_sha256: str | None = attrs.field(default=None, eq=False, repr=False, validator=v.optional(SHA256))
     origin: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
     unknown: Any = attrs.field(default=None, init=False, eq=False, repr=False)
+    evidence: Evidence | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if (self.status == "ok") != (self.error is None) or (self.status == "ok" and not self.trials):
@@ -213,12 +216,17 @@ class Result:
             scores = [trial.by_rate[rate] for trial in self.trials if rate in trial.by_rate]
             check_summaries(f"by_rate.{rate}", metrics, scores)
 
-    def read_from(self, origin: str | None, unknown: Any = None) -> Self:
-        """The same result with its `origin` and `unknown`, which are known only once it is read, as it is frozen."""
+    def read_from(self, origin: str | None, unknown: Any = None, evidence: Evidence | None = None) -> Self:
+        """The same result with what is known only once it is read, as it is frozen."""
         found = copy.copy(self)
-        for name, value in (("origin", origin), ("unknown", unknown)):
+        for name, value in (("origin", origin), ("unknown", unknown), ("evidence", evidence)):
             object.__setattr__(found, name, value)
         return found
+
+    @property
+    def level(self) -> Level:
+        """How far it was verified on this machine."""
+        return LEVELS[0] if self.evidence is None else self.evidence.level
 
     @property
     def rankable(self) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 
 import attrs
@@ -10,6 +11,7 @@ import pytest
 import torch
 from fakes import Hard
 
+from crbench.api.context import RunContext
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError, EvaluationError, PluginError
 from crbench.harness.plan import make_plan
@@ -77,6 +79,23 @@ def test_a_failing_cell_is_stored_and_the_others_go_on(spec, tmp_path):
     told = []
     run(spec(aligner="failing"), on_result=lambda result, earlier: told.append((result.status, earlier)))
     assert told == [("ok", True), ("failed", False)], "a failure is tried again, never taken from before"
+
+
+def test_a_run_notes_that_its_results_were_made_here(spec, tmp_path, monkeypatch):
+    monkeypatch.setenv("CRBENCH_EVIDENCE", str(tmp_path / "evidence"))
+    results = run(spec(aligner="failing"))
+    assert [result.level for result in results] == ["run here", "reported"]
+    assert [result.level for result in run(spec(aligner="none"))] == ["run here"], "as is one of an earlier run"
+    monkeypatch.setenv("CRBENCH_EVIDENCE", str(tmp_path / "elsewhere"))
+    assert {result.level for result in load_results([tmp_path / "results"])} == {"reported"}
+
+
+def test_a_folder_of_evidence_that_cannot_be_written_stops_no_run(spec, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CRBENCH_EVIDENCE", str(tmp_path / "file"))
+    (result,) = run(spec(aligner="none"), context=RunContext(logger=logging.getLogger("crbench")))
+    assert (result.status, result.level) == ("ok", "reported")
+    assert [text for text in caplog.messages if "will show this result as reported" in text]
 
 
 def test_a_failing_metric_fails_its_cell_only(spec):

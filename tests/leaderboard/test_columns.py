@@ -19,7 +19,7 @@ from crbench.leaderboard.column import Column
 from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.tables import footnote, tables
 from crbench.report import FORMATS, render
-from crbench.results import Result
+from crbench.results import Evidence, Result
 
 Make = Callable[..., Result]
 
@@ -175,9 +175,9 @@ def test_costs_are_those_of_backbone_and_aligner(make: Make) -> None:
         make("coral", (0.4,), cell=2, count=None, of_aligner={"macs": None}),
     ]
     text = render(results)
-    assert _headings(text)[-2:] == ["params", "MACs"]
-    assert re.search(r"ridge .* 1\.2M \+ 16\.4k +1\.2M \+ 65\.5k$", text, flags=re.MULTILINE)
-    assert re.search(r"coral .* 1\.2M \+ \? +1\.2M \+ \?$", text, flags=re.MULTILINE)
+    assert _headings(text)[-3:-1] == ["params", "MACs"]
+    assert re.search(r"ridge .* 1\.2M \+ 16\.4k +1\.2M \+ 65\.5k +reported$", text, flags=re.MULTILINE)
+    assert re.search(r"coral .* 1\.2M \+ \? +1\.2M \+ \? +reported$", text, flags=re.MULTILINE)
     lines = _csv(results)
     names = ("backbone_parameters", "parameters", "backbone_macs", "macs")
     assert [[line[name] for name in names] for line in lines] == [
@@ -191,3 +191,18 @@ def test_a_column_for_words_has_no_number(make: Make) -> None:
     row = build([make("ridge", (0.5,))]).blocks[0].rows[0]
     words: Column[Row] = Column(key="name", get=lambda row: row.aligner, numeric=False)
     assert (words.cell(row).text, words.cell(row).value) == ("ridge", None)
+
+
+def test_a_row_is_as_well_verified_as_the_least_of_its_results(make: Make, part_of: Callable[..., Result]) -> None:
+    whole = make("ridge", (0.5, 0.6))
+    levels = ("run here", "recomputed")
+    verified = [
+        attrs.evolve(part_of(whole, index, cell=index)).read_from(
+            None, evidence=Evidence(content_sha256="0" * 64, level=level, compared="")
+        )
+        for index, level in enumerate(levels)
+    ]
+    (line,) = _csv(verified)
+    assert (line["trial_indices"], line["evidence"]) == ("0-1", "recomputed")
+    assert _csv([whole])[0]["evidence"] == "reported"
+    assert "evidence: what was verified on this machine" in render([whole])
