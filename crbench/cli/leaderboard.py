@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.numbers import IntegerRange
 from crbench.cli.scores import ranks_option
 from crbench.cli.strict import strict_option
 from crbench.cli.terminal import wants_colour
@@ -18,11 +19,26 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
 
 
+def _names(_: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
 @click.command()
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
 @click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate.")
+@click.option(
+    "--columns",
+    metavar="LIST",
+    callback=_names,
+    help="Columns to show, in this order, by their names in CSV, e.g. rank,aligner,R1,mAP,R1@4,gain.",
+)
+@click.option("--sort", metavar="COLUMN", default="", help="Order the rows by a column, best first; default: places.")
+@click.option("--top", type=IntegerRange(min=1), help="Only the first rows of each table.")
+@click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be given several times.")
+@click.option("--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; so for several.")
+@click.option("--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; so for several.")
 @click.option("--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked.")
 @click.option(
     "--bench",
@@ -37,22 +53,22 @@ if TYPE_CHECKING:
 def leaderboard(
     results: tuple[Path, ...],
     form: str,
-    ranks: tuple[int, ...],
-    per_rate: bool,
-    published: bool,
     benches: tuple[Path, ...],
-    timings: bool,
     strict: bool,
     output: Path | None,
+    **view: Any,
 ) -> None:
     """Rank results that are comparable, in one table per protocol.
 
-    RESULTS are result files or folders of them; by default the folder "results". Other files in a folder are left out,
-    and listed. Trials of one method that were run
-    apart, on any machines, are one row where all that decides a number agrees. A benchmark adds columns of speeds to
-    the rows of its method (same backbone, aligner, presets, parameters and code), apart for each machine.
+    RESULTS are result files or folders of them; by default the folder "results". Other files in a folder are left
+    out, and listed. Trials of one method that were run apart, on any machines, are one row where all that decides a
+    number agrees. A benchmark adds columns of speeds to the rows of its method (same backbone, aligner, presets,
+    parameters and code), apart for each machine.
+
+    Rows have their places among the methods that --backbone and --aligner choose.
 
     \b
+    crbench leaderboard results --dataset mlr-synthetic --columns rank,aligner,R1,R20,gain --format latex
     crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json
     crbench leaderboard results --bench bench
     """
@@ -70,12 +86,9 @@ def leaderboard(
     text = render(
         found,
         format=form,
-        ranks=ranks,
-        per_rate=per_rate,
-        published=published,
         colour=colour,
         benches=_measured(benches, strict),
-        timings=timings,
+        **view,
     )
     if output is None:
         encoding = sys.stdout.encoding or "utf-8"

@@ -27,26 +27,46 @@ def arrange(
     published: bool = False,
     benches: Iterable[Bench] = (),
     timings: bool = False,
+    columns: Sequence[str] = (),
+    sort: str = "",
+    top: int | None = None,
+    datasets: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+    aligners: Sequence[str] = (),
 ) -> tuple[Board, View]:
     """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
 
     Raises:
-        ConfigError: a rank that no curve has.
+        ConfigError: a rank that no curve has, a column that no table has, or a name that no result has.
         DataError: no results.
     """
+    import attrs
+
     from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
+    from crbench.leaderboard.choice import Choice, asked_ranks, check_view
     from crbench.leaderboard.published import published as published_for
     from crbench.metrics.cmc import CURVE_LENGTH
 
     results = list(results)
     if not results:
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
-    if bad := [rank for rank in ranks if not 1 <= rank <= CURVE_LENGTH]:
+    view = View(
+        ranks=tuple(ranks),
+        per_rate=per_rate,
+        timings=timings,
+        published=published_for(datasets or (result.dataset for result in results)) if published else (),
+        columns=tuple(columns),
+        sort=sort,
+        top=top,
+    )
+    view = attrs.evolve(view, ranks=asked_ranks(view))
+    if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
-    board = build(results, benches, ranks)
-    rows = published_for(result.dataset for result in results) if published else ()
-    return board, View(ranks=tuple(ranks), per_rate=per_rate, timings=timings, published=rows)
+    choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
+    board = build(results, benches, view.ranks, choice)
+    check_view(board, view)
+    return board, view
 
 
 def as_text(board: Board, view: View, format: str, *, colour: bool = False) -> str:

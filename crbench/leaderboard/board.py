@@ -23,12 +23,18 @@ class View:
         per_rate: R1 of the queries of each down-sampling rate too.
         timings: what runs took too, though nothing checked how busy the machine was.
         published: numbers that papers print, apart.
+        columns: keys of the columns to show, in this order; empty = those that are shown by default.
+        sort: key of the column that rows are ordered by, best first; empty = by their places.
+        top: rows of each table that are shown; None = all.
     """
 
     ranks: tuple[int, ...] = RANKS
     per_rate: bool = False
     timings: bool = False
     published: tuple[Published, ...] = ()
+    columns: tuple[str, ...] = ()
+    sort: str = ""
+    top: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -90,6 +96,7 @@ class Block:
     Attributes:
         title: the data set, with its changed parameters.
         unranked: why rows have no places; empty = they have.
+        chosen: phrases on the methods that the reader chose; only they are rows, and they have their places among them.
         data: digest of the lists and images of `trials`.
         queries, gallery, persons: the numbers of queries, gallery images and identities among the queries that occur in
             trials; empty = not known (version 1).
@@ -106,6 +113,7 @@ class Block:
     rate_source: str
     limit: int | None
     unranked: str
+    chosen: tuple[str, ...]
     trials: tuple[int, ...]
     data: str
     queries: tuple[int, ...]
@@ -143,8 +151,9 @@ class Board:
     unused: tuple[str, ...] = ()
 
     def scores_shown(self, view: View) -> list[Score]:
-        """The scores of all queries, and those at each rate where the view has them."""
-        return [score for score in self.scores if view.per_rate or score.rate is None]
+        """The scores of all queries, and those at each rate where the view has them or names them."""
+        asked = {*view.columns, view.sort}
+        return [score for score in self.scores if view.per_rate or score.rate is None or score.key in asked]
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any block has, in the order of the columns."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, component_identity, join
 from crbench.leaderboard.labels import distinct_labels
@@ -35,27 +36,33 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
 
 
-def build(results: Iterable[Result], benches: Iterable[Bench] = (), ranks: Sequence[int] = ()) -> Board:
+def build(
+    results: Iterable[Result],
+    benches: Iterable[Bench] = (),
+    ranks: Sequence[int] = (),
+    choice: Choice = EVERYTHING,
+) -> Board:
     """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
 
-    The scores are those that results sum up, and those at `ranks` of the CMC.
+    The scores are those that results sum up, and those at `ranks` of the CMC. Rows are the methods of `choice`.
 
     Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
     board says so. The order in which results and benchmarks are given does not matter.
     """
-    everything, measured = list(results), list(benches)
+    everything, measured = choice.of(list(results)), list(benches)
     done, unlike = comparable([result for result in everything if result.status == "ok"])
     scores, shown = scores_of(done, ranks), fit_to_show(measured)
     joinings = [join(group) for group in _grouped(done)]
     sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
     for joined in (row for joining in joinings for row in joining.rows):
         sets[*_group(joined.result), joined.trial_set].append(joined)
-    blocks = sorted((_block(rows, scores, shown, ranks) for rows in sets.values()), key=_order)
+    found = (_block(rows, scores, shown, ranks, choice) for rows in sets.values())
+    blocks = sorted((block for block in found if block.rows), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
         partial=tuple(block for block in blocks if block.unranked),
-        failed=tuple(_failed(everything)),
+        failed=tuple(result for result in _failed(everything) if choice.shows(result)),
         scores=scores,
         repeated=sum(joining.repeated for joining in joinings),
         apart=(*unlike, *sorted(note for joining in joinings for note in joining.notes)),
@@ -91,7 +98,13 @@ def _failed(results: Sequence[Result]) -> list[Result]:
     return sorted(cells.values(), key=lambda r: (r.dataset, r.method.backbone.name, r.method.aligner.name, r.cell_id))
 
 
-def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[Bench], ranks: Sequence[int]) -> Block:
+def _block(
+    joined: Sequence[Joined],
+    scores: Sequence[Score],
+    benches: Sequence[Bench],
+    ranks: Sequence[int],
+    choice: Choice,
+) -> Block:
     first = joined[0].result
     results = [result for one in joined for result in one.results]
     sure = [result for one in joined if not one.disputed for result in one.results] or results
@@ -99,6 +112,7 @@ def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[
     rows = [_row(one, *label, benches, ranks) for one, label in zip(joined, distinct_labels(joined), strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner))
     unranked = _unranked(first)
+    chosen = [row for row in (rows if unranked else _with_gains(rows)) if choice.shows(row.result)]
     return Block(
         dataset=first.dataset,
         title=dataset_label(first),
@@ -108,6 +122,7 @@ def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[
         rate_source=first.rate_source,
         limit=first.limit,
         unranked=unranked,
+        chosen=choice.facts(),
         trials=tuple(trial.index for trial in joined[0].trials),
         data=digest(joined[0].trial_set),
         queries=_numbers(trial.n_query for trial in trials),
@@ -116,7 +131,7 @@ def _block(joined: Sequence[Joined], scores: Sequence[Score], benches: Sequence[
         deviations=tuple(dict.fromkeys(text for result in results for text in result.data.deviations)),
         versions=tuple(sorted({result.environment.crbench for result in results})),
         date=max(datetime.fromisoformat(result.created) for result in sure).date().isoformat(),
-        rows=tuple(rows if unranked else _ranked(rows, scores)),
+        rows=tuple(chosen if unranked else _ranked(chosen, scores)),
     )
 
 
@@ -149,19 +164,24 @@ def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench], 
     )
 
 
+def _with_gains(rows: Sequence[Row]) -> list[Row]:
+    """Rows with their gain over the baseline; disputed rows have none, and none is over them."""
+    baselines = {_features(row): row for row in rows if row.baseline and not row.joined.disputed}
+    return [
+        row
+        if row.baseline or row.joined.disputed or not _features(row)
+        else attrs.evolve(row, gain=_gain(row, baselines.get(_features(row))))
+        for row in rows
+    ]
+
+
 def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
-    """Rows in order of their places, with gains and marks; rows of equal place keep their order, disputed ones last."""
+    """Rows in order of their places, with marks; rows of equal place keep their order, disputed ones come last."""
     sure = [row for row in rows if not row.joined.disputed]
     places = [tuple(_printed(row, Score(name)) or 0.0 for name in ("R1", "mAP")) for row in sure]
     first = {place: 1 + sum(other > place for other in places) for place in set(places)}
-    baselines = {_features(row): row for row in sure if row.baseline}
     ranked = [
-        attrs.evolve(
-            row,
-            rank=first[place],
-            gain=None if row.baseline or not _features(row) else _gain(row, baselines.get(_features(row))),
-            marks=marks,
-        )
+        attrs.evolve(row, rank=first[place], marks=marks)
         for row, place, marks in zip(sure, places, _marks(sure, scores), strict=True)
     ]
     return [*sorted(ranked, key=lambda row: row.rank or 0), *(row for row in rows if row.joined.disputed)]

@@ -38,7 +38,7 @@ class Column(Generic[Line]):
         label: writes a line for people, where its value alone is not enough; used instead of `text`.
         number: what a line is sorted by, where it is not its value.
         better: the good end of its values, if there is one; it gives the arrow, and the page sorts from there.
-        footnote: explains the column below the tables; columns may share one.
+        footnotes: sentences that explain the column below the tables; columns may share them.
         numeric: its values are numbers: set flush right, and sorted as numbers.
         spread: its values are `Spread`; programs get two columns, `key` and `key` with ``_std``.
         ranked: people get it in ranked tables only.
@@ -52,11 +52,16 @@ class Column(Generic[Line]):
     label: Callable[[Line], str] | None = None
     number: Callable[[Line], float | None] | None = None
     better: Literal["higher", "lower"] | None = None
-    footnote: str = ""
+    footnotes: tuple[str, ...] = ()
     numeric: bool = True
     spread: bool = False
     ranked: bool = False
     of_cell: bool = False
+
+    @property
+    def name(self) -> str:
+        """What people ask for it by: its key; columns that measure the same on several machines share one."""
+        return self.key.partition(" @ ")[0]
 
     @property
     def heading(self) -> str:
@@ -82,4 +87,4 @@ class Column(Generic[Line]):
         number = value.mean if isinstance(value, Spread) else value
         if self.number is not None:
             number = self.number(line)
-        return Cell(text, number if self.numeric else None, mark)
+        return Cell(text, number if self.numeric and isinstance(number, (int, float)) else None, mark)

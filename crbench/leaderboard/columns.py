@@ -21,10 +21,8 @@ from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
 
 _DEFAULT = View()
-_SCORES = (
-    "Scores in per cent, mean ± standard deviation over trials; ranked by R1, then mAP, as printed, and only within "
-    "one table."
-)
+_PER_CENT = "Scores in per cent; ranked by R1, then mAP, as printed, and only within one table."
+_MEANS = "Of several trials, the mean; ±: standard deviation over trials, which is that of the protocol's draws only."
 
 
 def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
@@ -33,7 +31,7 @@ def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
     def texts(row: Row) -> str:
         return clean("; ".join(dict.fromkeys(get(result) for result in row.joined.results)))
 
-    return Column(key=key, of_cell=True, get=texts)
+    return Column(key=key, of_cell=True, numeric=False, get=texts)
 
 
 def _cost(
@@ -54,7 +52,7 @@ def _cost(
 
     return (
         Column(key=f"backbone_{key}", get=lambda row: both(row)[0]),
-        Column(key=key, title=title, get=lambda row: both(row)[1], label=text, number=total, footnote=footnote),
+        Column(key=key, title=title, get=lambda row: both(row)[1], label=text, number=total, footnotes=(footnote,)),
     )
 
 
@@ -119,7 +117,7 @@ _AFTER: tuple[Column[Row], ...] = (
         ranked=True,
         get=lambda row: row.gain,
         text=lambda gain: formats.points(*gain),
-        footnote="gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",
+        footnotes=("gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",),
     ),
     *_cost(
         "parameters",
@@ -134,7 +132,7 @@ _AFTER: tuple[Column[Row], ...] = (
         "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample; "
         "?: not known.",
     ),
-    Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.joined.level, footnote=MEANING),
+    Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.joined.level, footnotes=(MEANING,)),
     Column(key="trials", get=lambda row: len(row.joined.trials)),
     Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),
     _per_trial("queries", lambda trial: trial.n_query),
@@ -144,6 +142,7 @@ _AFTER: tuple[Column[Row], ...] = (
     Column(key="transductive", get=_is_transductive),
     Column(key="weights_known", get=lambda row: all(one.known for one in row.joined.weights)),
     Column(key="conflict", get=lambda row: row.joined.disputed),
+    _of_cell("files", lambda result: result.origin or ""),
     _of_cell("created", lambda result: result.created),
     _of_cell("crbench", lambda result: result.environment.crbench),
     _of_cell("cell_id", lambda result: result.cell_id),
@@ -159,7 +158,7 @@ _TIMINGS: tuple[Column[Row], ...] = (
         better="lower",
         get=lambda row: row.fit_s,
         text=formats.seconds,
-        footnote="fit s: seconds of one fit.",
+        footnotes=("fit s: seconds of one fit.",),
     ),
     Column(
         key="unchecked_samples_per_s",
@@ -167,15 +166,22 @@ _TIMINGS: tuple[Column[Row], ...] = (
         better="higher",
         get=lambda row: row.samples_per_s,
         text=formats.short,
-        footnote="samples/s: features aligned per second. unchecked: as the run took, on a machine that may have been "
-        "busy; `crbench bench` measures speeds that can be compared.",
+        footnotes=(
+            "samples/s: features aligned per second. unchecked: as the run took, on a machine that may have been busy; "
+            "`crbench bench` measures speeds that can be compared.",
+        ),
     ),
 )
 """What runs took."""
 
 
 def measured_columns(
-    scores: Iterable[Score], speeds: Iterable[Speed] = (), machines: Sequence[str] = (), *, view: View = _DEFAULT
+    scores: Iterable[Score],
+    speeds: Iterable[Speed] = (),
+    machines: Sequence[str] = (),
+    *,
+    view: View = _DEFAULT,
+    rows: Sequence[Row] = (),
 ) -> list[Column[Row]]:
     """The columns of measured methods, from left to right.
 
@@ -184,9 +190,11 @@ def measured_columns(
         speeds: one for each column of speeds, in order.
         machines: of all speeds of the board; headings name them by their place here.
         view: says which ranks people get, and whether what runs took is there.
+        rows: what is in them; footnotes say no more than it needs.
     """
-    own = (_score_column(score, view) for score in scores)
-    taken = _TIMINGS if view.timings else ()
+    asked = {*view.columns, view.sort}
+    own = (_score_column(score, view, rows) for score in scores)
+    taken = (column for column in _TIMINGS if view.timings or column.key in asked)
     return [*_BEFORE, *own, *_AFTER, *taken, *(_speed_column(speed, machines) for speed in speeds)]
 
 
@@ -221,8 +229,9 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
     ]
 
 
-def _score_column(score: Score, view: View) -> Column[Row]:
+def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
     """A score; people get the ranks of their view only."""
+    spread = any(row.scores[score.key].std is not None for row in rows if score.key in row.scores)
     hidden = score.rate is None and score.cmc_rank not in (None, 1, *view.ranks)
     return Column(
         key=score.key,
@@ -231,7 +240,10 @@ def _score_column(score: Score, view: View) -> Column[Row]:
         spread=True,
         get=lambda row: row.scores.get(score.key),
         text=lambda spread: score.text(*spread),
-        footnote=_SCORES if score.fraction else f"{score.title}: not in per cent.",
+        footnotes=(
+            *((_PER_CENT,) if score.fraction else (f"{score.title}: not in per cent.",)),
+            *((_MEANS,) if spread else ()),
+        ),
     )
 
 
@@ -242,7 +254,7 @@ def _published_score(score: Score) -> Column[Published]:
         better="higher",
         get=lambda row: row.scores.get(score.key),
         text=score.text,
-        footnote=_SCORES,
+        footnotes=(_PER_CENT,),
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row, View
+from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Column, Line
 from crbench.leaderboard.columns import measured_columns, published_columns
 from crbench.leaderboard.joined import Joined
@@ -27,22 +28,28 @@ def render_csv(board: Board, view: View) -> str:
     """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``failed`` or ``published``.
 
     Only columns that some line has are there; columns of speeds come last, each with its machine in the heading.
+    Where columns are chosen, these are there, in their order.
     A text that a spreadsheet would run as a formula gets a single quote in front.
     """
     scores, printed = board.scores_shown(view), published_scores(view.published)
     measured = measured_columns(scores, board.speeds(), board.machines, view=view)
     lines = [
-        *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board)),
+        *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board, measured, view)),
         *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
         *({"part": "published", **_values(published_columns(printed), row)} for row in view.published),
     ]
-    order = [  # published scores stand among the measured ones, speeds at the end
-        "part",
-        *_keys(measured_columns(in_order([*scores, *printed]))),
-        *_keys(published_columns(())),
-        "error",
-        *_keys(measured),
-    ]
+    named = chosen_columns(measured, view) if view.columns else []
+    order = (
+        ["part", *_keys(named)]
+        if view.columns
+        else [
+            "part",  # published scores stand among the measured ones, speeds at the end
+            *_keys(measured_columns(in_order([*scores, *printed]))),
+            *_keys(published_columns(())),
+            "error",
+            *_keys(measured),
+        ]
+    )
     present = set(chain.from_iterable(lines))
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -70,9 +77,9 @@ def _inert(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
-def _measured_rows(board: Board) -> Iterator[tuple[str, Row]]:
+def _measured_rows(board: Board, columns: Sequence[Column[Row]], view: View) -> Iterator[tuple[str, Row]]:
     for part, blocks in (("ranked", board.blocks), ("partial", board.partial)):
-        yield from ((part, row) for block in blocks for row in block.rows)
+        yield from ((part, row) for block in blocks for row in chosen_rows(block.rows, columns, view))
 
 
 def _keys(columns: Iterable[Column[Any]]) -> list[str]:
@@ -91,15 +98,18 @@ def _failed(result: Result) -> dict[str, Any]:
 
 
 def _block(board: Board, block: Block, view: View) -> dict[str, Any]:
+    columns = measured_columns(board.scores_shown(view), board.speeds(), board.machines, view=view)
     return {
         **{field.name: getattr(block, field.name) for field in attrs.fields(Block) if field.name != "rows"},
-        "rows": [_row(board, row, view) for row in block.rows],
+        "rows": [_row(board, row, view) for row in chosen_rows(block.rows, columns, view)],
     }
 
 
 def _row(board: Board, row: Row, view: View) -> dict[str, Any]:
-    """The columns of a row, with the scores that it has; its speeds by themselves."""
+    """The columns of a row, with the scores that it has; its speeds by themselves, unless columns are chosen."""
     own = [score for score in board.scores_shown(view) if score.key in row.scores]
+    if view.columns:
+        return _values(chosen_columns(measured_columns(own, row.speeds, board.machines, view=view), view), row)
     return {
         **_values(measured_columns(own, view=view), row),
         "marks": dict(row.marks),

@@ -48,8 +48,7 @@ class Score:
     @property
     def cmc_rank(self) -> int | None:
         """k of ``Rk``; None of other scores."""
-        cmc = _CMC.fullmatch(self.name)
-        return int(cmc[1]) if cmc else None
+        return cmc_rank(self.name)
 
     @property
     def title(self) -> str:
@@ -65,6 +64,17 @@ class Score:
         if self.fraction:
             return per_cent(mean, std)
         return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
+
+
+def cmc_rank(name: str) -> int | None:
+    """k of ``Rk``; None of other names.
+
+    Example:
+        >>> cmc_rank("R10"), cmc_rank("mAP")
+        (10, None)
+    """
+    cmc = _CMC.fullmatch(name)
+    return int(cmc[1]) if cmc else None
 
 
 def in_order(scores: Iterable[Score]) -> tuple[Score, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row, View, trial_list
+from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Cell, Column
 from crbench.leaderboard.columns import counts, measured_columns, published_columns
 from crbench.leaderboard.marks import meanings
@@ -35,18 +36,16 @@ class Table:
 def block_table(board: Board, block: Block, view: View) -> Table:
     """The table of one block of a board; an unranked one has no places and no gains."""
     scores = [score for score in board.scores_shown(view) if any(score.key in row.scores for row in block.rows)]
-    columns = [
-        column
-        for column in measured_columns(scores, block.speeds(), board.machines, view=view)
-        if column.title and not (block.unranked and column.ranked)
-    ]
+    known = measured_columns(scores, block.speeds(), board.machines, view=view, rows=block.rows)
+    columns = [column for column in chosen_columns(known, view) if not (block.unranked and column.ranked)]
+    rows = chosen_rows(block.rows, known, view)
     return Table(
-        facts=_facts(block),
+        facts=_facts(block, len(rows)),
         rules=clean(block.rules),
         columns=tuple(columns),
-        rows=tuple(tuple(column.cell(row, row.marks.get(column.key, "")) for column in columns) for row in block.rows),
-        baselines=tuple(row.baseline and not block.unranked for row in block.rows),
-        warnings=tuple(_warnings(block.rows)),
+        rows=tuple(tuple(column.cell(row, row.marks.get(column.key, "")) for column in columns) for row in rows),
+        baselines=tuple(row.baseline and not block.unranked for row in rows),
+        warnings=tuple(_warnings(rows)),
     )
 
 
@@ -92,7 +91,7 @@ def tables(board: Board, view: View) -> list[Table]:
 
 def footnote(tables: Iterable[Table]) -> str:
     """What the columns of `tables` mean, each footnote once; empty where no column needs one."""
-    return " ".join(dict.fromkeys(column.footnote for table in tables for column in table.columns if column.footnote))
+    return " ".join(dict.fromkeys(text for table in tables for column in table.columns for text in column.footnotes))
 
 
 def notes(board: Board, view: View) -> list[str]:
@@ -134,10 +133,12 @@ def failure(result: Result) -> str:
     )
 
 
-def _facts(block: Block) -> tuple[str, ...]:
+def _facts(block: Block, shown: int) -> tuple[str, ...]:
     facts = (
         block.title,
         block.unranked,
+        *block.chosen,
+        f"{shown} of {len(block.rows)} rows" if shown < len(block.rows) else "",
         f"protocol {block.protocol}",
         f"{block.rate_source} rates",
         f"trial{'' if len(block.trials) == 1 else 's'} {trial_list(block.trials)}",

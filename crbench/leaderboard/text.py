@@ -18,6 +18,7 @@ _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 # tabulate escapes what is in the cells. Marks pass through it as private characters, which `clean` keeps out of names,
 # and become LaTeX commands afterwards.
 _LATEX = {"best": ("\ue000", "\ue002"), "second": ("\ue001", "\ue002"), "": ("", "")}
+_PREAMBLE = r"% in the preamble: \usepackage{booktabs}"
 _LATEX_AFTER = {
     "\ue000": r"\textbf{",
     "\ue001": r"\underline{",
@@ -59,7 +60,7 @@ def render_github(board: Board, view: View) -> str:
 
 
 def render_latex(board: Board, view: View) -> str:
-    """One ``table`` per block, for ``\\usepackage{booktabs}``; best is bold, second underlined; names are escaped."""
+    """One ``table`` per block; best is bold, second underlined; names are escaped. A comment names the packages."""
 
     def section(table: Table) -> str:
         body = _grid(table, "latex_booktabs", lambda cell: _wrap(_guard(cell.text), _LATEX[cell.mark]), str)
@@ -71,7 +72,7 @@ def render_latex(board: Board, view: View) -> str:
 
     shown = tables(board, view)
     comments = "\n".join(f"% {line}" for line in below(shown, board, view))
-    return "\n\n".join([*map(section, shown), comments]) + "\n"
+    return "\n\n".join([_PREAMBLE, *map(section, shown), comments]) + "\n"
 
 
 def _grid(table: Table, form: str, cell: Callable[[Cell], str], heading: Callable[[str], str]) -> str:

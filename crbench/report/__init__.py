@@ -26,6 +26,12 @@ def render(
     colour: bool = False,
     benches: Iterable[Bench] = (),
     timings: bool = False,
+    columns: Sequence[str] = (),
+    sort: str = "",
+    top: int | None = None,
+    datasets: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+    aligners: Sequence[str] = (),
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -38,9 +44,13 @@ def render(
         colour: mark best and second best by terminal codes (``table`` only).
         benches: as from `crbench.bench.load_benches`; adds the speed of each method, by machine.
         timings: add what the runs took, marked as unchecked: it depends on what else the machine did.
+        columns: keys of the columns to show, as CSV has them, in this order; empty = those of the format.
+        sort: key of the column that rows are ordered by, best first; empty = by their places.
+        top: rows of each table that are shown.
+        datasets, backbones, aligners: only these, see `crbench.leaderboard.choice.Choice`; empty = all.
 
     Raises:
-        ConfigError: unknown format, or a rank that no curve has.
+        ConfigError: unknown format, a rank that no curve has, a column that no table has, or a name that no result has.
         DataError: no results.
 
     Example:
@@ -51,7 +61,18 @@ def render(
     if format not in FORMATS:
         raise ConfigError(f"unknown leaderboard format {format!r}; known: {', '.join(FORMATS)}")
     board, view = arrange(
-        results, ranks=ranks, per_rate=per_rate, published=published, benches=benches, timings=timings
+        results,
+        ranks=ranks,
+        per_rate=per_rate,
+        published=published,
+        benches=benches,
+        timings=timings,
+        columns=columns,
+        sort=sort,
+        top=top,
+        datasets=datasets,
+        backbones=backbones,
+        aligners=aligners,
     )
     if format != "html":
         return as_text(board, view, format, colour=colour)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from crbench.cli.leaderboard import leaderboard
-from crbench.errors import CrbenchError, DataError, SystemFaultError
+from crbench.errors import ConfigError, CrbenchError, DataError, SystemFaultError
 from crbench.report import render
 from crbench.results import Result, to_json
 
@@ -36,12 +36,25 @@ def _run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_folder_results_is_the_default(folder: Path, make: Make) -> None:
-    expected = [make("none", (0.4,), cell=0), make("ridge", (0.5,), cell=1)]
+def test_the_folder_results_is_the_default(folder: Path, make: Make, named: Callable[..., Result]) -> None:
+    expected = [
+        named(make(aligner, (score,), cell=cell), f"results/mlr-synthetic-mlr/{aligner}/{cell}.json")
+        for cell, (aligner, score) in enumerate((("none", 0.4), ("ridge", 0.5)))
+    ]
     assert _run() == render(expected)
     assert _run("results", "--format", "csv", "--per-rate") == render(expected, format="csv", per_rate=True)
     assert _run("--ranks", "1,2,20") == render(expected, ranks=(1, 2, 20))
     assert _run(str(folder / "results" / "mlr-synthetic-mlr" / "none" / "0.json")) == render(expected[:1])
+
+
+def test_columns_order_and_rows_are_chosen(folder: Path) -> None:
+    text = _run("--columns", "aligner, R1", "--sort", "aligner", "--top", "1")
+    assert [line.split() for line in text.splitlines() if line.startswith(("aligner", "none", "ridge"))] == [
+        ["aligner", "R1", "↑"],
+        ["none", "(baseline)", "40.0"],
+    ]
+    assert "1 of 2 rows" in text
+    assert "only aligner ridge" in _run("--aligner", "ridge", "--backbone", "resnet-tiny", "--dataset", "mlr-synthetic")
 
 
 @pytest.mark.parametrize(
@@ -81,4 +94,9 @@ def test_what_is_wrong_is_said(folder: Path) -> None:
     assert "no results in empty; `crbench run --dataset mlr-synthetic` makes some" in _error("empty")
     assert "nowhere: no such file or folder" in _error("nowhere")
     assert "broken.json: not valid JSON" in _error("broken.json")
+    assert "--columns r1: no such column; did you mean 'R1'?" in _error("--columns", "r1", kind=ConfigError)
+    assert "--sort x\ufffd: no such column" in _error("--sort", "x\x1b", kind=ConfigError)
+    assert "--aligner rigde: no result has it; did you mean 'ridge'? known: none, ridge" in _error(
+        "--aligner", "rigde", kind=ConfigError
+    )
     assert "cannot write results" in _error("--output", "results", kind=SystemFaultError)

@@ -161,6 +161,7 @@ def test_latex_marks(board_results: list[Result]) -> None:
     assert r"\underline{44.0 $\pm$ 1.0}" in text
     assert r"only (-{}-limit 3)" in text
     assert {"\\toprule", "\\midrule", "\\bottomrule"} <= set(text.splitlines())
+    assert text.splitlines()[0] == r"% in the preamble: \usepackage{booktabs}"
 
 
 def test_csv_gives_the_raw_numbers_back(board_results: list[Result]) -> None:
@@ -207,7 +208,7 @@ def test_page_shows_the_table_and_needs_nothing_else(board_results: list[Result]
     assert not re.search(r"https?:|@import|url\(", text)
     assert len(text.encode()) < 1_000_000
     assert "prefers-color-scheme: dark" in text
-    assert "<p>Scores in per cent, mean ± standard deviation" in text
+    assert "<p>Scores in per cent; ranked by R1" in text
     assert "gain: R1 points over the aligner &#39;none&#39;" in text
 
 

@@ -1,0 +1,134 @@
+"""What a reader asks to see of a board: some data sets and methods, some columns, an order, the first rows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from crbench.errors import ConfigError
+from crbench.leaderboard.board import Board, Row, View
+from crbench.leaderboard.column import Column
+from crbench.leaderboard.columns import measured_columns
+from crbench.leaderboard.scores import cmc_rank
+from crbench.results import BASELINE, Component, Result
+from crbench.results.labels import clean
+
+
+@attrs.frozen(kw_only=True)
+class Choice:
+    """The results that a board is about, by names as people ask for them; empty = all.
+
+    A name without a preset stands for all presets, and one without an argument (``timm``) for every argument.
+    Rows have their places among those that are chosen.
+
+    Attributes:
+        datasets: names of data sets.
+        backbones, aligners: ``NAME`` or ``NAME/PRESET``.
+    """
+
+    datasets: tuple[str, ...] = ()
+    backbones: tuple[str, ...] = ()
+    aligners: tuple[str, ...] = ()
+
+    def of(self, results: Sequence[Result]) -> list[Result]:
+        """The results that are chosen, and those of the baseline, over which their gain is.
+
+        Raises:
+            ConfigError: a name that no result has.
+        """
+        for option, names, wanted in (
+            ("--dataset", self.datasets, lambda result: [result.dataset]),
+            ("--backbone", self.backbones, lambda result: _names(result.method.backbone)),
+            ("--aligner", self.aligners, lambda result: _names(result.method.aligner)),
+        ):
+            known = dict.fromkeys(name for result in results for name in wanted(result))
+            for name in names:
+                if name not in known:
+                    raise ConfigError(_unknown(f"{option} {name}: no result has it", name, known))
+        return [
+            result
+            for result in results
+            if (not self.datasets or result.dataset in self.datasets)
+            and _any(self.backbones, result.method.backbone)
+            and (self.shows(result) or result.method.aligner.name == BASELINE)
+        ]
+
+    def shows(self, result: Result) -> bool:
+        """Whether the aligner of a result is chosen."""
+        return _any(self.aligners, result.method.aligner)
+
+    def facts(self) -> tuple[str, ...]:
+        """What a table says of it: ``only backbone resnet50``."""
+        parts = (("backbone", self.backbones), ("aligner", self.aligners))
+        return tuple(clean(f"only {part} {' or '.join(names)}") for part, names in parts if names)
+
+
+EVERYTHING = Choice()
+
+
+def _names(part: Component) -> list[str]:
+    """What a component may be asked for as."""
+    name = part.name.partition(":")[0]
+    return list(dict.fromkeys((name, part.name, *([f"{name}/{part.preset}"] if part.preset else []))))
+
+
+def _any(names: Sequence[str], part: Component) -> bool:
+    return not names or not set(names).isdisjoint(_names(part))
+
+
+def asked_ranks(view: View) -> tuple[int, ...]:
+    """The ranks of the CMC that a view needs: those that it names, and those of columns that it chooses."""
+    named = (cmc_rank(name) for name in (*view.columns, view.sort))
+    return tuple(sorted({*view.ranks, *(rank for rank in named if rank is not None)}))
+
+
+def check_view(board: Board, view: View) -> None:
+    """Refuse a column that no table of a board has.
+
+    Raises:
+        ConfigError: with the names of those that there are.
+    """
+    everything = attrs.evolve(view, timings=True)
+    columns = measured_columns(board.scores, board.speeds(), board.machines, view=everything)
+    names = list(dict.fromkeys(column.name for column in columns))
+    known = {*names, *(column.key for column in columns)}
+    for option, name in (*(("--columns", name) for name in view.columns), ("--sort", view.sort)):
+        if name and name not in known:
+            raise ConfigError(_unknown(f"{option} {name}: no such column", name, names))
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ";"
+    return clean(f"{what}{hint} known: {', '.join(by_lower.values()) or 'none'}")
+
+
+def chosen_columns(columns: Sequence[Column[Any]], view: View) -> list[Column[Any]]:
+    """The columns that a view names, in its order; those with a title where it names none."""
+    if not view.columns:
+        return [column for column in columns if column.title]
+    return [
+        attrs.evolve(column, title=column.title or column.key)
+        for name in view.columns
+        for column in columns
+        if name in (column.key, column.name)
+    ]
+
+
+def chosen_rows(rows: Sequence[Row], columns: Sequence[Column[Row]], view: View) -> list[Row]:
+    """The first rows in the order of a view; rows that are equal keep theirs, and rows without a value come last."""
+    column = next((one for one in columns if view.sort and view.sort in (one.key, one.name)), None)
+    ordered = rows if column is None else sorted(rows, key=lambda row: _place(column, row))
+    return list(ordered[: view.top])
+
+
+def _place(column: Column[Row], row: Row) -> tuple[bool, float, str]:
+    cell = column.cell(row)
+    if not column.numeric:
+        return False, 0.0, cell.text
+    value = cell.value
+    return value is None, (-1 if column.better == "higher" else 1) * (value or 0.0), ""
