@@ -33,6 +33,7 @@ from crbench.registry.guard import Owner, plugin_stage
 from crbench.registry.resolve import Resolved
 from crbench.results import Timing, TrialScores
 from crbench.results.outcomes import TrialOutcomes, scores_of
+from crbench.statistics import TrialQueries
 from crbench.store.features import FeatureTable
 from crbench.store.tensors import DamagedFileError, load_state, save_state
 
@@ -86,8 +87,8 @@ class CellRunner:
             return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
         return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
 
-    def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, Fitted, float]:
-        """Scores and outcomes of one trial, the fitted aligner, and the seconds of the evaluation."""
+    def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, TrialQueries, Fitted, float]:
+        """Scores, outcomes and queries of one trial, the fitted aligner, and the seconds of the evaluation."""
         fitted = self._fit(rows)
         new = fitted.key not in self._checked
         self._checked.add(fitted.key)
@@ -102,7 +103,8 @@ class CellRunner:
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
         outcomes = TrialOutcomes(rows.trial.index, rows.trial.split.query, evaluation.outcomes)
-        return self._scores(evaluation, rows.trial), outcomes, fitted, clock.seconds
+        queries = TrialQueries.of(rows.trial.index, rows.trial.split.query, evaluation.per_query)
+        return self._scores(evaluation, rows.trial), outcomes, queries, fitted, clock.seconds
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
         """An evaluation as it stands in a result file."""

@@ -30,6 +30,7 @@ from crbench.results import (
     WeightsFacts,
 )
 from crbench.results.outcomes import TrialOutcomes
+from crbench.statistics import TrialQueries, intervals, numbers_of
 
 
 @attrs.define(eq=False)
@@ -37,7 +38,7 @@ class CellAccumulator:
     """What one cell gathers over the trials of its job.
 
     Attributes:
-        scores, outcomes: of the trials that are done, in order.
+        scores, outcomes, queries: of the trials that are done, in order.
         timings: by stage, summed over backbones, fits and trials.
         weights: SHA-256 of every weights file that was used; None stands for a backbone without one.
         trained: a run or `crbench train` trained one of the backbones.
@@ -53,6 +54,7 @@ class CellAccumulator:
     aligner: Resolved
     scores: list[TrialScores] = attrs.field(factory=list)
     outcomes: list[TrialOutcomes] = attrs.field(factory=list)
+    queries: list[TrialQueries] = attrs.field(factory=list)
     timings: dict[str, Timing] = attrs.field(factory=dict)
     weights: set[str | None] = attrs.field(factory=set)
     trained: bool = False
@@ -96,10 +98,18 @@ class CellAccumulator:
         """Add the extraction of further features."""
         self._count("extract", extraction)
 
-    def add_trial(self, scores: TrialScores, outcomes: TrialOutcomes, fitted: Fitted, evaluation_s: float) -> None:
+    def add_trial(
+        self,
+        scores: TrialScores,
+        outcomes: TrialOutcomes,
+        queries: TrialQueries,
+        fitted: Fitted,
+        evaluation_s: float,
+    ) -> None:
         """Add one trial; a fit that trials share counts once."""
         self.scores.append(scores)
         self.outcomes.append(outcomes)
+        self.queries.append(queries)
         self.parameters = parameter_count(fitted.transform, self.aligner.registered.owner)
         self.macs = fitted.macs
         if fitted.key not in self._fits:
@@ -121,6 +131,7 @@ class CellAccumulator:
 def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Result:
     """The result of one cell, ok or failed; `seconds` passed since its job began."""
     job, spec = facts.job, facts.spec
+    scored = metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {}
     return Result(
         cell_id=facts.cell_id(cell.aligner),
         status="ok" if cell.error is None else "failed",
@@ -142,7 +153,8 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         code={method.registered.kind: method.code_sha256 for method in further_methods(job)},
         extraction=facts.extraction,
         trials=tuple(cell.scores) if cell.error is None else (),
-        metric_facts=metric_facts(Selection.of(job.protocol, spec.metric)) if cell.error is None else {},
+        metric_facts=scored,
+        intervals=intervals(cell.queries, numbers=numbers_of(scored)) if cell.error is None else None,
         weights=dict.fromkeys(cell.provenance),
         timings=cell.timings,
         environment=describe_environment(facts.run.device, (job.backbone, cell.aligner)),

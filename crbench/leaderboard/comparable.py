@@ -43,6 +43,7 @@ def _without(result: Result, names: Iterable[str]) -> Result:
         metric_facts={name: one for name, one in result.metric_facts.items() if name not in gone},
         metrics=summarise(trials),
         by_rate=summarise_rates(trials),
+        intervals=result.intervals and result.intervals.without(gone),
     )
     return found.read_from(result.origin, evidence=result.evidence)
 

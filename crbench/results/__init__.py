@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.files import from_json, load_results, to_json
+from crbench.results.intervals import Interval, Intervals
 from crbench.results.json_schema import schema
 from crbench.results.method import Component, Extraction, Method, WeightsFacts
 from crbench.results.records import (
@@ -31,6 +32,8 @@ __all__ = [
     "Environment",
     "Evidence",
     "Extraction",
+    "Interval",
+    "Intervals",
     "Level",
     "Method",
     "MetricFacts",

@@ -12,6 +12,7 @@ from attrs import validators as v
 
 from crbench.protocol.rules import EVALUATION_VERSION
 from crbench.results.evidence import LEVELS, Evidence, Level
+from crbench.results.intervals import Intervals
 from crbench.results.method import Extraction, Method, WeightsFacts
 from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules, plain
 from crbench.results.scores import (
@@ -146,6 +147,7 @@ class Result:
         metrics: ``R1``, ``R5``, ``R10``, ``R20``, as far as every curve goes, and each score that every trial has,
             such as ``mAP``.
         by_rate: `metrics` of the queries of each rate.
+        intervals: of these scores over people; None = of version 1, of a failed cell, or of a single person.
         outcomes: where the outcome of each query is kept; None = it was not kept.
         extraction: how its features were computed.
         timings: stage to cost. The leaderboard reads ``fit`` (unit ``fits``: seconds per fit) and ``transform``
@@ -187,6 +189,7 @@ class Result:
     by_rate: Mapping[str, Mapping[str, Summary]] = attrs.field(
         default=attrs.Factory(lambda r: summarise_rates(r.trials), takes_self=True)
     )
+    intervals: Intervals | None = None
     outcomes: OutcomesFacts | None = None
     timings: Mapping[str, Timing] = attrs.field(factory=dict)
     environment: Environment
@@ -215,6 +218,8 @@ class Result:
         for rate, metrics in self.by_rate.items():
             scores = [trial.by_rate[rate] for trial in self.trials if rate in trial.by_rate]
             check_summaries(f"by_rate.{rate}", metrics, scores)
+        if self.intervals is not None:
+            self.intervals.check_names(self.metrics, self.by_rate)
 
     def read_from(self, origin: str | None, unknown: Any = None, evidence: Evidence | None = None) -> Self:
         """The same result with what is known only once it is read, as it is frozen."""

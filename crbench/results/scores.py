@@ -41,21 +41,22 @@ def fractions(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(map(_fraction, values))
 
 
-def _finite(value: float) -> float:
+def finite_number(value: float) -> float:
+    """Converter: a finite number."""
     if not math.isfinite(value):
         raise ValueError(f"{value} is not a finite number")
     return float(value)
 
 
 def _numbers(values: Iterable[float]) -> tuple[float, ...]:
-    return tuple(_finite(value) for value in values)
+    return tuple(finite_number(value) for value in values)
 
 
 def named_scores(scores: Mapping[str, float]) -> dict[str, float]:
     """Converter: finite numbers by names of metrics."""
     if bad := [name for name in scores if not METRIC_NAME.fullmatch(name)]:
         raise ValueError(f"scores: {bad[0]!r} is no name of a metric")
-    return {name: _finite(value) for name, value in scores.items()}
+    return {name: finite_number(value) for name, value in scores.items()}
 
 
 def finite(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
@@ -158,7 +159,7 @@ class MetricFacts:
 class Summary:
     """One score over the trials: mean, sample standard deviation (n - 1; None for one trial), value of each trial."""
 
-    mean: float = attrs.field(converter=_finite)
+    mean: float = attrs.field(converter=finite_number)
     std: float | None = attrs.field(validator=finite)
     values: tuple[float, ...] = attrs.field(converter=_numbers, validator=v.min_len(1))
 

@@ -92,6 +92,7 @@ def _facts_of_trials(content: dict[str, Any]) -> dict[str, Any]:
         "data": {"parameters": {}, "changed": {}, "deviations": [], **kept},
         "weights": [],
         "code": {},
+        "intervals": None,
         "outcomes": None,
         "content_sha256": None,
     }

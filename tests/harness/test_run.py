@@ -23,6 +23,7 @@ from crbench.report import render
 from crbench.results import Extraction, load_results
 from crbench.results.folder import result_path
 from crbench.results.outcomes import check_outcomes, read_outcomes
+from crbench.statistics import intervals, read_queries
 from crbench.testing import RandomBackbone
 
 
@@ -487,6 +488,14 @@ def test_outcomes_lie_beside_each_result_and_give_its_scores(spec, tmp_path):
         for trial, kept in zip(result.trials, read_outcomes(folder, result), strict=True):
             assert len(kept.queries) == trial.n_query
             assert int(kept.outcomes.valid.sum()) == trial.n_valid
+
+
+def test_intervals_follow_from_the_outcomes_beside_a_result(spec, tmp_path):
+    for result in run(spec(aligner="ridge")):
+        assert result.intervals.metrics.keys() == result.metrics.keys()
+        assert result.intervals.by_rate.keys() == result.by_rate.keys()
+        (read,) = load_results([result_path(tmp_path / "results", result)])
+        assert intervals(read_queries(read)) == read.intervals
 
 
 def test_outcomes_come_in_the_order_of_the_split_where_galleries_differ_by_rate(spec, tmp_path, fakes, monkeypatch):

@@ -112,6 +112,7 @@ def make_result(
         "method": Method(attrs.evolve(base.method.backbone, name=backbone, changed={}), part),
         "data": DataFacts(),
         "weights": (),
+        "intervals": None,
         "outcomes": None,
         "trials": trials,
         "metric_facts": FACTS if shot == "multi" else {},

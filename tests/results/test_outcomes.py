@@ -49,7 +49,8 @@ def result_of(protocol: EvalProtocol, trials: list[TrialScores], found: Any) -> 
     kept = {field.name: getattr(base, field.name) for field in attrs.fields(Result) if field.init}
     del kept["metrics"], kept["by_rate"]
     facts = ProtocolFacts.of(protocol)
-    own = {"rate_source": protocol.split.rate_source, "outcomes": None, "metric_facts": metric_facts(found.selection)}
+    own: dict[str, Any] = {"rate_source": protocol.split.rate_source, "outcomes": None, "intervals": None}
+    own["metric_facts"] = metric_facts(found.selection)
     return Result(**{**kept, **facts_of("mlr-synthetic", facts), **own, "trials": trials})
 
 

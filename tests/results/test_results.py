@@ -90,7 +90,14 @@ def test_the_golden_file_is_read_and_written_unchanged(result: Result) -> None:
 
 def test_a_failed_result_is_read_and_written_unchanged(result: Result) -> None:
     failed = attrs.evolve(
-        result, status="failed", error="bad \ud800 name", trials=(), metric_facts={}, metrics={}, by_rate={}
+        result,
+        status="failed",
+        error="bad \ud800 name",
+        trials=(),
+        metric_facts={},
+        metrics={},
+        by_rate={},
+        intervals=None,
     )
     text = to_json(failed)
     text.encode()
@@ -116,6 +123,7 @@ def test_any_scores_survive_the_file(
         metric_facts={name: attrs.evolve(FACTS, unit="number" if "-" in name else "fraction") for name in named},
         metrics=summarise(trials),
         by_rate=summarise_rates(trials),
+        intervals=None,
     )
     assert from_json(to_json(result), "text") == result
     assert _valid(json.loads(to_json(result)))
@@ -179,6 +187,9 @@ BAD = [
     (_set("limit", to=0), "limit"),
     (_set("weights", 0, "origin", to="found"), r"found .* @ \$.weights\[0\].origin"),
     (_set("outcomes", "file", to="../a.npz"), "file"),
+    (_set("intervals", "level", to=1), "level"),
+    (_set("intervals", "metrics", "R1", "low", to="0"), r"'0' is not of type float"),
+    (_set("intervals", "by_rate", "two", to={}), "'two' is not a rate"),
     (_set("metrics", "R1", "mean", to=56.2), r"metrics.R1: mean 56.2 disagrees with the trials \(0.5625\)"),
     (
         _set("metrics", "rank", to={"mean": 0.5, "std": None, "values": [0.5, 0.5]}),
@@ -226,6 +237,9 @@ def test_schema_and_reader_refuse_the_same(change: Callable[[Any], None], messag
         (_drop("by_rate", "4"), "by_rate: has rates 2, the trials have others"),
         (_set("by_rate", "2", "R5", "mean", to=0.1), "by_rate.2.R5"),
         (_set("created", to="yesterday"), "yesterday"),
+        (_set("intervals", "metrics", "R1", "low", to=0.9), "an interval from 0.9 to 0.8125"),
+        (_set("intervals", "metrics", "mAP", to={"low": 0, "high": 1}), "intervals: of mAP, which is no score"),
+        (_set("intervals", "by_rate", "3", to={"R1": {"low": 0, "high": 1}}), "intervals: of 3.R1, which is no score"),
         (_set("created", to="2026-11-21T03:00:00"), "created: .* is not a time in UTC"),
     ],
 )
@@ -247,7 +261,8 @@ def test_a_curve_holds_fractions_only(place: int, value: float) -> None:
 
 def test_whole_numbers_of_a_curve_become_floats(result: Result) -> None:
     trials = (TrialScores(index=0, split=SPLIT, cmc=(0, 1), n_query=2, n_valid=2),)
-    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials), by_rate={}, metric_facts={})
+    none = {"by_rate": {}, "metric_facts": {}, "intervals": None}
+    changed = attrs.evolve(result, trials=trials, metrics=summarise(trials), **none)
     content = json.loads(to_json(changed))
     content["trials"][0]["cmc"] = [0, 1]
     for read in (changed, from_json(json.dumps(resealed(content)), "file")):

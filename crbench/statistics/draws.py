@@ -1,0 +1,41 @@
+"""Draws of people, from names: the same on every machine and in whatever order trials and rows come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.data.draws import hashes, repeated
+
+REPLICATES = 2000
+"""How often people are drawn anew for an interval."""
+
+_BLOCK = 2**21
+"""Draws made at once; bounds the memory."""
+
+
+def drawn_weights(pids: NDArray[np.int64], seed: int, replicates: int = REPLICATES) -> Iterator[NDArray[np.float64]]:
+    """How often each person is drawn, f64[b, n] for each block of replicates: n people with replacement each time.
+
+    Args:
+        pids: i64[n], people, ascending.
+
+    Example:
+        >>> [block.sum(axis=1).tolist() for block in drawn_weights(np.arange(5), seed=0, replicates=2)]
+        [[5.0, 5.0]]
+    """
+    people = len(pids)
+    bits = hashes(f"bootstrap|{seed}", pids.tolist())
+    for numbers in _blocks(people, replicates):
+        drawn = np.stack([repeated(bits, number) for number in numbers]) >> np.uint64(32)
+        places = (drawn * np.uint64(people) >> np.uint64(32)).astype(np.int64)
+        rows = np.arange(len(numbers))[:, None] * people
+        yield np.bincount((places + rows).ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+
+
+def _blocks(people: int, replicates: int) -> Iterator[range]:
+    size = max(1, _BLOCK // people)
+    for start in range(0, replicates, size):
+        yield range(start, min(start + size, replicates))

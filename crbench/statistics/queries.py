@@ -1,0 +1,92 @@
+"""The queries of a trial that count, each with its scores: what all statistics begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.errors import DataError
+from crbench.evaluation.scores import QueryScores
+from crbench.metrics.cmc import SUMMARY_RANKS
+from crbench.records import Samples
+from crbench.results import MetricFacts, Result
+from crbench.results.outcomes import read_outcomes, recomputed
+
+
+@attrs.frozen(eq=False)
+class TrialQueries:
+    """The queries of one trial that take part in its means.
+
+    Attributes:
+        index: number of the trial.
+        keys: str[n], names of the images, or hashes of them.
+        pids, camids: i64[n].
+        rates: str[n], as in results: ``f"{rate:g}"``.
+        matched: bool[n], whether the query has a match; one that has none counts as 0 if the protocol says so.
+        values: f64[n] by score: ``R1``, ``R5``, ``R10``, ``R20`` and each metric, e.g. ``mAP``. A score of the trial is
+            the mean of these.
+    """
+
+    index: int
+    keys: NDArray[np.str_]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    rates: NDArray[np.str_]
+    matched: NDArray[np.bool_]
+    values: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, index: int, queries: Samples, scores: QueryScores) -> TrialQueries:
+        """Those of a trial.
+
+        Args:
+            queries: of the trial, in the order of `scores`.
+        """
+        counted, matched = scores.counted, scores.valid
+        columns = {f"R{k}": scores.cmc[:, k - 1] for k in SUMMARY_RANKS} | dict(scores.values)
+        levels, places = np.unique(queries.rates[counted], return_inverse=True)
+        return cls(
+            index=index,
+            keys=queries.keys[counted],
+            pids=queries.pids[counted],
+            camids=queries.camids[counted],
+            rates=np.array([f"{rate:g}" for rate in levels.tolist()], dtype=np.str_)[places],
+            matched=matched[counted],
+            values={name: np.where(matched, column, 0.0)[counted] for name, column in columns.items()},
+        )
+
+    def take(self, mask: NDArray[np.bool_]) -> TrialQueries:
+        """Those of a mask bool[n]."""
+        columns: dict[str, Any] = {
+            name: getattr(self, name)[mask] for name in ("keys", "pids", "camids", "rates", "matched")
+        }
+        values = {name: column[mask] for name, column in self.values.items()}
+        return attrs.evolve(self, **columns, values=values)
+
+    def at_rate(self, rate: str) -> TrialQueries:
+        """Those of a rate; none where none of them has a match, as such a rate is in no result."""
+        mask = self.rates == rate
+        return self.take(mask if self.matched[mask].any() else np.zeros_like(mask))
+
+
+def numbers_of(facts: Mapping[str, MetricFacts]) -> set[str]:
+    """The scores that are no fractions."""
+    return {name for name, one in facts.items() if one.unit == "number"}
+
+
+def read_queries(result: Result) -> list[TrialQueries]:
+    """The queries of each trial of a result that was read from a file, from the outcomes beside it.
+
+    Raises:
+        DataError: it was not read from a file; or see `crbench.results.outcomes.read_outcomes`.
+        ConfigError: a score of the result whose plugin is not installed.
+    """
+    if result.origin is None:
+        raise DataError(f"cell {result.cell_id}: it was not read from a file, beside which its outcomes lie")
+    trials = read_outcomes(Path(result.origin).parent, result)
+    return [TrialQueries.of(one.index, one.queries, recomputed(result, one).per_query) for one in trials]
