@@ -83,11 +83,12 @@ class VariesInLength(Protocol):
 
 @runtime_checkable
 class GalleryByRate(Protocol):
-    """A backbone, or an aligner, for which the gallery is encoded anew for each rate of the queries.
+    """A backbone, or a transform, for which the gallery is encoded anew for each rate of the queries.
 
-    The user gets queries of each rate ranked against a gallery encoded for that rate; what an aligner asks for is
-    extracted for its own cells only. Without it, the gallery is encoded once. An aligner is asked after its backbone,
-    about the rates that this chose.
+    The user gets queries of each rate ranked against a gallery encoded for that rate; what a transform asks for is
+    extracted for its own cells only. Without it, the gallery is encoded once. A transform is asked after its backbone,
+    about the rates that this chose. It may ask for several encodings of each image, and is then given the first one
+    with the others as `crbench.api.TestFeatures.views`.
 
     Example:
         >>> from crbench.api import TestRows
@@ -98,7 +99,7 @@ class GalleryByRate(Protocol):
         [4.0, 4.0]
     """
 
-    def gallery_for(self, gallery: TestRows, rate: float) -> TestRows:
+    def gallery_for(self, gallery: TestRows, rate: float) -> TestRows | tuple[TestRows, ...]:
         """The rates by which gallery images are encoded for queries at `rate`.
 
         Args:
@@ -107,6 +108,7 @@ class GalleryByRate(Protocol):
         Returns:
             As many rows: the `rates` to which images are shrunk from their `native_rates`, and which the backbone is
             told. With native rates equal to the rates, images stay as they are stored. `gallery` itself = no change.
+            Several of them, from a transform: each image is encoded once for each.
         """
 
 

@@ -80,22 +80,21 @@ class CellRunner:
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
     _checked: set[str] = attrs.field(factory=set, init=False)
 
-    def rows(self, trial: TrialRows) -> tuple[TrialRows, Timing]:
-        """The rows of a trial, the gallery as the aligner wants it, all in the table; and what had to be extracted."""
-        own = trial.for_aligner(self.aligner.build(), self._owner)
+    def rows(self, trial: TrialRows, fitted: Fitted) -> tuple[TrialRows, Timing]:
+        """The rows of a trial, the gallery as the transform wants it, all in the table; what had to be extracted."""
+        own = trial.for_transform(fitted.transform, self._owner)
         if own is trial:
             return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
         return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
 
-    def trial(self, rows: TrialRows) -> tuple[TrialScores, TrialOutcomes, TrialQueries, Fitted, float]:
+    def trial(self, rows: TrialRows, fitted: Fitted) -> tuple[TrialScores, TrialOutcomes, TrialQueries, Fitted, float]:
         """Scores, outcomes and queries of one trial, the fitted aligner, and the seconds of the evaluation."""
-        fitted = self._fit(rows)
         new = fitted.key not in self._checked
         self._checked.add(fitted.key)
         if new:
-            check_companions(fitted.transform, self.aligner, rows.test, self.table, self.facts.run.device)
+            check_companions(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
         compared = [
-            (self._transformed(fitted, query), self._transformed(fitted, gallery)) for query, gallery in rows.compared
+            (self._transformed(fitted, (query,)), self._transformed(fitted, views)) for query, views in rows.compared
         ]
         if new and self.facts.job.distance is not None:
             check_distance(self.facts.job.distance, *compared[0])
@@ -121,7 +120,8 @@ class CellRunner:
             **scores_of(evaluation),
         )
 
-    def _fit(self, rows: TrialRows) -> Fitted:
+    def fit(self, rows: TrialRows) -> Fitted:
+        """The aligner fitted on the training rows of a trial, from the cache where it is there."""
         key = fit_key(self.aligner, self.table.origin, rows.training_digest, self.facts.run)
         if key not in self._fitted:
             rates = rows.train.rows.rates
@@ -135,8 +135,8 @@ class CellRunner:
     def _owner(self) -> Owner:
         return self.aligner.registered.owner
 
-    def _transformed(self, fitted: Fitted, rows: IdentifiedRows) -> Features:
-        return transformed(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
+    def _transformed(self, fitted: Fitted, views: Sequence[IdentifiedRows]) -> Features:
+        return transformed(fitted.transform, self.aligner, views, self.table, self.facts.run.device)
 
     def _features(self, rows: IdentifiedRows) -> Features:
         return rows.features(self.table, self.facts.run.device)

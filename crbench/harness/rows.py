@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.interfaces import Aligner, Backbone, Precomputed
+from crbench.api.interfaces import Backbone, Precomputed, Transform
 from crbench.harness.galleries import Compared, galleries_by_rate
 from crbench.harness.identity import training_digest
 from crbench.harness.trial import TrialData
@@ -54,29 +54,35 @@ class TrialRows:
     """What one backbone encodes for one trial, and an aligner compares.
 
     Attributes:
-        compared: query rows, and the gallery rows that these are compared with.
+        compared: query rows, and the gallery that these are compared with, as `crbench.harness.galleries.Compared`.
     """
 
     trial: TrialData
-    compared: tuple[tuple[IdentifiedRows, IdentifiedRows], ...]
+    compared: tuple[tuple[IdentifiedRows, tuple[IdentifiedRows, ...]], ...]
 
     @classmethod
     def of(cls, trial: TrialData, backbone: Backbone | Precomputed, owner: Owner) -> TrialRows:
         """The rows of a trial, the gallery as the backbone of this plugin wants it."""
-        return cls._of(trial, galleries_by_rate([(trial.split.query, trial.split.gallery)], backbone, owner))
+        return cls._of(trial, galleries_by_rate([(trial.split.query, (trial.split.gallery,))], backbone, owner))
 
-    def for_aligner(self, aligner: Aligner, owner: Owner) -> TrialRows:
-        """The rows with the gallery as the aligner of this plugin wants it; `self` where it wants no other."""
-        before = [(query.rows, gallery.rows) for query, gallery in self.compared]
-        compared = galleries_by_rate(before, aligner, owner)
+    def for_transform(self, transform: Transform, owner: Owner) -> TrialRows:
+        """The rows with the gallery as the transform of this plugin wants it; `self` where it wants no other."""
+        before = [(query.rows, tuple(view.rows for view in views)) for query, views in self.compared]
+        compared = galleries_by_rate(before, transform, owner, several=True)
         same = len(compared) == len(before) and all(
-            own is old for pairs in zip(compared, before, strict=True) for own, old in zip(*pairs, strict=True)
+            len(views) == 1 and views[0] is old for (_, views), (_, (old,)) in zip(compared, before, strict=True)
         )
         return self if same else self._of(self.trial, compared)
 
     @classmethod
     def _of(cls, trial: TrialData, compared: Compared) -> TrialRows:
-        return cls(trial, tuple((IdentifiedRows.of(q, trial), IdentifiedRows.of(g, trial)) for q, g in compared))
+        return cls(
+            trial,
+            tuple(
+                (IdentifiedRows.of(query, trial), tuple(IdentifiedRows.of(view, trial) for view in views))
+                for query, views in compared
+            ),
+        )
 
     @cached_property
     def train(self) -> IdentifiedRows:
@@ -95,6 +101,17 @@ class TrialRows:
         return [np.flatnonzero(np.isin(rates, query.rows.rates)) for query, _ in self.compared]
 
     @property
+    def queries(self) -> IdentifiedRows:
+        """All query rows."""
+        return IdentifiedRows.concat([query for query, _ in self.compared])
+
+    @property
     def test(self) -> IdentifiedRows:
-        """All query and gallery rows."""
-        return IdentifiedRows.concat([rows for pair in self.compared for rows in pair])
+        """All query and gallery rows, those of all views."""
+        return IdentifiedRows.concat([rows for query, views in self.compared for rows in (query, *views)])
+
+    @property
+    def gallery_passes(self) -> float:
+        """How often a gallery image is encoded: once, or once for each of several rates."""
+        encoded = np.concatenate([view.ids for _, views in self.compared for view in views])
+        return len(np.unique(encoded)) / len(np.unique(self.trial.split.gallery.keys))

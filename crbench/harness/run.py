@@ -209,12 +209,15 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
     """Steps 5 to 8 for one aligner; after an error its other trials are left out."""
     if cell.error is not None:
         return
+    limit = runner.facts.spec.cell_timeout
     try:
         for trial in trials:
-            rows, extraction = runner.rows(trial)
+            with cell.watch.running(), time_limit(limit, cell.watch.seconds):
+                fitted = runner.fit(trial)
+            rows, extraction = runner.rows(trial, fitted)
             cell.add_extraction(extraction)
-            with cell.watch.running(), time_limit(runner.facts.spec.cell_timeout, cell.watch.seconds):
-                found = runner.trial(rows)
+            with cell.watch.running(), time_limit(limit, cell.watch.seconds):
+                found = runner.trial(rows, fitted)
             cell.add_trial(*found)
     except (Exception, TimeLimitReached) as error:  # noqa: BLE001  one failing cell must not stop the others
         cell.error = _failure(error)

@@ -203,7 +203,7 @@ class _Evaluation:
         test = rows.test
         extractor.fill(table, test.rows, test.ids, self.run)
         compared = [
-            (query.features(table, device), gallery.features(table, device)) for query, gallery in rows.compared
+            (query.features(table, device), gallery.features(table, device)) for query, (gallery,) in rows.compared
         ]
         scores = evaluate_trial(self.job, rows, compared, self.spec).scores
         shares = [one.name for one in Selection.of(self.job.protocol).metrics if one.metric.unit == "fraction"]

@@ -8,7 +8,7 @@ person follow each other. The rows therefore come without persons and keys, in t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import ClassVar, NoReturn
 
 import attrs
@@ -91,9 +91,11 @@ class TestFeatures:
         x: f32[n, D], not normalised.
         rows: what is shown of the n rows, in the same order.
         dims: i64[n], how many leading columns of a row count; None = all.
+        views: of gallery images, their features at the further rates that the transform asked for by
+            `crbench.api.GalleryByRate`; row i shows the image of row i.
 
     Raises:
-        ValueError: `x` is not two-dimensional or its length differs from the rows'.
+        ValueError: `x` is not two-dimensional or its length differs from the rows', or that of a view does.
     """
 
     __test__: ClassVar[bool] = False
@@ -101,14 +103,19 @@ class TestFeatures:
     x: Array = attrs.field()
     rows: TestRows = attrs.field(validator=attrs.validators.instance_of(TestRows))
     dims: Array | None = None
+    views: tuple[TestFeatures, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         check_shapes(self.x, self.dims, len(self.rows))
+        for view in self.views:
+            if len(view) != len(self):
+                raise ValueError(f"a view has {len(view)} rows; expected {len(self)}")
 
     @classmethod
-    def of(cls, feats: Features, needs: Collection[str] = ()) -> TestFeatures:
+    def of(cls, feats: Features, needs: Collection[str] = (), views: Sequence[Features] = ()) -> TestFeatures:
         """What is shown of `feats` to a plugin that has these needs, in the same order and memory."""
-        return cls(x=feats.x, rows=TestRows.of(feats.rows, needs), dims=feats.dims)
+        others = tuple(cls.of(view, needs) for view in views)
+        return cls(x=feats.x, rows=TestRows.of(feats.rows, needs), dims=feats.dims, views=others)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -116,7 +123,8 @@ class TestFeatures:
     def take(self, which: NDArray[np.intp]) -> TestFeatures:
         """The features at an index array, order kept."""
         dims = None if self.dims is None else self.dims[which]
-        return TestFeatures(x=self.x[which], rows=self.rows.take(which), dims=dims)
+        views = tuple(view.take(which) for view in self.views)
+        return TestFeatures(x=self.x[which], rows=self.rows.take(which), dims=dims, views=views)
 
 
 def blind_order(rows: Samples) -> NDArray[np.intp]:

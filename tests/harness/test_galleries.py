@@ -25,24 +25,25 @@ def at_rate(gallery: TestRows, rate: float) -> TestRows:
 
 @pytest.fixture
 def aligner(offer):
-    """Offers the aligner ``by-rate``, which asks for galleries; gives what its transform was shown."""
+    """Offers the aligner ``by-rate``, whose transform asks for galleries; gives its class and what it was shown."""
     seen: list[TestFeatures] = []
 
-    class ByRate:
+    class Transform:
         wanted: Any = staticmethod(at_rate)
 
-        def gallery_for(self, gallery: TestRows, rate: float) -> TestRows:
+        def __call__(self, feats: TestFeatures) -> TestFeatures:
+            seen.append(feats)
+            return feats
+
+        def gallery_for(self, gallery: TestRows, rate: float) -> Any:
             return self.wanted(gallery, rate)
 
-        def fit(self, train: Any, *, run: Any) -> Any:
-            def transform(feats: TestFeatures) -> TestFeatures:
-                seen.append(feats)
-                return feats
-
-            return transform
+    class ByRate:
+        def fit(self, train: Any, *, run: Any) -> Transform:
+            return Transform()
 
     offer(Registered("aligner", Entry("by-rate", ByRate), OWNER))
-    return ByRate, seen
+    return Transform, seen
 
 
 def test_an_aligner_gets_the_gallery_at_the_rates_of_the_queries(spec, aligner):
@@ -83,7 +84,7 @@ def test_rows_of_equal_rates_stay_alike():
 
     query = Samples(keys=["q"], pids=[1], rates=2)
     gallery = Samples(keys=list("abcd"), pids=[1, 2, 3, 4], rates=[1, 4, 1, 4], native_rates=[1, 1, 1, 4])
-    ((_, found),) = galleries_by_rate([(query, gallery)], Numbering(), UNKNOWN)
+    ((_, (found,)),) = galleries_by_rate([(query, (gallery,))], Numbering(), UNKNOWN)
     assert found.rates[0] == found.rates[2]
     assert found.native_rates.tolist() == gallery.native_rates.tolist()
     assert list(zip(asked[0].rates.tolist(), asked[0].native_rates.tolist(), strict=True)) == [(1, 1), (4, 1), (4, 4)]
@@ -95,6 +96,7 @@ def test_rows_of_equal_rates_stay_alike():
         (lambda gallery, rate: gallery.pids, "AttributeError: test rows have no 'pids'"),
         (lambda gallery, rate: gallery.take(slice(0)), "expected TestRows of 1 rows, got 0 rows"),
         (lambda gallery, rate: [rate], "expected TestRows of 1 rows, got a list"),
+        (lambda gallery, rate: (), "expected TestRows of 1 rows, got a tuple"),
         (lambda gallery, rate: at_rate(gallery, 0.5), "ValueError: every rate must be finite and at least 1"),
     ],
 )
@@ -107,3 +109,39 @@ def test_what_fails_there_fails_its_cells(spec, aligner, fakes, monkeypatch, wan
     results = run(spec(backbone=["learner", "random"], trial=0, resume=False))
     assert [result.status for result in results] == ["failed", "ok"]
     assert f"failed at gallery_for: {told}" in results[0].error
+
+
+def test_a_transform_may_compare_with_several_encodings_of_each_image(spec, aligner, monkeypatch):
+    """Row i of a view shows the image of row i, so a transform that takes the view scores as on that gallery."""
+    wanting, seen = aligner
+    monkeypatch.setattr(wanting, "wanted", staticmethod(lambda gallery, rate: (gallery, at_rate(gallery, rate))))
+
+    def second(self, feats: TestFeatures) -> TestFeatures:
+        seen.append(feats)
+        return feats.views[0] if feats.views else feats
+
+    monkeypatch.setattr(wanting, "__call__", second)
+    none, result = run(spec(aligner="by-rate", trial=0))
+    gallery = Hard().split(Hard().protocols["mlr"], 0, root=None).gallery
+    assert {tuple(view.rows.rates[0] for view in (feats, *feats.views)) for feats in seen if feats.views} == {
+        (1, 2),
+        (1, 3),
+        (1, 4),
+    }
+    assert result.timings["extract"].count == none.timings["extract"].count + 3 * len(gallery)
+    monkeypatch.setattr(wanting, "wanted", staticmethod(at_rate))
+    (alone,) = run(spec(aligner="by-rate", trial=0, baseline=False, resume=False))
+    assert result.trials[0].cmc == alone.trials[0].cmc
+    assert result.trials[0].by_rate == alone.trials[0].by_rate
+
+
+def test_the_companions_of_an_image_are_looked_at_in_all_its_encodings(spec, aligner, monkeypatch):
+    wanting, _ = aligner
+    monkeypatch.setattr(wanting, "wanted", staticmethod(lambda gallery, rate: (gallery, at_rate(gallery, rate))))
+
+    def centred(self, feats: TestFeatures) -> TestFeatures:
+        return attrs.evolve(feats, x=feats.x - feats.views[0].x.mean(dim=0)) if feats.views else feats
+
+    monkeypatch.setattr(wanting, "__call__", centred)
+    (failed,) = run(spec(aligner="by-rate", trial=0, baseline=False))
+    assert "what it makes of a row depends on the other rows" in failed.error
