@@ -38,7 +38,7 @@ from crbench.harness.extract.extractor import Extractor
 from crbench.harness.stages import measure_stages
 from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features
-from crbench.registry.resolve import load_backbone
+from crbench.registry.load import load_backbone
 from crbench.results import Extraction
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ import pytest
 from crbench.api.context import RunContext
 from crbench.bench.synthetic import noise_images
 from crbench.harness.extract.extractor import Extractor
-from crbench.registry.resolve import load_backbone
+from crbench.registry.load import load_backbone
 from crbench.results import Extraction
 from crbench.store.features import FeatureTable
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from crbench.records import Features as Features
     from crbench.records import Samples as Samples
     from crbench.records import features_from_arrays as features_from_arrays
-    from crbench.registry.resolve import list_plugins as list_plugins
-    from crbench.registry.resolve import load_aligner as load_aligner
-    from crbench.registry.resolve import load_backbone as load_backbone
-    from crbench.registry.resolve import load_dataset as load_dataset
+    from crbench.registry.load import list_plugins as list_plugins
+    from crbench.registry.load import load_aligner as load_aligner
+    from crbench.registry.load import load_backbone as load_backbone
+    from crbench.registry.load import load_dataset as load_dataset
     from crbench.report import render as render
     from crbench.results import load_results as load_results
 
@@ -43,10 +43,10 @@ _ROOMS = {
     "evaluate": "evaluation",
     "features_from_arrays": "records",
     "hookimpl": "api.hooks",
-    "list_plugins": "registry.resolve",
-    "load_aligner": "registry.resolve",
-    "load_backbone": "registry.resolve",
-    "load_dataset": "registry.resolve",
+    "list_plugins": "registry.load",
+    "load_aligner": "registry.load",
+    "load_backbone": "registry.load",
+    "load_dataset": "registry.load",
     "load_results": "results",
     "render": "report",
     "run": "harness.run",

@@ -22,7 +22,8 @@ from crbench.bench.verdict import machine_reasons, stage_reasons
 from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
-from crbench.registry.resolve import Resolved, choose_weights
+from crbench.registry.load import choose_weights
+from crbench.registry.resolve import Resolved
 from crbench.results import Component
 
 _QUIET_S = 1.0
@@ -58,7 +59,7 @@ def build_backbone(backbone: Resolved | None, weights: Path | None, device: str)
     """A backbone with given weights, else with the released ones if they are there, else untrained.
 
     Raises:
-        CrbenchError: see `crbench.registry.resolve.load_backbone`.
+        CrbenchError: see `crbench.registry.load.load_backbone`.
     """
     if backbone is None:
         return None

@@ -42,7 +42,7 @@ def list_datasets(data_root: Path | None, as_json: bool) -> None:
     from tabulate import tabulate
 
     from crbench.config.paths import data_root as find_root
-    from crbench.registry.resolve import list_plugins
+    from crbench.registry.load import list_plugins
 
     root = find_root(data_root)
     records = [record for record in list_plugins() if record.kind == "dataset"]
@@ -63,7 +63,7 @@ def _on_disk(name: str, root: Path) -> tuple[str, str | None]:
     """``found``, ``not found``, what must be set before the data are looked for, or nothing; and the folder."""
     from crbench.api.capabilities import LocatesFolder
     from crbench.errors import CrbenchError, DataError
-    from crbench.registry.resolve import load_dataset
+    from crbench.registry.load import load_dataset
 
     try:
         dataset = load_dataset(name)
@@ -205,8 +205,8 @@ def preview(
 
 def _load(name: str, settings: tuple[str, ...]) -> Dataset:
     from crbench.errors import ConfigError
+    from crbench.registry.load import load_dataset
     from crbench.registry.request import Request
-    from crbench.registry.resolve import load_dataset
 
     changes, own = _parsed(settings), Request.parse(name).name
     unknown = sorted(set(changes) - {"dataset", "protocol", own})

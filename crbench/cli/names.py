@@ -19,7 +19,7 @@ class PluginName(click.types.StringParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Names, ``name/preset`` where there are presets, and a colon where an argument follows."""
-        from crbench.registry.resolve import list_plugins
+        from crbench.registry.load import list_plugins
 
         records = [record for record in list_plugins() if record.kind == self._kind]
         names = [

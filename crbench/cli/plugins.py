@@ -18,7 +18,7 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     from tabulate import tabulate
 
     from crbench.registry.discovery import discover, installed
-    from crbench.registry.resolve import list_plugins
+    from crbench.registry.load import list_plugins
 
     if strict_plugins:
         discover(strict=True)

@@ -19,7 +19,7 @@ from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
 from crbench.harness.weights import find_trained, make_weights, train_once, trained_path
-from crbench.registry.resolve import choose_weights
+from crbench.registry.load import choose_weights
 from crbench.results import WeightsFacts
 
 
@@ -53,7 +53,7 @@ def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: RunCo
     weights folder. Where a SHA-256 is asked for, weights that were trained here are not considered.
 
     Raises:
-        ConfigError, DataError: see `crbench.registry.resolve.choose_weights`.
+        ConfigError, DataError: see `crbench.registry.load.choose_weights`.
     """
     free = spec.weights is None and spec.weights_sha256 is None
     if free and (job.backbone.released is None or any(_is_trained(job, trial, run) for trial in trials)):

@@ -91,7 +91,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch, capsys):
-    from crbench.registry.resolve import load_dataset
+    from crbench.registry.load import load_dataset
 
     monkeypatch.setenv("CRBENCH_ACCEPT_DUKEMTMC", "1")
     name = layout.partition(" ")[0]

@@ -15,7 +15,7 @@ from crbench.harness.run import run
 from crbench.records import Encoded, Samples, TestFeatures
 from crbench.registry.discovery import Registered
 from crbench.registry.guard import UNKNOWN, Owner
-from crbench.registry.resolve import load_aligner
+from crbench.registry.load import load_aligner
 from crbench.testing import train_features
 
 ROWS = Samples(keys=["a", "b"], pids=[1, 2], camids=[3, 4], rates=[2, 3])

@@ -18,7 +18,7 @@ from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.protocol.hashing import sha256_file
 from crbench.records import Samples
-from crbench.registry.resolve import load_dataset
+from crbench.registry.load import load_dataset
 from crbench.report import render
 from crbench.results import Extraction, load_results
 from crbench.results.folder import result_path

@@ -13,7 +13,7 @@ import pytest
 from crbench.config.protocol_changes import own_protocol
 from crbench.protocol.hashing import digest
 from crbench.protocol.presets import CONVENTIONS
-from crbench.registry.resolve import list_plugins, load_dataset
+from crbench.registry.load import list_plugins, load_dataset
 
 PINNED = json.loads((Path(__file__).parents[1] / "golden" / "protocols.json").read_text(encoding="utf-8"))
 

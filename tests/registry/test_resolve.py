@@ -11,6 +11,7 @@ import pytest
 from crbench.api.entry import Entry
 from crbench.api.parameters import Flattened
 from crbench.errors import ConfigError, DataError, PluginError
+from crbench.registry import load as load_module
 from crbench.registry import resolve as resolve_module
 from crbench.registry import targets
 from crbench.registry.discovery import Registered, Registry
@@ -194,24 +195,24 @@ class TestResolve:
             match=r"^dataset 'lazy' needs a_missing_module, which is not installed; "
             r"install d\[more\]: pip install 'd\[more\]'$",
         ):
-            resolve_module.load_dataset("lazy")
+            load_module.load_dataset("lazy")
 
     def test_range_errors_are_about_the_wish(self):
         with pytest.raises(ConfigError, match="'shrink' must be >= 0"):
-            resolve_module.load_aligner("tunable", shrink=-1.0)
+            load_module.load_aligner("tunable", shrink=-1.0)
 
     def test_other_errors_are_about_the_plugin(self):
         with pytest.raises(PluginError, match="failed at construction: KeyError") as caught:
-            resolve_module.load_aligner("fails")
+            load_module.load_aligner("fails")
         assert isinstance(caught.value.__cause__, KeyError)
 
     def test_what_is_built_must_be_of_its_kind(self):
         with pytest.raises(PluginError, match="gave a str, not a Aligner"):
-            resolve_module.load_aligner("plain")
+            load_module.load_aligner("plain")
 
     def test_weights_must_exist(self, tmp_path):
         with pytest.raises(DataError, match=r"none.pth does not exist"):
-            resolve_module.load_backbone("needy", weights=tmp_path / "none.pth", size=1)
+            load_module.load_backbone("needy", weights=tmp_path / "none.pth", size=1)
 
     def test_a_file_that_a_parameter_names_counts_by_its_content(self, tmp_path, monkeypatch):
         @attrs.frozen
