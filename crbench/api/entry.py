@@ -16,6 +16,7 @@ API_VERSION = 3
 Kind = Literal["backbone", "aligner", "dataset", "distance", "metric"]
 KINDS: tuple[Kind, ...] = ("backbone", "aligner", "dataset", "distance", "metric")
 
+_BIBTEX = re.compile(r"@[a-zA-Z]+\{[^\s,{}]+,")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -33,6 +34,23 @@ def _packages(instance: object, attribute: attrs.Attribute[tuple[str, ...]], val
     for name in value:
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(f"entry code {name!r} is not the name of a top-level package such as 'my_layers'")
+
+
+def _bibtex(instance: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or value.count("{") != value.count("}"):
+        raise ValueError(f"entry bibtex {value!r} is no text with as many closing as opening braces")
+    if bad := [entry for entry in bibtex_entries(value) if not _BIBTEX.match(entry)]:
+        raise ValueError(f"entry bibtex {bad[0]!r} does not begin like '@article{{liu2025,'")
+
+
+def bibtex_entries(text: str) -> list[str]:
+    """The entries of a BibTeX text, each from its ``@`` at the start of a line.
+
+    Example:
+        >>> bibtex_entries("@misc{a, year=2024}\\n\\n@misc{b, year=2025}\\n")
+        ['@misc{a, year=2024}', '@misc{b, year=2025}']
+    """
+    return [entry.strip() for entry in re.split(r"^(?=@)", text, flags=re.MULTILINE) if entry.strip()]
 
 
 def check_target(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -67,6 +85,7 @@ class Entry:
         target: a class or function, or ``"package.module:Class"``, loaded at first use (for what needs torch).
         summary: one line for ``crbench plugins``.
         source: paper or code that the entry follows.
+        bibtex: what to cite when using it, as BibTeX; several entries may stand in one text. `crbench cite` prints it.
         api: the `API_VERSION` that it was written for.
         extra: name of the pip extra to suggest when importing `target` fails.
         defaults: partners that it names, for example ``{"backbone": "lrar"}`` of an aligner, or
@@ -107,3 +126,4 @@ class Entry:
     transductive: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     released: Mapping[str, Released] = attrs.field(factory=dict)
     code: tuple[str, ...] = attrs.field(default=(), validator=_packages)
+    bibtex: str = attrs.field(default="", validator=_bibtex)

@@ -19,6 +19,7 @@ _COMMANDS = {
     "merge": "crbench.cli.merge:merge",
     "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
+    "cite": "crbench.cli.cite:cite",
     "results": "crbench.cli.results:results",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",

@@ -4,6 +4,38 @@ from __future__ import annotations
 
 from crbench.api import Entry, hookimpl
 
+RIDGE = """
+@article{hoerl1970ridge,
+  author = {Hoerl, Arthur E. and Kennard, Robert W.},
+  title = {Ridge Regression: Biased Estimation for Nonorthogonal Problems},
+  journal = {Technometrics},
+  volume = {12},
+  number = {1},
+  pages = {55--67},
+  year = {1970},
+  doi = {10.1080/00401706.1970.10488634}
+}
+"""
+PROCRUSTES = r"""
+@article{schonemann1966procrustes,
+  author = {Sch{\"o}nemann, Peter H.},
+  title = {A Generalized Solution of the Orthogonal {Procrustes} Problem},
+  journal = {Psychometrika},
+  volume = {31},
+  number = {1},
+  pages = {1--10},
+  year = {1966}
+}
+"""
+CORAL = """
+@inproceedings{sun2016coral,
+  author = {Sun, Baochen and Feng, Jiashi and Saenko, Kate},
+  title = {Return of Frustratingly Easy Domain Adaptation},
+  booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+  year = {2016}
+}
+"""
+
 
 @hookimpl
 def crbench_aligners() -> list[Entry]:
@@ -27,17 +59,20 @@ def crbench_aligners() -> list[Entry]:
             "crbench_baselines.ridge:Ridge",
             summary="linear map with bias by ridge regression",
             source="Hoerl and Kennard, Technometrics 12(1), 1970",
+            bibtex=RIDGE,
         ),
         Entry(
             "procrustes",
             "crbench_baselines.procrustes:Procrustes",
             summary="rotation between centred features, and their means",
             source="Schoenemann, Psychometrika 31(1), 1966",
+            bibtex=PROCRUSTES,
         ),
         Entry(
             "coral",
             "crbench_baselines.coral:Coral",
             summary="gives LR features the mean and covariance of HR features; needs no pairs",
             source="Sun, Feng and Saenko, Return of Frustratingly Easy Domain Adaptation, AAAI 2016",
+            bibtex=CORAL,
         ),
     ]

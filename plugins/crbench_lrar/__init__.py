@@ -9,6 +9,17 @@ SOURCE = (
     "Wu et al., Learning Resolution-Adaptive Representations for Cross-Resolution Person Re-Identification, "
     "IEEE TIP 32, 2023"
 )
+BIBTEX = """
+@article{wu2023lrar,
+  author = {Wu, L. Y. and Liu, L. and Wang, Y. and Zhang, Z. and Boussaid, F. and Bennamoun, M. and Xie, X.},
+  title = {Learning Resolution-Adaptive Representations for Cross-Resolution Person Re-Identification},
+  journal = {IEEE Transactions on Image Processing},
+  volume = {32},
+  pages = {4800--4811},
+  year = {2023},
+  doi = {10.1109/TIP.2023.3305817}
+}
+"""
 
 
 @hookimpl
@@ -20,6 +31,7 @@ def crbench_backbones() -> list[Entry]:
             "crbench_lrar.backbone:LrarBackbone",
             summary="resolution-adaptive masks and features whose length follows the resolution; trained on HR and LR",
             source=SOURCE,
+            bibtex=BIBTEX,
             presets=PRESETS,
             train_rows="all",
             test_parameters=("assign", "gallery"),
@@ -37,6 +49,7 @@ def crbench_aligners() -> list[Entry]:
             "crbench_lrar.aligner:LRAR",
             summary="compares features on the part that both resolutions have; brings its backbone",
             source=SOURCE,
+            bibtex=BIBTEX,
             defaults={"backbone": "lrar"},
         )
     ]

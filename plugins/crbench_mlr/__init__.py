@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crbench.api import Entry, hookimpl
+from crbench_mlr.citations import BIBTEX, MLR
 
 _MLR = "SING (Jiao et al., AAAI 2018); LRAR (Wu et al., TIP 2023); see crbench_mlr/README.md"
 
@@ -38,5 +39,6 @@ def _entry(name: str, summary: str) -> Entry:
         f"crbench_mlr.{module}:{function}",
         summary=summary,
         source=_MLR if function != "standard" else "",
+        bibtex=BIBTEX[module] + (MLR if function == "mlr" else ""),
         defaults={"backbone": "resnet50"},
     )

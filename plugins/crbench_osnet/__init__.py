@@ -6,6 +6,14 @@ from crbench.api import Entry, Released, hookimpl
 
 VARIANTS = ("x1_0", "x0_75", "x0_5", "x0_25", "ibn_x1_0", "ain_x1_0", "ain_x0_75", "ain_x0_5", "ain_x0_25")
 
+BIBTEX = """
+@inproceedings{zhou2019osnet,
+  author = {Zhou, Kaiyang and Yang, Yongxin and Cavallaro, Andrea and Xiang, Tao},
+  title = {Omni-Scale Feature Learning for Person Re-Identification},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year = {2019}
+}
+"""
 PAGE = "https://kaiyangzhou.github.io/deep-person-reid/MODEL_ZOO"
 
 
@@ -28,6 +36,7 @@ def crbench_backbones() -> list[Entry]:
             "crbench_osnet.backbone:OSNetBackbone",
             summary="omni-scale network, 256x128, 512-d; needs a file of the torchreid model zoo or your own",
             source="Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, ICCV 2019",
+            bibtex=BIBTEX,
             presets={variant: {"variant": variant} for variant in VARIANTS},
             # the zoo has the narrow AIN networks with ImageNet weights only
             released={name: released(name) for name in VARIANTS if not name.startswith("ain_x0")},

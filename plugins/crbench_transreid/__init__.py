@@ -5,6 +5,14 @@ from __future__ import annotations
 from crbench.api import Entry, hookimpl
 from crbench_transreid.configs import TINY, presets, released
 
+BIBTEX = """
+@inproceedings{he2021transreid,
+  author = {He, Shuting and Luo, Hao and Wang, Pichao and Wang, Fan and Li, Hao and Jiang, Wei},
+  title = {{TransReID}: Transformer-based Object Re-Identification},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year = {2021}
+}
+"""
 TARGET = "crbench_transreid.backbone:TransReIDBackbone"
 
 
@@ -17,6 +25,7 @@ def crbench_backbones() -> list[Entry]:
             TARGET,
             summary="vision transformer with side information and jigsaw patches; from a checkpoint or ImageNet",
             source="He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021",
+            bibtex=BIBTEX,
             presets=presets(),
             released=released(),
         ),
@@ -25,6 +34,7 @@ def crbench_backbones() -> list[Entry]:
             TARGET,
             summary="TransReID of four narrow blocks, 128x64; trains from scratch in minutes on two cores",
             source="He et al., TransReID: Transformer-based Object Re-Identification, ICCV 2021",
+            bibtex=BIBTEX,
             presets={"scratch": TINY},
         ),
     ]
