@@ -18,7 +18,7 @@ and where a single-shot protocol asks for AP over the whole gallery.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,12 @@ class TrialOutcomes:
 
         Whoever has the images can still find each one by its name.
         """
-        keys = [hashlib.sha256(key.encode()).hexdigest()[:16] for key in self.queries.keys.tolist()]
-        return attrs.evolve(self, queries=attrs.evolve(self.queries, keys=keys))
+        return attrs.evolve(self, queries=attrs.evolve(self.queries, keys=hashed_keys(self.queries.keys.tolist())))
+
+
+def hashed_keys(keys: Iterable[str]) -> list[str]:
+    """16 hex digits of the SHA-256 of each key."""
+    return [hashlib.sha256(key.encode()).hexdigest()[:16] for key in keys]
 
 
 def write_outcomes(path: Path, trials: Iterable[TrialOutcomes]) -> OutcomesFacts:
@@ -107,8 +111,11 @@ def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def recomputed(result: Result, trial: TrialOutcomes) -> Evaluation:
+def recomputed(result: Result, trial: TrialOutcomes, metrics: Collection[str] | None = None) -> Evaluation:
     """The evaluation of a trial, anew from its outcomes; for further groups see `Evaluation.per_query`.
+
+    Args:
+        metrics: those of the result to compute, beside the CMC; None = all.
 
     Raises:
         ConfigError: a score of the result whose plugin is not installed.
@@ -119,8 +126,9 @@ def recomputed(result: Result, trial: TrialOutcomes) -> Evaluation:
         >>> # evaluation.per_query.scores(trials[0].queries.camids == 2)["mAP"]
     """
     protocol = EvalProtocol.of(**result.protocol.rules)
-    chosen = Selection.of(protocol, result.metric_facts)
-    mine = tuple(one for one in chosen.metrics if one.name in result.metric_facts)
+    names = [name for name in result.metric_facts if metrics is None or name in metrics]
+    chosen = Selection.of(protocol, names)
+    mine = tuple(one for one in chosen.metrics if one.name in names)
     return Evaluation.of(
         trial.queries,
         trial.outcomes,

@@ -1,12 +1,33 @@
 """What scores say beyond the people that they were measured on.
 
-`intervals` gives the interval of every score, from the queries of each trial (`TrialQueries`); `read_queries` gives
-these for a result that was read from a file, from the outcomes beside it. A run stores intervals in its result.
+All begins with the queries of each trial that count and their scores (`TrialQueries`): `read_queries` gives them for a
+result that was read from a file, from the outcomes beside it, and `read_joined` for several results of one method.
+
+`intervals` gives the interval of every score; a run stores them in its result, and `joined_intervals` are those of
+several results together. `aligned` finds the queries that several
+rows share, and `differences` compares the rows on them: intervals and p-values of all pairs, Holm's correction, the
+places that each row may have, and the difference that these queries resolve.
+
+People are what is drawn, exchanged and counted, as queries of one person are alike. Draws go by the names of people, so
+every machine has the same, and in whatever order rows and trials come.
 """
 
 from __future__ import annotations
 
-from crbench.statistics.bootstrap import intervals
-from crbench.statistics.queries import TrialQueries, numbers_of, read_queries
+from crbench.statistics.bootstrap import intervals, joined_intervals
+from crbench.statistics.matching import aligned
+from crbench.statistics.paired import Differences, differences
+from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
 
-__all__ = ["TrialQueries", "intervals", "numbers_of", "read_queries"]
+__all__ = [
+    "Differences",
+    "TrialQueries",
+    "aligned",
+    "differences",
+    "intervals",
+    "joined_intervals",
+    "numbers_of",
+    "read_joined",
+    "read_queries",
+    "recomputable",
+]

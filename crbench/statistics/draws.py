@@ -35,6 +35,21 @@ def drawn_weights(pids: NDArray[np.int64], seed: int, replicates: int = REPLICAT
         yield np.bincount((places + rows).ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
+def drawn_signs(pids: NDArray[np.int64], seed: int, permutations: int) -> Iterator[NDArray[np.float64]]:
+    """Signs of people, 1 or -1 with equal probability: f64[b, n] for each block of permutations.
+
+    Example:
+        >>> [block.shape for block in drawn_signs(np.arange(5), seed=0, permutations=100)]
+        [(100, 5)]
+    """
+    bits = hashes(f"permutation|{seed}", pids.tolist())
+    for numbers in _blocks(len(pids), permutations):
+        words = np.stack([repeated(bits, word) for word in range(numbers.start // 64, (numbers.stop - 1) // 64 + 1)])
+        places = np.arange(64, dtype=np.uint64)
+        signs = (words[:, None, :] >> places[:, None] & np.uint64(1)).reshape(-1, len(pids))
+        yield 1.0 - 2.0 * signs[numbers.start % 64 :][: len(numbers)].astype(np.float64)
+
+
 def _blocks(people: int, replicates: int) -> Iterator[range]:
     size = max(1, _BLOCK // people)
     for start in range(0, replicates, size):

@@ -42,6 +42,11 @@ class IdentitySums:
                 sums[:, place, column] = np.bincount(owners[order], weights=weights, minlength=len(pids))
         return cls(counts, sums)
 
+    @classmethod
+    def joined(cls, parts: Sequence[IdentitySums]) -> IdentitySums:
+        """The scores of all parts, which have the same queries."""
+        return cls(parts[0].counts, np.concatenate([part.sums for part in parts], axis=2))
+
     def scores(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """f64[r, k], the scores if person i were there ``weights[:, i]`` times: means over trials, as printed.
 
@@ -65,6 +70,13 @@ class IdentitySums:
         totals = self.counts.sum(axis=0)
         shares: NDArray[np.float64] = (self.counts[:, totals > 0] / totals[totals > 0]).mean(axis=1)
         return shares
+
+    @property
+    def contributions(self) -> NDArray[np.float64]:
+        """f64[n, k], what each person adds to each score: their sum is the score."""
+        totals = self.counts.sum(axis=0)
+        found: NDArray[np.float64] = (self.sums[:, totals > 0] / totals[totals > 0, None]).mean(axis=1)
+        return found
 
     @property
     def effective(self) -> float:

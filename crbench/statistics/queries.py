@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from crbench.errors import DataError
 from crbench.evaluation.scores import QueryScores
+from crbench.metrics.choice import choose
 from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.records import Samples
+from crbench.registry.discovery import installed
 from crbench.results import MetricFacts, Result
-from crbench.results.outcomes import read_outcomes, recomputed
+from crbench.results.outcomes import hashed_keys, read_outcomes, recomputed
 
 
 @attrs.frozen(eq=False)
@@ -60,13 +62,17 @@ class TrialQueries:
             values={name: np.where(matched, column, 0.0)[counted] for name, column in columns.items()},
         )
 
-    def take(self, mask: NDArray[np.bool_]) -> TrialQueries:
-        """Those of a mask bool[n]."""
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> TrialQueries:
+        """Those of a mask bool[n], or of rows intp[b] in their order."""
         columns: dict[str, Any] = {
-            name: getattr(self, name)[mask] for name in ("keys", "pids", "camids", "rates", "matched")
+            name: getattr(self, name)[rows] for name in ("keys", "pids", "camids", "rates", "matched")
         }
-        values = {name: column[mask] for name, column in self.values.items()}
+        values = {name: column[rows] for name, column in self.values.items()}
         return attrs.evolve(self, **columns, values=values)
+
+    def hashed(self) -> TrialQueries:
+        """The same with `hashed_keys`."""
+        return attrs.evolve(self, keys=np.array(hashed_keys(self.keys.tolist())))
 
     def at_rate(self, rate: str) -> TrialQueries:
         """Those of a rate; none where none of them has a match, as such a rate is in no result."""
@@ -79,14 +85,35 @@ def numbers_of(facts: Mapping[str, MetricFacts]) -> set[str]:
     return {name for name, one in facts.items() if one.unit == "number"}
 
 
-def read_queries(result: Result) -> list[TrialQueries]:
+def read_queries(result: Result, metrics: Collection[str] | None = None) -> list[TrialQueries]:
     """The queries of each trial of a result that was read from a file, from the outcomes beside it.
+
+    Args:
+        metrics: scores of the result that are wanted beside the CMC; None = all.
 
     Raises:
         DataError: it was not read from a file; or see `crbench.results.outcomes.read_outcomes`.
-        ConfigError: a score of the result whose plugin is not installed.
+        ConfigError: a score that is wanted, whose plugin is not installed.
     """
     if result.origin is None:
         raise DataError(f"cell {result.cell_id}: it was not read from a file, beside which its outcomes lie")
     trials = read_outcomes(Path(result.origin).parent, result)
-    return [TrialQueries.of(one.index, one.queries, recomputed(result, one).per_query) for one in trials]
+    return [TrialQueries.of(one.index, one.queries, recomputed(result, one, metrics).per_query) for one in trials]
+
+
+def read_joined(results: Sequence[Result], metrics: Collection[str] | None = None) -> list[TrialQueries]:
+    """The queries of the trials of several results of one method, each trial once; see `read_queries`."""
+    found: dict[int, TrialQueries] = {}
+    for result in results:
+        for trial in read_queries(result, metrics):
+            found.setdefault(trial.index, trial)
+    return [found[index] for index in sorted(found)]
+
+
+def recomputable(results: Iterable[Result]) -> set[str]:
+    """The scores beside the CMC that all results have, and whose code here is that of the results."""
+    facts = [result.metric_facts for result in results]
+    common = set.intersection(*map(set, facts))
+    offered = [name for name in common if len(installed().claims("metric", name)) == 1]
+    codes = {one.name: one.code_sha256 for one in choose(offered)}
+    return {name for name in offered if all(own[name].code_sha256 == codes[name] for own in facts)}

@@ -1,0 +1,69 @@
+"""Which queries several rows share: the same image at the same rate in the same trial."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.errors import ComparisonError, DataError
+from crbench.statistics.queries import TrialQueries
+
+_HASHED = re.compile(r"[0-9a-f]{16}")
+
+
+def aligned(rows: Sequence[Sequence[TrialQueries]]) -> list[list[TrialQueries]]:
+    """The queries that all rows have, in one order: trials by index, queries by key and rate.
+
+    Where some rows name images by hashes (``--hash-keys``), so do all others.
+
+    Raises:
+        ComparisonError: they share no trial or no query, or disagree whom a query shows.
+        DataError: a query occurs twice in a trial.
+
+    Example:
+        >>> # rows = [read_queries(result) for result in results]
+        >>> # differences(aligned(rows), "R1").p
+    """
+    shared = set.intersection(*({trial.index for trial in row} for row in rows))
+    if not shared:
+        raise ComparisonError("they share no trial; compare results that have one in common")
+    by_index = [{trial.index: trial for trial in row} for row in rows]
+    found = [_matched([trials[index] for trials in by_index]) for index in sorted(shared)]
+    kept = [trials for trials in found if len(trials[0].pids)]
+    if not kept:
+        raise ComparisonError("they share no query that counts; compare results over the same data")
+    return [list(row) for row in zip(*kept, strict=True)]
+
+
+def _matched(trials: Sequence[TrialQueries]) -> list[TrialQueries]:
+    """The queries that all versions of one trial have."""
+    hashed = [bool(len(trial.keys)) and all(map(_HASHED.fullmatch, trial.keys.tolist())) for trial in trials]
+    if any(hashed):
+        trials = [trial if done else trial.hashed() for trial, done in zip(trials, hashed, strict=True)]
+    names = [_names(trial) for trial in trials]
+    common = names[0]
+    for other in names[1:]:
+        common = np.intersect1d(common, other, assume_unique=True)
+    found = []
+    for trial, own in zip(trials, names, strict=True):
+        order = np.argsort(own)
+        found.append(trial.take(order[np.searchsorted(own, common, sorter=order)]))
+    for trial in found[1:]:
+        for row in np.flatnonzero(trial.pids != found[0].pids)[:1]:
+            raise ComparisonError(
+                f"trial {trial.index}: query {trial.keys[row]} shows person {found[0].pids[row]} in one and "
+                f"{trial.pids[row]} in the other; compare results over the same data"
+            )
+    return found
+
+
+def _names(trial: TrialQueries) -> NDArray[np.str_]:
+    names = np.array([f"{key}\0{rate}" for key, rate in zip(trial.keys.tolist(), trial.rates.tolist(), strict=True)])
+    values, counts = np.unique(names, return_counts=True)
+    if (counts > 1).any():
+        key, _, rate = str(values[counts > 1][0]).partition("\0")
+        raise DataError(f"trial {trial.index}: query {key} at rate {rate} occurs twice; its outcomes cannot be paired")
+    return names
