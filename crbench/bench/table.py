@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
 from crbench.bench.compare import Comparison
 from crbench.bench.records import Bench, Measured
+from crbench.published import efficiency
 from crbench.results.labels import clean, component_label
 
 _HEADERS = (
@@ -47,9 +48,23 @@ def render(bench: Bench) -> str:
         if one.macs_per_sample is not None and one.scenario == "Offline"
     ]
     notes = [f"{one.name}: {clean(one.note)}; it is what is attainable" for one in bench.stages if one.note]
-    below = [_SHARES, *sizes, *notes, _load(bench)]
+    below = [_SHARES, *sizes, *_printed(bench), *notes, _load(bench)]
     verdict = [f"NOT FIT TO PUBLISH: {clean(reason)}" for reason in bench.unfit]
     return "\n".join([*lines, "", table, "", *below, *verdict]) + "\n"
+
+
+def _printed(bench: Bench) -> Iterator[str]:
+    """What papers print of these stages, beside what was measured here."""
+    for one in bench.stages:
+        for told in efficiency():
+            if bench.aligner is None or one.scenario != "Offline":
+                continue
+            own = one.per_second if told.quantity == "throughput" else one.parameters
+            if (told.aligner, told.stage) == (bench.aligner.name, one.stage) and own is not None:
+                yield (
+                    f"published of {told.method}, {one.stage}: {told.value:,.0f} {told.unit} ({told.source}; "
+                    f"{told.note}); here {own:,.0f}, ratio {own / told.value:.3g}"
+                )
 
 
 def render_comparison(comparison: Comparison, names: tuple[str, str]) -> str:

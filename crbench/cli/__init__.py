@@ -20,6 +20,7 @@ _COMMANDS = {
     "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "cite": "crbench.cli.cite:cite",
+    "published": "crbench.cli.published:published",
     "results": "crbench.cli.results:results",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",

@@ -45,8 +45,8 @@ def arrange(
     from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
     from crbench.leaderboard.choice import Choice, asked_ranks, check_view
-    from crbench.leaderboard.published import published as published_for
     from crbench.metrics.cmc import CURVE_LENGTH
+    from crbench.published import published as published_for
 
     results = list(results)
     if not results:

@@ -8,9 +8,9 @@ import attrs
 
 from crbench.leaderboard import RANKS
 from crbench.leaderboard.joined import Joined
-from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score, Spread
 from crbench.leaderboard.speeds import Speed, columns_of
+from crbench.published import Published
 from crbench.results import Result
 
 

@@ -13,9 +13,9 @@ from crbench.leaderboard import formats
 from crbench.leaderboard.board import Row, View, trial_list
 from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
-from crbench.leaderboard.published import Published
 from crbench.leaderboard.scores import Score
 from crbench.leaderboard.speeds import Speed
+from crbench.published import Published, as_printed
 from crbench.results import Component, Result, TrialScores
 from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
@@ -214,9 +214,10 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
             title="protocol",
             numeric=False,
             get=lambda row: row.protocol,
-            label=lambda row: f"{row.protocol}, {row.rates}",
+            label=lambda row: ", ".join(filter(None, (row.protocol, row.rates, row.setting))),
         ),
         Column(key="rates", get=lambda row: row.rates),
+        Column(key="setting", get=lambda row: row.setting),
         Column(
             key="source",
             title="source",
@@ -225,7 +226,7 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
             label=lambda row: "; ".join(filter(None, (row.source, row.also))),
         ),
         Column(key="also", get=lambda row: row.also),
-        Column(key="note", get=lambda row: row.note),
+        Column(key="note", get=lambda row: "; ".join(filter(None, (row.remark, row.note)))),
     ]
 
 
@@ -253,8 +254,8 @@ def _published_score(score: Score) -> Column[Published]:
         title=score.title,
         better="higher",
         get=lambda row: row.scores.get(score.key),
-        text=score.text,
-        footnotes=(_PER_CENT,),
+        text=as_printed,
+        footnotes=("Published scores in per cent, as the source prints them.",),
     )
 
 

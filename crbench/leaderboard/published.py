@@ -1,58 +1,15 @@
-"""Numbers that papers print, beside ours: facts with their source, never ranked with what was measured here."""
+"""Numbers that papers print, beside ours: never ranked with what was measured here, only subtracted from it."""
 
 from __future__ import annotations
 
-import csv
-import functools
-from collections.abc import Iterable
-from importlib import resources
+from collections.abc import Iterable, Iterator, Sequence
 
-import attrs
-
+from crbench.leaderboard.board import Block, Row, trial_list
+from crbench.leaderboard.formats import points
 from crbench.leaderboard.scores import Score, in_order
-
-SOURCES = {
-    "liu2025vpfa": "Liu et al., arXiv:2510.00936v1, 2025",
-    "wu2023lrar": "Wu et al., IEEE TIP 32:4800-4811, 2023, doi:10.1109/TIP.2023.3305817",
-}
-"""Citation keys of `Published.source` spelled out."""
-
-
-@attrs.frozen(kw_only=True)
-class Published:
-    """One method on one data set as printed in a paper.
-
-    Attributes:
-        method, year: of the method's own paper.
-        backbone: as the source states it; empty = not stated.
-        dataset, protocol: by our names. Papers leave much of a protocol open: theirs is like ours, not equal to it.
-        rates: down-sampling rates as stated.
-        scores: fractions of the columns that the source has: R1, R5, R10, R20, mAP.
-        source: citation key and table; `also`: further places that print the same numbers.
-        note: what is doubtful about the printed numbers.
-    """
-
-    method: str
-    year: int
-    backbone: str
-    dataset: str
-    protocol: str
-    rates: str
-    scores: dict[str, float]
-    source: str
-    also: str
-    note: str
-
-
-def published(datasets: Iterable[str]) -> tuple[Published, ...]:
-    """Published numbers for data sets, by data set, protocol, year and method.
-
-    Example:
-        >>> [row.scores["R1"] for row in published(["mlr-viper"]) if row.method == "VPFA"]
-        [0.505]
-    """
-    wanted = set(datasets)
-    return tuple(row for row in _all() if row.dataset in wanted)
+from crbench.published import Published
+from crbench.results import Component
+from crbench.results.labels import clean
 
 
 def published_scores(rows: Iterable[Published]) -> tuple[Score, ...]:
@@ -60,22 +17,73 @@ def published_scores(rows: Iterable[Published]) -> tuple[Score, ...]:
     return in_order(Score(name) for row in rows for name in row.scores)
 
 
-@functools.cache
-def _all() -> tuple[Published, ...]:
-    names = ("R1", "R5", "R10", "R20", "mAP")
-    text = resources.files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
-    return tuple(
-        Published(
-            method=row["method"],
-            year=int(row["year"]),
-            backbone=row["backbone"],
-            dataset=row["dataset"],
-            protocol=row["protocol"],
-            rates=row["rates"],
-            scores={name: round(float(row[name]) / 100, 6) for name in names if row[name]},
-            source=f"{row['source_paper']}, {row['source_table']}",
-            also=row["also"],
-            note=row["note"],
-        )
-        for row in csv.DictReader(text.splitlines())
+def remarks(rows: Iterable[Published]) -> Iterator[str]:
+    """What is doubtful about printed numbers, a line for each method, values on which the sources differ first."""
+    texts: dict[str, dict[str, None]] = {}
+    for row in rows:
+        said = texts.setdefault(f"{row.method} ({row.backbone})" if row.backbone else row.method, {})
+        said.update(dict.fromkeys(filter(None, (row.remark, row.note))))
+    yield from (f"remark, {method}: {'; '.join(said)}" for method, said in texts.items() if said)
+
+
+def differences(rows: Sequence[Published], blocks: Iterable[Block]) -> Iterator[str]:
+    """Measured minus printed, a line for each measured method that a paper prints, and why the two may differ."""
+    for block in blocks:
+        for row in block.rows:
+            for printed in rows:
+                if (printed.dataset, printed.protocol) == (block.dataset, block.protocol) and _is(printed, row):
+                    yield clean(_difference(printed, row, block))
+
+
+def _is(printed: Published, row: Row) -> bool:
+    """Whether a row is the method of printed numbers, with whatever preset where these name none of its own."""
+    if not printed.measured_as:
+        return False
+    method = row.result.method
+    names = printed.measured_as.split("+")
+    return all(_fits(name, part) for name, part in zip(names, (method.backbone, method.aligner), strict=True))
+
+
+def _fits(name: str, part: Component) -> bool:
+    """A variant of a paper is a preset of a backbone; of an aligner another preset is a reason to differ."""
+    name, _, preset = name.partition("/")
+    return part.name == name and (not preset or part.preset == preset or preset == "paper")
+
+
+def _difference(printed: Published, row: Row, block: Block) -> str:
+    shared = [score for score in published_scores([printed]) if score.key in row.scores]
+    values = [f"{one.title} {points(row.scores[one.key].mean - printed.scores[one.name])}" for one in shared]
+    reasons = "; ".join(_reasons(printed, row, block))
+    return (
+        f"measured here minus printed, {row.backbone} + {row.aligner} minus {printed.method} ({printed.source}): "
+        f"{', '.join(values)} points; they may differ by: {reasons}"
     )
+
+
+def _reasons(printed: Published, row: Row, block: Block) -> Iterator[str]:
+    """Why a measured number need not be the printed one."""
+    paper = printed.source.partition(",")[0]
+    yield f"rules that {paper} leaves open (here {block.rate_source} rates, {block.fingerprint})"
+    if block.deviations:
+        yield f"another copy of the data ({', '.join(block.deviations)})"
+    if block.limit is not None:
+        yield f"a part of the data (limit {block.limit})"
+    if len(block.trials) < row.result.protocol.rules.get("trials", 0):
+        yield f"trials {trial_list(block.trials)} only"
+    names = printed.measured_as.split("+")
+    for name, part in zip(names, (row.result.method.backbone, row.result.method.aligner), strict=True):
+        asked = name.partition("/")[2]
+        if asked and part.preset != asked:
+            yield f"preset {part.preset} of {part.name} in place of {asked}"
+        if part.changed:
+            yield f"changed parameters of {part.name}: {', '.join(part.changed)}"
+    yield from _weights(row)
+
+
+def _weights(row: Row) -> Iterator[str]:
+    weights = [one for one in row.joined.weights if one.origin != "fitted"]
+    if any(one.origin == "trained" for one in weights):
+        yield "weights of the backbone, trained here"
+    if any(one.origin == "file" for one in weights):
+        unknown = any(not one.known for one in weights)
+        yield f"weights of the backbone, given as a file{', of unknown training' if unknown else ''}"

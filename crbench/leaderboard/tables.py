@@ -13,7 +13,8 @@ from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Cell, Column
 from crbench.leaderboard.columns import counts, measured_columns, published_columns
 from crbench.leaderboard.marks import meanings
-from crbench.leaderboard.published import SOURCES, Published, published_scores
+from crbench.leaderboard.published import differences, published_scores, remarks
+from crbench.published import SOURCES, Published
 from crbench.results import Result
 from crbench.results.labels import clean, component_label, dataset_label, failure_reason
 
@@ -58,20 +59,20 @@ def _warnings(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def published_tables(board: Board, rows: Sequence[Published]) -> list[Table]:
-    """Published numbers, a table for each data set; it says where the data that were measured here are others."""
+    """Published numbers, a table for each data set, and below it how far those that were measured here differ."""
     measured = (*board.blocks, *board.partial)
     return [
         _published_table(
             dataset,
             [row for row in rows if row.dataset == dataset],
-            dict.fromkeys(text for block in measured if block.dataset == dataset for text in block.deviations),
+            [block for block in measured if block.dataset == dataset],
         )
         for dataset in dict.fromkeys(row.dataset for row in rows)
     ]
 
 
-def _published_table(dataset: str, rows: Sequence[Published], deviations: Iterable[str]) -> Table:
-    others = "; ".join(deviations)
+def _published_table(dataset: str, rows: Sequence[Published], measured: Sequence[Block]) -> Table:
+    others = "; ".join(dict.fromkeys(text for block in measured for text in block.deviations))
     measured_on = (f"measured here on other data: {others}",) if others else ()
     columns = [column for column in published_columns(published_scores(rows)) if column.title]
     return Table(
@@ -80,6 +81,7 @@ def _published_table(dataset: str, rows: Sequence[Published], deviations: Iterab
         columns=tuple(columns),
         rows=tuple(tuple(column.cell(row) for column in columns) for row in rows),
         baselines=(False,) * len(rows),
+        warnings=(*remarks(rows), *differences(rows, measured)),
     )
 
 
@@ -105,8 +107,8 @@ def notes(board: Board, view: View) -> list[str]:
     lines += board.apart
     if board.repeated:
         lines.append(f"left out, results that repeat trials of others, with the same scores: {board.repeated}")
-    sources = [source for row in view.published for source in (row.source, row.also) if source]
-    keys = sorted({source.split(",")[0].split(" ")[0] for source in sources})
+    sources = (source for row in view.published for source in (row.source, *filter(None, row.also.split("; "))))
+    keys = sorted({source.partition(",")[0] for source in sources})
     return lines + [f"† {key}: {SOURCES[key]}" for key in keys]
 
 

@@ -206,6 +206,17 @@ def test_benchmarks_without_a_common_stage_are_not_compared(record):
         )
 
 
+def test_what_a_paper_prints_of_a_stage_stands_beside_it(record):
+    transform = attrs.evolve(record.stages[0], stage="transform", unit="samples", per_second=1e6, parameters=24_139_520)
+    text = render(attrs.evolve(record, stages=(transform,)))
+    assert "published of VPFA, transform: 4,424,371 samples/s (liu2025vpfa, section 5.4; on an A800" in text
+    assert "here 1,000,000, ratio 0.226" in text
+    assert "24,140,000 parameters" in text
+    assert "here 24,139,520, ratio 1" in text
+    other = attrs.evolve(record.aligner, name="another")
+    assert "published of" not in render(attrs.evolve(record, stages=(transform,), aligner=other))
+
+
 def test_the_table_says_what_is_unfit(record):
     text = render(attrs.evolve(record, reasons=["\x1b too wide"]))
     assert "NOT FIT TO PUBLISH: \ufffd too wide" in text
