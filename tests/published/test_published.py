@@ -6,9 +6,9 @@ import statistics
 from collections import Counter
 
 import pytest
-from crbench.registry.loaders import list_plugins
 
 from crbench.published import SCORES, SOURCES, Published, efficiency, printed_rows, published
+from crbench.registry.load import list_plugins
 from crbench.registry.resolve import resolve
 
 EVERYTHING = published(kinds=("main", "ablation", "trial"))
