@@ -36,6 +36,13 @@ def _names(_: click.Context, _parameter: click.Parameter, text: str | None) -> t
 )
 @click.option("--sort", metavar="COLUMN", default="", help="Order the rows by a column, best first; default: places.")
 @click.option("--top", type=IntegerRange(min=1), help="Only the first rows of each table.")
+@click.option(
+    "--spread",
+    type=click.Choice(["auto", "interval", "std", "none"]),
+    default="auto",
+    help="Beside each score: its 95 % interval over people, the standard deviation over trials, or nothing; by default "
+    "the interval of R1 and gain.",
+)
 @click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be given several times.")
 @click.option("--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; so for several.")
 @click.option("--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; so for several.")

@@ -10,6 +10,7 @@ from crbench.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.leaderboard.board import Board, View
+    from crbench.leaderboard.scores import SpreadKind
     from crbench.results import Result
 
 TEXT_FORMATS = ("table", "github", "latex", "csv", "json")
@@ -30,6 +31,7 @@ def arrange(
     columns: Sequence[str] = (),
     sort: str = "",
     top: int | None = None,
+    spread: SpreadKind = "auto",
     datasets: Sequence[str] = (),
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
@@ -59,6 +61,7 @@ def arrange(
         columns=tuple(columns),
         sort=sort,
         top=top,
+        spread=spread,
     )
     view = attrs.evolve(view, ranks=asked_ranks(view))
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:

@@ -8,7 +8,7 @@ import attrs
 
 from crbench.leaderboard import RANKS
 from crbench.leaderboard.joined import Joined
-from crbench.leaderboard.scores import Score, Spread
+from crbench.leaderboard.scores import Score, Spread, SpreadKind
 from crbench.leaderboard.speeds import Speed, columns_of
 from crbench.published import Published
 from crbench.results import Result
@@ -26,6 +26,7 @@ class View:
         columns: keys of the columns to show, in this order; empty = those that are shown by default.
         sort: key of the column that rows are ordered by, best first; empty = by their places.
         top: rows of each table that are shown; None = all.
+        spread: what tables print beside a mean.
     """
 
     ranks: tuple[int, ...] = RANKS
@@ -35,6 +36,7 @@ class View:
     columns: tuple[str, ...] = ()
     sort: str = ""
     top: int | None = None
+    spread: SpreadKind = "auto"
 
 
 @attrs.frozen(kw_only=True)

@@ -7,13 +7,13 @@ results hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from crbench.leaderboard import formats
 from crbench.leaderboard.board import Row, View, trial_list
 from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
-from crbench.leaderboard.scores import Score
+from crbench.leaderboard.scores import Score, Spread, SpreadKind
 from crbench.leaderboard.speeds import Speed
 from crbench.published import Published, as_printed
 from crbench.results import Component, Result, TrialScores
@@ -21,8 +21,12 @@ from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
 
 _DEFAULT = View()
-_PER_CENT = "Scores in per cent; ranked by R1, then mAP, as printed, and only within one table."
-_MEANS = "Of several trials, the mean; ±: standard deviation over trials, which is that of the protocol's draws only."
+_PER_CENT = "Scores in per cent, means over the trials; ranked by R1, then mAP, as printed, and only within one table."
+_STD = "±: standard deviation over trials, which differ by the protocol's draws only."
+_INTERVAL = (
+    "[low, high]: 95 % interval for other people like these: people are drawn anew, each with all its queries in all "
+    "trials."
+)
 
 
 def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
@@ -109,16 +113,6 @@ _BEFORE: tuple[Column[Row], ...] = (
 """Columns to the left of the scores: place, data, method."""
 
 _AFTER: tuple[Column[Row], ...] = (
-    Column(
-        key="gain",
-        title="gain",
-        better="higher",
-        spread=True,
-        ranked=True,
-        get=lambda row: row.gain,
-        text=lambda gain: formats.points(*gain),
-        footnotes=("gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",),
-    ),
     *_cost(
         "parameters",
         "params",
@@ -149,7 +143,7 @@ _AFTER: tuple[Column[Row], ...] = (
     _of_cell("command", lambda result: result.command),
     Column(key="warnings", get=lambda row: clean("; ".join(row.joined.warnings)) or None),
 )
-"""Columns to the right of the scores: gain, cost, origin. None depends on the moment at which a run was made."""
+"""Columns to the right of scores and gain: cost, origin. None depends on the moment at which a run was made."""
 
 _TIMINGS: tuple[Column[Row], ...] = (
     Column(
@@ -195,7 +189,14 @@ def measured_columns(
     asked = {*view.columns, view.sort}
     own = (_score_column(score, view, rows) for score in scores)
     taken = (column for column in _TIMINGS if view.timings or column.key in asked)
-    return [*_BEFORE, *own, *_AFTER, *taken, *(_speed_column(speed, machines) for speed in speeds)]
+    return [
+        *_BEFORE,
+        *own,
+        _gain_column(view, rows),
+        *_AFTER,
+        *taken,
+        *(_speed_column(speed, machines) for speed in speeds),
+    ]
 
 
 def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
@@ -232,7 +233,8 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
 
 def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
     """A score; people get the ranks of their view only."""
-    spread = any(row.scores[score.key].std is not None for row in rows if score.key in row.scores)
+    spreads = [row.scores[score.key] for row in rows if score.key in row.scores]
+    kind = _spread_kind(view, rows, score.key == "R1")
     hidden = score.rate is None and score.cmc_rank not in (None, 1, *view.ranks)
     return Column(
         key=score.key,
@@ -240,12 +242,50 @@ def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
         better="lower" if score.lower_is_better else "higher",
         spread=True,
         get=lambda row: row.scores.get(score.key),
-        text=lambda spread: score.text(*spread),
+        text=lambda spread: spread.text(score.text, kind, first=score.text),
         footnotes=(
             *((_PER_CENT,) if score.fraction else (f"{score.title}: not in per cent.",)),
-            *((_MEANS,) if spread else ()),
+            *_explained(kind, spreads),
         ),
     )
+
+
+def _gain_column(view: View, rows: Sequence[Row]) -> Column[Row]:
+    kind = _spread_kind(view, rows, True)
+    return Column(
+        key="gain",
+        title="gain",
+        better="higher",
+        spread=True,
+        ranked=True,
+        get=lambda row: row.gain,
+        text=lambda gain: gain.text(formats.per_cent, kind, first=formats.signed),
+        footnotes=(
+            "gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",
+            *_explained(kind, [row.gain for row in rows if row.gain is not None]),
+        ),
+    )
+
+
+def _spread_kind(view: View, rows: Sequence[Row], leading: bool) -> SpreadKind:
+    """What stands beside the means of a column.
+
+    By default intervals, where any row has one, but only of the `leading` columns, by which rows are ranked: tables
+    stay as wide as a terminal.
+    """
+    if view.spread != "auto":
+        return view.spread
+    if any(row.scores["R1"].low is not None for row in rows if "R1" in row.scores):
+        return "interval" if leading else "none"
+    return "std"
+
+
+def _explained(kind: SpreadKind, spreads: Sequence[Spread]) -> Iterator[str]:
+    """Footnotes of what `Spread.text` prints."""
+    if kind == "interval" and any(one.low is not None for one in spreads):
+        yield _INTERVAL
+    if kind == "std" and any(one.std is not None for one in spreads):
+        yield _STD
 
 
 def _published_score(score: Score) -> Column[Published]:

@@ -13,16 +13,19 @@ def printed(fraction: float) -> float:
     return round(100 * fraction, 1)
 
 
-def per_cent(mean: float, std: float | None = None) -> str:
-    """A fraction in per cent, with its standard deviation where there is one: ``52.0 ± 1.7``."""
-    text = f"{printed(mean):.1f}"
-    return text if std is None else f"{text} ± {printed(std):.1f}"
+def per_cent(fraction: float) -> str:
+    """A fraction in per cent: ``52.0``."""
+    return f"{printed(fraction) + 0.0:.1f}"
 
 
-def points(mean: float, std: float | None = None) -> str:
-    """A difference of fractions in per cent, with its sign: ``+11.0 ± 1.0``."""
-    text = f"{printed(mean) + 0.0:+.1f}"
-    return text if std is None else f"{text} ± {printed(std):.1f}"
+def signed(fraction: float) -> str:
+    """A difference of fractions in per cent, with its sign: ``+11.0``."""
+    return f"{printed(fraction) + 0.0:+.1f}"
+
+
+def number(value: float) -> str:
+    """A number in up to four digits."""
+    return f"{value:.4g}"
 
 
 def short(number: float) -> str:

@@ -19,6 +19,7 @@ import attrs
 from crbench.results import (
     LEVELS,
     Component,
+    Intervals,
     Level,
     RateScores,
     Result,
@@ -49,6 +50,7 @@ class Joined:
         results: what they come from, oldest first; at least one.
         trials: in order of their index, each once.
         metrics, by_rate: as in `crbench.results.Result`, over these trials.
+        intervals: of these scores over people; None = not known.
         disputed: another result has other scores of one of these trials, and nothing tells which is right.
     """
 
@@ -56,6 +58,7 @@ class Joined:
     trials: tuple[TrialScores, ...]
     metrics: Mapping[str, Summary]
     by_rate: Mapping[str, Mapping[str, Summary]]
+    intervals: Intervals | None = None
     disputed: bool = False
 
     @classmethod
@@ -63,14 +66,21 @@ class Joined:
         """The trials of `results`, which agree where they have the same."""
         first = results[0]
         if len(results) == 1:
-            trials, metrics, by_rate = first.trials, first.metrics, first.by_rate
+            trials, metrics, by_rate, intervals = first.trials, first.metrics, first.by_rate, first.intervals
         else:
             found: dict[int, TrialScores] = {}
             for trial in (trial for result in results for trial in result.trials):
                 found[trial.index] = _united(found.get(trial.index, trial), trial)
             trials = tuple(found[index] for index in sorted(found))
-            metrics, by_rate = summarise(trials), summarise_rates(trials)
-        return cls(results=tuple(results), trials=trials, metrics=metrics, by_rate=by_rate, disputed=disputed)
+            metrics, by_rate, intervals = summarise(trials), summarise_rates(trials), None
+        return cls(
+            results=tuple(results),
+            trials=trials,
+            metrics=metrics,
+            by_rate=by_rate,
+            intervals=intervals,
+            disputed=disputed,
+        )
 
     @property
     def result(self) -> Result:

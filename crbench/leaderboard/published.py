@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from crbench.leaderboard.board import Block, Row, trial_list
-from crbench.leaderboard.formats import points
+from crbench.leaderboard.formats import signed
 from crbench.leaderboard.scores import Score, in_order
 from crbench.published import Published
 from crbench.results import Component
@@ -52,7 +52,7 @@ def _fits(name: str, part: Component) -> bool:
 
 def _difference(printed: Published, row: Row, block: Block) -> str:
     shared = [score for score in published_scores([printed]) if score.key in row.scores]
-    values = [f"{one.title} {points(row.scores[one.key].mean - printed.scores[one.name])}" for one in shared]
+    values = [f"{one.title} {signed(row.scores[one.key].mean - printed.scores[one.name])}" for one in shared]
     reasons = "; ".join(_reasons(printed, row, block))
     return (
         f"measured here minus printed, {row.backbone} + {row.aligner} minus {printed.method} ({printed.source}): "

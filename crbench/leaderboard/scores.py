@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 import attrs
 
 from crbench.errors import ComparisonError
-from crbench.leaderboard.formats import per_cent, printed
+from crbench.leaderboard.formats import number, per_cent, printed
 from crbench.leaderboard.joined import Joined
 from crbench.results import MetricFacts, Result, Summary
 
@@ -17,11 +17,36 @@ _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
 
 
+SpreadKind = Literal["auto", "interval", "std", "none"]
+"""What tables print beside a mean; ``auto``: see `crbench.leaderboard.columns`."""
+
+_LEVEL = 0.95
+"""Of the intervals that a board shows."""
+
+
 class Spread(NamedTuple):
-    """A mean over trials and its sample standard deviation; None for a single trial."""
+    """A mean over trials, and how far it may be from that of other trials and other people.
+
+    Attributes:
+        std: sample standard deviation over trials; None for a single one.
+        low, high: ends of the 95 % interval over people; None where it is not known.
+    """
 
     mean: float
     std: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def text(self, number: Callable[[float], str], kind: SpreadKind, *, first: Callable[[float], str]) -> str:
+        """``52.0 [48.1, 55.9]``, ``52.0 ± 1.7`` or ``52.0``, as far as it is known.
+
+        Args:
+            number: writes ends and deviations.
+            first: writes the mean.
+        """
+        if kind == "interval" and self.low is not None and self.high is not None:
+            return f"{first(self.mean)} [{number(self.low)}, {number(self.high)}]"
+        return first(self.mean) + (f" ± {number(self.std)}" if kind == "std" and self.std is not None else "")
 
 
 @attrs.frozen
@@ -59,11 +84,9 @@ class Score:
         """`value` as precisely as tables print it."""
         return printed(value) if self.fraction else float(f"{value:.4g}")
 
-    def text(self, mean: float, std: float | None = None) -> str:
-        """``52.0 ± 1.7`` in per cent, or up to four digits of what is no fraction."""
-        if self.fraction:
-            return per_cent(mean, std)
-        return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
+    def text(self, value: float) -> str:
+        """In per cent, ``52.0``, or up to four digits of what is no fraction."""
+        return per_cent(value) if self.fraction else number(value)
 
 
 def cmc_rank(name: str) -> int | None:
@@ -132,9 +155,23 @@ def values_of(joined: Joined, ranks: Iterable[int] = ()) -> dict[str, Spread]:
         ranks: further ranks; a curve may end before them.
     """
     of_rates = {rate: metrics["R1"] for rate, metrics in joined.by_rate.items()}
+    intervals = intervals_of(joined)
     end = min((len(trial.cmc) for trial in joined.trials), default=0)
     asked = {f"R{k}": Summary.of([trial.cmc[k - 1] for trial in joined.trials]) for k in ranks if k <= end}
     return {
-        **{Score(name).key: Spread(one.mean, one.std) for name, one in {**asked, **joined.metrics}.items()},
-        **{Score("R1", rate).key: Spread(one.mean, one.std) for rate, one in of_rates.items()},
+        key: Spread(one.mean, one.std, *intervals.get(key, ()))
+        for key, one in {
+            **asked,
+            **joined.metrics,
+            **{Score("R1", rate).key: summary for rate, summary in of_rates.items()},
+        }.items()
     }
+
+
+def intervals_of(joined: Joined) -> dict[str, tuple[float, float]]:
+    """The 95 % intervals of scores by `Score.key`."""
+    known = joined.intervals
+    if known is None or known.level != _LEVEL:
+        return {}
+    of_rates = {Score("R1", rate).key: own["R1"] for rate, own in known.by_rate.items() if "R1" in own}
+    return {key: (one.low, one.high) for key, one in {**known.metrics, **of_rates}.items()}

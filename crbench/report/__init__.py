@@ -10,6 +10,7 @@ from crbench.leaderboard import RANKS, TEXT_FORMATS, arrange, as_text
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
+    from crbench.leaderboard.scores import SpreadKind
     from crbench.results import Result
 
 FORMATS = (*TEXT_FORMATS, "html")
@@ -29,6 +30,7 @@ def render(
     columns: Sequence[str] = (),
     sort: str = "",
     top: int | None = None,
+    spread: SpreadKind = "auto",
     datasets: Sequence[str] = (),
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
@@ -47,6 +49,8 @@ def render(
         columns: keys of the columns to show, as CSV has them, in this order; empty = those of the format.
         sort: key of the column that rows are ordered by, best first; empty = by their places.
         top: rows of each table that are shown.
+        spread: what tables print beside a mean: ``interval`` over people, ``std`` over trials, ``none``, or ``auto``:
+            the interval of R1 and gain, and ``std`` where results have no intervals. CSV and JSON have all of them.
         datasets, backbones, aligners: only these, see `crbench.leaderboard.choice.Choice`; empty = all.
 
     Raises:
@@ -70,6 +74,7 @@ def render(
         columns=columns,
         sort=sort,
         top=top,
+        spread=spread,
         datasets=datasets,
         backbones=backbones,
         aligners=aligners,

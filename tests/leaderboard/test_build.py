@@ -88,7 +88,7 @@ def test_gain_is_paired_by_trial_and_over_the_same_weights(make: Make) -> None:
     )
     rows = _rows(board)
     assert rows["000000000001"].gain is None
-    assert rows["000000000002"].gain == (pytest.approx(0.1), pytest.approx(0.0))
+    assert rows["000000000002"].gain[:2] == (pytest.approx(0.1), pytest.approx(0.0))
     assert rows["000000000003"].gain is None
 
 

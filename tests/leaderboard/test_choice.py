@@ -43,7 +43,11 @@ def test_columns_are_those_asked_for_in_that_order_in_every_format(results: list
     heading, first, *_ = _lines(render(results[:3], columns=names))
     assert heading == ["aligner", "R1 x4 ↑", "R3 ↑", "trials", "fit s (unchecked) ↓", "command"]
     assert first[:5] == ["ridge", "41.0 ± 1.4", "61.9 ± 1.1", "2", "0.5"]
-    keys = ["aligner", "R1@4", "R1@4_std", "R3", "R3_std", "trials", "unchecked_fit_s", "command"]
+
+    def spread(key: str) -> list[str]:
+        return [key, *(f"{key}_{part}" for part in ("std", "low", "high"))]
+
+    keys = ["aligner", *spread("R1@4"), *spread("R3"), "trials", "unchecked_fit_s", "command"]
     assert list(_csv(results[:3], columns=names)[0]) == ["part", *keys]
     (block,) = json.loads(render(results[:3], format="json", columns=names))["blocks"]
     assert [list(row) for row in block["rows"]] == [keys] * 3

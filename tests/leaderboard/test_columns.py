@@ -82,7 +82,7 @@ def test_scores_of_plugins_follow_the_usual_ones(make: Make, scored: Callable[..
     expected = ["R1 ↑", "R5 ↑", "R10 ↑", "mAP ↑", "mINP ↑", "first-tier ↑", "nDCG ↑", "R1 x2 ↑", "R1 x4 ↑"]
     assert _headings(render([result], per_rate=True))[3:12] == expected
     (line,) = _csv([result])
-    assert [name for name in line if not name.endswith("_std")][10:18] == [
+    assert [name for name in line if not re.search("_(std|low|high)$", name)][10:18] == [
         *("R1", "R5", "R10", "R20", "mAP", "mINP", "first-tier", "nDCG")
     ]
     assert (line["nDCG"], line["first-tier"]) == ("0.7", "0.25")
@@ -119,7 +119,8 @@ def test_a_score_beyond_one_is_not_in_per_cent_in_any_row(mean_rank: list[Result
 
 
 def test_a_value_with_a_spread_beyond_one_is_printed_with_it() -> None:
-    assert scores.Score("mean-rank", fraction=False).text(12.3456, 0.789) == "12.35 ± 0.79"
+    number = scores.Score("mean-rank", fraction=False).text
+    assert scores.Spread(12.3456, 0.789).text(number, "std", first=number) == "12.35 ± 0.789"
 
 
 def test_results_that_disagree_on_what_a_score_is_are_not_compared(make: Make, scored: Callable[..., Result]) -> None:

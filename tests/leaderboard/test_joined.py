@@ -309,4 +309,4 @@ def _summary(scores: Sequence[TrialScores]) -> Summary:
 def test_joined_scores_are_those_of_all_trials(apart: list[Result]) -> None:
     (row,) = _rows(build(apart))
     summary = _summary(row.joined.trials)
-    assert row.scores["R1"] == (summary.mean, summary.std)
+    assert row.scores["R1"][:2] == (summary.mean, summary.std)

@@ -197,7 +197,7 @@ def test_page_shows_the_table_and_needs_nothing_else(board_results: list[Result]
     assert not re.search(r"https?:|@import|url\(", text)
     assert len(text.encode()) < 1_000_000
     assert "prefers-color-scheme: dark" in text
-    assert "<p>Scores in per cent; ranked by R1" in text
+    assert "<p>Scores in per cent, means over the trials; ranked by R1" in text
     assert "gain: R1 points over the aligner &#39;none&#39;" in text
 
 
