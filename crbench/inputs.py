@@ -9,6 +9,7 @@ import mmap
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -104,6 +105,29 @@ def read_text_input(path: Path) -> str:
     if "\0" in text:
         raise ValueError("it holds NUL characters, as UTF-16 without a byte-order mark does; save it as UTF-8")
     return text
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Whatever lies below a folder and is no folder, sorted by path; links are followed, hidden names passed over.
+
+    Raises:
+        DataError: a folder cannot be read, or a link leads back to a folder above itself.
+    """
+    left: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    while left:
+        path, above = left.pop()
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            status = path.stat()
+            inside = sorted((child for child in path.iterdir() if not child.name.startswith(".")), reverse=True)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            raise DataError(f"{path}: a link that leads back to a folder above it; remove the link")
+        left.extend((child, (*above, here)) for child in inside)
 
 
 def is_utf8(path: str | Path) -> bool:

@@ -34,6 +34,7 @@ capability          of           the user gets                                  
 `TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work
 `Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run
 `Stateful`          transform    fits that are kept, with `Restorable`             fitted again in every run
+`DigestsContent`    its class    results that follow what is read of a file        all of its bytes count
 `CountsParameters`  transform    learned parameters in the leaderboard             size of its state, or unknown
 `LocatesFolder`     data set     its folder from ``crbench data path``             the data root
 `VerifiesFiles`     data set     ``crbench data verify``                           cannot be verified
@@ -48,10 +49,10 @@ Helpers, by what they are for:
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
   files and tables: `load_arrays`, `load_meta`, `to_torch`; files of other kinds: `read_input`, `read_text_input`,
   `check_input` (which refuse what a read would wait for, and understand byte-order marks), `memory_fault` (damaged file
-  or too little memory);
+  or too little memory); numbers as text: `parse_number`;
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
-  `digest_images`; draws that are equal on every machine: `hashes`, `choices`; `read_stored`,
-  `image_digest`, `read_rgb`, `read_size`.
+  `digest_images`, `files_below`; draws that are equal on every machine: `hashes`, `choices`; `from_heights` (to
+  rates); `read_stored`, `image_digest`, `read_rgb`, `read_size`.
 
 Every name is loaded at its first use, so that this import stays light (no torch, no Pillow, no timm).
 """
@@ -64,6 +65,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crbench.api.capabilities import CountsImages as CountsImages
     from crbench.api.capabilities import CountsParameters as CountsParameters
+    from crbench.api.capabilities import DigestsContent as DigestsContent
     from crbench.api.capabilities import GalleryByRate as GalleryByRate
     from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
     from crbench.api.capabilities import KnowsWeights as KnowsWeights
@@ -136,6 +138,7 @@ if TYPE_CHECKING:
     from crbench.data.preprocess import Preprocess as Preprocess
     from crbench.data.rates import ASSIGNMENTS as ASSIGNMENTS
     from crbench.data.rates import Assign as Assign
+    from crbench.data.rates import from_heights as from_heights
     from crbench.data.rates import quantise as quantise
     from crbench.data.splits import Index as Index
     from crbench.data.splits import draw_split as draw_split
@@ -143,12 +146,15 @@ if TYPE_CHECKING:
     from crbench.data.splits import with_drawn_rates as with_drawn_rates
     from crbench.files.feature_files import FEATURE_SUFFIXES as FEATURE_SUFFIXES
     from crbench.files.feature_files import load_arrays as load_arrays
+    from crbench.files.table import Meta as Meta
     from crbench.files.table import load_meta as load_meta
     from crbench.inputs import check_input as check_input
+    from crbench.inputs import files_below as files_below
     from crbench.inputs import memory_fault as memory_fault
     from crbench.inputs import read_input as read_input
     from crbench.inputs import read_text_input as read_text_input
     from crbench.linear import linear_layers as linear_layers
+    from crbench.numerals import parse_number as parse_number
     from crbench.protocol import KERNELS as KERNELS
     from crbench.protocol import EvalProtocol as EvalProtocol
     from crbench.protocol import ImageRules as ImageRules
@@ -178,6 +184,7 @@ _ROOMS = {
     "CountsParameters": "api.capabilities",
     "Dataset": "api.interfaces",
     "DatasetInfo": "data.info",
+    "DigestsContent": "api.capabilities",
     "Domain": "records",
     "Encoded": "records",
     "Entry": "api.entry",
@@ -197,6 +204,7 @@ _ROOMS = {
     "LocatesFolder": "api.capabilities",
     "Distance": "api.interfaces",
     "Metric": "api.metric",
+    "Meta": "files.table",
     "Pairing": "api.pairing",
     "Pairs": "api.pairing",
     "Precomputed": "api.interfaces",
@@ -238,6 +246,8 @@ _ROOMS = {
     "domains_key": "api.domains",
     "draw_split": "data.splits",
     "features_from_arrays": "records",
+    "files_below": "inputs",
+    "from_heights": "data.rates",
     "fill_weights": "api.weights",
     "find_imagenet": "api.weights",
     "module_state": "api.weights",
@@ -258,6 +268,7 @@ _ROOMS = {
     "nearest_domain": "api.domains",
     "no_progress": "api.context",
     "parse_domains": "api.domains",
+    "parse_number": "numerals",
     "quantise": "data.rates",
     "read_input": "inputs",
     "read_rgb": "data.decode",

@@ -216,6 +216,31 @@ class CountsParameters(Protocol):
 
 
 @runtime_checkable
+class DigestsContent(Protocol):
+    """A class whose entry has an ``argument`` that names files, and which knows what of these decides what it gives.
+
+    The user gets results and caches that follow what is read, and may add a note or move the folder. Without it, a file
+    counts by its bytes, and a folder by the names and bytes of all files directly in it.
+
+    Example:
+        >>> class Shop:
+        ...     @staticmethod
+        ...     def content_sha256(**parameters):
+        ...         return "5e1f..."
+        >>> isinstance(Shop, DigestsContent)
+        True
+    """
+
+    @staticmethod
+    def content_sha256(**parameters: Any) -> str:
+        """64 hex digits for what is read with these parameters, of which every one has a value.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+
+
+@runtime_checkable
 class LocatesFolder(Protocol):
     """A data set that finds its folder below the data root.
 

@@ -90,7 +90,7 @@ def _shared(spec: RunSpec, job: Job) -> dict[str, Any]:
 def _finished(job: Job, results: Sequence[Result]) -> Iterator[tuple[Resolved, Result]]:
     """The aligners of a job with a result that is ok, and that result."""
     for aligner in job.aligners:
-        cell = job.dataset.name, job.protocol.name, *_method(job, aligner)
+        cell = job.dataset.public_name, job.protocol.name, *_method(job, aligner)
         ours = [one for one in results if one.status == "ok" and _cell(one) == cell]
         yield from ((aligner, one) for one in ours[:1])
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from crbench.api.interfaces import Dataset
     from crbench.data.info import DatasetInfo, Verification
     from crbench.protocol import EvalProtocol
+    from crbench.registry.discovery import PluginRecord
 
 _NAME = click.argument("name", type=PluginName("dataset"))
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -46,27 +47,29 @@ def list_datasets(data_root: Path | None, as_json: bool) -> None:
 
     root = find_root(data_root)
     records = [record for record in list_plugins() if record.kind == "dataset"]
-    found = [_on_disk(record.name, root) if record.status == "ok" else ("", None) for record in records]
+    found = [_on_disk(record, root) for record in records]
     if as_json:
         rows = [
-            {"name": r.name, "summary": r.summary, "status": r.status, "on_disk": state, "folder": folder}
+            {"name": r.asked, "summary": r.summary, "status": r.status, "on_disk": state, "folder": folder}
             for r, (state, folder) in zip(records, found, strict=True)
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = [(r.name, r.status, folder or state, r.summary) for r, (state, folder) in zip(records, found, strict=True)]
+    table = [(r.asked, r.status, folder or state, r.summary) for r, (state, folder) in zip(records, found, strict=True)]
     click.echo(tabulate(table, headers=("name", "status", "on disk", "")))
     click.echo(f"crbench: looked in {root}; `crbench data verify NAME` counts the images of a copy", err=True)
 
 
-def _on_disk(name: str, root: Path) -> tuple[str, str | None]:
+def _on_disk(record: PluginRecord, root: Path) -> tuple[str, str | None]:
     """``found``, ``not found``, what must be set before the data are looked for, or nothing; and the folder."""
     from crbench.api.capabilities import LocatesFolder
     from crbench.errors import CrbenchError, DataError
     from crbench.registry.load import load_dataset
 
+    if record.status != "ok" or record.argument:
+        return "", None
     try:
-        dataset = load_dataset(name)
+        dataset = load_dataset(record.name)
         if not isinstance(dataset, LocatesFolder):
             return "", None
         asked = dataset.info.opt_in
@@ -95,7 +98,7 @@ def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
         }
         click.echo(json.dumps({**attrs.asdict(dataset.info), "protocols": protocols}, indent=2))
         return
-    click.echo(_describe(dataset.info, dataset.protocols))
+    click.echo(_describe(name, dataset.info, dataset.protocols))
 
 
 @data.command()
@@ -233,7 +236,7 @@ def _choose_protocol(dataset: Dataset, request: str | None, settings: tuple[str,
     return choose_protocol(dataset, request, _parsed(settings).get("protocol", {}))
 
 
-def _describe(info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:
+def _describe(name: str, info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:
     facts = {
         "source": info.title,
         "paper": info.reference,
@@ -243,7 +246,7 @@ def _describe(info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:
         "opt-in": f"set {info.opt_in}=1" if info.opt_in else "",
         "counts": ", ".join(f"{count:,} {label}" for label, count in info.counts.items()),
     }
-    lines = [info.name, *(f"  {label + ':':<9}{fact}" for label, fact in facts.items() if fact)]
+    lines = [name, *(f"  {label + ':':<9}{fact}" for label, fact in facts.items() if fact)]
     if info.layouts:
         lines.append("  layout below the data root, one of:")
         lines += ["    " + line for layout in info.layouts for line in layout.splitlines()]
@@ -257,12 +260,21 @@ def _report(name: str, found: Verification) -> str:
 
     labels = dict.fromkeys([*found.expected, *found.found])
     rows = [(label, found.found.get(label, 0), found.expected.get(label, ""), _judge(found, label)) for label in labels]
-    lines = [f"{name} in {found.root}", tabulate(rows, headers=("", "found", "official", ""))]
-    for kind in ("missing", "unreadable", "extra", "duplicate"):
+    published = ("official", "") if found.expected else ()
+    lines = [
+        f"{name} in {found.root}",
+        tabulate([row[: 2 + len(published)] for row in rows], ("", "found", *published)),
+    ]
+    if found.card:
+        lines.append(tabulate(found.card.items(), tablefmt="plain"))
+    for kind in ("missing", "unreadable", "extra", "duplicate", "near"):
         entries = getattr(found, kind)
         if entries:
             lines += [f"{kind}: {len(entries)}", *(f"  {entry}" for entry in entries)]
-    lines.append("complete" if found.ok else "not as published")
+    if found.expected:
+        lines.append("complete" if found.ok else "not as published")
+    else:
+        lines.append("sound" if found.ok else "images are missing or unreadable")
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     rows = [
         (
             record.kind,
-            f"{record.name}:{record.argument.upper()}" if record.argument else record.name,
+            record.asked,
             _few(record.presets),
             f"{record.distribution} {record.version}",
             record.status,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -43,8 +44,10 @@ class Verification:
         root: the folder that holds the data set.
         found: figures of the files found, with the keys of `DatasetInfo.counts`.
         expected: the official figures.
-        missing, extra, unreadable, duplicate: paths below `root`, or descriptions where a path is not known; `extra`
-            are files that do not belong, `duplicate` are images with the bytes of another one.
+        missing, extra, unreadable, duplicate, near: paths below `root`, or descriptions where a path is not known;
+            `extra` are files that do not belong, `duplicate` are images with the bytes of another one, `near` are pairs
+            of images of two persons that look alike.
+        card: further facts by name (JSON values), for data sets that nobody published.
     """
 
     root: str
@@ -54,6 +57,8 @@ class Verification:
     extra: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     duplicate: tuple[str, ...] = ()
+    near: tuple[str, ...] = ()
+    card: Mapping[str, Any] = attrs.field(factory=dict)
 
     @property
     def ok(self) -> bool:

@@ -12,7 +12,7 @@ from crbench.registry.resolve import Resolved
 def command_line(facts: JobFacts, aligner: Resolved) -> str:
     """The command that repeats one cell; it names every method, trial and setting, and relies on no default."""
     spec, job = facts.spec, facts.job
-    words = ["crbench", "run", "--dataset", job.dataset.name, "--protocol", job.protocol.name]
+    words = ["crbench", "run", "--dataset", _without_folders(job.dataset), "--protocol", job.protocol.name]
     words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
     words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
     words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
@@ -35,8 +35,9 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         words += ["--no-outcomes"]
     if spec.hash_keys:
         words += ["--hash-keys"]
-    entry = job.backbone.registered.entry
-    said = {f"{part}.{entry.argument}" for part in ("backbone", entry.name)}  # --backbone NAME:ARGUMENT says it
+    methods = {"backbone": job.backbone.registered.entry, "dataset": job.dataset.registered.entry}
+    # --backbone NAME:ARGUMENT says it
+    said = {f"{part}.{entry.argument}" for kind, entry in methods.items() for part in (kind, entry.name)}
     for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
         part = key.partition(".")[0]
         if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
@@ -44,6 +45,13 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         ):
             words += ["--set", f"{key}={_toml(value)}"]
     return shlex.join(words)
+
+
+def _without_folders(dataset: Resolved) -> str:
+    """The data set's name; of a folder of the user's its last part, as a result may be published."""
+    if dataset.file is None:
+        return dataset.name
+    return dataset.name.removesuffix(str(dataset.file)) + dataset.file.absolute().name
 
 
 def _names(*methods: Resolved) -> set[str]:

@@ -58,7 +58,7 @@ class JobFacts:
         """The facts of a job whose trials are read."""
         digests = {trial.index: data_digest(trial) for trial in trials}
         rules = ProtocolFacts.of(job.protocol).rules
-        fingerprint = block_fingerprint(job.dataset.name, rules, spec.limit, EVALUATION_VERSION)
+        fingerprint = block_fingerprint(job.dataset.public_name, rules, spec.limit, EVALUATION_VERSION)
         differing = copy_deviations(job, data_root(spec.data_root))
         return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, differing, cache)
 

@@ -137,10 +137,10 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
         status="ok" if cell.error is None else "failed",
         error=cell.error,
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        dataset=job.dataset.name,
+        dataset=job.dataset.public_name,
         data=DataFacts(
             notes={name: count for trial in facts.trials[:1] for name, count in trial.split.notes.items()},
-            parameters=job.dataset.parameters,
+            parameters=job.dataset.public_parameters,
             changed=changed_parameters(job.dataset),
             deviations=facts.deviations,
         ),

@@ -102,6 +102,8 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext, cache: Cache | None) 
     weights = job_weights(job, trials, spec, context)
     facts = JobFacts.of(job, trials, spec, context, extraction=extraction, weights=weights, cache=cache)
     _say_deviations(facts)
+    if job.dataset.file is not None:
+        context.logger.info("%s is %s in results", job.dataset.name, job.dataset.public_name)
     left = list(job.aligners)
     while left:
         try:

@@ -82,6 +82,11 @@ class PluginRecord:
     argument: str = ""
     error: str = ""
 
+    @property
+    def asked(self) -> str:
+        """The name as users write it, with what stands for its argument: ``onnx:FILE``."""
+        return f"{self.name}:{self.argument.upper()}" if self.argument else self.name
+
 
 @attrs.frozen
 class Registry:

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from crbench.api.capabilities import StartsFromFile
+from crbench.api.capabilities import DigestsContent, StartsFromFile
 from crbench.api.entry import Entry, Kind, Released
 from crbench.api.interfaces import Aligner, Backbone, Dataset, Distance, Precomputed
 from crbench.config.convert import convert, plain
@@ -27,6 +27,9 @@ from crbench.registry.targets import Field, call_arguments, load_target, paramet
 from crbench.registry.weight_files import released_hint
 
 _INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
+
+_DIGITS = 12
+"""Of a content hash in names; as many as fingerprints have."""
 
 
 @attrs.frozen
@@ -56,6 +59,18 @@ class Resolved:
         """What the user asks for, with preset and argument where it has any: ``vpfa/paper``, ``onnx:nets/a.onnx``."""
         owner = f"{self.owner}::" if self.owner else ""
         return owner + self._method + (f":{plain(self._argument)}" if self._argument is not None else "")
+
+    @property
+    def public_name(self) -> str:
+        """`name` without a path of the user's: in place of a file or folder, 12 digits of the hash of its content."""
+        if self.file is None:
+            return self.name
+        return self.name.removesuffix(plain(self._argument)) + str(self.file_sha256)[:_DIGITS]
+
+    @property
+    def public_parameters(self) -> dict[str, Any]:
+        """`parameters` with content hashes in place of paths."""
+        return {**self.parameters, **{name: f"sha256:{found}" for name, found in self._hashes.items()}}
 
     @property
     def label(self) -> str:
@@ -110,7 +125,12 @@ class Resolved:
 
     @cached_property
     def _hashes(self) -> dict[str, str]:
-        return {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
+        found = {name: content_hash(value) for name, value in self.values.items() if isinstance(value, Path)}
+        argument, target = self.registered.entry.argument, load_target(self.registered)
+        if argument in found and isinstance(target, DigestsContent):
+            with plugin_stage(self.registered.owner, "content_sha256"):
+                found[argument] = target.content_sha256(**self.values)
+        return found
 
     def build(self, **context: Any) -> Any:
         """Call the target; what it gives back has the members of its kind's interface.

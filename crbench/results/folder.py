@@ -23,13 +23,11 @@ def result_path(output: Path, result: Result) -> Path:
     """``OUTPUT/<dataset>-<protocol>/<backbone>__<aligner>/<UTC time>_<cell id>.json``."""
     method = result.method
     # a name may end in whatever the user wrote after its colon
-    names = [
-        re.sub(r"[^\w.-]+", "-", "-".join(part for part in (component.name, component.preset) if part))
-        for component in (method.backbone, method.aligner)
-    ]
+    parts: list[tuple[str, str | None]] = [(result.dataset, result.protocol.name)]
+    parts += [(component.name, component.preset) for component in (method.backbone, method.aligner)]
+    dataset, *methods = [re.sub(r"[^\w.-]+", "-", "-".join(filter(None, some))) for some in parts]
     time = result.created.replace("-", "").replace(":", "").partition("+")[0]
-    folder = output / f"{result.dataset}-{result.protocol.name}" / "__".join(names)
-    return folder / f"{time}Z_{result.cell_id}.json"
+    return output / dataset / "__".join(methods) / f"{time}Z_{result.cell_id}.json"
 
 
 def written_results(output: Path) -> list[Path]:

@@ -24,11 +24,19 @@ _SUMMARIES = {
     "msmt17": "MSMT17 V1 or V2, plain HR evaluation",
 }
 
+_OWN = Entry(
+    "folder",
+    "crbench_mlr.own.dataset:OwnFolder",
+    summary="your own images: a folder for each person, names by a pattern, train/query/gallery, or a CSV manifest",
+    argument="path",
+    defaults={"backbone": "resnet-tiny", "aligner:vpfa": "light"},
+)
+
 
 @hookimpl
 def crbench_datasets() -> Iterable[Entry]:
-    """Six MLR data sets, and the same images for HR evaluation."""
-    return [_entry(name, summary) for name, summary in _SUMMARIES.items()]
+    """Six MLR data sets, the same images for HR evaluation, and any folder of the user's."""
+    return [*(_entry(name, summary) for name, summary in _SUMMARIES.items()), _OWN]
 
 
 def _entry(name: str, summary: str) -> Entry:

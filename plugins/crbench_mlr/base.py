@@ -78,7 +78,7 @@ class ImageDataset:
         images = inventory.index
         if protocol.split.identities == "official" and np.all(images.roles == "any"):
             images = _with_test_set(inventory, index)
-        split = _draw(images, protocol, index)
+        split = draw(images, protocol, index)
         return attrs.evolve(split, notes={**inventory.notes, **split.notes})
 
     def read(self, key: str, *, root: Path) -> StoredImage:
@@ -142,7 +142,8 @@ class ImageDataset:
         return "\n".join(lines)
 
 
-def _draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+def draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
+    """`crbench.api.draw_split`, with what VPFA's scripts do and rates for images that are LR as they are stored."""
     if protocol.split.query == "one-per-id":
         return vpfa_code.one_query_split(index, protocol, trial)
     if protocol.split.lr_camera == "per-id-and-folder":

@@ -57,3 +57,29 @@ def official_protocols() -> dict[str, EvalProtocol]:
 def plain(mlr: EvalProtocol) -> dict[str, EvalProtocol]:
     """Plain HR evaluation on the identities and cameras of an MLR protocol: its upper bound, image by image."""
     return {"standard": mlr.changed(name="standard", train_rates=(), query_rates=())}
+
+
+def own_protocols(drawn: tuple[int, int] | None, *, cameras: bool, rated: bool) -> dict[str, EvalProtocol]:
+    """The protocols of a folder of the user's, the default first.
+
+    ``native``, where some images are LR as they are stored, shrinks nothing; ``standard``, where none is, neither.
+
+    Args:
+        drawn: how many training and test identities are drawn; None = the folder gives train, query and gallery.
+        cameras: it is known which camera took an image.
+        rated: some images are LR as they are stored.
+    """
+    split = SplitRules(
+        identities="official" if drawn is None else f"random:{drawn[0]}/{drawn[1]}",
+        query="official" if drawn is None else "lr-camera",
+        lr_camera="per-id",
+    )
+    mlr = EvalProtocol(split=split, scoring=ScoringRules(same_camera="ignore" if cameras else "keep"))
+    code = mlr.changed(name="mlr-vpfa-code", encoder="png", shot="single:mc:1", distance="euclidean", flip=True)
+    trials = 1 if drawn is None else split.trials
+    plain_rules = mlr.changed(
+        name="native" if rated else "standard", train_rates=(), query_rates=(), shot="multi", trials=trials
+    )
+    found = mlr_protocols(mlr, code)
+    own = {plain_rules.name: plain_rules}
+    return own | found if rated else found | own

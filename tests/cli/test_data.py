@@ -56,6 +56,33 @@ def test_list_says_what_is_on_disk(root: Path, capsys: pytest.CaptureFixture[str
     assert str(root / "elsewhere") in shown.err
 
 
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    for name in ("ann", "bob", "cem", "dana"):
+        for number in range(2):
+            builders.save(tmp_path / "people" / name / f"{name}{number}.png")
+    return tmp_path / "people"
+
+
+def test_a_folder_of_the_users(people: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["data", "list"]) == 0
+    assert "folder:PATH" in capsys.readouterr().out
+    assert invoke(["data", "info", f"folder:{people}"]) == 0
+    assert f"your folder {people}, read as a folder for each person" in capsys.readouterr().out
+    assert invoke(["data", "verify", f"folder:{people}"]) == 0
+    shown = capsys.readouterr().out
+    assert "official" not in shown
+    assert "near copies" in shown
+    assert shown.endswith("sound\n")
+    (people / "ann" / "ann0.png").write_bytes(b"")
+    assert invoke(["data", "verify", f"folder:{people}", "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["unreadable"]) == 1
+    assert found["card"]["exact duplicates"] == 0
+    assert invoke(["data", "path", f"folder:{people}"]) == 0
+    assert capsys.readouterr().out == f"{people}\n"
+
+
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "info", "mlr-market1501"]) == 0
     shown = capsys.readouterr().out

@@ -10,7 +10,7 @@ import crbench_mlr
 import pytest
 from crbench_mlr.base import ImageDataset
 
-TARGETS = {entry.name: str(entry.target) for entry in crbench_mlr.crbench_datasets()}
+TARGETS = {entry.name: str(entry.target) for entry in crbench_mlr.crbench_datasets() if entry.argument is None}
 
 
 @pytest.fixture(scope="session")

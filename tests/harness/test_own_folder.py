@@ -1,0 +1,55 @@
+"""A run on a folder of the user's: what results call it, and that they follow its content, not its place."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import builders
+import pytest
+
+from crbench.errors import DataError
+from crbench.harness.run import run
+from crbench.results import to_json
+
+
+@pytest.fixture
+def people(tmp_path):
+    for name in ("ann", "bob", "cem", "dana"):
+        for number in range(4):
+            builders.save(tmp_path / "private" / "people" / name / f"{name}{number}.png")
+    return tmp_path / "private" / "people"
+
+
+def only(spec, folder, **values):
+    (result,) = run(spec(dataset=f"folder:{folder}", backbone="random", trial="0-1", **values))
+    return result
+
+
+def test_results_name_the_content_and_no_path(spec, people, tmp_path, caplog):
+    caplog.set_level("INFO")
+    result = only(spec, people)
+    assert re.fullmatch("folder:[0-9a-f]{12}", result.dataset)
+    assert f"folder:{people} is {result.dataset} in results" in caplog.messages
+    assert "--dataset folder:people" in result.command
+    assert str(tmp_path / "private") not in to_json(result)
+    assert [path.name for path in (tmp_path / "results").iterdir()] == [result.dataset.replace(":", "-") + "-mlr"]
+
+
+def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_path, monkeypatch):
+    first = only(spec, people)
+    moved = shutil.move(people, tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert only(spec, Path("elsewhere")).cell_id == first.cell_id
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert only(spec, "~/elsewhere").cell_id == first.cell_id
+    builders.save(Path(moved) / "ann" / "ann9.png")
+    changed = only(spec, moved)
+    assert changed.dataset != first.dataset
+    assert changed.fingerprint != first.fingerprint
+
+
+def test_a_folder_that_is_not_there(spec, tmp_path):
+    with pytest.raises(DataError, match=r"dataset 'folder': .*nowhere does not exist; expected folder:PATH"):
+        only(spec, tmp_path / "nowhere")
