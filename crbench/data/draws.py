@@ -38,23 +38,24 @@ def hashes(stream: str, names: Iterable[object]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
 
-def repeated(bits: NDArray[np.uint64], number: int) -> NDArray[np.uint64]:
+def repeated(bits: NDArray[np.uint64], number: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Other 64 uniform bits per item, independent of those of other numbers; much faster than to hash again.
 
     Args:
         bits: u64[n], from `hashes`.
-        number: of the repetition, from 0.
+        number: of the repetition, from 0; or several, u64[r, 1].
 
     Returns:
-        u64[n], the outputs of that number of generators SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) with these
-        seeds.
+        u64[n], or u64[r, n], the outputs of that number of generators SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)
+        with these seeds.
 
     Example:
         >>> hex(repeated(np.array([0], dtype=np.uint64), 0)[0])
         '0xe220a8397b1dcdaf'
     """
     with np.errstate(over="ignore"):  # arithmetic is modulo 2**64
-        mixed = bits + np.uint64((number + 1) * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
+        steps = (np.asarray(number, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        mixed: NDArray[np.uint64] = bits + steps
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return mixed ^ (mixed >> np.uint64(31))

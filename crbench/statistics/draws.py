@@ -29,7 +29,7 @@ def drawn_weights(pids: NDArray[np.int64], seed: int, replicates: int = REPLICAT
     people = len(pids)
     bits = hashes(f"bootstrap|{seed}", pids.tolist())
     for numbers in _blocks(people, replicates):
-        drawn = np.stack([repeated(bits, number) for number in numbers]) >> np.uint64(32)
+        drawn = _repeated(bits, numbers) >> np.uint64(32)
         places = (drawn * np.uint64(people) >> np.uint64(32)).astype(np.int64)
         rows = np.arange(len(numbers))[:, None] * people
         yield np.bincount((places + rows).ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
@@ -44,10 +44,15 @@ def drawn_signs(pids: NDArray[np.int64], seed: int, permutations: int) -> Iterat
     """
     bits = hashes(f"permutation|{seed}", pids.tolist())
     for numbers in _blocks(len(pids), permutations):
-        words = np.stack([repeated(bits, word) for word in range(numbers.start // 64, (numbers.stop - 1) // 64 + 1)])
+        words = _repeated(bits, range(numbers.start // 64, (numbers.stop - 1) // 64 + 1))
         places = np.arange(64, dtype=np.uint64)
         signs = (words[:, None, :] >> places[:, None] & np.uint64(1)).reshape(-1, len(pids))
         yield 1.0 - 2.0 * signs[numbers.start % 64 :][: len(numbers)].astype(np.float64)
+
+
+def _repeated(bits: NDArray[np.uint64], numbers: range) -> NDArray[np.uint64]:
+    """u64[r, n], the bits of each repetition."""
+    return repeated(bits, np.arange(numbers.start, numbers.stop, dtype=np.uint64)[:, None])
 
 
 def _blocks(people: int, replicates: int) -> Iterator[range]:

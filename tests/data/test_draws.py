@@ -41,6 +41,7 @@ def test_repetitions_are_the_outputs_of_splitmix64():
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
     seed = np.array([1234567], dtype=np.uint64)
     assert [int(repeated(seed, number)[0]) for number in range(4)] == expected
+    assert repeated(seed, np.arange(4, dtype=np.uint64)[:, None]).ravel().tolist() == expected
 
 
 def test_repetitions_are_independent():
