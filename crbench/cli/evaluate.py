@@ -30,7 +30,9 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 
 
 @click.command()
-@click.option("--query", "query_file", type=FILE, required=True, help="Features of the queries: npz, npy, safetensors.")
+@click.option(
+    "--query", "query_file", type=FILE, required=True, help="Features of the queries: npz, npy, safetensors, mat."
+)
 @click.option("--gallery", "gallery_file", type=FILE, required=True, help="Features of the gallery.")
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")

@@ -1,4 +1,4 @@
-"""Features from files that any language can write: NumPy's npz and npy, and safetensors. Nothing is ever unpickled.
+"""Features from files that any language can write: npz and npy, safetensors, mat. Nothing is ever unpickled.
 
 What a file lacks (persons, cameras, ...) may come from a table in CSV, see `crbench.files.table`.
 """
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from crbench.arrays import as_int64
 from crbench.errors import DataError, EvaluationError
+from crbench.files.mat_files import read_mat, variables
 from crbench.files.numpy_files import DamagedArrayError, read_npy, read_npz
 from crbench.files.table import Meta, load_meta
 from crbench.inputs import check_utf8, memory_limit, open_input
 from crbench.records import Features, features_from_arrays
 
-FEATURE_SUFFIXES = (".npz", ".npy", ".safetensors")
+FEATURE_SUFFIXES = (".npz", ".npy", ".safetensors", ".mat")
 
 _LABELS = ("pids", "camids", "dims")
 _ARRAYS = ("features", *_LABELS, "rates", "keys")
@@ -34,11 +35,13 @@ class Loaded:
         features: x f32[n, D], or f64[n, D] where float32 would change a value.
         columns: further columns of the table by name, text [n].
         places: intp[n], which rows of the file these are.
+        variable: the array of the file that holds the features.
     """
 
     features: Features
     columns: Mapping[str, NDArray[np.str_]]
     places: NDArray[np.intp]
+    variable: str
 
 
 def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") -> Loaded:
@@ -47,8 +50,8 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
     The arrays are ``features [n, D]`` (float16, float32 or float64, see `crbench.arrays.to_features`), ``pids [n]``,
     and optionally ``camids``, ``rates``, ``dims`` and ``keys`` (text; not in safetensors). A npy file holds the
     features alone. Labels may be whole numbers stored as floats that tell them apart (below 2^53, in float32 below
-    2^24), in one row or column, as MATLAB writes them. Where a table and the file both give a column, both must say the
-    same.
+    2^24), in one row or column, as MATLAB writes them. A mat file may hold both sides, see `crbench.files.mat_files`.
+    Where a table and the file both give a column, both must say the same.
 
     Features that are stored as float32, row by row and uncompressed (npy, `numpy.savez`, safetensors), are not read but
     mapped into memory, so they may be larger than it; they must not be changed while they are in use. Others are
@@ -72,7 +75,8 @@ def load_features(path: Path, *, meta: Meta | None = None, role: str = "query") 
             f"{path}: array 'pids' is missing; add pids [n] to the file, or give a table with a column pid "
             f"(--meta, or {path.with_suffix('.csv').name} beside it)"
         )
-    return Loaded(_build(arrays.x, arrays.columns, path), columns=arrays.extra, places=arrays.places)
+    features = _build(arrays.x, arrays.columns, path)
+    return Loaded(features, columns=arrays.extra, places=arrays.places, variable=arrays.variable)
 
 
 def load_sides(query: Path, gallery: Path, *, meta: Meta | None = None) -> tuple[Loaded, Loaded]:
@@ -84,7 +88,8 @@ def load_sides(query: Path, gallery: Path, *, meta: Meta | None = None) -> tuple
         DataError: see `load_features`.
     """
     sides = load_features(query, meta=meta, role="query"), load_features(gallery, meta=meta, role="gallery")
-    if not query.samefile(gallery) or any(side.features.rows.named for side in sides):
+    apart = not query.samefile(gallery) or sides[0].variable != sides[1].variable
+    if apart or any(side.features.rows.named for side in sides):
         return sides
     return _numbered(sides[0]), _numbered(sides[1])
 
@@ -103,12 +108,14 @@ class Arrays:
         columns: those of ``pids``, ``camids``, ``rates``, ``dims`` and ``keys`` that are there, [n] each.
         extra: further columns of the table by name, text [n].
         places: intp[n], which rows of the file these are.
+        variable: the array of the file that holds the features.
     """
 
     x: Any
     columns: Mapping[str, NDArray[Any]]
     extra: Mapping[str, NDArray[np.str_]]
     places: NDArray[np.intp]
+    variable: str
 
 
 def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
@@ -120,10 +127,13 @@ def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
     Raises:
         DataError: see `load_features`.
     """
-    arrays = _read(path)
+    arrays, variable = _read(path, role)
     if "features" not in arrays:
         found = ", ".join(sorted(arrays)) or "nothing"
-        raise DataError(f"{path}: array 'features' is missing; found {found}, expected features [n, D]")
+        known = variables("features", role if path.suffix.lower() == ".mat" else None)
+        raise DataError(
+            f"{path}: array {' or '.join(map(repr, known))} is missing; found {found}, expected features [n, D]"
+        )
     columns = {name: _column(arrays[name], name, path) for name in _ARRAYS[1:] if name in arrays}
     x, extra = _features(arrays["features"], path), {}
     which = np.arange(len(x))
@@ -136,7 +146,7 @@ def load_arrays(path: Path, *, meta: Meta | None, role: str | None) -> Arrays:
     for name, column in columns.items():
         if len(column) != len(x):
             raise DataError(f"{path}: array {name!r} has {len(column)} rows, features have {len(x)}")
-    return Arrays(x=x, columns=columns, extra=extra, places=which)
+    return Arrays(x=x, columns=columns, extra=extra, places=which, variable=variable)
 
 
 def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:
@@ -146,16 +156,18 @@ def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """Arrays by name; those of a npz that are not ours are not even read."""
+def _read(path: Path, role: str | None) -> tuple[Mapping[str, Any], str]:
+    """Arrays by our names, and that of the features in the file; those that are not ours are not even read."""
     if path.suffix.lower() not in FEATURE_SUFFIXES:
         raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(FEATURE_SUFFIXES)}")
     try:
         if path.suffix.lower() == ".safetensors":
-            return _read_safetensors(path)
+            return _read_safetensors(path), "features"
         if path.suffix.lower() == ".npy":
-            return {"features": read_npy(path)}
-        return read_npz(path, wanted=_ARRAYS, mapped=("features",))
+            return {"features": read_npy(path)}, "features"
+        if path.suffix.lower() == ".mat":
+            return read_mat(path, role)
+        return read_npz(path, wanted=_ARRAYS, mapped=("features",)), "features"
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, DamagedArrayError) as error:

@@ -39,7 +39,7 @@ _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0
 _LOCAL_HEADER = 30
 """Bytes of a zip archive's local header before the name."""
 
-_MOST_DEFLATED = 1032
+MOST_DEFLATED = 1032
 """Bytes of content, at most, for one byte of a deflated member."""
 
 
@@ -129,7 +129,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDAr
     with archive.open(member) as stream:
         header = _Header.read(stream)
         header.check(member.file_size)
-        if member.compress_type == zipfile.ZIP_DEFLATED and member.file_size > _MOST_DEFLATED * member.compress_size:
+        if member.compress_type == zipfile.ZIP_DEFLATED and member.file_size > MOST_DEFLATED * member.compress_size:
             raise ValueError(f"{member.compress_size} bytes cannot unfold to {member.file_size}")
         check_memory(header.size, f"{path}: array {member.filename.removesuffix('.npy')!r}")
     with archive.open(member) as stream:
