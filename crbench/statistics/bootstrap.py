@@ -107,13 +107,14 @@ def _of_scores(
 
 
 def percentile_interval(replicates: NDArray[np.float64], effective: float, level: float) -> NDArray[np.float64]:
-    """f64[2, ...], the ends of the expanded percentile interval of f64[r, ...]; replicates that are NaN are left out.
+    """f64[2, k], the ends of the expanded percentile interval of f64[r, k]; replicates that are NaN are left out.
 
     Args:
         effective: number of people that the replicates tell of, see `IdentitySums.effective`.
     """
     tail = expanded_tail(effective, level)
-    found: NDArray[np.float64] = np.nanquantile(replicates, [tail, 1 - tail], axis=0)
+    drawn = replicates[~np.isnan(replicates).any(axis=1)]
+    found: NDArray[np.float64] = np.quantile(drawn, [tail, 1 - tail], axis=0)
     return found
 
 
@@ -124,9 +125,14 @@ def expanded_tail(effective: float, level: float) -> float:
         >>> [round(expanded_tail(people, 0.95), 4) for people in (5, 10, 50, 1000)]
         [0.001, 0.0086, 0.0212, 0.0248]
     """
-    freedom = max(effective - 1, 1e-6)  # a single person stands for all queries but a few
+    freedom = degrees_of_freedom(effective)
     quantile = special.stdtrit(freedom, (1 + level) / 2)
     return float(special.ndtr(-np.sqrt(1 + 1 / freedom) * quantile))
+
+
+def degrees_of_freedom(effective: float) -> float:
+    """Of people whose effective number may be 1, as one of them has nearly all queries."""
+    return max(effective - 1, 1e-6)
 
 
 def extreme_interval(mean: float, effective: float, level: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ at least as large comes about if it does not matter which row is which. The two 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from crbench.statistics.bootstrap import LEVEL, percentile_interval
+from crbench.statistics.bootstrap import LEVEL, degrees_of_freedom, percentile_interval
 from crbench.statistics.draws import REPLICATES, drawn_signs, drawn_weights
 from crbench.statistics.identities import IdentitySums, identities
 from crbench.statistics.queries import TrialQueries
@@ -25,7 +26,7 @@ from crbench.statistics.queries import TrialQueries
 _SAME = 1e-9
 """Differences of scores that are closer are equal but for rounding."""
 
-POWER = 0.8
+_POWER = 0.8
 
 
 @attrs.frozen(eq=False)
@@ -39,6 +40,8 @@ class Differences:
         p: f64[m, m], 1 on the diagonal.
         level: of the intervals.
         identities: people among the queries.
+        effective: how many with equal numbers of queries tell as much.
+        permutations: tried or drawn, that `p` counts.
     """
 
     scores: NDArray[np.float64]
@@ -48,6 +51,8 @@ class Differences:
     p: NDArray[np.float64]
     level: float
     identities: int
+    effective: float
+    permutations: int
 
     @property
     def difference(self) -> NDArray[np.float64]:
@@ -58,9 +63,8 @@ class Differences:
     def holm(self) -> NDArray[np.float64]:
         """f64[m, m], `p` corrected for the number of pairs: see `holm`."""
         upper = np.triu_indices(len(self.scores), 1)
-        corrected = np.ones_like(self.p)
-        corrected[upper] = holm(self.p[upper])
-        return np.minimum(corrected, corrected.T)
+        corrected = holm(self.p[upper])
+        return _square(corrected, corrected, diagonal=1.0)
 
     def rank_intervals(self, *, lower_is_better: bool = False) -> list[tuple[int, int]]:
         """For each row the places that it may have, from the best to the worst one.
@@ -83,7 +87,9 @@ class Differences:
         It is found (p up to 1 - `level`) with a probability of 80 % for the pair whose deviation is in the middle.
         """
         deviations = self.deviation[np.triu_indices(len(self.scores), 1)]
-        return resolvable(float(np.median(deviations)), self.level) if len(deviations) else None
+        if not len(deviations):
+            return None
+        return resolvable(float(np.median(deviations)), self.effective, self.level)
 
 
 def differences(
@@ -106,17 +112,31 @@ def differences(
     pids = identities(rows[0])
     sums = IdentitySums.joined([IdentitySums.of(row, [name], pids) for row in rows])
     replicated = np.concatenate([sums.scores(weights) for weights in drawn_weights(pids, seed, replicates)])
-    pairs = replicated[:, :, None] - replicated[:, None, :]
+    upper = np.triu_indices(len(rows), 1)
+    pairs = replicated[:, upper[0]] - replicated[:, upper[1]]
     low, high = percentile_interval(pairs, sums.effective, level)
+    deviation = np.nanstd(pairs, axis=0) * np.sqrt(1 + 1 / degrees_of_freedom(sums.effective))
+    p, tried = _permuted(sums.contributions, pids, permutations or _enough(len(rows)), seed)
     return Differences(
         scores=sums.scores(np.ones((1, len(pids))))[0],
-        low=low,
-        high=high,
-        deviation=np.nanstd(pairs, axis=0, ddof=1),
-        p=_permuted(sums.contributions, pids, permutations or _enough(len(rows)), seed),
+        low=_square(low, -high),
+        high=_square(high, -low),
+        deviation=_square(deviation, deviation),
+        p=_square(p, p, diagonal=1.0),
         level=level,
         identities=len(pids),
+        effective=sums.effective,
+        permutations=tried,
     )
+
+
+def _square(upper: NDArray[np.float64], lower: NDArray[np.float64], diagonal: float = 0.0) -> NDArray[np.float64]:
+    """f64[m, m] of the values of each pair, and of each pair the other way round."""
+    rows = round((1 + math.sqrt(1 + 8 * len(upper))) / 2)
+    found = np.full((rows, rows), diagonal)
+    first, second = np.triu_indices(rows, 1)
+    found[first, second], found[second, first] = upper, lower
+    return found
 
 
 def _enough(rows: int) -> int:
@@ -126,13 +146,12 @@ def _enough(rows: int) -> int:
 
 def _permuted(
     contributions: NDArray[np.float64], pids: NDArray[np.int64], permutations: int, seed: int
-) -> NDArray[np.float64]:
-    """f64[m, m], p-values of f64[n, m], what people add to the scores of rows.
+) -> tuple[NDArray[np.float64], int]:
+    """P-values of each pair of rows of f64[n, m], what people add to scores; and how many permutations there were.
 
     A permutation that was drawn may be the one that changes nothing, so that one counts as drawn once more.
     """
-    rows = contributions.shape[1]
-    first, second = np.triu_indices(rows, 1)
+    first, second = np.triu_indices(contributions.shape[1], 1)
     added = contributions[:, first] - contributions[:, second]
     observed = np.abs(added.sum(axis=0)) - _SAME
     exact = 2.0 ** len(pids) <= permutations
@@ -141,9 +160,7 @@ def _permuted(
         changed = signs @ contributions
         reached += (np.abs(changed[:, first] - changed[:, second]) >= observed).sum(axis=0)
         total += len(signs)
-    found = np.ones((rows, rows))
-    found[first, second] = found[second, first] = (reached + (not exact)) / (total + (not exact))
-    return found
+    return (reached + (not exact)) / (total + (not exact)), total
 
 
 def _all_signs(people: int) -> Iterator[NDArray[np.float64]]:
@@ -168,17 +185,23 @@ def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return corrected
 
 
-def power(difference: float, deviation: float, level: float = LEVEL) -> float:
-    """The probability that a true difference is found, where its estimate has a normal distribution.
+def power(difference: float, deviation: float, effective: float, level: float = LEVEL) -> float:
+    """The probability that a true difference is found, as that of a t test.
+
+    Args:
+        deviation: of the estimate.
+        effective: number of people, see `IdentitySums.effective`.
 
     Example:
-        >>> round(power(2.8, 1.0), 3)
+        >>> round(power(2.8, 1.0, 1000), 2)
         0.8
     """
-    critical = special.ndtri((1 + level) / 2)
-    return float(special.ndtr(difference / deviation - critical) + special.ndtr(-difference / deviation - critical))
+    freedom, shift = degrees_of_freedom(effective), difference / deviation
+    critical = special.stdtrit(freedom, (1 + level) / 2)
+    return float(1 - special.nctdtr(freedom, shift, critical) + special.nctdtr(freedom, shift, -critical))
 
 
-def resolvable(deviation: float, level: float = LEVEL) -> float:
-    """The difference that is found with a probability of 80 %; the other tail is far below 1 %."""
-    return float(deviation * (special.ndtri((1 + level) / 2) + special.ndtri(POWER)))
+def resolvable(deviation: float, effective: float, level: float = LEVEL) -> float:
+    """The difference that is found with a probability of 80 %, nearly; see `power`."""
+    freedom = degrees_of_freedom(effective)
+    return float(deviation * (special.stdtrit(freedom, (1 + level) / 2) + special.stdtrit(freedom, _POWER)))

@@ -139,7 +139,15 @@ def table(scores: list[float], p: list[list[float]]) -> Differences:
     rows = len(scores)
     nothing = np.full((rows, rows), 0.01)
     return Differences(
-        scores=np.array(scores), low=nothing, high=nothing, deviation=nothing, p=np.array(p), level=0.95, identities=9
+        scores=np.array(scores),
+        low=nothing,
+        high=nothing,
+        deviation=nothing,
+        p=np.array(p),
+        level=0.95,
+        identities=9,
+        effective=9,
+        permutations=99,
     )
 
 
@@ -167,7 +175,8 @@ def test_equal_rows_are_not_told_apart() -> None:
 
 
 def test_what_is_resolved_is_found_with_a_probability_of_80_per_cent() -> None:
-    assert power(resolvable(0.7), 0.7) == pytest.approx(0.8, abs=1e-4)
+    for people in (5, 20, 750):
+        assert power(resolvable(0.7, people), 0.7, people) == pytest.approx(0.8, abs=0.01)
 
 
 def test_signs_are_fair_and_stay_what_they_are() -> None:
