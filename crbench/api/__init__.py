@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from crbench.api.pairing import by_scope as by_scope
     from crbench.api.pairing import check_alignable as check_alignable
     from crbench.api.parameters import Flattened as Flattened
+    from crbench.api.parameters import OtherMethod as OtherMethod
     from crbench.api.weights import fill_weights as fill_weights
     from crbench.api.weights import find_imagenet as find_imagenet
     from crbench.api.weights import load_weights as load_weights
@@ -205,6 +206,7 @@ _ROOMS = {
     "Distance": "api.interfaces",
     "Metric": "api.metric",
     "Meta": "files.table",
+    "OtherMethod": "api.parameters",
     "Pairing": "api.pairing",
     "Pairs": "api.pairing",
     "Precomputed": "api.interfaces",

@@ -1,8 +1,10 @@
-"""`Flattened`: an argument of a method that is a record, whose fields are parameters of the method."""
+"""Marks of arguments that are more than one value: a record of parameters, or another method."""
 
 from __future__ import annotations
 
 import attrs
+
+from crbench.api.entry import Kind
 
 
 @attrs.frozen(init=False)
@@ -28,3 +30,22 @@ class Flattened:
 
     def __init__(self, *fields: str) -> None:
         self.__attrs_init__(fields)
+
+
+@attrs.frozen
+class OtherMethod:
+    """Marks an argument of an entry's target that is another method, which users choose by its name.
+
+    The target writes ``inner: Annotated[Aligner | None, OtherMethod("aligner")] = None`` and is given the built method.
+    Users then write ``--set match-rate.inner=vpfa/light``, and ``--set match-rate.inner.epochs=5`` for its parameters.
+    All that decides what the other method does counts in results and cache keys: its name, parameters, files and code.
+
+    Args:
+        kind: of the method, ``aligner`` or ``backbone``.
+
+    Example:
+        >>> OtherMethod("aligner").kind
+        'aligner'
+    """
+
+    kind: Kind

@@ -213,7 +213,7 @@ class Stages:
         parameters = parameter_count(transform, self._aligner.registered.owner)
         for scenario, count in _scenarios((self.spec.samples,), (1,)):
             known = synthetic.clustered(count, 10, self.dim, device=self.device, seed=4, rate=4)
-            feats = TestFeatures.of(known, self._aligner.registered.entry.needs)
+            feats = TestFeatures.of(known, self._aligner.needs)
             moves_nothing = transform(feats).x is feats.x
             yield Work(
                 stage="transform",

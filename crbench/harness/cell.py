@@ -186,7 +186,7 @@ class CellRunner:
 
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         some = source.take(np.arange(min(len(source), _TIMED_ROWS)))
-        rows = TestFeatures.of(some, self.aligner.registered.entry.needs)
+        rows = TestFeatures.of(some, self.aligner.needs)
         with plugin_stage(self._owner, "transform", passing=()):
             per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         macs = transform_macs(transform, rows, self._owner)
@@ -217,7 +217,7 @@ def evaluate_trial(
             memory_budget=spec.memory_budget,
             stream=f"{job.source.info.name}|trial {rows.trial.index}|gallery",
             distance=guarded(custom) if custom else None,
-            needs=custom.registered.entry.needs if custom else (),
+            needs=custom.needs if custom else (),
             metrics=spec.metric,
         )
         for query, gallery in compared

@@ -41,9 +41,9 @@ def check_distance(custom: Resolved, query: Features, gallery: Features) -> None
     Raises:
         PluginError: it fails, or distances of the others differ by more than `crbench.registry.contract.TOLERANCE`.
     """
-    if custom.registered.entry.transductive:
+    if custom.transductive:
         return
-    distance, needs = guarded(custom), custom.registered.entry.needs
+    distance, needs = guarded(custom), custom.needs
     sides = [_sample(query, _QUERIES), _sample(gallery, _ITEMS)]
     others = [other_companions(side.rows.rates) for side in sides]
     rows, items = (np.flatnonzero(other == np.arange(len(other))) for other in others)

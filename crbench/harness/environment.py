@@ -52,8 +52,9 @@ def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Env
 
 def _packages(methods: Iterable[Resolved]) -> dict[str, str]:
     found = requirement_versions("crbench")
-    for registered in (method.registered for method in methods):
-        found |= requirement_versions(registered.owner.distribution, registered.entry.extra)
+    for method in methods:
+        owner, extra = method.registered.owner, method.registered.entry.extra
+        found |= requirement_versions(owner.distribution, extra) | _packages(method.others.values())
     return dict(sorted(found.items()))
 
 

@@ -179,7 +179,7 @@ def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
             cell.aligner,
             parameter_count=cell.parameters,
             macs=cell.macs,
-            transductive=cell.aligner.registered.entry.transductive,
+            transductive=cell.aligner.transductive,
         ),
     )
 
@@ -188,7 +188,7 @@ def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
     warnings = list(cell.warnings)
     if facts.skipped:
         warnings.append(f"{facts.skipped} unreadable test images were skipped")
-    if facts.job.distance is not None and facts.job.distance.registered.entry.transductive:
+    if facts.job.distance is not None and facts.job.distance.transductive:
         warnings.append(f"distance {facts.job.distance.name} is transductive: it depends on the other test images")
     if facts.spec.limit is not None:
         warnings.append(f"limited to {facts.spec.limit} identities: not rankable")

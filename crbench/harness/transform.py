@@ -51,7 +51,7 @@ def check_companions(
     Raises:
         PluginError: the features of the others differ by more than `crbench.registry.contract.TOLERANCE`.
     """
-    if aligner.registered.entry.transductive:
+    if aligner.transductive:
         return
     for views in ((rows.queries,), max((views for _, views in rows.compared), key=len)):
         _check_companions(transform, aligner, views, table, device)
@@ -79,7 +79,7 @@ def _check_companions(transform: Transform, aligner: Resolved, views: Views, tab
 
 def _shown(aligner: Resolved, views: Views, which: NDArray[np.intp], table: FeatureTable, device: str) -> TestFeatures:
     first, *others = (view.take(which).features(table, device) for view in views)
-    return TestFeatures.of(first, aligner.registered.entry.needs, others)
+    return TestFeatures.of(first, aligner.needs, others)
 
 
 def _call(transform: Transform, aligner: Resolved, shown: TestFeatures) -> TestFeatures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from crbench.registry.code import code_sha256
 from crbench.registry.discovery import Registered, installed
 from crbench.registry.guard import plugin_stage
 from crbench.registry.request import Request
-from crbench.registry.targets import Field, call_arguments, load_target, parameter_fields
+from crbench.registry.targets import Field, call_arguments, load_target, other_methods, parameter_fields
 from crbench.registry.weight_files import released_hint
 
 _INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
@@ -37,7 +38,8 @@ class Resolved:
     """A name resolved: whose it is, which preset, and every parameter with its value, defaults included.
 
     Attributes:
-        values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself.
+        values: by parameter, sorted; fields of a `crbench.api.parameters.Flattened` record each for itself, and another
+            method (`crbench.api.parameters.OtherMethod`) resolved.
         owner: the distribution, where another one offers an entry of that name too; the name must then begin with it.
         changed: names of the parameters that differ from the preset, or from the defaults where there is none; the
             argument, which the name tells, is not among them.
@@ -51,8 +53,28 @@ class Resolved:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The values as JSON can hold them, for results and cache keys."""
-        return {name: plain(value) for name, value in self.values.items()}
+        """The values as JSON can hold them, for results and cache keys; those of another method after its name."""
+        own = {name: value.name if isinstance(value, Resolved) else plain(value) for name, value in self.values.items()}
+        others = {
+            f"{name}.{key}": value for name, other in self.others.items() for key, value in other.parameters.items()
+        }
+        return own | others
+
+    @property
+    def others(self) -> dict[str, Resolved]:
+        """The other methods that parameters name."""
+        return {name: value for name, value in self.values.items() if isinstance(value, Resolved)}
+
+    @property
+    def transductive(self) -> bool:
+        """What it, or another method in it, does to one sample may depend on the others."""
+        return self.registered.entry.transductive or any(other.transductive for other in self.others.values())
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it, or another method in it, must see of test rows beside their rates."""
+        needs = (self.registered.entry.needs, *(other.needs for other in self.others.values()))
+        return tuple(dict.fromkeys(column for own in needs for column in own))
 
     @property
     def name(self) -> str:
@@ -86,7 +108,8 @@ class Resolved:
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file or folder that a parameter names."""
-        return tuple(value for value in self.values.values() if isinstance(value, Path))
+        own = (value for value in self.values.values() if isinstance(value, Path))
+        return (*own, *(file for other in self.others.values() for file in other.files))
 
     @property
     def file_sha256(self) -> str | None:
@@ -101,19 +124,24 @@ class Resolved:
     @property
     def code_sha256(self) -> str | None:
         """Of the code that runs, see `crbench.registry.code.code_sha256`; None = it cannot be read."""
-        return code_sha256(self.registered.entry)
+        codes = [code_sha256(self.registered.entry), *(other.code_sha256 for other in self.others.values())]
+        if len(codes) == 1 or None in codes:
+            return None if None in codes else codes[0]
+        return hashlib.sha256("".join(map(str, codes)).encode()).hexdigest()
 
     def identity(self) -> dict[str, Any]:
         """All that decides what the method does (JSON values): code and files that parameters name, by their content.
 
         Versions are left out, as code that changed need not have another, nor code of another version have changed.
         """
-        return {
+        facts = {
             "name": self._method,
             "distribution": self.registered.owner.distribution,
             "code": self.code_sha256,
             "parameters": {**self.parameters, **self._hashes},
         }
+        others = {name: other.identity() for name, other in self.others.items()}
+        return facts | ({"others": others} if others else {})
 
     @property
     def _method(self) -> str:
@@ -141,9 +169,10 @@ class Resolved:
             PluginError: the target failed for another reason, or gave back something else.
         """
         target = load_target(self.registered)
+        values = {name: value.build() if isinstance(value, Resolved) else value for name, value in self.values.items()}
         try:
             with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
-                built = target(**call_arguments(self.registered, self.values), **context)
+                built = target(**call_arguments(self.registered, values), **context)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
@@ -194,10 +223,13 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)
     values = {field: default for field, (_, default) in fields.items() if default is not inspect.Parameter.empty}
-    values |= _converted(registered, entry.presets.get(preset, {}), fields)
-    given = _converted(registered, _with_argument(registered, parts.argument, fields, changes or {}), fields)
-    changed = sorted(key for key in given if key not in values or plain(given[key]) != plain(values[key]))
+    chosen, asked = entry.presets.get(preset, {}), _with_argument(registered, parts.argument, fields, changes or {})
+    values |= _converted(registered, chosen, fields)
+    given = _converted(registered, asked, fields)
+    changed = [key for key in given if key not in values or plain(given[key]) != plain(values[key])]
     values |= given
+    others, changed_others = _others(registered, fields, chosen, asked)
+    values |= others
     missing = sorted(set(fields) - set(values))
     if missing:
         how = _how_to_give(registered, missing)
@@ -206,7 +238,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         registered=registered,
         preset=preset,
         values={key: values[key] for key in sorted(values)},
-        changed=tuple(key for key in changed if key != entry.argument),
+        changed=tuple(key for key in sorted([*changed, *changed_others]) if key != entry.argument),
         owner=registered.owner.distribution if shared else "",
     )
     if resolved.file is not None and not resolved.file.exists():
@@ -215,14 +247,46 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
 
 
 def _converted(registered: Registered[Entry], values: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Values of parameters as their types."""
+    """Values of parameters as their types, without those of `_others`."""
     kind, name = registered.kind, registered.entry.name
-    found = {}
+    found, others = {}, other_methods(fields)
     for key, value in values.items():
+        if key.partition(".")[0] in others:
+            continue
         if key not in fields:
             raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
         found[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
     return found
+
+
+def _others(
+    registered: Registered[Entry], fields: Mapping[str, Field], chosen: Mapping[str, Any], asked: Mapping[str, Any]
+) -> tuple[dict[str, Resolved | None], list[str]]:
+    """The other methods that parameters name, and which parameters differ from the preset.
+
+    Args:
+        chosen, asked: values by the preset, and by the user: of a parameter a name, of ``PARAMETER.NAME`` a value.
+    """
+    found: dict[str, Resolved | None] = {}
+    changed: list[str] = []
+    for name, kind in other_methods(fields).items():
+        preset, request = chosen.get(name, fields[name][1]), asked.get(name, chosen.get(name, fields[name][1]))
+        layers = (asked,) if request != preset else (chosen, asked)
+        changes = {
+            key.partition(".")[2]: value
+            for layer in layers
+            for key, value in layer.items()
+            if key.startswith(f"{name}.")
+        }
+        if not isinstance(request, str | None) or (request is None and changes):
+            about = f"{registered.kind} {registered.entry.name!r}"
+            raise ConfigError(
+                f"{about}: {name} = {request!r} names no {kind}{', so it has no parameters' if changes else ''}"
+            )
+        found[name] = other = None if request is None else resolve(kind, request, changes)
+        changed += [name] if request != preset else []
+        changed += [f"{name}.{key}" for key in (other.changed if other else ())]
+    return found, changed
 
 
 def _with_argument(

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from crbench.api.entry import Entry, Kind
-from crbench.api.parameters import Flattened
+from crbench.api.parameters import Flattened, OtherMethod
 from crbench.errors import ConfigError, PluginError
 from crbench.registry.discovery import Registered
 from crbench.registry.guard import one_line, plugin_stage
@@ -92,6 +92,12 @@ def _arguments(registered: Registered[Entry]) -> dict[str, Field]:
 
 def _mark(argument: Field) -> Flattened | None:
     return next((mark for mark in typing.get_args(argument[0])[1:] if isinstance(mark, Flattened)), None)
+
+
+def other_methods(fields: Mapping[str, Field]) -> dict[str, Kind]:
+    """The parameters that name another method, with its kind; see `crbench.api.parameters.OtherMethod`."""
+    marks = {name: typing.get_args(kind)[1:] for name, (kind, _) in fields.items()}
+    return {name: mark.kind for name, own in marks.items() for mark in own if isinstance(mark, OtherMethod)}
 
 
 def _record_fields(registered: Registered[Entry], name: str, argument: Field, mark: Flattened) -> dict[str, Field]:

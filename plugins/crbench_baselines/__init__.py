@@ -39,7 +39,7 @@ CORAL = """
 
 @hookimpl
 def crbench_aligners() -> list[Entry]:
-    """``none``, ``mean-shift``, ``diagonal``, ``ridge``, ``procrustes`` and ``coral``."""
+    """``none``, ``mean-shift``, ``diagonal``, ``ridge``, ``procrustes``, ``coral`` and ``match-rate``."""
     return [
         Entry("none", "crbench_baselines.none:Identity", summary="features as they are", source="baseline"),
         Entry(
@@ -74,5 +74,11 @@ def crbench_aligners() -> list[Entry]:
             summary="gives LR features the mean and covariance of HR features; needs no pairs",
             source="Sun, Feng and Saenko, Return of Frustratingly Easy Domain Adaptation, AAAI 2016",
             bibtex=CORAL,
+        ),
+        Entry(
+            "match-rate",
+            "crbench_baselines.match_rate:MatchRate",
+            summary="compares the query with the gallery and with the gallery shrunk to its rate",
+            source="baseline",
         ),
     ]
