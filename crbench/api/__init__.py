@@ -45,6 +45,7 @@ Helpers, by what they are for:
 
 - aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`, `nearest_domain`,
   `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates to levels);
+  `OtherMethod` lets users choose an aligner that is a part of this one;
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
   files and tables: `load_arrays`, `load_meta`, `to_torch`; files of other kinds: `read_input`, `read_text_input`,

@@ -201,8 +201,7 @@ class Stages:
     @cached_property
     def _fitted(self) -> Transform:
         """The aligner after a short fit."""
-        short = {name: min(value, _SHORT[name]) for name, value in self._aligner.values.items() if name in _SHORT}
-        aligner = attrs.evolve(self._aligner, values={**self._aligner.values, **short}).build()
+        aligner = _shortened(self._aligner).build()
         transform: Transform = aligner.fit(
             synthetic.training(self.dim, device=self.device, persons=32), run=repeated(self.device)
         )
@@ -264,6 +263,13 @@ class Stages:
             flops=0,
             least=3,
         )
+
+
+def _shortened(method: Resolved) -> Resolved:
+    """The method with a short fit, another method in it as well."""
+    others = {name: _shortened(other) for name, other in method.others.items()}
+    short = {name: min(value, _SHORT[name]) for name, value in method.values.items() if name in _SHORT}
+    return attrs.evolve(method, values={**method.values, **others, **short})
 
 
 def _scenarios(offline: tuple[int, ...], single: tuple[int, ...]) -> tuple[tuple[Any, ...], ...]:

@@ -62,6 +62,26 @@ class Fitted:
     macs: int | None
 
 
+@attrs.frozen(eq=False, kw_only=True)
+class TrialRun:
+    """One evaluated trial of a cell.
+
+    Attributes:
+        scores, outcomes, queries: what became of it.
+        fitted: the aligner.
+        seconds: of the evaluation.
+        columns, gallery_passes: see `crbench.results.Method`.
+    """
+
+    scores: TrialScores
+    outcomes: TrialOutcomes
+    queries: TrialQueries
+    fitted: Fitted
+    seconds: float
+    columns: int
+    gallery_passes: float
+
+
 @attrs.define(eq=False)
 class CellRunner:
     """Runs one aligner over the trials of a backbone; equal training rows are fitted once.
@@ -87,8 +107,8 @@ class CellRunner:
             return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
         return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
 
-    def trial(self, rows: TrialRows, fitted: Fitted) -> tuple[TrialScores, TrialOutcomes, TrialQueries, Fitted, float]:
-        """Scores, outcomes and queries of one trial, the fitted aligner, and the seconds of the evaluation."""
+    def trial(self, rows: TrialRows, fitted: Fitted) -> TrialRun:
+        """Transform and evaluate the rows of one trial."""
         new = fitted.key not in self._checked
         self._checked.add(fitted.key)
         if new:
@@ -101,9 +121,16 @@ class CellRunner:
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
-        outcomes = TrialOutcomes(rows.trial.index, rows.trial.split.query, evaluation.outcomes)
-        queries = TrialQueries.of(rows.trial.index, rows.trial.split.query, evaluation.per_query)
-        return self._scores(evaluation, rows.trial), outcomes, queries, fitted, clock.seconds
+        index, query = rows.trial.index, rows.trial.split.query
+        return TrialRun(
+            scores=self._scores(evaluation, rows.trial),
+            outcomes=TrialOutcomes(index, query, evaluation.outcomes),
+            queries=TrialQueries.of(index, query, evaluation.per_query),
+            fitted=fitted,
+            seconds=clock.seconds,
+            columns=max(feats.x.shape[1] for pair in compared for feats in pair),
+            gallery_passes=rows.gallery_passes,
+        )
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
         """An evaluation as it stands in a result file."""

@@ -10,7 +10,7 @@ import attrs
 from crbench.evaluation import Selection
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import examine
-from crbench.harness.cell import Fitted, parameter_count, transform_timing
+from crbench.harness.cell import TrialRun, parameter_count, transform_timing
 from crbench.harness.command import command_line
 from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
@@ -47,6 +47,7 @@ class CellAccumulator:
         network: what the last backbone costs.
         parameters: learned parameters of the last transform; None = not known.
         macs: multiply-accumulate operations of the last transform for one sample; None = not known.
+        columns, gallery_passes: of the last trial, see `crbench.results.Method`.
         error: traceback of the trial that failed, which was the last one.
         watch: counts the seconds of the cell's own steps.
     """
@@ -63,6 +64,8 @@ class CellAccumulator:
     network: NetworkCost = attrs.field(factory=NetworkCost)
     parameters: int | None = None
     macs: int | None = None
+    columns: int | None = None
+    gallery_passes: float | None = None
     error: str | None = None
     watch: Stopwatch = attrs.field(factory=Stopwatch, init=False)
     _fits: set[str] = attrs.field(factory=set, init=False)
@@ -98,25 +101,20 @@ class CellAccumulator:
         """Add the extraction of further features."""
         self._count("extract", extraction)
 
-    def add_trial(
-        self,
-        scores: TrialScores,
-        outcomes: TrialOutcomes,
-        queries: TrialQueries,
-        fitted: Fitted,
-        evaluation_s: float,
-    ) -> None:
+    def add_trial(self, trial: TrialRun) -> None:
         """Add one trial; a fit that trials share counts once."""
-        self.scores.append(scores)
-        self.outcomes.append(outcomes)
-        self.queries.append(queries)
+        fitted = trial.fitted
+        self.scores.append(trial.scores)
+        self.outcomes.append(trial.outcomes)
+        self.queries.append(trial.queries)
+        self.columns, self.gallery_passes = trial.columns, trial.gallery_passes
         self.parameters = parameter_count(fitted.transform, self.aligner.registered.owner)
         self.macs = fitted.macs
         if fitted.key not in self._fits:
             self._fits.add(fitted.key)
             self._count("fit", Timing(seconds=fitted.seconds, count=1, unit="fits", cached=fitted.cached))
             self._count("transform", transform_timing(fitted))
-        self._count("evaluate", Timing(seconds=evaluation_s, count=scores.n_query, unit="queries"))
+        self._count("evaluate", Timing(seconds=trial.seconds, count=trial.scores.n_query, unit="queries"))
 
     def _count(self, stage: str, more: Timing) -> None:
         before = self.timings.get(stage, Timing(seconds=0.0, count=0, unit=more.unit, cached=True))
@@ -181,6 +179,8 @@ def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
             macs=cell.macs,
             transductive=cell.aligner.transductive,
         ),
+        columns=cell.columns,
+        gallery_passes=cell.gallery_passes,
     )
 
 

@@ -220,7 +220,7 @@ def _run_cell(runner: CellRunner, trials: list[TrialRows], cell: CellAccumulator
             cell.add_extraction(extraction)
             with cell.watch.running(), time_limit(limit, cell.watch.seconds):
                 found = runner.trial(rows, fitted)
-            cell.add_trial(*found)
+            cell.add_trial(found)
     except (Exception, TimeLimitReached) as error:  # noqa: BLE001  one failing cell must not stop the others
         cell.error = _failure(error)
 

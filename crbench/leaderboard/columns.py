@@ -126,6 +126,7 @@ _AFTER: tuple[Column[Row], ...] = (
         "MACs: multiply-accumulate operations, of the backbone for one image + of the aligner for one sample; "
         "?: not known.",
     ),
+    Column(key="columns", get=lambda row: row.result.method.columns),
     Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.joined.level, footnotes=(MEANING,)),
     Column(key="trials", get=lambda row: len(row.joined.trials)),
     Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),
@@ -193,6 +194,7 @@ def measured_columns(
         *_BEFORE,
         *own,
         _gain_column(view, rows),
+        _passes_column(rows),
         *_AFTER,
         *taken,
         *(_speed_column(speed, machines) for speed in speeds),
@@ -229,6 +231,18 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
         Column(key="also", get=lambda row: row.also),
         Column(key="note", get=lambda row: "; ".join(filter(None, (row.remark, row.note)))),
     ]
+
+
+def _passes_column(rows: Sequence[Row]) -> Column[Row]:
+    """How often gallery images were encoded; people get it where a method asks for more than once."""
+    more = any((row.result.method.gallery_passes or 1) > 1 for row in rows)
+    return Column(
+        key="gallery_passes",
+        title="passes" if more else "",
+        get=lambda row: row.result.method.gallery_passes,
+        text=lambda passes: f"{passes:.3g}",
+        footnotes=("passes: how often a gallery image goes through the backbone.",),
+    )
 
 
 def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:

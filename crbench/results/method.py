@@ -48,10 +48,18 @@ class Component:
 
 @attrs.frozen
 class Method:
-    """Backbone and aligner of a cell."""
+    """Backbone and aligner of a cell, and what a comparison by them takes.
+
+    Attributes:
+        columns: length of the features that are compared; the longest, where it varies. None = not known.
+        gallery_passes: how often a gallery image goes through the backbone: once, or once for each of several rates.
+            None = not known.
+    """
 
     backbone: Component
     aligner: Component
+    columns: int | None = attrs.field(default=None, validator=v.optional(v.ge(1)))
+    gallery_passes: float | None = attrs.field(default=None, validator=v.optional(v.gt(0)))
 
 
 @attrs.frozen(kw_only=True)

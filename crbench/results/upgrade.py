@@ -104,10 +104,8 @@ def _facts_of_methods(content: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(method, dict):
         return content
     new: dict[str, Any] = {"changed": {}, "code_sha256": None, "transductive": False, "macs": None}
-    return {
-        **content,
-        "method": {name: {**new, **one} if isinstance(one, dict) else one for name, one in method.items()},
-    }
+    parts = {name: {**new, **one} if isinstance(one, dict) else one for name, one in method.items()}
+    return {**content, "method": {"columns": None, "gallery_passes": None, **parts}}
 
 
 def _facts_of_rules(content: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.api.capabilities import CountsParameters, Restorable, Stateful
+from crbench.api.capabilities import CountsParameters, GalleryByRate, Restorable, Stateful
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
-from crbench.records import NEEDS, Features, TestFeatures
+from crbench.records import NEEDS, Features, TestFeatures, TestRows
 from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import train_features
 from crbench.testing.require import are_tensors, global_seeds, require, require_dims, same
@@ -165,6 +165,22 @@ def unseen_modality(case: Case) -> None:
     _require_sound(case, TestFeatures(x=source.x, rows=rows), "a modality that was not trained")
 
 
+def gallery_views(case: Case) -> None:
+    """A transform that asks for the gallery by rate takes what it asked for, and gives what compares with queries."""
+    if not isinstance(case.transform, GalleryByRate):
+        return
+    gallery = _shown(case.train.target)
+    for domain, mask in case.source.rows.domains():
+        wanted: object = case.transform.gallery_for(gallery.rows, domain.rate)
+        asked = wanted if isinstance(wanted, tuple) else (wanted,)
+        views = [attrs.evolve(gallery, rows=rows) for rows in asked if isinstance(rows, TestRows)]
+        require(0 < len(views) == len(asked), f"gallery_for gave {wanted!r}, not TestRows or a tuple of them")
+        found = case.map(attrs.evolve(views[0], views=tuple(views[1:]))).x
+        query = case.map(case.source.take(np.flatnonzero(mask))).x
+        lengths = f"gallery features have {found.shape[1]} columns, those of queries {query.shape[1]}"
+        require(found.shape[1] == query.shape[1], lengths)
+
+
 def restored(case: Case) -> None:
     """A transform that has a state gives the same features when its aligner restores it."""
     if not isinstance(case.transform, Stateful):
@@ -218,6 +234,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     target_rows,
     unseen_rate,
     unseen_modality,
+    gallery_views,
     restored,
     parameter_count,
 )

@@ -13,6 +13,7 @@ from crbench_baselines import crbench_aligners
 from crbench_baselines.affine import Affine, AffineTransform
 from crbench_baselines.coral import Coral
 from crbench_baselines.diagonal import Diagonal
+from crbench_baselines.match_rate import MatchRate
 from crbench_baselines.mean_shift import MeanShift
 from crbench_baselines.none import Identity
 from crbench_baselines.procrustes import Procrustes
@@ -54,6 +55,13 @@ def test_every_option_keeps_the_contract(aligner: Any, options: dict[str, str]) 
     check_aligner(lambda: aligner(**options))
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"inner": Ridge()}, {"halves": "matched"}, {"rates": "all"}, {"rates": "all", "halves": "matched"}]
+)
+def test_match_rate_keeps_the_contract(options: dict[str, Any]) -> None:
+    check_aligner(lambda: MatchRate(**options))
+
+
 @pytest.mark.parametrize("aligner", FITTED)
 def test_fewer_rows_than_dimensions_will_do(aligner: Any) -> None:
     check_aligner(aligner, train=train_features(persons=3, images=2, dim=32))
@@ -70,7 +78,7 @@ def test_dimensions_that_never_vary_will_do(aligner: Any) -> None:
 
 def test_entries_name_what_there_is() -> None:
     names = [entry.name for entry in crbench_aligners()]
-    assert names == ["none", "mean-shift", "diagonal", "ridge", "procrustes", "coral"]
+    assert names == ["none", "mean-shift", "diagonal", "ridge", "procrustes", "coral", "match-rate"]
 
 
 def test_none_gives_back_its_input() -> None:

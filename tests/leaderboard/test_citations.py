@@ -21,7 +21,7 @@ from crbench.results import Result, to_json
 
 Make = Callable[..., Result]
 ROOT = Path(__file__).parents[2]
-WITHOUT = {"none", "mean-shift", "diagonal", "onnx", "torchscript", "features", "mlr-synthetic"}
+WITHOUT = {"none", "mean-shift", "diagonal", "match-rate", "onnx", "torchscript", "features", "folder", "mlr-synthetic"}
 """Shipped entries that nobody published: ours, and frames for the user's own files."""
 
 

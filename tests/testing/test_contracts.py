@@ -14,7 +14,7 @@ import torch
 
 from crbench.api.pairing import TrainFeatures
 from crbench.data.info import DatasetInfo
-from crbench.records import Batch, Encoded, Samples, TestFeatures
+from crbench.records import Batch, Encoded, Samples, TestFeatures, TestRows
 from crbench.testing import (
     RandomBackbone,
     TinyDataset,
@@ -141,6 +141,19 @@ class Miscounted:
         return feats
 
 
+class Viewing:
+    """Asks for two encodings of the gallery, or for something else, and gives longer features where it has them."""
+
+    def __init__(self, wanted: Any = None) -> None:
+        self.wanted = wanted
+
+    def gallery_for(self, gallery: TestRows, rate: float) -> Any:
+        return (gallery, gallery) if self.wanted is None else self.wanted
+
+    def __call__(self, feats: TestFeatures) -> TestFeatures:
+        return attrs.evolve(feats, x=torch.cat([feats.x, *(view.x for view in feats.views)], dim=1))
+
+
 class Forgetful(Fitting):
     """Restores another transform than the one that was kept."""
 
@@ -180,6 +193,8 @@ class Forgetful(Fitting):
             "a modality that was not trained: .* not finite",
             fixed(where(lambda feats: feats.rows.modality == "unseen")),
         ),
+        ("gallery-views", r"gallery_for gave 2\.0, not TestRows", fixed(Viewing(2.0))),
+        ("gallery-views", "have 32 columns, those of queries 16", fixed(Viewing())),
         ("restored", r"no restore\(state\)", fixed(Kept())),
         ("restored", "restored transform gives other features", lambda: Forgetful(lambda train: Kept())),
         ("parameter-count", "parameter_count is -1", fixed(Miscounted())),
