@@ -46,6 +46,7 @@ def _names(_: click.Context, _parameter: click.Parameter, text: str | None) -> t
 @click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be given several times.")
 @click.option("--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; so for several.")
 @click.option("--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; so for several.")
+@click.option("--expand", is_flag=True, help="Show each training in a row; default: those of a method are one row.")
 @click.option("--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked.")
 @click.option(
     "--bench",

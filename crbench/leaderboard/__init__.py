@@ -35,6 +35,7 @@ def arrange(
     datasets: Sequence[str] = (),
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
+    expand: bool = False,
 ) -> tuple[Board, View]:
     """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
 
@@ -67,7 +68,7 @@ def arrange(
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
     choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
-    board = build(results, benches, view.ranks, choice)
+    board = build(results, benches, view.ranks, choice, expand=expand)
     check_view(board, view)
     return board, view
 

@@ -11,7 +11,7 @@ from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.scores import Score, Spread, SpreadKind
 from crbench.leaderboard.speeds import Speed, columns_of
 from crbench.published import Published
-from crbench.results import Result
+from crbench.results import LEVELS, Level, Result, WeightsFacts
 
 
 @attrs.frozen(kw_only=True)
@@ -41,10 +41,10 @@ class View:
 
 @attrs.frozen(kw_only=True)
 class Row:
-    """One measured method.
+    """One measured method; its scores are means over its trainings.
 
     Attributes:
-        joined: its trials, and the results that they come from.
+        trainings: the trials of each training, and the results that they come from; at least one.
         rank: place in its block, from 1; None = not ranked.
         backbone, aligner: labels, distinct within the block, free of control characters.
         baseline: the aligner changes nothing.
@@ -57,7 +57,7 @@ class Row:
         speeds: what ``crbench bench`` measured of the same method, at most one per `Speed.key`.
     """
 
-    joined: Joined
+    trainings: tuple[Joined, ...]
     backbone: str
     aligner: str
     scores: Mapping[str, Spread]
@@ -71,8 +71,33 @@ class Row:
 
     @property
     def result(self) -> Result:
-        """The first of its results: data set, rules and method are those of all."""
+        """The first of its results: data set, rules and method are those of all, but for the seed."""
         return self.joined.result
+
+    @property
+    def joined(self) -> Joined:
+        """The first of its trainings; all have the same trials."""
+        return self.trainings[0]
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """The results of all trainings."""
+        return tuple(result for one in self.trainings for result in one.results)
+
+    @property
+    def weights(self) -> tuple[WeightsFacts, ...]:
+        """The provenance of all weights that were used."""
+        return tuple(dict.fromkeys(facts for one in self.trainings for facts in one.weights))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The warnings of all results, each once."""
+        return tuple(dict.fromkeys(warning for one in self.trainings for warning in one.warnings))
+
+    @property
+    def level(self) -> Level:
+        """How far all of its results were verified on this machine."""
+        return min((one.level for one in self.trainings), key=LEVELS.index)
 
 
 def trial_list(indices: Sequence[int]) -> str:

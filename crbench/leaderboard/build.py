@@ -2,8 +2,9 @@
 
 Results are ranked only among equals: a block has one fingerprint (data set, rules, limit, evaluation version) and one
 set of trials, with the same lists and the same images. A row is one method; its trials may come from several results
-(`crbench.leaderboard.joined`). What cannot be ranked is shown apart: parts of a protocol (``--limit``), evaluations of
-a version that is not known, results that disagree, failed cells and published numbers.
+(`crbench.leaderboard.joined`), and it may have been trained several times (`crbench.leaderboard.trainings`). What
+cannot be ranked is shown apart: parts of a protocol (``--limit``), evaluations of a version that is not known, results
+that disagree, failed cells and published numbers.
 
 Order: Rank-1, then mAP, highest first. Both are compared as printed (one decimal of a per cent), so that a reader can
 check every place from the table. Rows that are equal in both share a place. The baseline (aligner ``none``) is ranked
@@ -12,9 +13,8 @@ like every other row, and marked.
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,9 @@ from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, component_identity, join
 from crbench.leaderboard.labels import distinct_labels
-from crbench.leaderboard.scores import Score, Spread, scores_of, values_of
+from crbench.leaderboard.scores import Score, Spread, scores_of, spread_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
+from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest
 from crbench.results import BASELINE, Result
@@ -41,10 +42,13 @@ def build(
     benches: Iterable[Bench] = (),
     ranks: Sequence[int] = (),
     choice: Choice = EVERYTHING,
+    *,
+    expand: bool = False,
 ) -> Board:
     """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
 
-    The scores are those that results sum up, and those at `ranks` of the CMC. Rows are the methods of `choice`.
+    The scores are those that results sum up, and those at `ranks` of the CMC. Rows are the methods of `choice`,
+    or with `expand` each of their trainings.
 
     Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
     board says so. The order in which results and benchmarks are given does not matter.
@@ -56,7 +60,10 @@ def build(
     sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
     for joined in (row for joining in joinings for row in joining.rows):
         sets[*_group(joined.result), joined.trial_set].append(joined)
-    found = (_block(rows, scores, shown, ranks, choice) for rows in sets.values())
+    found = (
+        _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice)
+        for rows in sets.values()
+    )
     blocks = sorted((block for block in found if block.rows), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
@@ -99,17 +106,18 @@ def _failed(results: Sequence[Result]) -> list[Result]:
 
 
 def _block(
-    joined: Sequence[Joined],
+    methods: Sequence[tuple[Joined, ...]],
     scores: Sequence[Score],
     benches: Sequence[Bench],
     ranks: Sequence[int],
     choice: Choice,
 ) -> Block:
+    joined = [one for trainings in methods for one in trainings]
     first = joined[0].result
     results = [result for one in joined for result in one.results]
     sure = [result for one in joined if not one.disputed for result in one.results] or results
     trials = [trial for one in joined for trial in one.trials]
-    rows = [_row(one, *label, benches, ranks) for one, label in zip(joined, distinct_labels(joined), strict=True)]
+    rows = [_row(one, *label, benches, ranks) for one, label in zip(methods, distinct_labels(methods), strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner))
     unranked = _unranked(first)
     chosen = [row for row in (rows if unranked else _with_gains(rows)) if choice.shows(row.result)]
@@ -148,30 +156,31 @@ def _numbers(counts: Iterable[int | None]) -> tuple[int, ...]:
     return tuple(sorted({count for count in counts if count is not None}))
 
 
-def _row(joined: Joined, backbone: str, aligner: str, benches: Sequence[Bench], ranks: Sequence[int]) -> Row:
-    timings = [result.timings for result in joined.results]
+def _row(
+    trainings: tuple[Joined, ...], backbone: str, aligner: str, benches: Sequence[Bench], ranks: Sequence[int]
+) -> Row:
+    first = trainings[0].result
+    timings = [result.timings for one in trainings for result in one.results]
     fits, transforms = ([one[stage] for one in timings if stage in one] for stage in ("fit", "transform"))
     fitted, taken = sum(fit.count for fit in fits), sum(transform.seconds for transform in transforms)
     return Row(
-        joined=joined,
+        trainings=trainings,
         backbone=backbone,
         aligner=aligner,
-        scores=values_of(joined, ranks),
-        baseline=joined.result.method.aligner.name == BASELINE,
+        scores=values_of(trainings, ranks),
+        baseline=first.method.aligner.name == BASELINE,
         fit_s=sum(fit.seconds for fit in fits) / fitted if fitted else None,
         samples_per_s=sum(transform.count for transform in transforms) / taken if taken else None,
-        speeds=speeds_of(joined.result, benches),
+        speeds=speeds_of(first, benches),
     )
 
 
 def _with_gains(rows: Sequence[Row]) -> list[Row]:
     """Rows with their gain over the baseline; disputed rows have none, and none is over them."""
-    baselines = {_features(row): row for row in rows if row.baseline and not row.joined.disputed}
+    sure = [row for row in rows if not row.joined.disputed]
+    baselines = {_features(one): one for row in sure if row.baseline for one in row.trainings}
     return [
-        row
-        if row.baseline or row.joined.disputed or not _features(row)
-        else attrs.evolve(row, gain=_gain(row, baselines.get(_features(row))))
-        for row in rows
+        row if row.baseline or row.joined.disputed else attrs.evolve(row, gain=_gain(row, baselines)) for row in rows
     ]
 
 
@@ -205,19 +214,22 @@ def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]
     return marks
 
 
-def _features(row: Row) -> tuple[object, ...]:
-    """What made the features of a row: two rows that share it differ by their aligners alone; empty = not known."""
-    result = row.result
-    weights = tuple(trial.weights_sha256 for trial in row.joined.trials)
+def _features(one: Joined) -> tuple[object, ...]:
+    """What made the features of a training: two that share it differ by their aligners alone; empty = not known."""
+    result = one.result
+    weights = tuple(trial.weights_sha256 for trial in one.trials)
     if None in weights and result.method.backbone.trained:
         return ()  # version 1 does not tell the weights of trials that were trained each for itself
     return component_identity(result.method.backbone), weights, result.extraction, result.environment.device
 
 
-def _gain(row: Row, baseline: Row | None) -> Spread | None:
-    """Rank-1 over that of the baseline, as differences trial by trial; both have the trials of the block."""
-    if baseline is None:
-        return None
-    pairs = zip(row.joined.trials, baseline.joined.trials, strict=True)
-    differences = [own.cmc[0] - other.cmc[0] for own, other in pairs]
-    return Spread(statistics.fmean(differences), statistics.stdev(differences) if len(differences) > 1 else None)
+def _gain(row: Row, baselines: Mapping[tuple[object, ...], Joined]) -> Spread | None:
+    """Rank-1 over that of the baseline with the features of each training, as differences trial by trial."""
+    pairs = [(own, baselines.get(_features(own) or (None,))) for own in row.trainings]
+    differences = [_differences(own, other) for own, other in pairs if other is not None]
+    return spread_of(differences) if len(differences) == len(pairs) else None
+
+
+def _differences(one: Joined, other: Joined) -> list[float]:
+    """Both have the trials of the block."""
+    return [mine.cmc[0] - trial.cmc[0] for mine, trial in zip(one.trials, other.trials, strict=True)]

@@ -40,8 +40,8 @@ class Column(Generic[Line]):
         better: the good end of its values, if there is one; it gives the arrow, and the page sorts from there.
         footnotes: sentences that explain the column below the tables; columns may share them.
         numeric: its values are numbers: set flush right, and sorted as numbers.
-        spread: its values are `Spread`; programs get a column for each field: `key`, and it with ``_std``, ``_low`` and
-            ``_high``.
+        spread: its values are `Spread`; programs get a column for each field: `key`, and it with ``_std``, ``_low``,
+            ``_high`` and ``_between``.
         ranked: people get it in ranked tables only.
         of_cell: a failed cell has it too.
     """
@@ -72,7 +72,7 @@ class Column(Generic[Line]):
     @property
     def keys(self) -> tuple[str, ...]:
         """Its names in CSV and JSON."""
-        return (self.key, *(f"{self.key}_{part}" for part in ("std", "low", "high"))) if self.spread else (self.key,)
+        return (self.key, *(f"{self.key}_{part}" for part in Spread._fields[1:])) if self.spread else (self.key,)
 
     def values(self, line: Line) -> tuple[Any, ...]:
         """What programs get of a line: one value for each of `keys`."""

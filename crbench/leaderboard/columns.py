@@ -21,6 +21,10 @@ from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
 
 _DEFAULT = View()
+_TRAININGS = (
+    "trainings: with other seeds, all else equal; scores are means over them. ±: standard deviation of R1 between "
+    "trainings. --expand shows each."
+)
 _PER_CENT = "Scores in per cent, means over the trials; ranked by R1, then mAP, as printed, and only within one table."
 _STD = "±: standard deviation over trials, which differ by the protocol's draws only."
 _INTERVAL = (
@@ -33,7 +37,7 @@ def _of_cell(key: str, get: Callable[[Result], str]) -> Column[Row]:
     """A fact about the cell itself, for programs; where a row comes from several, each once."""
 
     def texts(row: Row) -> str:
-        return clean("; ".join(dict.fromkeys(get(result) for result in row.joined.results)))
+        return clean("; ".join(dict.fromkeys(get(result) for result in row.results)))
 
     return Column(key=key, of_cell=True, numeric=False, get=texts)
 
@@ -127,7 +131,7 @@ _AFTER: tuple[Column[Row], ...] = (
         "?: not known.",
     ),
     Column(key="columns", get=lambda row: row.result.method.columns),
-    Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.joined.level, footnotes=(MEANING,)),
+    Column(key="evidence", title="evidence", numeric=False, get=lambda row: row.level, footnotes=(MEANING,)),
     Column(key="trials", get=lambda row: len(row.joined.trials)),
     Column(key="trial_indices", get=lambda row: trial_list([trial.index for trial in row.joined.trials]) or None),
     _per_trial("queries", lambda trial: trial.n_query),
@@ -135,14 +139,14 @@ _AFTER: tuple[Column[Row], ...] = (
     _per_trial("persons", lambda trial: trial.n_persons),
     Column(key="deviations", get=lambda row: clean("; ".join(row.result.data.deviations)) or None),
     Column(key="transductive", get=_is_transductive),
-    Column(key="weights_known", get=lambda row: all(one.known for one in row.joined.weights)),
+    Column(key="weights_known", get=lambda row: all(one.known for one in row.weights)),
     Column(key="conflict", get=lambda row: row.joined.disputed),
     _of_cell("files", lambda result: result.origin or ""),
     _of_cell("created", lambda result: result.created),
     _of_cell("crbench", lambda result: result.environment.crbench),
     _of_cell("cell_id", lambda result: result.cell_id),
     _of_cell("command", lambda result: result.command),
-    Column(key="warnings", get=lambda row: clean("; ".join(row.joined.warnings)) or None),
+    Column(key="warnings", get=lambda row: clean("; ".join(row.warnings)) or None),
 )
 """Columns to the right of scores and gain: cost, origin. None depends on the moment at which a run was made."""
 
@@ -194,6 +198,7 @@ def measured_columns(
         *_BEFORE,
         *own,
         _gain_column(view, rows),
+        _trainings_column(rows),
         _passes_column(rows),
         *_AFTER,
         *taken,
@@ -262,6 +267,23 @@ def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
             *_explained(kind, spreads),
         ),
     )
+
+
+def _trainings_column(rows: Sequence[Row]) -> Column[Row]:
+    """How often a row was trained, and how far R1 moves between trainings; people get it where it tells something."""
+    several = any(len(row.trainings) > 1 for row in rows)
+    return Column(
+        key="trainings",
+        title="trainings" if several else "",
+        get=lambda row: len(row.trainings),
+        label=_trained,
+        footnotes=(_TRAININGS,) if several else (),
+    )
+
+
+def _trained(row: Row) -> str:
+    between = row.scores["R1"].between if "R1" in row.scores else None
+    return str(len(row.trainings)) + (f" ± {formats.per_cent(between)}" if between is not None else "")
 
 
 def _gain_column(view: View, rows: Sequence[Row]) -> Column[Row]:

@@ -143,13 +143,17 @@ def join(results: Iterable[Result]) -> Joining:
 
 def _identity(result: Result) -> tuple[object, ...]:
     """All that decides the numbers of a trial, except for the trial and its weights; results that share it may join."""
+    return *recipe(result), result.seed
+
+
+def recipe(result: Result) -> tuple[object, ...]:
+    """All that decides the numbers of a trial, except for the trial, the seed and the weights that it leads to."""
     return (
         *(component_identity(part) for part in (result.method.backbone, result.method.aligner)),
         fitted_weights(result),
         tuple(sorted(result.code.items())),
         json.dumps(result.data.parameters, sort_keys=True),
         result.data.deviations,
-        result.seed,
         result.extraction,
         result.environment.device,
     )

@@ -21,16 +21,18 @@ def backbone_label(result: Result) -> str:
     return label if amp == "off" else f"{label} {amp}"
 
 
-def distinct_labels(rows: Sequence[Joined]) -> list[tuple[str, str]]:
-    """Labels of backbone and aligner for each row.
+def distinct_labels(rows: Sequence[Sequence[Joined]]) -> list[tuple[str, str]]:
+    """Labels of backbone and aligner for each row, given by its trainings.
 
     Rows that would have equal labels get in brackets what they differ in: parameters, distributions, versions,
-    code, weights, extraction, device, seed; or, where that is nothing, the cell and file that they come from.
+    code, extraction, device, and of a single training weights and seed; or, where that is nothing, the cell and file
+    that they come from.
 
     Returns:
         One (backbone, aligner) pair per row, in order.
     """
-    labels = [(backbone_label(row.result), component_label(row.result.method.aligner)) for row in rows]
+    first = [trainings[0].result for trainings in rows]
+    labels = [(backbone_label(result), component_label(result.method.aligner)) for result in first]
     clashes = defaultdict(list)
     for index, label in enumerate(labels):
         clashes[label].append(index)
@@ -41,23 +43,30 @@ def distinct_labels(rows: Sequence[Joined]) -> list[tuple[str, str]]:
     return labels
 
 
-def _told_apart(rows: Sequence[Joined]) -> list[tuple[str, str]]:
+def _told_apart(rows: Sequence[Sequence[Joined]]) -> list[tuple[str, str]]:
     """Labels of rows whose plain labels are equal."""
-    results = [row.result for row in rows]
+    results = [trainings[0].result for trainings in rows]
     backbones = differences(
         [
             {
-                **_facts(row.result.method.backbone),
-                "weights": _short(trial.weights_sha256 for trial in row.trials),
-                **attrs.asdict(row.result.extraction),
-                "device": row.result.environment.device,
-                **{f"{part} code": _short([code]) for part, code in row.result.code.items()},
+                **_facts(result.method.backbone),
+                "weights": _single(trainings, _short(trial.weights_sha256 for trial in trainings[0].trials)),
+                **attrs.asdict(result.extraction),
+                "device": result.environment.device,
+                **{f"{part} code": _short([code]) for part, code in result.code.items()},
             }
-            for row in rows
+            for result, trainings in zip(results, rows, strict=True)
         ]
     )
     aligners = plain = differences(
-        [{**_facts(r.method.aligner), "files": _short(fitted_weights(r)), "seed": r.seed} for r in results]
+        [
+            {
+                **_facts(result.method.aligner),
+                "files": _short(fitted_weights(result)),
+                "seed": _single(trainings, result.seed),
+            }
+            for result, trainings in zip(results, rows, strict=True)
+        ]
     )
     for tell in (
         lambda r: f"#{r.cell_id}",
@@ -74,6 +83,11 @@ def _told_apart(rows: Sequence[Joined]) -> list[tuple[str, str]]:
         )
         for result, backbone, aligner in zip(results, backbones, aligners, strict=True)
     ]
+
+
+def _single(trainings: Sequence[Joined], fact: Any) -> Any:
+    """A fact that trainings of one row do not share."""
+    return fact if len(trainings) == 1 else None
 
 
 def _facts(component: Component) -> dict[str, Any]:

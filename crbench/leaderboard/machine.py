@@ -94,7 +94,7 @@ def _failed(result: Result) -> dict[str, Any]:
     """What is known of a failed cell."""
     backbone, aligner = component_label(result.method.backbone), component_label(result.method.aligner)
     columns = [column for column in measured_columns(()) if column.of_cell]
-    return _values(columns, Row(joined=Joined.of([result]), backbone=backbone, aligner=aligner, scores={}))
+    return _values(columns, Row(trainings=(Joined.of([result]),), backbone=backbone, aligner=aligner, scores={}))
 
 
 def _block(board: Board, block: Block, view: View) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def backbone_marks(row: Row) -> Iterator[str]:
     """The marks of the backbone of a row."""
     if row.result.method.backbone.transductive:
         yield "transductive"
-    if any(not one.known and one.origin != "fitted" for one in row.joined.weights):
+    if any(not one.known and one.origin != "fitted" for one in row.weights):
         yield "training unknown"
 
 
@@ -27,7 +27,7 @@ def aligner_marks(row: Row) -> Iterator[str]:
         yield "baseline"
     if row.result.method.aligner.transductive:
         yield "transductive"
-    if any(not one.known and one.origin == "fitted" for one in row.joined.weights):
+    if any(not one.known and one.origin == "fitted" for one in row.weights):
         yield "training unknown"
     if row.joined.disputed:
         yield "conflict"

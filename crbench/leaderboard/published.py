@@ -81,7 +81,7 @@ def _reasons(printed: Published, row: Row, block: Block) -> Iterator[str]:
 
 
 def _weights(row: Row) -> Iterator[str]:
-    weights = [one for one in row.joined.weights if one.origin != "fitted"]
+    weights = [one for one in row.weights if one.origin != "fitted"]
     if any(one.origin == "trained" for one in weights):
         yield "weights of the backbone, trained here"
     if any(one.origin == "file" for one in weights):

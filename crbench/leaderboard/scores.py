@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import attrs
@@ -11,7 +12,7 @@ import attrs
 from crbench.errors import ComparisonError
 from crbench.leaderboard.formats import number, per_cent, printed
 from crbench.leaderboard.joined import Joined
-from crbench.results import MetricFacts, Result, Summary
+from crbench.results import Intervals, MetricFacts, Result, Summary
 
 _CMC = re.compile(r"R([1-9]\d*)")
 _MEANS = ("mAP", "mINP")
@@ -30,12 +31,14 @@ class Spread(NamedTuple):
     Attributes:
         std: sample standard deviation over trials; None for a single one.
         low, high: ends of the 95 % interval over people; None where it is not known.
+        between: sample standard deviation between trainings; None for a single one.
     """
 
     mean: float
     std: float | None = None
     low: float | None = None
     high: float | None = None
+    between: float | None = None
 
     def text(self, number: Callable[[float], str], kind: SpreadKind, *, first: Callable[[float], str]) -> str:
         """``52.0 [48.1, 55.9]``, ``52.0 ± 1.7`` or ``52.0``, as far as it is known.
@@ -148,29 +151,47 @@ def _fact(facts: MetricFacts) -> str:
     return f"{facts.unit}, {'higher' if facts.higher_is_better else 'lower'} is better"
 
 
-def values_of(joined: Joined, ranks: Iterable[int] = ()) -> dict[str, Spread]:
-    """The scores of trials by `Score.key`; R1 of all queries and of each rate is always among them.
+def values_of(trainings: Sequence[Joined], ranks: Sequence[int] = ()) -> dict[str, Spread]:
+    """The scores of a row by `Score.key`; R1 of all queries and of each rate is always among them.
 
     Args:
+        trainings: of the row; intervals are those of a single one.
         ranks: further ranks; a curve may end before them.
     """
-    of_rates = {rate: metrics["R1"] for rate, metrics in joined.by_rate.items()}
-    intervals = intervals_of(joined)
+    each = [_summaries(one, ranks) for one in trainings]
+    if len(each) > 1:
+        common = [key for key in each[0] if all(key in own for own in each)]
+        return {key: spread_of([own[key].values for own in each]) for key in common}
+    intervals = _intervals(trainings[0].intervals)
+    return {key: Spread(one.mean, one.std, *intervals.get(key, ())) for key, one in each[0].items()}
+
+
+def spread_of(values: Sequence[Sequence[float]]) -> Spread:
+    """The mean of values and its spreads.
+
+    Args:
+        values: for each training the value of each trial.
+
+    Example:
+        >>> spread = spread_of([[0.5, 1.0], [0.0, 0.5]])
+        >>> spread.mean, round(spread.std, 3), round(spread.between, 3)
+        (0.5, 0.354, 0.354)
+    """
+    over_trials = Summary.of([statistics.fmean(trial) for trial in zip(*values, strict=True)])
+    between = statistics.stdev(map(statistics.fmean, values)) if len(values) > 1 else None
+    return Spread(over_trials.mean, over_trials.std, between=between)
+
+
+def _summaries(joined: Joined, ranks: Iterable[int]) -> dict[str, Summary]:
+    """The scores of one training by `Score.key`."""
     end = min((len(trial.cmc) for trial in joined.trials), default=0)
     asked = {f"R{k}": Summary.of([trial.cmc[k - 1] for trial in joined.trials]) for k in ranks if k <= end}
-    return {
-        key: Spread(one.mean, one.std, *intervals.get(key, ()))
-        for key, one in {
-            **asked,
-            **joined.metrics,
-            **{Score("R1", rate).key: summary for rate, summary in of_rates.items()},
-        }.items()
-    }
+    of_rates = {Score("R1", rate).key: metrics["R1"] for rate, metrics in joined.by_rate.items()}
+    return {**asked, **joined.metrics, **of_rates}
 
 
-def intervals_of(joined: Joined) -> dict[str, tuple[float, float]]:
-    """The 95 % intervals of scores by `Score.key`."""
-    known = joined.intervals
+def _intervals(known: Intervals | None) -> dict[str, tuple[float, float]]:
+    """95 % intervals by `Score.key`."""
     if known is None or known.level != _LEVEL:
         return {}
     of_rates = {Score("R1", rate).key: own["R1"] for rate, own in known.by_rate.items() if "R1" in own}

@@ -52,9 +52,9 @@ def block_table(board: Board, block: Block, view: View) -> Table:
 
 def _warnings(rows: Sequence[Row]) -> Iterator[str]:
     """Each warning of the results of `rows` once, with the rows that have it where not all do."""
-    texts = dict.fromkeys(warning for row in rows for warning in row.joined.warnings)
+    texts = dict.fromkeys(warning for row in rows for warning in row.warnings)
     for text in texts:
-        named = [f"{row.backbone} + {row.aligner}" for row in rows if text in row.joined.warnings]
+        named = [f"{row.backbone} + {row.aligner}" for row in rows if text in row.warnings]
         yield clean(f"warning: {text}" if len(named) == len(rows) else f"warning, {'; '.join(named)}: {text}")
 
 

@@ -34,6 +34,7 @@ def render(
     datasets: Sequence[str] = (),
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
+    expand: bool = False,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -52,6 +53,7 @@ def render(
         spread: what tables print beside a mean: ``interval`` over people, ``std`` over trials, ``none``, or ``auto``:
             the interval of R1 and gain, and ``std`` where results have no intervals. CSV and JSON have all of them.
         datasets, backbones, aligners: only these, see `crbench.leaderboard.choice.Choice`; empty = all.
+        expand: a row for each training, not for all trainings of a method together.
 
     Raises:
         ConfigError: unknown format, a rank that no curve has, a column that no table has, or a name that no result has.
@@ -78,6 +80,7 @@ def render(
         datasets=datasets,
         backbones=backbones,
         aligners=aligners,
+        expand=expand,
     )
     if format != "html":
         return as_text(board, view, format, colour=colour)

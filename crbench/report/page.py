@@ -63,7 +63,7 @@ def _section(block: Block, table: Table) -> dict[str, Any]:
     return {
         "fingerprint": clean(block.fingerprint),
         "table": table,
-        "cells": [_details(row.backbone, row.aligner, result) for row in block.rows for result in row.joined.results],
+        "cells": [_details(row.backbone, row.aligner, result) for row in block.rows for result in row.results],
     }
 
 

@@ -56,7 +56,9 @@ def test_a_block_holds_equal_fingerprints_and_rate_sources_only(make: Make, cell
 @settings(max_examples=30)
 @given(cells=_cells)
 def test_places_count_the_better_rows_and_ties_share_them(make: Make, cells: list[dict[str, object]]) -> None:
-    for block in build(make(cell=number, seed=number, **cell) for number, cell in enumerate(cells)).blocks:
+    for block in build(
+        (make(cell=number, seed=number, **cell) for number, cell in enumerate(cells)), expand=True
+    ).blocks:
         places = [_place(row) for row in block.rows]
         assert places == sorted(places, reverse=True)
         assert [row.rank for row in block.rows] == [1 + sum(p > place for p in places) for place in places]
@@ -71,7 +73,7 @@ def test_input_order_does_not_matter(make: Make, cells: list[dict[str, object]],
 
 
 def test_equal_rank1_is_decided_by_map(make: Make) -> None:
-    low, high = (make("ridge", (0.5,), cell=number, seed=number, shot="multi") for number in (1, 2))
+    low, high = (make("ridge", (0.5,), cell=number, parameters={"alpha": number}, shot="multi") for number in (1, 2))
     trials = tuple(attrs.evolve(trial, scores={**trial.scores, "mAP": 0.7}) for trial in high.trials)
     metrics = {**high.metrics, "mAP": Summary.of([0.7])}
     rows = _rows(build([low, attrs.evolve(high, trials=trials, metrics=metrics)]))
@@ -101,7 +103,9 @@ def test_gain_over_other_weights_is_not_given(make: Make) -> None:
 
 def test_best_and_second_are_marked_with_ties(make: Make) -> None:
     values = {1: 0.5, 2: 0.50001, 3: 0.4, 4: 0.3}
-    rows = _rows(build([make("ridge", (value,), cell=cell, seed=cell) for cell, value in values.items()]))
+    rows = _rows(
+        build([make("ridge", (value,), cell=cell, parameters={"alpha": cell}) for cell, value in values.items()])
+    )
     assert [rows[f"{cell:012x}"].marks.get("R1") for cell in values] == ["best", "best", "second", None]
 
 
@@ -129,11 +133,15 @@ def test_failed_cells_stand_apart(make: Make) -> None:
 
 def test_equal_labels_are_told_apart(make: Make) -> None:
     results = [make("vpfa/light", cell=cell, parameters={"hidden": hidden}) for cell, hidden in ((1, 512), (2, 2048))]
-    rows = _rows(build([*results, make("vpfa/light", cell=3, parameters={"hidden": 512}, seed=7)]))
-    assert sorted(row.aligner for row in rows.values()) == [
+    results.append(make("vpfa/light", cell=3, parameters={"hidden": 512}, seed=7))
+    assert sorted(row.aligner for row in _rows(build(results, expand=True)).values()) == [
         "vpfa/light [hidden=2048, seed=0]",
         "vpfa/light [hidden=512, seed=0]",
         "vpfa/light [hidden=512, seed=7]",
+    ]
+    assert sorted(row.aligner for row in _rows(build(results)).values()) == [
+        "vpfa/light [hidden=2048, seed=0]",
+        "vpfa/light [hidden=512]",
     ]
 
 

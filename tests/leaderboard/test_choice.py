@@ -45,7 +45,7 @@ def test_columns_are_those_asked_for_in_that_order_in_every_format(results: list
     assert first[:5] == ["ridge", "41.0 ± 1.4", "61.9 ± 1.1", "2", "0.5"]
 
     def spread(key: str) -> list[str]:
-        return [key, *(f"{key}_{part}" for part in ("std", "low", "high"))]
+        return [key, *(f"{key}_{part}" for part in ("std", "low", "high", "between"))]
 
     keys = ["aligner", *spread("R1@4"), *spread("R3"), "trials", "unchecked_fit_s", "command"]
     assert list(_csv(results[:3], columns=names)[0]) == ["part", *keys]

@@ -82,7 +82,7 @@ def test_scores_of_plugins_follow_the_usual_ones(make: Make, scored: Callable[..
     expected = ["R1 ↑", "R5 ↑", "R10 ↑", "mAP ↑", "mINP ↑", "first-tier ↑", "nDCG ↑", "R1 x2 ↑", "R1 x4 ↑"]
     assert _headings(render([result], per_rate=True))[3:12] == expected
     (line,) = _csv([result])
-    assert [name for name in line if not re.search("_(std|low|high)$", name)][10:18] == [
+    assert [name for name in line if not re.search("_(std|low|high|between)$", name)][10:18] == [
         *("R1", "R5", "R10", "R20", "mAP", "mINP", "first-tier", "nDCG")
     ]
     assert (line["nDCG"], line["first-tier"]) == ("0.7", "0.25")
@@ -95,7 +95,7 @@ def mean_rank(make: Make, scored: Callable[..., Result]) -> list[Result]:
     kind = {"lower": ["mean-rank"], "numbers": ["mean-rank"]}
     values = {1: 3.14159, 2: 12.5, 3: 0.5}
     return [
-        scored(make("ridge", (0.5,), cell=cell, seed=cell), **kind, **{"mean-rank": value})
+        scored(make("ridge", (0.5,), cell=cell, parameters={"alpha": cell}), **kind, **{"mean-rank": value})
         for cell, value in values.items()
     ]
 

@@ -167,7 +167,7 @@ def test_the_same_trials_by_other_weights_are_rows_of_their_own(whole: Result, m
     other = make("ridge", (0.3, 0.3, 0.3), cell=9)
     for index in range(3):
         other = _with(other, index, weights_sha256="c" * 64)
-    board = build([whole, other])
+    board = build([whole, other], expand=True)
     assert [row.rank for row in _rows(board)] == [1, 2]
     assert {row.backbone for row in _rows(board)} == {
         "resnet-tiny [weights=abababab]",
@@ -192,7 +192,7 @@ def test_fitted_weights_of_one_path_are_told_apart_by_content(whole: Result) -> 
 def test_where_there_are_two_ways_to_join_none_is_taken(whole: Result, part_of: Part) -> None:
     """Trial 1 could stand with either of two trainings that gave other weights."""
     first, rest = part_of(whole, 0, cell=1), _with(part_of(whole, 1, cell=2), 1, training="f" * 12)
-    board = build([first, _with(first, 0, weights_sha256="c" * 64), rest])
+    board = build([first, _with(first, 0, weights_sha256="c" * 64), rest], expand=True)
     assert sorted(len(row.joined.results) for row in _rows(board)) == [1, 1, 1]
 
 
