@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Callable
 
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from tabulate import tabulate
 
 from crbench.leaderboard.board import Board, View
 from crbench.leaderboard.column import Cell
+from crbench.leaderboard.markup import LATEX_MARKS, PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.leaderboard.tables import Table, below, tables
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
 _MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
-_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-# tabulate escapes what is in the cells. Marks pass through it as private characters, which `clean` keeps out of names,
-# and become LaTeX commands afterwards.
-_LATEX = {"best": ("\ue000", "\ue002"), "second": ("\ue001", "\ue002"), "": ("", "")}
-_PREAMBLE = r"% in the preamble: \usepackage{booktabs}"
-_LATEX_AFTER = {
-    "\ue000": r"\textbf{",
-    "\ue001": r"\underline{",
-    "\ue002": "}",
-    "±": r"$\pm$",
-    "†": r"$^\dagger$",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "\ue003": "{}",
-    "\ufffd": "?",
-}
 
 
 def render_table(board: Board, view: View, *, colour: bool) -> str:
@@ -47,15 +30,17 @@ def render_github(board: Board, view: View) -> str:
     """GitHub-flavoured Markdown; best is bold, second underlined; names are escaped."""
 
     def section(table: Table) -> str:
-        first, *others = map(_markdown, table.facts)
+        first, *others = map(escape_markdown, table.facts)
         caption = ", ".join([f"**{first}**", *others])
-        body = _grid(table, "pipe", lambda cell: _wrap(_markdown(cell.text), _MARKDOWN[cell.mark]), _markdown)
-        rules = f"<sub>{_markdown(table.rules)}</sub>" if table.rules else ""
-        warnings = [f"<sub>{_markdown(line)}</sub>" for line in table.warnings]
+        body = _grid(
+            table, "pipe", lambda cell: _wrap(escape_markdown(cell.text), _MARKDOWN[cell.mark]), escape_markdown
+        )
+        rules = f"<sub>{escape_markdown(table.rules)}</sub>" if table.rules else ""
+        warnings = [f"<sub>{escape_markdown(line)}</sub>" for line in table.warnings]
         return "\n\n".join(filter(None, (caption, body, rules, *warnings)))
 
     shown = tables(board, view)
-    lines = [f"<sub>{_markdown(line)}</sub>" for line in below(shown, board, view)]
+    lines = [f"<sub>{escape_markdown(line)}</sub>" for line in below(shown, board, view)]
     return "\n\n".join([*map(section, shown), *lines]) + "\n"
 
 
@@ -63,16 +48,16 @@ def render_latex(board: Board, view: View) -> str:
     """One ``table`` per block; best is bold, second underlined; names are escaped. A comment names the packages."""
 
     def section(table: Table) -> str:
-        body = _grid(table, "latex_booktabs", lambda cell: _wrap(_guard(cell.text), _LATEX[cell.mark]), str)
+        body = _grid(table, "latex_booktabs", lambda cell: _wrap(guard_latex(cell.text), LATEX_MARKS[cell.mark]), str)
         caption = ", ".join(table.facts)
         comment = f"% {table.rules}\n" if table.rules else ""
         warnings = "".join(f"\n% {line}" for line in table.warnings)
-        top = f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n"
-        return f"{top}{_after(body)}\n\\end{{table}}{warnings}"
+        top = f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{escape_latex(caption)}}}\n"
+        return f"{top}{finish_latex(body)}\n\\end{{table}}{warnings}"
 
     shown = tables(board, view)
     comments = "\n".join(f"% {line}" for line in below(shown, board, view))
-    return "\n\n".join([_PREAMBLE, *map(section, shown), comments]) + "\n"
+    return "\n\n".join([PREAMBLE, *map(section, shown), comments]) + "\n"
 
 
 def _grid(table: Table, form: str, cell: Callable[[Cell], str], heading: Callable[[str], str]) -> str:
@@ -87,20 +72,3 @@ def _grid(table: Table, form: str, cell: Callable[[Cell], str], heading: Callabl
 
 def _wrap(text: str, mark: tuple[str, str]) -> str:
     return text.join(mark)
-
-
-def _markdown(text: str) -> str:
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", html.escape(text, quote=False))
-
-
-def _guard(text: str) -> str:
-    """A cell that LaTeX would read as an argument of the line break before it gets an empty group in front."""
-    return f"\ue003{text}" if text.startswith(("[", "*")) else text
-
-
-def _latex(text: str) -> str:
-    return _after("".join(LATEX_ESCAPE_RULES.get(char, char) for char in text))
-
-
-def _after(text: str) -> str:
-    return "".join(_LATEX_AFTER.get(char, char) for char in text).replace("--", "-{}-")
