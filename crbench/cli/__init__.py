@@ -19,6 +19,7 @@ _COMMANDS = {
     "merge": "crbench.cli.merge:merge",
     "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
+    "report": "crbench.cli.report:report",
     "cite": "crbench.cli.cite:cite",
     "published": "crbench.cli.published:published",
     "results": "crbench.cli.results:results",

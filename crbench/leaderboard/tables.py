@@ -24,6 +24,7 @@ class Table:
     """A table ready to be set: columns, rows of cells, and what stands above and below it.
 
     `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty, `warnings` are lines.
+    `lines` are the measured methods behind `rows`.
     """
 
     facts: tuple[str, ...]
@@ -32,6 +33,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     baselines: tuple[bool, ...]
     warnings: tuple[str, ...] = ()
+    lines: tuple[Row, ...] = ()
 
 
 def block_table(board: Board, block: Block, view: View) -> Table:
@@ -47,6 +49,7 @@ def block_table(board: Board, block: Block, view: View) -> Table:
         rows=tuple(tuple(column.cell(row, row.marks.get(column.key, "")) for column in columns) for row in rows),
         baselines=tuple(row.baseline and not block.unranked for row in rows),
         warnings=tuple(_warnings(rows)),
+        lines=tuple(rows),
     )
 
 

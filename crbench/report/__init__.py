@@ -35,6 +35,7 @@ def render(
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
     expand: bool = False,
+    details: bool = False,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -54,6 +55,7 @@ def render(
             the interval of R1 and gain, and ``std`` where results have no intervals. CSV and JSON have all of them.
         datasets, backbones, aligners: only these, see `crbench.leaderboard.choice.Choice`; empty = all.
         expand: a row for each training, not for all trainings of a method together.
+        details: rows can be opened, and show trials, rates, command, machine and weights (``html`` only).
 
     Raises:
         ConfigError: unknown format, a rank that no curve has, a column that no table has, or a name that no result has.
@@ -86,4 +88,4 @@ def render(
         return as_text(board, view, format, colour=colour)
     from crbench.report.page import page
 
-    return page(board, view)
+    return page(board, view, details=details)

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
-from typing import Any
+import json
+import logging
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from crbench.leaderboard import as_text
-from crbench.leaderboard.board import Block, Board, View
-from crbench.leaderboard.tables import Table, block_table, failure, footnote, notes, published_tables
-from crbench.results import Result
+from crbench.leaderboard.board import Board, View
+from crbench.leaderboard.citations import bibtex
+from crbench.leaderboard.tables import failure, footnote, notes, published_tables
+from crbench.report.details import details as details_of
+from crbench.report.figures import can_draw, swatch
+from crbench.report.grid import grid_of
+from crbench.report.sections import Section, sections
+from crbench.report.svg import STYLES
+from crbench.report.words import rules_in_words
 from crbench.results.labels import clean
 
+_log = logging.getLogger(__name__)
 
-def page(board: Board, view: View) -> str:
-    """The page; every text from a result is escaped, and the page's policy allows no script but its own."""
+_PUBLISHED_NAMES = ("aligner",)
+
+
+def page(board: Board, view: View, *, details: bool) -> str:
+    """The page; every text from a result is escaped, and the page's policy allows no script but its own.
+
+    Args:
+        details: rows can be opened.
+    """
     loader = PackageLoader("crbench.report")
     environment = Environment(
         loader=loader,
@@ -29,25 +46,47 @@ def page(board: Board, view: View) -> str:
     )
     style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
     blocks = (*board.blocks, *board.partial)
-    measured = [block_table(board, block, view) for block in blocks]
-    printed = published_tables(board, view.published)
+    if not can_draw():
+        _log.warning("no figures without matplotlib; install it with: pip install 'crbench[plot]'")
+    shown = sections(board, view, details=details)
+    printed = [
+        (table, grid_of(table, id=f"published-{number}", names=_PUBLISHED_NAMES))
+        for number, table in enumerate(published_tables(board, view.published), start=1)
+    ]
+    grids = [*(section.grid for section in shown), *(grid for _, grid in printed)]
     return environment.get_template("page.html.jinja").render(
         style=Markup(style),
         script=Markup(script),
         digest=_digest,
-        sections=[_section(block, table) for block, table in zip(blocks, measured, strict=True)],
-        filters={
-            clean(block.fingerprint): clean(f"{block.title}, protocol {block.protocol}") for block in board.blocks
-        },
+        cited=details and bool(shown),
+        kind="Report" if details else "Leaderboard",
+        sections=shown,
+        swatches=[swatch(place) for place in range(STYLES)] if can_draw() else [],
+        columns={head.key: head.title for grid in grids for head in (*grid.before, *grid.after)},
         published=printed,
         failed=[(failure(result), _lines(result.error or "")) for result in board.failed],
-        footnote=footnote([*measured, *printed]),
+        protocols=[rules_in_words(block) for block in {block.rules: block for block in blocks}.values()],
+        footnote=footnote([*(section.table for section in shown), *(table for table, _ in printed)]),
         notes=[note for note in notes(board, view) if not note.startswith("failed: ")],
         date=max((block.date for block in blocks), default=""),
         versions=sorted({version for block in blocks for version in block.versions}),
-        csv=as_text(board, view, "csv"),
-        latex=as_text(board, view, "latex"),
+        packed={
+            **{name: _packed(as_text(board, view, name)) for name in ("csv", "latex")},
+            **(_opened(environment, board, shown) if details else {}),
+        },
     )
+
+
+def _opened(environment: Environment, board: Board, shown: Sequence[Section]) -> dict[str, str]:
+    """What the page shows where a reader asks for more: each row of each table, as JSON lists of HTML; and BibTeX."""
+    template = environment.get_template("details.html.jinja")
+    rows = {
+        f"{section.id}-details": [template.render(details=details_of(row)) for row in section.table.lines]
+        for section in shown
+    }
+    results = [result for section in shown for row in section.block.rows for result in row.results]
+    cited = {"bibtex": _packed(bibtex(results))} if results else {}
+    return {**cited, **{id: _packed(json.dumps(texts)) for id, texts in rows.items()}}
 
 
 def _digest(source: str) -> str:
@@ -55,29 +94,10 @@ def _digest(source: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"
 
 
+def _packed(text: str) -> str:
+    """`text` as base64 of gzip, which the page unpacks where it is asked for: a tenth of the bytes."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
 def _lines(message: str) -> str:
     return "\n".join(clean(line) for line in message.splitlines())
-
-
-def _section(block: Block, table: Table) -> dict[str, Any]:
-    return {
-        "fingerprint": clean(block.fingerprint),
-        "table": table,
-        "cells": [_details(row.backbone, row.aligner, result) for row in block.rows for result in row.results],
-    }
-
-
-def _details(backbone: str, aligner: str, result: Result) -> dict[str, Any]:
-    """What a reader needs to repeat a row."""
-    where = result.environment
-    versions = {"crbench": where.crbench, "python": where.python, "torch": where.torch, "numpy": where.numpy}
-    return {
-        "name": f"{backbone} + {aligner}",
-        "command": clean(result.command),
-        "machine": clean(f"{where.cpu}, {where.threads} thread(s), device {where.device}, {where.platform}"),
-        "versions": clean(", ".join(f"{name} {version}" for name, version in {**versions, **where.packages}.items())),
-        "weights": ", ".join(dict.fromkeys(t.weights_sha256[:12] for t in result.trials if t.weights_sha256)),
-        "seconds": f"{result.duration_s:.0f}",
-        "created": result.created,
-        "warnings": [clean(warning) for warning in result.warnings],
-    }

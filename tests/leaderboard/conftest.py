@@ -31,6 +31,9 @@ from crbench.results import (
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 Make = Callable[..., Result]
+HOSTILE = (
+    r"""</pre><script>alert(1)</script>\input{x} $a_b^c$ 50% #1 & ~ {x} | `q` *s* <b> "x" ±""" + "\x1b[31m\u202e\ud800"
+)
 
 
 @pytest.fixture(scope="session")
@@ -238,3 +241,21 @@ def newer() -> Callable[[Result], Result]:
         return attrs.evolve(result, protocol=protocol, evaluation_version=version, fingerprint=fingerprint)
 
     return newer
+
+
+@pytest.fixture(scope="session")
+def hostile(make: Make) -> list[Result]:
+    """Two results whose every free text is hostile."""
+
+    def evil(result: Result, name: str) -> Result:
+        part = Component(name=name, version=HOSTILE, parameters={HOSTILE: HOSTILE})
+        rules = {**result.protocol.rules, "name": HOSTILE, "distance": HOSTILE, "rate_source": HOSTILE}
+        facts = ProtocolFacts(
+            name=HOSTILE, rules=rules, describe=describe_rules(rules), fingerprint=fingerprint_rules(rules)
+        )
+        texts = {"rate_source": HOSTILE, "command": HOSTILE, **facts_of(HOSTILE, facts)}
+        return attrs.evolve(result, method=Method(part, part), warnings=(HOSTILE,), **texts)
+
+    first, second, third = (make(rank1=(value,), cell=cell) for cell, value in ((1, 0.5), (2, 0.4), (3, 0.3)))
+    failed = attrs.evolve(third, status="failed", error=HOSTILE, trials=(), metrics={}, by_rate={})
+    return [evil(first, f"[2pt]{HOSTILE}"), evil(second, "=1+1"), evil(failed, HOSTILE)]

@@ -40,7 +40,6 @@ def test_every_format_prints_the_columns_of_the_list(make: Make) -> None:
     keys = [key for column in columns for key in column.keys]
     shown = [column.heading for column in columns if column.title]
     assert _headings(render(results)) == shown
-    assert re.findall(r"<button type=\"button\">(.*?)</button></th>", render(results, format="html")) == shown
     assert list(_csv(results)[0]) == ["part", *keys]
     row = json.loads(render(results, format="json"))["blocks"][0]["rows"][0]
     assert list(row) == [*keys, "marks", "speeds"]
@@ -105,9 +104,7 @@ def test_the_smallest_value_is_the_best_where_lower_is_better(mean_rank: list[Re
     marks = {row.result.cell_id[-1]: row.marks.get("mean-rank") for row in board.blocks[0].rows}
     assert marks == {"3": "best", "1": "second", "2": None}
     assert "mean-rank ↓" in _headings(render(mean_rank))
-    page = render(mean_rank, format="html")
-    assert '<td class="number best" data-value="0.5">0.5</td>' in page
-    assert 'data-better="lower"><button type="button">mean-rank ↓</button>' in page
+    assert '<td class="number best" data-value="0.5">0.5</td>' in render(mean_rank, format="html")
 
 
 def test_a_score_beyond_one_is_not_in_per_cent_in_any_row(mean_rank: list[Result]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -71,8 +72,6 @@ def test_of_the_parts_all_origins_are_told(apart: list[Result]) -> None:
     assert line["cell_id"] == "000000000001; 000000000002"
     assert line["command"] == "crbench run 0; crbench run 1"
     assert (line["trials"], line["trial_indices"]) == ("3", "0-2")
-    page = render(apart, format="html")
-    assert all(f"<pre>{result.command}</pre>" in page for result in apart)
 
 
 def test_the_order_of_files_does_not_matter(whole: Result, apart: list[Result], part_of: Part) -> None:
@@ -246,7 +245,7 @@ def test_equal_trials_of_other_data_stand_in_other_tables(whole: Result, make: M
     text = render([whole, other])
     assert f"2 tables have the fingerprint {whole.fingerprint}: same rules, but other trials or other data" in text
     page = render([whole, other], format="html")
-    assert page.count(f'<option value="{whole.fingerprint}">') == 1
+    assert len(set(re.findall(rf'<option value="(t-{whole.fingerprint}-.*?)">', page))) == 2
 
 
 def test_trials_of_two_copies_of_a_data_set_are_not_joined(apart: list[Result], part_of: Part) -> None:

@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import hashlib
 import io
 import json
 import re
 from collections.abc import Callable
-from html.parser import HTMLParser
 
-import attrs
 import pytest
-from result_facts import facts_of
 
 from crbench.errors import ConfigError, DataError
-from crbench.protocol.rules import describe_rules, fingerprint_rules
 from crbench.published import SOURCES
 from crbench.report import FORMATS, render
-from crbench.results import Component, Method, ProtocolFacts, Result
+from crbench.results import Result
 
 Make = Callable[..., Result]
-HOSTILE = (
-    r"""</pre><script>alert(1)</script>\input{x} $a_b^c$ 50% #1 & ~ {x} | `q` *s* <b> "x" ±""" + "\x1b[31m\u202e\ud800"
-)
-
-
-@pytest.fixture
-def hostile(make: Make) -> list[Result]:
-    """Two results whose every free text is hostile."""
-
-    def evil(result: Result, name: str) -> Result:
-        part = Component(name=name, version=HOSTILE, parameters={HOSTILE: HOSTILE})
-        rules = {**result.protocol.rules, "name": HOSTILE, "distance": HOSTILE, "rate_source": HOSTILE}
-        facts = ProtocolFacts(
-            name=HOSTILE, rules=rules, describe=describe_rules(rules), fingerprint=fingerprint_rules(rules)
-        )
-        texts = {"rate_source": HOSTILE, "command": HOSTILE, **facts_of(HOSTILE, facts)}
-        return attrs.evolve(result, method=Method(part, part), warnings=(HOSTILE,), **texts)
-
-    first, second, third = (make(rank1=(value,), cell=cell) for cell, value in ((1, 0.5), (2, 0.4), (3, 0.3)))
-    failed = attrs.evolve(third, status="failed", error=HOSTILE, trials=(), metrics={}, by_rate={})
-    return [evil(first, f"[2pt]{HOSTILE}"), evil(second, "=1+1"), evil(failed, HOSTILE)]
-
-
-class _Page(HTMLParser):
-    """Collects the elements and attributes of a page, and the text of its table cells."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.rows: list[list[str]] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag == "tr":
-            self.rows.append([])
-        if tag == "td":
-            self.rows[-1].append("")
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1] and self.tags[-1] == "td":
-            self.rows[-1][-1] += data.strip("\n")
 
 
 def test_unknown_format_and_no_results() -> None:
@@ -186,33 +136,3 @@ def test_json_keeps_parts_apart(board_results: list[Result]) -> None:
     assert board["repeated"] == 1
     (conflict,) = board["apart"]
     assert "results/coral.json" in conflict
-
-
-def test_page_shows_the_table_and_needs_nothing_else(board_results: list[Result]) -> None:
-    text = render(board_results, format="html", per_rate=True, published=True)
-    page = _Page(text)
-    assert ["1", "resnet-tiny", "ridge", "52.0 ± 1.7"] in [row[:4] for row in page.rows]
-    assert not {"link", "img", "iframe", "object", "embed", "base"} & set(page.tags)
-    assert not {"src", "href", "srcset", "action"} & {name for name, _ in page.attributes}
-    assert not re.search(r"https?:|@import|url\(", text)
-    assert len(text.encode()) < 1_000_000
-    assert "prefers-color-scheme: dark" in text
-    assert "<p>Scores in per cent, means over the trials; ranked by R1" in text
-    assert "gain: R1 points over the aligner &#39;none&#39;" in text
-
-
-def test_page_escapes_names(hostile: list[Result]) -> None:
-    page = _Page(render(hostile, format="html", per_rate=True, published=True))
-    assert page.tags.count("script") == 1
-    assert "b" not in page.tags
-    assert not any(name.startswith("on") for name, _ in page.attributes)
-    assert any(row[1].startswith(f"[2pt]{HOSTILE}"[:30]) for row in page.rows if row)
-
-
-def test_the_page_policy_names_its_script_and_style(board_results: list[Result]) -> None:
-    text = render(board_results, format="html")
-    for tag in ("script", "style"):
-        source = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-        assert source is not None
-        digest = base64.b64encode(hashlib.sha256(source[1].encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in text

@@ -1,0 +1,101 @@
+"""What `crbench leaderboard` and `crbench report` share: which results they read, and what of a board they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crbench.cli.numbers import IntegerRange
+from crbench.cli.scores import ranks_option
+from crbench.cli.strict import strict_option
+from crbench.leaderboard import RANKS
+
+if TYPE_CHECKING:
+    from crbench.bench import Bench
+    from crbench.results import Result
+
+
+def _names(_: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds RESULTS, the options of `read_board`, and those that choose rows and columns, by the names of `render`."""
+    for option in reversed(
+        (
+            click.argument("results", nargs=-1, type=click.Path(path_type=Path)),
+            ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too."),
+            click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate."),
+            click.option(
+                "--columns",
+                metavar="LIST",
+                callback=_names,
+                help="Columns to show, in this order, by their names in CSV, e.g. rank,aligner,R1,mAP,R1@4,gain.",
+            ),
+            click.option(
+                "--sort", metavar="COLUMN", default="", help="Order the rows by a column, best first; default: places."
+            ),
+            click.option("--top", type=IntegerRange(min=1), help="Only the first rows of each table."),
+            click.option(
+                "--spread",
+                type=click.Choice(["auto", "interval", "std", "none"]),
+                default="auto",
+                help="Beside each score: its 95 % interval over people, the standard deviation over trials, or "
+                "nothing; by default the interval of R1 and gain.",
+            ),
+            click.option(
+                "--dataset", "datasets", multiple=True, help="Only this data set; may be given several times."
+            ),
+            click.option(
+                "--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; so for several."
+            ),
+            click.option(
+                "--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; so for several."
+            ),
+            click.option(
+                "--expand",
+                is_flag=True,
+                help="Show each training in a row; default: those of a method are one row.",
+            ),
+            click.option(
+                "--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked."
+            ),
+            click.option(
+                "--bench",
+                "benches",
+                multiple=True,
+                type=click.Path(path_type=Path),
+                help="Add speeds that `crbench bench -o` measured: a file, or a folder of them; may be given several "
+                "times.",
+            ),
+            click.option("--timings", is_flag=True, help="Add what the runs took, marked as unchecked."),
+            strict_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def read_board(
+    results: tuple[Path, ...], benches: tuple[Path, ...], *, strict: bool
+) -> tuple[list[Result], list[Bench]]:
+    """The results and benchmarks that the command line names; the folder "results" where it names none.
+
+    Raises:
+        DataError: no results, or see `crbench.load_results`.
+    """
+    from crbench.results import load_results
+    from crbench.results.search import no_results
+
+    paths = results or (Path("results"),)
+    found = load_results(paths, strict=strict)
+    if not found:
+        raise no_results(paths)
+    if not benches:
+        return found, []  # reading benchmarks imports torch
+    from crbench.bench import load_benches
+
+    return found, load_benches(benches, strict=strict)

@@ -1,0 +1,126 @@
+"""What the page shows of each table of the leaderboard: its best rows, figures, the table itself, rows to open."""
+
+from __future__ import annotations
+
+import attrs
+
+from crbench.leaderboard.board import Block, Board, Row, View, trial_list
+from crbench.leaderboard.formats import per_cent
+from crbench.leaderboard.tables import Table, block_table
+from crbench.report.figures import Drawn, by_rate, can_draw, cmc, costs
+from crbench.report.grid import Grid, grid_of
+from crbench.report.series import Series, chosen, rates
+from crbench.report.words import measured, rules_id
+from crbench.results.labels import clean
+
+
+@attrs.frozen
+class Place:
+    """One of the best rows.
+
+    Attributes:
+        series: the row and its style in figures.
+        score, spread: its Rank-1 and how far it may be off, in words.
+        low, middle, high: where interval and score lie between the ends of the scale, in per cent of its length.
+    """
+
+    series: Series
+    score: str
+    spread: str
+    low: float
+    middle: float
+    high: float
+
+
+@attrs.frozen
+class Section:
+    """One table and what belongs to it.
+
+    Attributes:
+        id: distinct on the page, the same in every report on the same data by the same rules.
+        block: what was measured.
+        words: the task in sentences.
+        best: its first rows and the baseline; empty where there are no places.
+        rate_figure: Rank-1 by rate.
+        one_rate: the rate of all queries, where they have one only.
+        figures: CMC curves and costs.
+    """
+
+    id: str
+    block: Block
+    table: Table
+    grid: Grid
+    words: str
+    best: tuple[Place, ...]
+    rate_figure: Drawn | None
+    one_rate: str | None
+    figures: tuple[Drawn, ...]
+
+    @property
+    def title(self) -> str:
+        """Data set and protocol."""
+        return clean(f"{self.block.title}, protocol {self.block.protocol}")
+
+    @property
+    def trials(self) -> str:
+        """The trials, as ``--trial`` takes them."""
+        return trial_list(self.block.trials)
+
+    @property
+    def rules_id(self) -> str:
+        """Where its rules stand in words."""
+        return rules_id(self.block)
+
+
+def sections(board: Board, view: View, *, details: bool) -> list[Section]:
+    """The sections of a board, ranked tables first."""
+    return [_section(board, block, view, details=details) for block in (*board.blocks, *board.partial)]
+
+
+def _section(board: Board, block: Block, view: View, *, details: bool) -> Section:
+    id = f"t-{block.fingerprint}-{block.data}"
+    table = block_table(board, block, view)
+    series = () if block.unranked else chosen(block)
+    known = rates(series)
+    drawn = bool(series) and can_draw()
+    figures = (cmc(series, f"{id}-cmc"), *costs(block, series, f"{id}-cost")) if drawn else ()
+    return Section(
+        id=id,
+        block=block,
+        table=table,
+        grid=grid_of(table, id=id, opens=details),
+        words=measured(block),
+        best=_places(series),
+        rate_figure=by_rate(series, f"{id}-rate") if drawn else None,
+        one_rate=known[0] if len(known) == 1 else None,
+        figures=tuple(one for one in figures if one is not None),
+    )
+
+
+def _places(series: tuple[Series, ...]) -> tuple[Place, ...]:
+    ends = [_ends(one.row) for one in series]
+    left, right = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=1.0)
+
+    def at(value: float) -> float:
+        return round(100 * (value - left) / (right - left), 1) if right > left else 50.0
+
+    return tuple(
+        Place(
+            one, per_cent(one.row.scores["R1"].mean), _spread(one.row), at(low), at(one.row.scores["R1"].mean), at(high)
+        )
+        for one, (low, high) in zip(series, ends, strict=True)
+    )
+
+
+def _spread(row: Row) -> str:
+    """The interval of Rank-1 in words, or the standard deviation of trials where there is no interval."""
+    score = row.scores["R1"]
+    if score.low is not None and score.high is not None:
+        return f"[{per_cent(score.low)}, {per_cent(score.high)}]"
+    return "" if score.std is None else f"± {per_cent(score.std)}"
+
+
+def _ends(row: Row) -> tuple[float, float]:
+    """The ends of the interval of Rank-1; its value twice where there is none."""
+    score = row.scores["R1"]
+    return (score.mean, score.mean) if score.low is None or score.high is None else (score.low, score.high)
