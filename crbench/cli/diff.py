@@ -1,0 +1,31 @@
+"""``crbench diff``: why the numbers of two results differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from crbench.cli.compare import first_argument, format_option, read_row, second_argument
+
+if TYPE_CHECKING:
+    from crbench.leaderboard.comparison_text import Format
+
+
+@click.command()
+@first_argument
+@second_argument
+@format_option
+def diff(first: Path, second: Path, form: Format) -> None:
+    """List why the numbers of two results may differ: rules, data, weights, method, code, versions, environment.
+
+    A and B are result files, or folders with the trials of one method. Scores, times and file names are left out.
+    """
+    from crbench.leaderboard.compare import sides_of
+    from crbench.leaderboard.comparison_text import render_differences
+    from crbench.leaderboard.differences import differences
+
+    rows = read_row(first), read_row(second)
+    found = differences(rows[0].result, rows[1].result, (rows[0].trials, rows[1].trials))
+    click.echo(render_differences(sides_of(*rows), found, form), nl=False)
