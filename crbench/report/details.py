@@ -9,8 +9,9 @@ import attrs
 from crbench.leaderboard.board import Row
 from crbench.leaderboard.formats import per_cent
 from crbench.leaderboard.joined import Joined
+from crbench.report.terms import code_licence, data_terms
 from crbench.results import Component, Evidence, Result, Summary, WeightsFacts
-from crbench.results.labels import clean, component_label
+from crbench.results.labels import clean, component_label, dataset_label
 
 _SHOWN = ("R1", "R5", "R10", "mAP", "mINP")
 
@@ -107,6 +108,7 @@ def _run(result: Result) -> RunFacts:
         "aligner": _component(result.method.aligner),
         "weights": "; ".join(map(_weights, result.weights)),
         "evidence": _evidence(result.evidence),
+        "data": f"{dataset_label(result)}: {data_terms(result.dataset)}",
     }
     return RunFacts(
         command=clean(result.command), facts=tuple((name, clean(text)) for name, text in facts.items() if text)
@@ -122,7 +124,8 @@ def _evidence(evidence: Evidence | None) -> str:
 def _component(part: Component) -> str:
     """Label, package and code of a backbone or aligner."""
     code = f", code {part.code_sha256[:12]}" if part.code_sha256 else ""
-    return f"{component_label(part)}, from {part.distribution} {part.version}{code}"
+    licence = code_licence(part.distribution)
+    return f"{component_label(part)}, from {part.distribution} {part.version}{code}, licence: {licence}"
 
 
 def _weights(facts: WeightsFacts) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from crbench.leaderboard.board import Block, Board, Row, View, trial_list
+from crbench.leaderboard.board import Block, Board, View, trial_list
 from crbench.leaderboard.formats import per_cent
+from crbench.leaderboard.scores import Spread
 from crbench.leaderboard.tables import Table, block_table
 from crbench.report.figures import Drawn, by_rate, can_draw, cmc, costs
 from crbench.report.grid import Grid, grid_of
@@ -21,12 +22,14 @@ class Place:
     Attributes:
         series: the row and its style in figures.
         score, spread: its Rank-1 and how far it may be off, in words.
+        between: how many trainings there are and how far they are apart, in words; empty for a single one.
         low, middle, high: where interval and score lie between the ends of the scale, in per cent of its length.
     """
 
     series: Series
     score: str
     spread: str
+    between: str
     low: float
     middle: float
     high: float
@@ -60,6 +63,12 @@ class Section:
     def title(self) -> str:
         """Data set and protocol."""
         return clean(f"{self.block.title}, protocol {self.block.protocol}")
+
+    @property
+    def spread(self) -> str:
+        """What stands beside the scores of the best rows, in words; empty where nothing does."""
+        texts = "".join(one.spread for one in self.best)
+        return "95 % intervals over people in brackets" if "[" in texts else "± over trials" if texts else ""
 
     @property
     def trials(self) -> str:
@@ -98,29 +107,27 @@ def _section(board: Board, block: Block, view: View, *, details: bool) -> Sectio
 
 
 def _places(series: tuple[Series, ...]) -> tuple[Place, ...]:
-    ends = [_ends(one.row) for one in series]
+    ends = [_ends(one.row.scores["R1"]) for one in series]
     left, right = min((low for low, _ in ends), default=0.0), max((high for _, high in ends), default=1.0)
 
     def at(value: float) -> float:
         return round(100 * (value - left) / (right - left), 1) if right > left else 50.0
 
-    return tuple(
-        Place(
-            one, per_cent(one.row.scores["R1"].mean), _spread(one.row), at(low), at(one.row.scores["R1"].mean), at(high)
-        )
-        for one, (low, high) in zip(series, ends, strict=True)
-    )
+    def place(one: Series, low: float, high: float) -> Place:
+        score, trainings = one.row.scores["R1"], len(one.row.trainings)
+        between = "" if score.between is None else f"{trainings} trainings, ± {per_cent(score.between)} between them"
+        return Place(one, per_cent(score.mean), _spread(score), between, at(low), at(score.mean), at(high))
+
+    return tuple(place(one, *own) for one, own in zip(series, ends, strict=True))
 
 
-def _spread(row: Row) -> str:
-    """The interval of Rank-1 in words, or the standard deviation of trials where there is no interval."""
-    score = row.scores["R1"]
+def _spread(score: Spread) -> str:
+    """The interval of a score in words, or the standard deviation of trials where there is no interval."""
     if score.low is not None and score.high is not None:
         return f"[{per_cent(score.low)}, {per_cent(score.high)}]"
     return "" if score.std is None else f"± {per_cent(score.std)}"
 
 
-def _ends(row: Row) -> tuple[float, float]:
-    """The ends of the interval of Rank-1; its value twice where there is none."""
-    score = row.scores["R1"]
+def _ends(score: Spread) -> tuple[float, float]:
+    """The ends of the interval of a score; its value twice where there is none."""
     return (score.mean, score.mean) if score.low is None or score.high is None else (score.low, score.high)

@@ -78,7 +78,10 @@ def test_an_opened_row_stays_with_its_method_when_rows_are_sorted(page: Browser)
     click(page, button)
     page.wait(f"{button}.ariaExpanded === 'true'")
     click(page, heading("method"))
+    page.run("(find.value = 'ridge', find.dispatchEvent(new Event('input')))")
+    click(page, "document.querySelector('#columns [value=R5]')")
     text = page.run(f"{button}.closest('tbody').rows[1].innerText")
+    assert text.count("R5") == 2, "tables inside of a row are whole"
     assert "crbench run" in text
     assert "Scores of each trial" in text
     click(page, button)

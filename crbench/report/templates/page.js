@@ -27,7 +27,7 @@ function compare(column, numeric, sign) {
 }
 
 function order(key, descending) {
-  for (const heading of all(".grid thead th")) {
+  for (const heading of all(".grid > thead th")) {
     heading.removeAttribute("aria-sort");
     if (heading.dataset.key !== key) continue;
     heading.ariaSort = descending ? "descending" : "ascending";
@@ -50,7 +50,7 @@ function search() {
   let found = 0;
   for (const section of all("section.measured")) {
     let shown = 0;
-    for (const body of all(".grid tbody", section)) {
+    for (const body of section.querySelector(".grid").tBodies) {
       const name = (body.rows[0].querySelector("th") ?? body.rows[0]).textContent.toLowerCase();
       body.hidden = !words.every((word) => name.includes(word));
       shown += !body.hidden;
@@ -64,10 +64,10 @@ function search() {
 function showColumns() {
   const hidden = new Set(boxes.filter((box) => !box.checked).map((box) => box.value));
   for (const table of all(".grid")) {
-    for (const heading of all("thead th", table)) {
+    for (const heading of table.tHead.rows[0].cells) {
       const gone = hidden.has(heading.dataset.key);
       if (heading.hidden === gone) continue;
-      for (const row of all("thead tr, tbody tr:first-child", table)) row.cells[heading.cellIndex].hidden = gone;
+      for (const part of [table.tHead, ...table.tBodies]) part.rows[0].cells[heading.cellIndex].hidden = gone;
     }
   }
 }
@@ -123,10 +123,12 @@ function restore() {
   search();
 }
 
-for (const button of all(".grid thead button")) button.addEventListener("click", () => ask(button.parentElement));
+for (const button of all(".grid > thead button")) button.addEventListener("click", () => ask(button.parentElement));
 for (const button of all("[aria-controls]")) button.addEventListener("click", () => open(button));
 document.addEventListener("click", ({ target }) => {
   if (target.matches("[data-copy]")) copy(target);
+  const menu = document.querySelector(".columns");
+  if (!menu.contains(target)) menu.open = false;
 });
 for (const link of all('a[href^="#"]')) {
   link.addEventListener("click", (event) => {
