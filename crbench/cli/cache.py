@@ -54,13 +54,15 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
     from crbench.config.paths import cache_root
     from crbench.results.folder import damaged_results, written_results
     from crbench.results.search import no_results
+    from crbench.statistics import check_intervals
     from crbench.store.upkeep import damaged_files, stored_files
 
     files = stored_files(cache_root(cache_dir))
     found = [path for folder in results or (Path("results"),) for path in written_results(folder)]
     if results and not found:
         raise no_results(results)
-    damaged = [f"{path}: {reason}" for path, reason in damaged_files(files)] + list(damaged_results(found))
+    damaged = [f"{path}: {reason}" for path, reason in damaged_files(files)]
+    damaged += damaged_results(found, check_intervals)
     for line in damaged:
         click.echo(line)
     click.echo(f"crbench: {len(files)} files, {len(found)} results, {len(damaged)} damaged", err=True)

@@ -50,18 +50,20 @@ def schema() -> None:
 def validate(paths: tuple[Path, ...]) -> int:
     """Check that all that a result says follows from its fields and outcomes; exit code 3 where something does not.
 
-    PATHS are files or folders. Scores are computed anew from the outcomes beside each result, to the last bit.
+    PATHS are files or folders. Scores and their intervals are computed anew from the outcomes beside each
+    result.
     """
     from crbench.errors import DataError
     from crbench.results.folder import validate_file
     from crbench.results.search import no_results, result_files
+    from crbench.statistics import check_intervals
 
     files, kept, bad = result_files(paths), 0, 0
     if not files:
         raise no_results(paths)
     for file in files:
         try:
-            kept += validate_file(file.path)
+            kept += validate_file(file.path, check_intervals)
         except DataError as error:
             bad += 1
             click.echo(str(error))

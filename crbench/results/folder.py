@@ -135,18 +135,25 @@ def _upgrade_file(path: Path) -> bool:
     return earlier
 
 
-def damaged_results(files: Iterable[Path]) -> Iterator[str]:
-    """A line for each result that cannot be read, does not agree with itself, or not with its outcomes."""
+def damaged_results(files: Iterable[Path], also: Callable[[Result], None]) -> Iterator[str]:
+    """A line for each result that cannot be read, does not agree with itself, or not with its outcomes.
+
+    Args:
+        also: see `validate_file`.
+    """
     for path in files:
         try:
-            validate_file(path)
+            validate_file(path, also)
         except DataError as error:
             if path.exists():
                 yield str(error)
 
 
-def validate_file(path: Path) -> bool:
+def validate_file(path: Path, also: Callable[[Result], None]) -> bool:
     """Check a result file and its outcomes; False = it kept none, so its scores are as it states them.
+
+    Args:
+        also: checks what rooms above compute from outcomes, such as `crbench.statistics.check_intervals`.
 
     Raises:
         DataError: the file, or its scores, or its outcomes are not what they should be.
@@ -155,4 +162,5 @@ def validate_file(path: Path) -> bool:
     if result.outcomes is None:
         return False
     check_outcomes(path.parent, result)
+    also(result)
     return True

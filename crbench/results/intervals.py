@@ -42,7 +42,7 @@ class Intervals:
 
     method: str
     level: float = attrs.field(validator=[v.gt(0), v.lt(1)])
-    replicates: int = attrs.field(validator=v.ge(1))
+    replicates: int = attrs.field(validator=[v.ge(1), v.le(100_000)])
     seed: int = attrs.field(validator=v.ge(0))
     identities: int = attrs.field(validator=v.ge(1))
     metrics: Mapping[str, Interval]

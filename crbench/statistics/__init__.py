@@ -14,7 +14,7 @@ every machine has the same, and in whatever order rows and trials come.
 
 from __future__ import annotations
 
-from crbench.statistics.bootstrap import intervals, joined_intervals
+from crbench.statistics.bootstrap import check_intervals, intervals, joined_intervals
 from crbench.statistics.matching import aligned
 from crbench.statistics.paired import Differences, differences
 from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
@@ -23,6 +23,7 @@ __all__ = [
     "Differences",
     "TrialQueries",
     "aligned",
+    "check_intervals",
     "differences",
     "intervals",
     "joined_intervals",

@@ -14,22 +14,27 @@ the level leaves (as in Clopper and Pearson, Biometrika 1934).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from crbench.errors import DataError
 from crbench.results import Interval, Intervals, Result
+from crbench.results.labels import clean
 from crbench.statistics.draws import REPLICATES, drawn_weights
 from crbench.statistics.identities import IdentitySums, identities
-from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, recomputable
+from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
 
 METHOD = "expanded percentile bootstrap of identities"
 LEVEL = 0.95
 
 _DIGITS = 6
 """Significant digits of stored ends: far finer than the draws tell, and the same on every machine."""
+
+_ROUNDING = 1e-5
 
 
 def intervals(
@@ -91,6 +96,42 @@ def joined_intervals(results: Sequence[Result]) -> Intervals | None:
     if any(result.outcomes is None or result.origin is None for result in results):
         return None
     return intervals(read_joined(results, recomputable(results)), numbers=numbers_of(first.metric_facts))
+
+
+def check_intervals(result: Result) -> None:
+    """Refuse a result whose intervals do not follow from its outcomes; one without intervals has nothing to check.
+
+    Raises:
+        DataError: such an interval, or a method that is not known; or see `crbench.statistics.read_queries`.
+        ConfigError: a score whose plugin is not installed.
+    """
+    stated = result.intervals
+    if stated is None:
+        return
+    if stated.method != METHOD:
+        raise DataError(f"{result.origin}: intervals by an unknown method ({clean(stated.method)}); known: {METHOD}")
+    own = intervals(
+        read_queries(result),
+        numbers=numbers_of(result.metric_facts),
+        level=stated.level,
+        replicates=stated.replicates,
+        seed=stated.seed,
+    )
+    if own is None or stated.identities != own.identities or not _agree(stated, own):
+        raise DataError(f"{result.origin}: its intervals do not follow from its outcomes; run the cell again")
+
+
+def _agree(stated: Intervals, own: Intervals) -> bool:
+    """Whether the ends are the same but for their last digits, which sums in another order may move."""
+    first, second = (
+        {(rate, name): one for rate, part in {"": side.metrics, **side.by_rate}.items() for name, one in part.items()}
+        for side in (stated, own)
+    )
+    return first.keys() == second.keys() and all(
+        math.isclose(end, other, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+        for key, one in first.items()
+        for end, other in ((one.low, second[key].low), (one.high, second[key].high))
+    )
 
 
 def _of_scores(
