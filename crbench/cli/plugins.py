@@ -1,19 +1,58 @@
-"""``crbench plugins``: what is installed, and what is broken and why."""
+"""``crbench plugins``: what is installed, what it takes, and whether it keeps its contract."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.api.entry import KINDS, Kind
+
+if TYPE_CHECKING:
+    from crbench.api.entry import Entry
+    from crbench.registry.describe import Parameter
+    from crbench.registry.discovery import Registered
+
 _SHOWN_PRESETS = 6
+_MEANING_WIDTH = 70
+_FAILED = 4
+
+_NAME = click.argument("name")
+_KIND = click.option("--kind", type=click.Choice(KINDS), help="Only what is of this kind; default: all of that name.")
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
-@click.command()
+class _Plugins(click.Group):
+    """Says what is meant where a plugin's name stands in place of a command."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As of click."""
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"no such command {args[0]!r}; known: {', '.join(self.commands)}, as in crbench plugins show {args[0]}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Plugins, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--strict-plugins", is_flag=True, help="Stop with exit code 4 at the first plugin that fails or clashes.")
-def plugins(as_json: bool, strict_plugins: bool) -> None:
-    """List backbones, aligners, data sets, distances and metrics, and plugins that are broken."""
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool, strict_plugins: bool) -> None:
+    """List backbones, aligners, data sets, distances and metrics, and plugins that are broken.
+
+    \b
+    crbench plugins
+    crbench plugins show vpfa        its parameters, presets and weights
+    crbench plugins check ridge      whether it keeps its contract
+    """
+    if ctx.invoked_subcommand is not None:
+        return
     import attrs
     from tabulate import tabulate
 
@@ -43,6 +82,148 @@ def plugins(as_json: bool, strict_plugins: bool) -> None:
     unusable = sum(record.status in ("broken", "incompatible") for record in records)
     if unusable:
         click.echo(f"crbench: {unusable} of {len(records)} cannot be used; the others work", err=True)
+
+
+@plugins.command("show")
+@_NAME
+@_KIND
+@_FORMAT
+def show(name: str, kind: Kind | None, form: str) -> None:
+    """Show parameters with types and defaults, presets, weights and citation of what is called NAME.
+
+    \b
+    crbench plugins show vpfa
+    crbench plugins show lrar --kind backbone --format json
+    """
+    from crbench.registry.discovery import installed
+
+    found = [installed().get(one, _without_rest(name)) for one in _kinds(name, kind)]
+    if form == "json":
+        click.echo(json.dumps([_facts(item) for item in found], indent=2))
+    else:
+        click.echo("\n\n".join("\n".join(_page(item)) for item in found))
+
+
+@plugins.command("check")
+@_NAME
+@_KIND
+@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
+@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Of a backbone, as in crbench run.")
+@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
+@_FORMAT
+def check(
+    name: str, kind: Kind | None, settings: tuple[str, ...], weights: Path | None, data_root: Path | None, form: str
+) -> int:
+    """Check what is called NAME against its contract, rule by rule; exit code 4 where a rule is broken.
+
+    These are the checks of crbench.testing, run on the CPU: aligners are fitted on made-up features, backbones get
+    random images, data sets are read below the data root.
+
+    \b
+    crbench plugins check ridge
+    crbench plugins check vpfa/light --set vpfa.epochs=1 --set vpfa.draws=64
+    crbench plugins check mlr-viper --data-root ~/reid-data
+    """
+    from tabulate import tabulate
+
+    from crbench.config.paths import data_root as find_root
+    from crbench.config.settings import parse_setting
+    from crbench.registry.request import Request
+    from crbench.testing.installed import check_installed
+
+    changes = dict(parse_setting(text) for text in settings)
+    rows: list[tuple[str, str, str, str]] = []
+    for one in _kinds(name, kind):
+        own = {
+            key.partition(".")[2]: value
+            for key, value in changes.items()
+            if key.partition(".")[0] in (one, Request.parse(name).name)
+        }
+        for outcome in check_installed(one, name, own, weights=weights, root=find_root(data_root)):
+            rows.append((one, str(outcome.check), outcome.result, outcome.reason))
+    failed = sum(result == "fails" for _, _, result, _ in rows)
+    columns = ("kind", "check", "result", "reason")
+    if form == "json":
+        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
+    else:
+        click.echo(tabulate(rows, headers=(*columns[:3], "")))
+        click.echo(f"crbench: {len(rows)} checks, {failed} fail", err=True)
+    return _FAILED if failed else 0
+
+
+def _kinds(name: str, kind: Kind | None) -> tuple[Kind, ...]:
+    from crbench.registry.discovery import installed
+
+    return installed().kinds_of(name) if kind is None else (kind,)
+
+
+def _without_rest(name: str) -> str:
+    """The name as the registry knows it, without preset and argument."""
+    from crbench.registry.request import Request
+
+    return Request.parse(name).owned_name
+
+
+def _facts(item: Registered[Any]) -> dict[str, Any]:
+    import attrs
+
+    from crbench.registry.describe import parameters_of
+
+    entry = item.entry
+    facts = {"kind": item.kind, "name": entry.name, "summary": entry.summary, "source": entry.source}
+    facts |= {"distribution": item.owner.distribution, "version": item.owner.version}
+    if item.kind == "metric":
+        names = ("formula", "needs", "unit", "higher_is_better", "default", "rules")
+        return facts | {name: getattr(entry, name) for name in names}
+    return facts | {
+        "bibtex": entry.bibtex,
+        "argument": entry.argument,
+        "presets": {name: dict(values) for name, values in entry.presets.items()},
+        "weights": {name: attrs.asdict(released) for name, released in entry.released.items()},
+        "parameters": [attrs.asdict(parameter) for parameter in parameters_of(item)],
+    }
+
+
+def _page(item: Registered[Any]) -> Iterator[str]:
+    """All that there is to know, for people."""
+    entry = item.entry
+    yield f"{item.kind} {entry.name}, of {item.owner.distribution} {item.owner.version}"
+    if entry.summary:
+        yield f"  {entry.summary}"
+    if entry.source:
+        yield f"  source: {entry.source}"
+    if item.kind == "metric":
+        yield f"  {entry.formula}" if entry.formula else "  no formula is given"
+        yield f"  from {entry.needs}, {'higher' if entry.higher_is_better else 'lower'} is better, a {entry.unit}"
+        return
+    yield from _method(item)
+    yield from (f"  {line}" for line in entry.bibtex.strip().splitlines())
+
+
+def _method(item: Registered[Entry]) -> Iterator[str]:
+    from tabulate import tabulate
+
+    from crbench.registry.describe import parameters_of
+
+    entry = item.entry
+    if entry.argument:
+        yield f"  asked for as {entry.name}:{entry.argument.upper()}"
+    for number, (preset, values) in enumerate(entry.presets.items()):
+        changes = ", ".join(f"{name}={value}" for name, value in values.items()) or "the defaults below"
+        yield f"  {entry.name}/{preset}{' (taken by default)' if number == 0 else ''}: {changes}"
+    for preset, released in entry.released.items():
+        yield f"  weights{f' of {preset}' if preset else ''}: {' or '.join(released.files)}, from {released.page}"
+    parameters = parameters_of(item)
+    if not parameters:
+        yield "  no parameters"
+        return
+    yield f"  parameters, as in --set {item.kind}.{parameters[0].name}=..."
+    rows = [(one.name, one.type, _default(one), one.help) for one in parameters]
+    yield tabulate(rows, ("name", "type", "default", "meaning"), maxcolwidths=[None, 24, 24, _MEANING_WIDTH])
+
+
+def _default(parameter: Parameter) -> str:
+    return "(needed)" if parameter.required else json.dumps(parameter.default)
 
 
 def _few(presets: tuple[str, ...]) -> str:

@@ -121,7 +121,7 @@ class Registry:
             owners = ", ".join(dict.fromkeys(item.owner.distribution for item in claims))
             raise ConfigError(f"distribution {parts.distribution!r} offers no {kind} {name!r}; offered by {owners}")
         if not found:
-            raise self._unknown(kind, name)
+            raise self._unknown(kind, name, self.names(kind))
         if found[0].incompatible:
             raise PluginError(f"{kind} {name!r} of {found[0].owner} cannot be used: {found[0].incompatible}")
         return found[0]
@@ -157,8 +157,19 @@ class Registry:
                 error=f"{plugin.stage}: {one_line(plugin.error)}",
             )
 
-    def _unknown(self, kind: Kind, name: str) -> CrbenchError:
-        known = self.names(kind)
+    def kinds_of(self, request: str) -> tuple[Kind, ...]:
+        """The kinds of which there is an entry of that name, ``NAME`` with or without preset, argument and owner.
+
+        Raises:
+            ConfigError: there is none.
+            PluginError: it may belong to a plugin that is broken.
+        """
+        name = Request.parse(request).name
+        if found := tuple(kind for kind in KINDS if self.claims(kind, name)):
+            return found
+        raise self._unknown("plugin", name, sorted({item.entry.name for item in self.entries}))
+
+    def _unknown(self, kind: str, name: str, known: list[str]) -> CrbenchError:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ";"
         message = f"unknown {kind} {name!r}{hint} known: {', '.join(known) or 'none'}"

@@ -11,8 +11,8 @@ import functools
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -21,9 +21,17 @@ from crbench.registry.process import UNKNOWN, Setting, imported, process_setting
 _log = logging.getLogger(__name__)
 
 
-@contextmanager
-def settings_kept(who: str) -> Iterator[None]:
+def settings_kept(who: str) -> AbstractContextManager[None]:
     """Put back the settings that are changed inside; a warning says so once, with `who` changed them.
+
+    See `undoing_changes`.
+    """
+    return undoing_changes(partial(_say, who))
+
+
+@contextmanager
+def undoing_changes(tell: Callable[[str], object]) -> Iterator[None]:
+    """Put back the settings that are changed inside, and tell which.
 
     Where torch is imported inside, its settings are those of a process that has just imported it. Only in the main
     thread, as what another thread meets may be a setting for the moment of this one.
@@ -46,7 +54,7 @@ def settings_kept(who: str) -> Iterator[None]:
                 with suppress(RuntimeError, OSError):  # such as a folder that is gone
                     settings[name].set(value)
             told = [f"{name} to {after.get(name)}" if settings[name].shown else name for name in changed]
-            _say(who, ", ".join(told))
+            tell(", ".join(told))
         if drawn is not None:
             sys.modules["torch"].set_rng_state(drawn)
 

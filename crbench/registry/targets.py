@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
 import attrs
@@ -66,6 +66,13 @@ def parameter_fields(registered: Registered[Entry]) -> dict[str, Field]:
             raise PluginError(f"{_whose(registered)}: two parameters have the name {twice[0]!r}")
         found |= fields
     return found
+
+
+def flattened_records(registered: Registered[Entry]) -> Iterator[type]:
+    """The classes of the records whose fields are parameters of a method."""
+    for argument in _arguments(registered).values():
+        if _mark(argument) is not None:
+            yield type(argument[1])
 
 
 def call_arguments(registered: Registered[Entry], values: Mapping[str, Any]) -> dict[str, Any]:

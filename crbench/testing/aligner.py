@@ -13,10 +13,11 @@ from crbench.api.capabilities import CountsParameters, GalleryByRate, Restorable
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
+from crbench.errors import CrbenchError
 from crbench.records import NEEDS, Features, TestFeatures, TestRows
 from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import train_features
-from crbench.testing.require import are_tensors, global_seeds, require, require_dims, same
+from crbench.testing.require import are_tensors, global_seeds, no_global_change, require, require_dims, same
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -135,6 +136,38 @@ def companions(case: Case) -> None:
     require(close(case.map(case.source.take(others)).x[kept], case.map(case.source).x[kept]), message)
 
 
+def zero_features(case: Case) -> None:
+    """Features that are all zero, as of a dead network, are mapped to finite ones."""
+    source = case.source
+    if bool(torch.isfinite(case.map(case.source).x).all()):  # else `finite` tells
+        _require_sound(case, attrs.evolve(source, x=torch.zeros_like(source.x)), "features that are all zero")
+
+
+def zero_training(case: Case) -> None:
+    """A fit on features that are all zero gives a transform, or a crbench.errors.DataError."""
+    train = case.own_train
+    train.source.x.zero_()
+    train.target.x.zero_()
+    _fitted_or_refused(case, train, "features that are all zero")
+
+
+def widths(case: Case) -> None:
+    """A fit on LR and HR features of unequal length gives a transform, or a crbench.errors.DataError."""
+    train = case.own_train
+    wider = attrs.evolve(train.target, x=torch.cat([train.target.x, train.target.x[:, :3]], dim=1))
+    _fitted_or_refused(case, attrs.evolve(train, target=wider), "LR and HR features of unequal length")
+
+
+def global_state(case: Case) -> None:
+    """A fit and a transform leave seeds, threads and other settings of the process as they are."""
+    made = case.factory()
+    with no_global_change("the fit"):
+        transform = made.fit(case.own_train, run=RunContext(seed=0))
+    given = case.source
+    with no_global_change("the transform"):
+        transform(given)
+
+
 def no_rows(case: Case) -> None:
     """No rows at all are no error."""
     source = case.source
@@ -211,6 +244,16 @@ def _copied(feats: Features) -> Features:
     return attrs.evolve(feats, x=feats.x.clone(), dims=None if feats.dims is None else feats.dims.clone())
 
 
+def _fitted_or_refused(case: Case, train: TrainFeatures, which: str) -> None:
+    try:
+        case.fit(train)
+    except CrbenchError:
+        return
+    except Exception as error:
+        hint = "refuse what cannot be fitted, as crbench.api.check_alignable does"
+        raise AssertionError(f"{which}: fit raised {type(error).__name__}: {error}; {hint}") from error
+
+
 def _require_sound(case: Case, feats: TestFeatures, which: str) -> None:
     """The transform accepts these rows and returns them with finite features."""
     require(bool(torch.isfinite(case.map(feats).x).all()), f"{which}: features are not finite")
@@ -229,6 +272,10 @@ RULES: Sequence[Callable[[Case], None]] = (
     dims,
     permutation,
     companions,
+    global_state,
+    zero_features,
+    zero_training,
+    widths,
     no_rows,
     one_row,
     target_rows,

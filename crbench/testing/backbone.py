@@ -15,7 +15,7 @@ from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.records import Batch, Encoded
 from crbench.registry.contract import close
-from crbench.testing.require import are_tensors, require, require_dims, same
+from crbench.testing.require import are_tensors, no_global_change, require, require_dims, same
 
 COUNT = 4
 """Images in the batch of a case: rates 1 to 4, cameras 1 to 3 and an unknown one."""
@@ -103,7 +103,8 @@ def input_kept(case: Case) -> None:
 
 def repeatable(case: Case) -> None:
     """Two extractions of the same batch are equal bit for bit."""
-    require(same(case.x, case.extract(case.batch).x), "two extractions differ")
+    first, again = (case.extract(case.batch).x for _ in range(2))
+    require(same(first, again), "two extractions differ")
 
 
 def permutation(case: Case) -> None:
@@ -118,6 +119,21 @@ def batch_independence(case: Case) -> None:
     batch = case.batch
     single = case.extract(Batch(batch.inputs[:1], batch.rates[:1], batch.camids[:1]))
     require(close(single.x, case.x[:1]), "an image's feature depends on the others of its batch")
+
+
+def flat_images(case: Case) -> None:
+    """Images of one colour have finite features."""
+    batch = case.batch
+    flat = case.extract(Batch(torch.zeros_like(batch.inputs), batch.rates, batch.camids))
+    wanted = bool(torch.isfinite(case.x).all())  # else `finite` tells
+    require(not wanted or bool(torch.isfinite(flat.x).all()), "images of one colour: features are not finite")
+
+
+def global_state(case: Case) -> None:
+    """An extraction leaves seeds, threads and other settings of the process as they are."""
+    backbone, batch = case.backbone, case.batch
+    with no_global_change("extract"):
+        backbone.extract(batch)
 
 
 def state(case: Case) -> None:
@@ -140,5 +156,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     repeatable,
     permutation,
     batch_independence,
+    flat_images,
+    global_state,
     state,
 )

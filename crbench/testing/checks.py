@@ -15,6 +15,8 @@ from crbench.api.interfaces import Aligner, Backbone, Dataset
 from crbench.api.pairing import TrainFeatures
 from crbench.arrays import Array
 from crbench.records import TestFeatures
+from crbench.registry.guard import one_line
+from crbench.registry.settings import undoing_changes
 from crbench.testing import aligner, backbone, dataset, distance, metric
 from crbench.testing.metric import Score
 
@@ -71,7 +73,7 @@ class Check:
         if self.waived is not None:
             raise unittest.SkipTest(f"{self.kind} check {self.name!r} is waived: {self.waived}")
         make, _ = _CASES[self.kind]
-        with _no_end():
+        with _contained():
             self.rule(make(factory, **options))
 
     def __str__(self) -> str:
@@ -132,24 +134,63 @@ def check_metric(factory: Callable[[], Score]) -> None:
 
 
 def _run_all(kind: Kind, factory: Callable[[], Any], **options: Any) -> None:
-    """Every rule on one case, so that slow steps (a fit) are done once."""
-    make, _ = _CASES[kind]
-    with _no_end():
+    for outcome in run_checks(checks_for(kind), factory, **options):
+        if outcome.error is not None:
+            outcome.error.add_note(f"{kind} check {outcome.check.name!r}: {outcome.check.summary}")
+            raise outcome.error
+
+
+@attrs.frozen
+class Outcome:
+    """What became of a check: `error` is what it raised, None where the rule is kept or waived."""
+
+    check: Check
+    error: Exception | None = None
+
+    @property
+    def result(self) -> Literal["ok", "waived", "fails"]:
+        """In a word."""
+        if self.error is not None:
+            return "fails"
+        return "ok" if self.check.waived is None else "waived"
+
+    @property
+    def reason(self) -> str:
+        """Of a rule that is broken or waived; else the rule itself."""
+        if self.error is None:
+            return self.check.waived or self.check.summary
+        return str(self.error) if isinstance(self.error, AssertionError) else one_line(self.error)
+
+
+def run_checks(checks: Sequence[Check], factory: Callable[[], Any], **options: Any) -> Iterator[Outcome]:
+    """Each of some checks of one kind, on one case, so that slow steps such as a fit are done once.
+
+    Args:
+        options: as of `Check.__call__`.
+    """
+    make, _ = _CASES[checks[0].kind]
+    with _contained():
         case = make(factory, **options)
-    for check in checks_for(kind):
+    for check in checks:
         try:
-            with _no_end():
-                check.rule(case)
-        except Exception as error:
-            error.add_note(f"{kind} check {check.name!r}: {check.summary}")
-            raise
+            if check.waived is None:
+                with _contained():
+                    check.rule(case)
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            yield Outcome(check, error)
+        else:
+            yield Outcome(check)
 
 
 @contextmanager
-def _no_end() -> Iterator[None]:
-    """Turn the wish to end the program into a broken rule; otherwise one plugin would end all tests."""
+def _contained() -> Iterator[None]:
+    """Turn the wish to end the program into a broken rule, and put back what was set for the whole process.
+
+    Otherwise one plugin would end all tests, and one check would change what the next one sees.
+    """
     try:
-        yield
+        with undoing_changes(lambda changes: None):  # of which the check of the global state tells
+            yield
     except SystemExit as error:
         raise AssertionError(f"a plugin must not end the program: SystemExit: {error}") from error
 

@@ -17,7 +17,7 @@ from crbench.data.decode import StoredImage
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
-from crbench.testing.require import require
+from crbench.testing.require import no_global_change, require
 
 _ROLES = ("train", "query", "gallery")
 
@@ -82,10 +82,10 @@ def protocols(case: Case) -> None:
 
 def repeatable_split(case: Case) -> None:
     """Another object of the data set gives the same splits."""
-    other = case.factory()
-    for name, split in case.splits.items():
-        again = other.split(case.dataset.protocols[name], 0, root=case.root)
-        require(again.checksum == split.checksum, f"{name}: two splits of trial 0 differ")
+    one, other = case.factory(), case.factory()
+    for name, protocol in case.dataset.protocols.items():
+        first, again = (made.split(protocol, 0, root=case.root) for made in (one, other))
+        require(again.checksum == first.checksum, f"{name}: two splits of trial 0 differ")
 
 
 def rows_in_every_role(case: Case) -> None:
@@ -133,6 +133,20 @@ def digest_of_what_is_read(case: Case) -> None:
         require(found == listed, f"{name}: image {key} is read with digest {found}, but digests gives {listed}")
 
 
+def global_state(case: Case) -> None:
+    """Splits, images and digests leave seeds, threads and other settings of the process as they are."""
+    dataset = case.factory()
+    for name, protocol in dataset.protocols.items():
+        with no_global_change(f"{name}: split"):
+            split = dataset.split(protocol, 0, root=case.root)
+        key = str(split.train.keys[0]) if len(split.train) else None
+        if key is not None:
+            with no_global_change("read"):
+                dataset.read(key, root=case.root)
+            with no_global_change("digests"):
+                dataset.digests(np.array([key]), root=case.root)
+
+
 def verify_arguments(case: Case) -> None:
     """A method verify takes the arguments root and track."""
     if isinstance(case.dataset, VerifiesFiles):
@@ -160,6 +174,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     repeatable_read,
     digests,
     digest_of_what_is_read,
+    global_state,
     verify_arguments,
     published_counts,
 )

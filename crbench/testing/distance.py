@@ -14,7 +14,7 @@ from crbench.arrays import Array
 from crbench.records import NEEDS, Features, TestFeatures
 from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import random_features
-from crbench.testing.require import require, same
+from crbench.testing.require import no_global_change, require, same
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -71,6 +71,27 @@ def finite(case: Case) -> None:
     require(bool(torch.isfinite(case.found).all()), "distances are not finite")
 
 
+def no_gradient(case: Case) -> None:
+    """Distances carry no gradient."""
+    require(not case.found.requires_grad, "distances carry gradients; detach them")
+
+
+def zero_features(case: Case) -> None:
+    """Distances to features that are all zero, as of a dead network, are finite."""
+    gallery = case.gallery
+    found = case.measure(case.query, attrs.evolve(gallery, x=torch.zeros_like(gallery.x)))
+    wanted = bool(torch.isfinite(case.found).all())  # else `finite` tells
+    require(not wanted or bool(torch.isfinite(found).all()), "distances to features that are all zero are not finite")
+
+
+def global_state(case: Case) -> None:
+    """A distance leaves seeds, threads and other settings of the process as they are."""
+    distance, query, gallery = case.distance, case.query, case.gallery
+    sides = TestFeatures.of(query, NEEDS), TestFeatures.of(gallery, NEEDS)
+    with no_global_change("the distance"):
+        distance(*sides)
+
+
 def input_kept(case: Case) -> None:
     """The features stay as they are."""
     query, gallery = case.query, case.gallery
@@ -80,7 +101,8 @@ def input_kept(case: Case) -> None:
 
 def repeatable(case: Case) -> None:
     """Two calls give the same distances."""
-    require(same(case.found, case.measure(case.query, case.gallery)), "two calls differ")
+    first, again = (case.measure(case.query, case.gallery) for _ in range(2))
+    require(same(first, again), "two calls differ")
 
 
 def permutation(case: Case) -> None:
@@ -107,7 +129,8 @@ def smaller_is_closer(case: Case) -> None:
     pids = case.query.rows.pids[:, None] == case.gallery.rows.pids[None, :]
     one_person = torch.from_numpy(pids).to(case.found.device)
     if one_person.shape == case.found.shape:
-        near, far = float(case.found[one_person].mean()), float(case.found[~one_person].mean())
+        found = case.found.detach()
+        near, far = float(found[one_person].mean()), float(found[~one_person].mean())
         # NaN is for the check of finite values
         require(not near >= far, "features of one person are farther apart than those of two; smaller must mean closer")
 
@@ -117,6 +140,9 @@ RULES: Sequence[Callable[[Case], None]] = (
     shape,
     dtype,
     finite,
+    no_gradient,
+    zero_features,
+    global_state,
     input_kept,
     repeatable,
     permutation,

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.testing.require import require
+from crbench.testing.require import no_global_change, require
 
 _GALLERY = 30
 _RANKS = 20
@@ -110,7 +110,8 @@ def input_kept(case: Case) -> None:
 
 def repeatable(case: Case) -> None:
     """Two calls give the same values."""
-    require(np.array_equal(case.values, case(case.queries()), equal_nan=True), "two calls differ")
+    first, again = (case(case.queries()) for _ in range(2))
+    require(np.array_equal(first, again, equal_nan=True), "two calls differ")
 
 
 def independence(case: Case) -> None:
@@ -120,6 +121,13 @@ def independence(case: Case) -> None:
         alone = case(case.queries()[place : place + 1]).ravel()[:1]
         agree = np.allclose(alone, together[place], rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
         require(agree, f"query {place} has another value when it is alone; queries must not be mixed")
+
+
+def global_state(case: Case) -> None:
+    """A score leaves seeds, threads and other settings of the process as they are."""
+    function, given = _function(case.score), case.joined(case.queries())
+    with no_global_change("the score"):
+        function(*given)
 
 
 def fraction(case: Case) -> None:
@@ -170,6 +178,7 @@ RULES: Sequence[Callable[[Case], None]] = (
     input_kept,
     repeatable,
     independence,
+    global_state,
     fraction,
     direction,
 )

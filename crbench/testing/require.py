@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crbench.registry.settings import undoing_changes
+
 
 def require(condition: bool, message: str) -> None:
     """Raise `AssertionError` with `message` unless `condition` holds; a plain assert vanishes under ``python -O``."""
@@ -37,6 +39,18 @@ def require_dims(dims: Tensor | None, count: int, columns: int) -> None:
         shape and bool(((dims > 0) & (dims <= columns)).all()),
         f"dims must be int64 of shape ({count},) between 1 and {columns}",
     )
+
+
+@contextmanager
+def no_global_change(what: str) -> Iterator[None]:
+    """Raise `AssertionError` where the block changes a setting of the process, such as a seed or the number of threads.
+
+    Whatever was changed is put back.
+    """
+    changes: list[str] = []
+    with undoing_changes(changes.append):
+        yield
+    require(not changes, f"{what} sets {', '.join(changes)} for the whole process; leave it as it is")
 
 
 @contextmanager

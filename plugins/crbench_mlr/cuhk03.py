@@ -56,9 +56,15 @@ def mlr(boxes: str = "detected") -> ImageDataset:
 
 
 def standard(boxes: str = "detected") -> ImageDataset:
-    """``cuhk03``: plain HR evaluation on the same identities and query views; parameters as for `mlr`.
+    """``cuhk03``: plain HR evaluation on the same identities and query views.
 
     Protocol ``classic`` takes the 20 official test sets, which only ``cuhk-03.mat`` holds.
+
+    Args:
+        boxes: ``detected``, ``labeled`` or ``both``, see `mlr`.
+
+    Raises:
+        ConfigError: unknown boxes.
     """
     hr = plain(_MLR)
     classic = hr["standard"].changed(name="classic", identities="official", trials=20)

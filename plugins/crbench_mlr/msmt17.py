@@ -43,7 +43,15 @@ def mlr(version: str = "any", val: bool = True) -> ImageDataset:
 
 
 def standard(version: str = "any", val: bool = True) -> ImageDataset:
-    """``msmt17``: plain HR evaluation by the official query and gallery; parameters as for `mlr`."""
+    """``msmt17``: plain HR evaluation by the official query and gallery.
+
+    Args:
+        version: ``V1``, ``V2`` (faces masked) or ``any``: V1 where both are there.
+        val: train on ``list_val.txt`` too.
+
+    Raises:
+        ConfigError: unknown version.
+    """
     return _dataset("msmt17", official_protocols(), version, val)
 
 

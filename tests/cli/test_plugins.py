@@ -133,3 +133,18 @@ def test_strict_stops_at_the_first(crbench):
     done = crbench("plugins", "--strict-plugins")
     assert done.returncode == 4
     assert "failed at" in done.stderr
+
+
+def test_a_strangers_method_is_checked_and_shown(crbench):
+    done = crbench("plugins", "check", "shrunk-shift", "--set", "aligner.shrink=0.25", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["result"] for row in rows} == {"ok"}
+    assert {"companions", "zero-features", "widths", "global-state"} < {row["check"] for row in rows}
+    shown = crbench("plugins", "show", "shrunk-shift")
+    assert "aligner shrunk-shift, of crbench-mean-shift 1.2.3" in shown.stdout
+    assert re.search(r"^shrink +float +0.5", shown.stdout, flags=re.MULTILINE)
+    assert crbench("plugins", "check", "first-tier").returncode == 0
+    broken = crbench("plugins", "check", "fragile")
+    assert (broken.returncode, broken.stdout) == (4, "")
+    assert "the constructor failed" in broken.stderr

@@ -81,7 +81,7 @@ def test_checks_that_need_a_fit_share_one() -> None:
             return lambda feats: feats
 
     check_aligner(Counting)
-    assert len(fits) == 3  # one for most rules, one for the training features, one for the seed
+    assert len(fits) == 6  # one for most rules; training features, seed, global state, zeros and widths have their own
 
 
 def test_checks_leave_the_global_generators_alone() -> None:
@@ -92,6 +92,7 @@ def test_checks_leave_the_global_generators_alone() -> None:
             return lambda feats: feats
 
     state, legacy = torch.get_rng_state(), np.random.get_state()[1]
-    check_aligner(Noisy)
+    with pytest.raises(AssertionError, match="the fit sets numpy's random generator for the whole process"):
+        check_aligner(Noisy)
     assert torch.equal(torch.get_rng_state(), state)
     assert np.array_equal(np.random.get_state()[1], legacy)

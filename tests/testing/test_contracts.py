@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,36 @@ def centres(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x - feats.x.sum(dim=0) / max(1, len(feats)))
 
 
+def draws(feats: TestFeatures) -> TestFeatures:
+    np.random.rand(1)
+    return feats
+
+
+def takes_threads(feats: TestFeatures) -> TestFeatures:
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    return feats
+
+
+def seeds(train: TrainFeatures) -> Map:
+    torch.manual_seed(7)
+    return lambda feats: feats
+
+
+def as_directions(feats: TestFeatures) -> TestFeatures:
+    return attrs.evolve(feats, x=feats.x / feats.x.norm(dim=1, keepdim=True))
+
+
+def standardises(train: TrainFeatures) -> Map:
+    if float(train.source.x.std()) == 0:
+        raise ValueError("no spread")
+    return lambda feats: feats
+
+
+def shifts(train: TrainFeatures) -> Map:
+    gap = train.target.x.mean(dim=0) - train.source.x.mean(dim=0)
+    return lambda feats: attrs.evolve(feats, x=feats.x + gap)
+
+
 def refuses_nothing(feats: TestFeatures) -> TestFeatures:
     if len(feats) == 0:
         raise RuntimeError("max of no rows")
@@ -180,6 +212,16 @@ class Forgetful(Fitting):
         ("dims", "dims must be int64 of shape", fixed(bad_lengths)),
         ("permutation", "shuffled rows give other features", fixed(by_place)),
         ("companions", "depends on the other rows", fixed(centres)),
+        ("global-state", "the transform sets numpy's random generator", fixed(draws)),
+        ("global-state", "the transform sets torch's number of threads to", fixed(takes_threads)),
+        ("global-state", "the fit sets torch's seed to 7 for the whole process", lambda: Fitting(seeds)),
+        ("zero-features", "features that are all zero: .* not finite", fixed(as_directions)),
+        (
+            "zero-training",
+            "features that are all zero: fit raised ValueError: no spread",
+            lambda: Fitting(standardises),
+        ),
+        ("widths", "unequal length: fit raised RuntimeError: .*check_alignable", lambda: Fitting(shifts)),
         ("no-rows", "max of no rows", fixed(refuses_nothing)),
         ("one-row", "one row: features are not finite", fixed(where(lambda feats: len(feats) == 1))),
         ("target-rows", "HR rows only: .* not finite", fixed(where(lambda feats: set(feats.rows.rates) == {1.0}))),
@@ -270,6 +312,11 @@ def odd(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], Odd]:
     return lambda: Odd(change=change)
 
 
+def with_luck(x: torch.Tensor) -> torch.Tensor:
+    random.random()
+    return x
+
+
 @pytest.mark.parametrize(
     ("name", "message", "factory"),
     [
@@ -285,6 +332,12 @@ def odd(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], Odd]:
         ("repeatable", "two extractions differ", Drifting),
         ("permutation", "keep their order", odd(lambda x: x * torch.arange(len(x)).unsqueeze(1))),
         ("batch-independence", "depends on the others of its batch", odd(lambda x: x - x.mean(dim=0))),
+        (
+            "flat-images",
+            "images of one colour: features are not finite",
+            odd(lambda x: x / x.norm(dim=1, keepdim=True)),
+        ),
+        ("global-state", "extract sets Python's random generator", odd(with_luck)),
         ("state", "must hold named tensors", Learner),
     ],
 )
@@ -352,6 +405,12 @@ class Drifts(Changed):
         return attrs.evolve(split, gallery=split.gallery.take(slice(0, len(split.gallery) - self.calls % 2)))
 
 
+class Quiet(TinyDataset):
+    def split(self, protocol: Any, index: int, *, root: Path) -> Any:
+        warnings.simplefilter("ignore")
+        return TinyDataset.split(self, protocol, index, root=root)
+
+
 class NoMatches(Changed):
     def change(self, split: Any) -> Any:
         return attrs.evolve(split, gallery=attrs.evolve(split.gallery, pids=split.gallery.pids + 100))
@@ -388,6 +447,7 @@ class Positional(TinyDataset):
         ("repeatable-read", "differs when read again", Noisy),
         ("digests", "digests do not follow the order", Sorted),
         ("digest-of-what-is-read", "is read with digest another, but digests gives", Undigested),
+        ("global-state", "mlr: split sets the filters of warnings", Quiet),
         ("verify-arguments", r"verify\(root=\.\.\., track=\.\.\.\)", Positional),
         ("published-counts", "counts lacks cameras, which info.counts has", lambda: Uncounted(info=INFO)),
     ],
@@ -422,6 +482,11 @@ def euclidean(query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
     return torch.cdist(query.x, gallery.x)
 
 
+def muted(distances: torch.Tensor) -> torch.Tensor:
+    np.seterr(all="ignore")
+    return distances
+
+
 @pytest.mark.parametrize(
     ("name", "message", "distance"),
     [
@@ -429,6 +494,9 @@ def euclidean(query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
         ("shape", "have shape", lambda q, g: euclidean(q, g)[:-1]),
         ("dtype", "not float32", lambda q, g: euclidean(q, g).double()),
         ("finite", "not finite", lambda q, g: euclidean(q, g) * float("nan")),
+        ("no-gradient", "carry gradients", lambda q, g: euclidean(q, g).requires_grad_()),
+        ("zero-features", "all zero are not finite", lambda q, g: euclidean(q, g) / g.x.norm(dim=1)),
+        ("global-state", "the distance sets numpy's handling of errors", lambda q, g: muted(euclidean(q, g))),
         ("input-kept", "changed its input", lambda q, g: euclidean(attrs.evolve(q, x=q.x.mul_(2)), g)),
         ("repeatable", "two calls differ", lambda q, g: euclidean(q, g) + 1e-6 * torch.rand(1)),
         ("permutation", "another order of the gallery", lambda q, g: euclidean(q, g) + 0.01 * torch.arange(len(g))),
@@ -487,6 +555,11 @@ def by_company(ranks: Any, starts: Any, candidates: Any) -> Any:
     return first_match(ranks, starts, candidates) * (0.5 if len(candidates) > 1 else 1.0)
 
 
+def after_a_draw(ranks: Any, starts: Any, candidates: Any) -> Any:
+    np.random.rand(1)
+    return first_match(ranks, starts, candidates)
+
+
 def late_is_unknown(ranks: Any, starts: Any, candidates: Any) -> Any:
     found = first_match(ranks, starts, candidates)
     return np.where(found < 0.04, np.nan, found)
@@ -502,6 +575,7 @@ def late_is_unknown(ranks: Any, starts: Any, candidates: Any) -> Any:
         ("input-kept", "changed its input", Score(eats_ranks)),
         ("repeatable", "two calls differ", Score(with_noise)),
         ("independence", "query 0 has another value when it is alone", Score(by_company)),
+        ("global-state", "the score sets numpy's random generator", Score(after_a_draw)),
         ("fraction", "are no fractions", Score(lambda *given: 2 * first_match(*given))),
         ("direction", "see higher_is_better", Score(last_rank, unit="number")),
         ("direction", "see higher_is_better", Score(lambda cmc: 1 - cmc[:, 0], needs="cmc")),
@@ -529,3 +603,22 @@ def test_scores_that_keep_the_contract_pass(score: Score) -> None:
 def test_a_score_may_be_named_by_its_place() -> None:
     assert "interface" not in caught("metric", lambda: Score("numpy:average", needs="cmc"))
     assert "interface" in caught("metric", lambda: Score("numpy:no_such_function", needs="cmc"))
+
+
+# All kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "test"),
+    [
+        ("aligner", test_aligners),
+        ("backbone", test_backbones),
+        ("dataset", test_datasets),
+        ("distance", test_distances),
+        ("metric", test_scores),
+    ],
+)
+def test_every_check_has_a_plugin_that_breaks_it(kind: Kind, test: Any) -> None:
+    (marked,) = (mark for mark in test.pytestmark if mark.name == "parametrize")
+    broken = {case[0] for case in marked.args[1]}
+    assert broken == {check.name for check in checks_for(kind)}

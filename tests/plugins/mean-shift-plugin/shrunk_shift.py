@@ -1,6 +1,7 @@
 import attrs
 
 import crbench
+from crbench.api import check_alignable
 
 
 @attrs.frozen
@@ -10,6 +11,7 @@ class ShrunkShift:
     shrink: float = 0.5
 
     def fit(self, train, *, run):
+        check_alignable(train)
         gaps = {d: self.shrink * (t - s).mean(dim=0) for d, s, t in train.pairs("image").domains()}
 
         def transform(feats):
