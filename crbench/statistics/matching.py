@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -43,14 +44,13 @@ def _matched(trials: Sequence[TrialQueries]) -> list[TrialQueries]:
     hashed = [bool(len(trial.keys)) and all(map(_HASHED.fullmatch, trial.keys.tolist())) for trial in trials]
     if any(hashed):
         trials = [trial if done else trial.hashed() for trial, done in zip(trials, hashed, strict=True)]
-    names = [_names(trial) for trial in trials]
-    common = names[0]
-    for other in names[1:]:
-        common = np.intersect1d(common, other, assume_unique=True)
-    found = []
-    for trial, own in zip(trials, names, strict=True):
-        order = np.argsort(own)
-        found.append(trial.take(order[np.searchsorted(own, common, sorter=order)]))
+    first, own = trials[0], _names(trials[0])
+    # rows of a table mostly list the same queries in the same order, and texts take long to compare
+    names = [own if _lists_alike(trial, first) else _names(trial) for trial in trials]
+    lists = {id(some): some for some in names}
+    common = functools.reduce(functools.partial(np.intersect1d, assume_unique=True), lists.values())
+    places = {key: _places(some, common) for key, some in lists.items()}
+    found = [trial.take(places[id(some)]) for trial, some in zip(trials, names, strict=True)]
     for trial in found[1:]:
         for row in np.flatnonzero(trial.pids != found[0].pids)[:1]:
             raise ComparisonError(
@@ -58,6 +58,16 @@ def _matched(trials: Sequence[TrialQueries]) -> list[TrialQueries]:
                 f"{trial.pids[row]} in the other; compare results over the same data"
             )
     return found
+
+
+def _lists_alike(one: TrialQueries, other: TrialQueries) -> bool:
+    return np.array_equal(one.keys, other.keys) and np.array_equal(one.rates, other.rates)
+
+
+def _places(names: NDArray[np.str_], common: NDArray[np.str_]) -> NDArray[np.intp]:
+    """intp[b], where the names are that all have, in their alphabetical order."""
+    order = np.argsort(names)
+    return order[np.isin(names[order], common, assume_unique=True)]
 
 
 def _names(trial: TrialQueries) -> NDArray[np.str_]:
