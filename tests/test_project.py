@@ -64,6 +64,8 @@ def test_the_readmes_aligner_is_the_packaged_one_and_keeps_its_contract():
     (example,) = re.findall(r"```python\n(import attrs.*?)```", README, flags=re.DOTALL)
     packaged = ROOT / "tests" / "plugins" / "mean-shift-plugin" / "shrunk_shift.py"
     assert example == packaged.read_text(encoding="utf-8")
+    (project,) = re.findall(r"```toml\n(\[build-system\].*?)```", README, flags=re.DOTALL)
+    assert project == packaged.with_name("pyproject.toml").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(example, names)
     (entry,) = names["crbench_aligners"]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,7 @@ def plugins(ctx: click.Context, as_json: bool, strict_plugins: bool) -> None:
     crbench plugins
     crbench plugins show vpfa        its parameters, presets and weights
     crbench plugins check ridge      whether it keeps its contract
+    crbench plugins new my-shift --kind aligner
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -102,6 +104,29 @@ def show(name: str, kind: Kind | None, form: str) -> None:
         click.echo(json.dumps([_facts(item) for item in found], indent=2))
     else:
         click.echo("\n\n".join("\n".join(_page(item)) for item in found))
+
+
+@plugins.command("new")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="What it is.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="New folder; default: NAME.")
+def new(name: str, kind: Kind, output: Path | None) -> None:
+    """Write a package for a new plugin: a module that works, its test and its README.
+
+    NAME is what users will ask for, such as my-shift. The test runs every check of the contract.
+
+    \b
+    crbench plugins new my-shift --kind aligner
+    crbench plugins new my-net --kind backbone -o ~/code/my-net
+    """
+    from crbench.config.home import expanded
+    from crbench.scaffold import write_plugin
+
+    folder = expanded(output or Path(name))
+    use = write_plugin(name, kind, folder)
+    click.echo(folder)
+    package, place = shlex.quote(f"{folder.absolute()}[test]"), shlex.quote(str(folder))
+    click.echo(f"crbench: next: pip install -e {package} && pytest {place} && {use}", err=True)
 
 
 @plugins.command("check")
