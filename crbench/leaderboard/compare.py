@@ -27,6 +27,7 @@ _SAME = 1e-9
 """Values of a query that are closer are equal but for rounding."""
 
 _MOST_CHANGED = 10
+_SHOWN_FACTS = 3
 
 
 @attrs.frozen
@@ -194,10 +195,11 @@ def _check_comparable(first: Joined, second: Joined) -> None:
         raise ComparisonError("evaluated by a newer crbench than this one; compare them with it")
     found = [one for one in unlike(*results, (first.trials, second.trials)) if one.forbids]
     if found:
-        texts = [f"{one.name} ({one.first} and {one.second})" for one in found]
+        texts = [f"{one.name} ({one.first} and {one.second})" for one in found[:_SHOWN_FACTS]]
+        more = f" and {len(found) - _SHOWN_FACTS} more" if len(found) > _SHOWN_FACTS else ""
         raise ComparisonError(
-            f"not comparable, as their numbers answer different questions; they differ in {', '.join(texts)}; "
-            "`crbench diff` says more"
+            f"not comparable, as their numbers answer different questions; they differ in {', '.join(texts)}{more}; "
+            "`crbench diff` lists all"
         )
     if not shared_trials(first.trials, second.trials):
         numbers = [trial_list([trial.index for trial in row.trials]) for row in (first, second)]

@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from crbench.leaderboard.board import trial_list
 from crbench.leaderboard.compare import Change, Comparison, Group, Side
-from crbench.leaderboard.differences import Difference
+from crbench.leaderboard.differences import NONE, Difference
 from crbench.leaderboard.formats import number, per_cent, signed
 from crbench.leaderboard.markup import PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.results import Interval
@@ -50,6 +50,8 @@ def render_differences(sides: tuple[Side, Side], found: Sequence[Difference], fo
     rows = tuple((one.part, one.name, one.first, one.second) for one in found)
     table = _Table("Facts that differ", ("part", "fact", "A", "B"), rows, left=4)
     meanings = [f"{one.name}: {one.meaning}" for one in found if one.meaning]
+    if any(NONE in (one.first, one.second) for one in found):
+        meanings.append(f"{NONE}: none, or the file does not tell")
     forbidding = [one.name for one in found if one.forbids]
     said = "They can be compared query by query: `crbench compare`."
     if forbidding:

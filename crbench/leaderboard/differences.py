@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -18,7 +18,7 @@ from crbench.results.labels import clean
 Part = Literal["protocol", "data", "weights", "method", "code", "environment"]
 
 NONE = "-"
-"""Stands for what one of two results does not have."""
+"""Stands for what one of two results does not have, or does not tell."""
 
 _SHORT = 12
 """Digits of a digest that are shown."""
@@ -31,7 +31,7 @@ class Difference:
     Attributes:
         part: what it belongs to.
         name: of the fact, as the result file or ``--set`` names it, or in words.
-        first, second: its values, on one line and safe to print; ``-`` = it has none.
+        first, second: its values, on one line and safe to print; ``-`` = it has none, or none is known.
         meaning: of a rule of the protocol; else empty.
         forbids: scores that differ in it answer different questions, and are not compared.
     """
@@ -130,14 +130,13 @@ def _data(result: Result) -> dict[str, Any]:
 def _counts(trials: Sequence[TrialScores]) -> dict[str, Any]:
     """Of all trials together: one line, even where each trial has a number of its own."""
     fields = {"gallery images": "n_gallery", "persons": "n_persons", "queries": "n_query", "skipped images": "skipped"}
-    found = {name: sorted({getattr(trial, field) for trial in trials} - {None}) for name, field in fields.items()}
+    found = {name: _each(getattr(trial, field) for trial in trials) for name, field in fields.items()}
     return {"trials": trial_list([trial.index for trial in trials]), **found}
 
 
 def _weights(result: Result) -> dict[str, Any]:
     fields = ("origin", "known", "seed", "device", "threads")
-    known = {field: sorted({_text(getattr(one, field)) for one in result.weights}) for field in fields}
-    return {f"weights: {field}": ", ".join(values) or None for field, values in known.items()}
+    return {f"weights: {field}": _each(getattr(one, field) for one in result.weights) for field in fields}
 
 
 def _methods(result: Result) -> dict[str, Any]:
@@ -182,6 +181,11 @@ def _digest(text: str | None) -> str | None:
 
 def _text(value: Any) -> str:
     """A value on one line, as ``--set`` takes it."""
-    if value is None or value == []:
+    if value is None:
         return NONE
     return clean(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+
+
+def _each(values: Iterable[Any]) -> str | None:
+    """The different values among several, lowest first, without those that are not known."""
+    return ", ".join(_text(value) for value in sorted({value for value in values if value is not None})) or None

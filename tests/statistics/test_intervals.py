@@ -101,13 +101,18 @@ def test_a_rate_whose_queries_have_no_match_has_no_interval_as_it_has_no_score()
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_where_all_end_alike_the_interval_ends_where_that_is_improbable(value: float) -> None:
-    """All of n people at 100 % have a probability of m ** n where the score is m; 2.5 % at the end of the interval."""
+    """All of n people at 100 % have a probability of m ** n where the score is m; 2.5 % at the end of the interval.
+
+    With one query each that is the exact interval of a binomial share.
+    """
     found = intervals([trial(np.arange(40), [value] * 40)])
     assert found is not None
     own = found.metrics["R1"]
     far = own.high if value == 0 else 1 - own.low
     assert (1 - far) ** 40 == pytest.approx(0.025, rel=1e-4)
     assert value in (own.low, own.high)
+    exact = stats.binomtest(round(40 * value), 40).proportion_ci(0.95, "exact")
+    assert (own.low, own.high) == pytest.approx((exact.low, exact.high), rel=1e-5)
 
 
 def test_a_number_that_is_no_fraction_has_no_end_at_one() -> None:
