@@ -28,6 +28,7 @@ _COMMANDS = {
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",
     "cache": "crbench.cli.cache:cache",
+    "doctor": "crbench.cli.doctor:doctor",
 }
 
 _EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit

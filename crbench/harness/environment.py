@@ -43,7 +43,7 @@ def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Env
         torch=torch.__version__,
         numpy=np.__version__,
         platform=platform.platform(),
-        cpu=_processor(),
+        cpu=processor_name(),
         device=name,
         threads=torch.get_num_threads(),
         packages=_packages(method for method in methods if method is not None),
@@ -58,7 +58,8 @@ def _packages(methods: Iterable[Resolved]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """The model of the processor."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():

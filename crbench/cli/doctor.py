@@ -1,0 +1,44 @@
+"""``crbench doctor``: what of machine and installation works, and what to do where it does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+_WIDTHS = [None, None, 64, 56]
+
+
+@click.command()
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def doctor(data_root: Path | None, form: str) -> int:
+    """Look at Python, torch, CUDA, CuPy, GPUs, processor, disk, data sets, weights and plugins; say what to do.
+
+    A note is something that works and could be better, a fault something that will fail or give wrong numbers. Exit
+    code 1 if there is a fault, else 0. Nothing is changed.
+
+    \b
+    crbench doctor
+    crbench doctor --data-root ~/reid-data --format json
+    """
+    import attrs
+    from tabulate import tabulate
+
+    from crbench.doctor import examine
+
+    findings = examine(data_root)
+    faults = sum(finding.state == "fault" for finding in findings)
+    if form == "json":
+        click.echo(json.dumps([attrs.asdict(finding) for finding in findings], indent=2))
+    else:
+        rows = [(one.subject, one.state, one.found, one.advice) for one in findings]
+        click.echo(tabulate(rows, ("", "state", "found", "what to do"), maxcolwidths=_WIDTHS))
+    notes = sum(finding.state == "note" for finding in findings)
+    click.echo(f"crbench: {faults} faults, {notes} notes", err=True)
+    return 1 if faults else 0
