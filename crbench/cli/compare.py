@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from crbench.leaderboard.compare import GroupBy
+    from crbench.leaderboard.compare import GroupBy, Trainings
     from crbench.leaderboard.comparison_text import Format
-    from crbench.leaderboard.joined import Joined
 
 first_argument = click.argument("first", metavar="A", type=click.Path(path_type=Path))
 second_argument = click.argument("second", metavar="B", type=click.Path(path_type=Path))
@@ -24,7 +23,7 @@ format_option = click.option(
 )
 
 
-def read_row(path: Path) -> Joined:
+def read_row(path: Path) -> Trainings:
     """The one row that the results of a file or folder make."""
     from crbench.cli.progress import configure_logging
     from crbench.leaderboard.compare import one_row
@@ -43,9 +42,9 @@ def read_row(path: Path) -> Joined:
 def compare(first: Path, second: Path, metric: str, by: GroupBy | None, form: Format) -> None:
     """Say which of two results is better, by how much, and whether the queries tell them apart.
 
-    A and B are result files with their outcomes beside them, or folders with the trials of one method. Queries are
-    paired by trial, image and rate; people are what is drawn and exchanged, as the queries of one person are alike.
-    Results whose numbers answer different questions are refused (exit code 5), with what differs.
+    A and B are result files with their outcomes beside them, or folders with the trials and trainings of one method.
+    Queries are paired by trial, image and rate; people are what is drawn and exchanged, as the queries of one person
+    are alike. Results whose numbers answer different questions are refused (exit code 5), with what differs.
 
     \b
     crbench compare results/mlr-synthetic-mlr/resnet-tiny__ridge results/mlr-synthetic-mlr/resnet-tiny__none --by rate

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 def diff(first: Path, second: Path, form: Format) -> None:
     """List why the numbers of two results may differ: rules, data, weights, method, code, versions, environment.
 
-    A and B are result files, or folders with the trials of one method. Scores, times and file names are left out.
+    A and B are result files, or folders with the trials of one method, of whose trainings the first counts. Scores,
+    times and file names are left out.
     """
     from crbench.leaderboard.compare import sides_of
     from crbench.leaderboard.comparison_text import render_differences
     from crbench.leaderboard.differences import differences
 
     rows = read_row(first), read_row(second)
-    found = differences(rows[0].result, rows[1].result, (rows[0].trials, rows[1].trials))
+    one, other = rows[0][0], rows[1][0]
+    found = differences(one.result, other.result, (one.trials, other.trials))
     click.echo(render_differences(sides_of(*rows), found, form), nl=False)

@@ -15,13 +15,17 @@ from crbench.leaderboard.differences import differences as unlike
 from crbench.leaderboard.differences import shared_trials
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
+from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.results import Interval, MetricFacts, Result
 from crbench.results.labels import clean, dataset_label, failure_reason
-from crbench.statistics import TrialQueries, aligned, differences, read_joined
+from crbench.statistics import TrialQueries, aligned, averaged, differences, read_joined
 from crbench.statistics.bootstrap import LEVEL
 
 GroupBy = Literal["rate", "camid"]
+
+Trainings = tuple[Joined, ...]
+"""A row: the trials of each of its trainings."""
 
 _SAME = 1e-9
 """Values of a query that are closer are equal but for rounding."""
@@ -32,10 +36,18 @@ _SHOWN_FACTS = 3
 
 @attrs.frozen
 class Side:
-    """One of the two rows: its label, and the files that it comes from."""
+    """One of the two rows.
+
+    Attributes:
+        files: that it comes from.
+        trainings: over which scores are means.
+        between: sample standard deviation of the score between them; None of a single one, or where no score is asked.
+    """
 
     label: str
     files: tuple[str, ...]
+    trainings: int
+    between: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -117,8 +129,8 @@ class Comparison:
     changes: tuple[Change, ...]
 
 
-def one_row(results: Sequence[Result], name: str) -> Joined:
-    """The one row that some results make.
+def one_row(results: Sequence[Result], name: str) -> Trainings:
+    """The trainings of the one row that some results make, in each its trials.
 
     Args:
         name: of file or folder, for messages.
@@ -133,18 +145,19 @@ def one_row(results: Sequence[Result], name: str) -> Joined:
         raise DataError(
             f"{clean(name)}: no finished result ({(reasons or ['none at all'])[0]}); `crbench run` makes one"
         )
-    rows = join(done).rows
+    rows = by_recipe(join(done).rows)
     if len(rows) > 1:
-        labels = ", ".join(" + ".join(label) for label in distinct_labels([[row] for row in rows])[:3])
+        labels = ", ".join(" + ".join(label) for label in distinct_labels(rows)[:3])
         more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
         raise ConfigError(f"{clean(name)}: results of {len(rows)} rows ({labels}{more}); name the file of one")
     return rows[0]
 
 
-def compare(first: Joined, second: Joined, metric: str = "R1", by: GroupBy | None = None) -> Comparison:
+def compare(first: Trainings, second: Trainings, metric: str = "R1", by: GroupBy | None = None) -> Comparison:
     """Compare two rows over the queries that they share: same image, same rate, same trial.
 
     Args:
+        first, second: the trainings of each, see `one_row`; a query has the mean score over them.
         by: compare the queries of each rate, or of each camera, too.
 
     Raises:
@@ -152,38 +165,44 @@ def compare(first: Joined, second: Joined, metric: str = "R1", by: GroupBy | Non
         ConfigError: a score that one of them does not have.
         DataError: outcomes that are missing or damaged.
     """
-    facts = _check_metric(first, second, metric)
-    _check_comparable(first, second)
-    sides = [read_joined(row.results, {metric}) for row in (first, second)]
-    rows = aligned(sides)
-    asked, kept = [sum(len(trial.keys) for trial in side) for side in sides], sum(len(trial.keys) for trial in rows[0])
+    facts = _check_metric([*first, *second], metric)
+    for one in (*first[1:], *second):
+        _check_comparable(first[0], one)
+    trained = [[read_joined(one.results, {metric}) for one in row] for row in (first, second)]
+    answered = [averaged(trainings) for trainings in trained]
+    rows = aligned(answered)
+    asked, kept = ([sum(len(trial.keys) for trial in row) for row in some] for some in (answered, rows))
     lower_is_better = facts is not None and not facts.higher_is_better
-    one, other = sides_of(first, second)
+    sides = [
+        attrs.evolve(side, between=_between(trainings, metric))
+        for side, trainings in zip(sides_of(first, second), trained, strict=True)
+    ]
+    result = first[0].result
     return Comparison(
         metric=metric,
         fraction=facts is None or facts.unit == "fraction",
         lower_is_better=lower_is_better,
-        first=one,
-        second=other,
-        dataset=dataset_label(first.result),
-        protocol=first.result.protocol.name,
-        fingerprint=first.result.fingerprint,
+        first=sides[0],
+        second=sides[1],
+        dataset=dataset_label(result),
+        protocol=result.protocol.name,
+        fingerprint=result.fingerprint,
         trials=tuple(trial.index for trial in rows[0]),
-        left_out=(asked[0] - kept, asked[1] - kept),
+        left_out=(asked[0] - kept[0], asked[1] - kept[1]),
         level=LEVEL,
         groups=tuple(_group(name, part, metric, lower_is_better) for name, part in _parts(rows, by)),
         changes=_changes(rows, metric),
     )
 
 
-def _check_metric(first: Joined, second: Joined, metric: str) -> MetricFacts | None:
+def _check_metric(trainings: Sequence[Joined], metric: str) -> MetricFacts | None:
     """What is known of a score; None of the CMC."""
-    known = [name for name in first.metrics if name in second.metrics]
+    known = [name for name in trainings[0].metrics if all(name in one.metrics for one in trainings)]
     if metric not in known:
         raise ConfigError(
             f"--metric {clean(metric)}: not a score of both results; known: {', '.join(map(clean, known))}"
         )
-    facts = [row.result.metric_facts.get(metric) for row in (first, second)]
+    facts = [one.result.metric_facts.get(metric) for one in trainings]
     if len({one and (one.code_sha256, one.unit, one.higher_is_better) for one in facts}) > 1:
         raise ComparisonError(f"score {clean(metric)} was computed by different code; run both again with the same")
     return facts[0]
@@ -206,14 +225,22 @@ def _check_comparable(first: Joined, second: Joined) -> None:
         raise ComparisonError(f"no trial in common: one has {numbers[0]}, the other {numbers[1]}")
 
 
-def sides_of(first: Joined, second: Joined) -> tuple[Side, Side]:
-    """Labels of two rows that tell them apart, and their files."""
-    labels = distinct_labels([[first], [second]])
+def sides_of(first: Trainings, second: Trainings) -> tuple[Side, Side]:
+    """Two rows with labels that tell them apart."""
+    labels = distinct_labels([first, second])
     one, other = (
-        Side(" + ".join(label), tuple(clean(result.origin or result.cell_id) for result in row.results))
+        Side(" + ".join(label), tuple(clean(r.origin or r.cell_id) for one in row for r in one.results), len(row))
         for label, row in zip(labels, (first, second), strict=True)
     )
     return one, other
+
+
+def _between(trainings: Sequence[Sequence[TrialQueries]], metric: str) -> float | None:
+    """How far a score moves between trainings, over the queries that all have."""
+    if len(trainings) == 1:
+        return None
+    scores = [np.mean([trial.values[metric].mean() for trial in row]) for row in aligned(trainings)]
+    return float(np.std(scores, ddof=1))
 
 
 def _parts(rows: Sequence[list[TrialQueries]], by: GroupBy | None) -> Iterator[tuple[str, list[list[TrialQueries]]]]:

@@ -61,7 +61,8 @@ def render_differences(sides: tuple[Side, Side], found: Sequence[Difference], fo
 
 def _named(sides: tuple[Side, Side]) -> Iterator[str]:
     for letter, side in zip("AB", sides, strict=True):
-        yield f"{letter}: {side.label} ({', '.join(side.files)})"
+        trainings = f", mean over {side.trainings} trainings" if side.trainings > 1 else ""
+        yield f"{letter}: {side.label}{trainings} ({', '.join(side.files)})"
 
 
 def _said(found: Comparison) -> Iterator[str]:
@@ -135,6 +136,12 @@ def _notes(found: Comparison) -> Iterator[str]:
         f"its queries in all trials. p: two-sided, of {whole.permutations:,} permutations that exchange A and B for "
         "whole persons. Gallery and training stay as they are, so other ones may differ by more."
     )
+    for letter, side in zip("AB", (found.first, found.second), strict=True):
+        if side.between is not None:
+            yield (
+                f"Between its {side.trainings} trainings, {found.metric} of {letter} has a standard deviation of "
+                f"{_size(found, side.between)}, which the interval does not hold."
+            )
     if len(found.groups) > 2:
         yield "p-values of the groups are not corrected for their number."
     if whole.resolution is not None:

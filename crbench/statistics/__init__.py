@@ -4,9 +4,9 @@ All begins with the queries of each trial that count and their scores (`TrialQue
 result that was read from a file, from the outcomes beside it, and `read_joined` for several results of one method.
 
 `intervals` gives the interval of every score; a run stores them in its result, and `joined_intervals` are those of
-several results together. `aligned` finds the queries that several
-rows share, and `differences` compares the rows on them: intervals and p-values of all pairs, Holm's correction, the
-places that each row may have, and the difference that these queries resolve.
+several results together. `aligned` finds the queries that several rows share, `averaged` those of one row that was
+trained several times, and `differences` compares rows on them: intervals and p-values of all pairs, Holm's correction,
+the places that each row may have, and the difference that these queries resolve.
 
 People are what is drawn, exchanged and counted, as queries of one person are alike. Draws go by the names of people, so
 every machine has the same, and in whatever order rows and trials come.
@@ -15,7 +15,7 @@ every machine has the same, and in whatever order rows and trials come.
 from __future__ import annotations
 
 from crbench.statistics.bootstrap import check_intervals, intervals, joined_intervals
-from crbench.statistics.matching import aligned
+from crbench.statistics.matching import aligned, averaged
 from crbench.statistics.paired import Differences, differences
 from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
 
@@ -23,6 +23,7 @@ __all__ = [
     "Differences",
     "TrialQueries",
     "aligned",
+    "averaged",
     "check_intervals",
     "differences",
     "intervals",

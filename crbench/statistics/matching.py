@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +38,25 @@ def aligned(rows: Sequence[Sequence[TrialQueries]]) -> list[list[TrialQueries]]:
     if not kept:
         raise ComparisonError("they share no query that counts; compare results over the same data")
     return [list(row) for row in zip(*kept, strict=True)]
+
+
+def averaged(trainings: Sequence[Sequence[TrialQueries]]) -> list[TrialQueries]:
+    """The trials of a row that was trained several times: each query has the mean of its scores over the trainings.
+
+    Scores that not every training has are left out.
+
+    Raises:
+        ComparisonError, DataError: see `aligned`.
+    """
+    if len(trainings) == 1:
+        return list(trainings[0])
+    return [_mean(versions) for versions in zip(*aligned(trainings), strict=True)]
+
+
+def _mean(versions: Sequence[TrialQueries]) -> TrialQueries:
+    names = [name for name in versions[0].values if all(name in one.values for one in versions)]
+    values = {name: np.mean([one.values[name] for one in versions], axis=0) for name in names}
+    return attrs.evolve(versions[0], values=values)
 
 
 def _matched(trials: Sequence[TrialQueries]) -> list[TrialQueries]:

@@ -23,7 +23,7 @@ from crbench.statistics import aligned, read_queries
 from crbench.statistics import differences as paired
 
 
-def row(*paths: Path) -> Joined:
+def row(*paths: Path) -> tuple[Joined, ...]:
     return one_row(load_results(paths), str(paths[0]))
 
 
@@ -34,8 +34,8 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_comparison_says_what_the_statistics_say(pair: tuple[Path, Path]) -> None:
-    first, second = map(row, pair)
-    found = compare(first, second, "mAP", "rate")
+    (first,), (second,) = map(row, pair)
+    found = compare((first,), (second,), "mAP", "rate")
     expected = paired(aligned([read_queries(first.result), read_queries(second.result)]), "mAP")
     whole = found.groups[0]
     assert whole.interval == Interval(expected.low[0, 1], expected.high[0, 1])
@@ -102,7 +102,7 @@ def test_curves_of_drawn_galleries_are_compared(tmp_path: Path) -> None:
     paths = keep(tmp_path, "ridge", rules=rules), keep(tmp_path, "none", noise=0.5, rules=rules)
     found = compare(*map(row, paths), "R5", "camid")
     assert found.groups[0].tied < found.groups[0].queries
-    assert found.groups[0].first == pytest.approx(row(paths[0]).metrics["R5"].mean)
+    assert found.groups[0].first == pytest.approx(row(paths[0])[0].metrics["R5"].mean)
     with pytest.raises(ConfigError, match=r"--metric mAP: not a score of both results; known: R1, R5, R10, R20$"):
         compare(*map(row, paths), "mAP")
 
@@ -135,11 +135,11 @@ def test_what_forbids_a_comparison_is_named(
 
 
 def test_scores_by_different_code_are_not_compared(pair: tuple[Path, Path]) -> None:
-    first, second = map(row, pair)
+    (first,), (second,) = map(row, pair)
     other = attrs.evolve(second.result.metric_facts["mAP"], code_sha256="7" * 64)
     result = attrs.evolve(second.result, metric_facts=second.result.metric_facts | {"mAP": other})
     with pytest.raises(ComparisonError, match="score mAP was computed by different code"):
-        compare(first, Joined.of([result]), "mAP")
+        compare((first,), (Joined.of([result]),), "mAP")
 
 
 def test_a_folder_with_several_methods_is_told_from_one(tmp_path: Path, pair: tuple[Path, Path]) -> None:
@@ -237,3 +237,20 @@ def test_what_differs_is_listed_by_parts(
 
 def test_equal_facts_are_no_difference(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert "They differ in no fact beside scores" in said(capsys, "diff", pair[0], pair[0])[1]
+
+
+def test_the_trainings_of_a_method_are_averaged_query_by_query(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    seeds = [
+        keep(tmp_path / f"seed {seed}", "none", noise=noise, trials=(0, 1), seed=seed)
+        for seed, noise in ((1, 1.0), (2, 0.3))
+    ]
+    trainings = row(*seeds)
+    assert len(trainings) == 2
+    found = compare(trainings, row(pair[0]), "mAP")
+    each = [one.metrics["mAP"].mean for one in trainings]
+    assert found.groups[0].first == pytest.approx(np.mean(each))
+    assert found.first.between == pytest.approx(np.std(each, ddof=1))
+    assert (found.first.trainings, found.second.trainings, found.second.between) == (2, 1, None)
+    text = render_comparison(found, "text")
+    assert "none, mean over 2 trainings (" in text
+    assert "Between its 2 trainings, mAP of A has a standard deviation of" in text
