@@ -5,43 +5,92 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import torch
 from torch import Tensor
 
 from crbench.api import KERNELS, Preprocess
 from crbench.errors import ConfigError, DataError
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+CHANNELS = ("rgb", "bgr")
+
+_RANGES = {
+    "0-1": (1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "0-255": (255.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
+"""Ranges of values with their largest, and with the usual mean and standard deviation in RGB."""
 
 TOLERANCE = 2.0**-8
 """By which share of the largest value two features of one image may differ: more than half precision and other kernels
 for another batch change, and far less than batch statistics or dropout do."""
 
 
-def preprocessing(
-    size: tuple[int, int],
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    interpolation: str,
-) -> Preprocess:
-    """A checked `Preprocess`.
+@attrs.frozen
+class Input:
+    """How images become the input of a network.
 
-    Raises:
-        ValueError: a size or standard deviation that is not positive, an unknown kernel.
+    Attributes:
+        preprocess: gives normalised RGB.
+        bgr: the network takes blue, green, red.
 
     Example:
-        >>> preprocessing((256, 128), IMAGENET_MEAN, IMAGENET_STD, "cubic")
-        Traceback (most recent call last):
-        ValueError: interpolation: 'cubic' is not one of nearest, box, bilinear, hamming, bicubic, lanczos
+        >>> Input.of((256, 128), values="0-255", channels="bgr", mean=(104, 117, 123)).preprocess.std
+        (0.00392156862745098, 0.00392156862745098, 0.00392156862745098)
     """
-    if min(size) < 1:
-        raise ValueError(f"size: {size} is out of range; expected (height, width) in pixels")
-    if min(std) <= 0:
-        raise ValueError(f"std: {std} is out of range; expected positive numbers")
-    if interpolation not in KERNELS:
-        raise ValueError(f"interpolation: {interpolation!r} is not one of {', '.join(KERNELS)}")
-    return Preprocess(size=size, mean=mean, std=std, interpolation=interpolation)
+
+    preprocess: Preprocess
+    bgr: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        size: tuple[int, int],
+        *,
+        mean: tuple[float, ...] = (),
+        std: tuple[float, ...] = (),
+        interpolation: str = "bilinear",
+        channels: str = "rgb",
+        values: str = "0-1",
+    ) -> Input:
+        """Checked, from what a user says of a network.
+
+        Args:
+            mean, std: per channel in the network's order, on values of its range; empty = ImageNet's for ``0-1``, and 0
+                and 1 for ``0-255``, so that the network gets the values as they are.
+            channels: ``rgb`` or ``bgr``.
+            values: ``0-1`` or ``0-255``: of which range `mean` and `std` are.
+
+        Raises:
+            ValueError: a size or standard deviation that is not positive, an unknown kernel, order or range, or another
+                number of channels than three.
+        """
+        if min(size) < 1:
+            raise ValueError(f"size: {size} is out of range; expected (height, width) in pixels")
+        if interpolation not in KERNELS:
+            raise ValueError(f"interpolation: {interpolation!r} is not one of {', '.join(KERNELS)}")
+        if channels not in CHANNELS:
+            raise ValueError(f"channels: {channels!r} is not one of {', '.join(CHANNELS)}")
+        if values not in _RANGES:
+            raise ValueError(f"values: {values!r} is not one of {', '.join(_RANGES)}")
+        bgr, (most, usual_mean, usual_std) = channels == "bgr", _RANGES[values]
+        ordered = [
+            _in_rgb(name, given, bgr) or usual
+            for name, given, usual in (("mean", mean, usual_mean), ("std", std, usual_std))
+        ]
+        if min(ordered[1]) <= 0:
+            raise ValueError(f"std: {std} is out of range; expected positive numbers")
+        scaled = [(one[0] / most, one[1] / most, one[2] / most) for one in ordered]
+        return cls(Preprocess(size=size, mean=scaled[0], std=scaled[1], interpolation=interpolation), bgr)
+
+    def ordered(self, inputs: Tensor) -> Tensor:
+        """f32[b, 3, height, width] of RGB in the order of the network."""
+        return inputs.flip(1) if self.bgr else inputs
+
+
+def _in_rgb(name: str, given: tuple[float, ...], bgr: bool) -> tuple[float, ...]:
+    if len(given) not in (0, 3):
+        raise ValueError(f"{name}: {given} has {len(given)} values; expected one for each of three channels")
+    return given[::-1] if bgr else given
 
 
 def refuse_weights(file: Path, weights: Path | None) -> None:
@@ -54,8 +103,8 @@ def refuse_weights(file: Path, weights: Path | None) -> None:
         raise ConfigError(f"{file} holds its own weights, given --weights {weights} too; leave out --weights")
 
 
-def probe(network: Callable[[Tensor], Tensor], size: tuple[int, int], file: Path, *, fixed: int | None = None) -> int:
-    """Length of the features that `network` gives for images f32[b, 3, *size], after a look at how it gives them.
+def probe(network: Callable[[Tensor], Tensor], images: Input, file: Path, *, fixed: int | None = None) -> int:
+    """Length of the features that `network` gives for images f32[b, 3, h, w] in RGB, after a look at how it gives them.
 
     It is asked for two different images alone and together, and for both once more. A feature must depend on its own
     image and on nothing else, to within `TOLERANCE`.
@@ -67,7 +116,7 @@ def probe(network: Callable[[Tensor], Tensor], size: tuple[int, int], file: Path
         DataError: features of another shape, or not finite; features that depend on the batch, are those of the first
             image for all, or change from call to call.
     """
-    first, second = _images(size)
+    first, second = _images(images.preprocess)
     together, again = (_checked(network, [first, second], fixed, file) for _ in range(2))
     alone = [_checked(network, [image], fixed, file)[:1] for image in (first, second)]
     faults = []
@@ -85,11 +134,12 @@ def probe(network: Callable[[Tensor], Tensor], size: tuple[int, int], file: Path
     return int(together.shape[1])
 
 
-def _images(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Two images f32[3, *size] that have nothing in common, with values as after `preprocessing`."""
-    noise = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0)) / 2
-    colours = torch.tensor([[1.0, -0.5, 0.3], [-0.5, 0.8, -1.0]])
-    first, second = noise + colours[:, :, None, None]
+def _images(preprocess: Preprocess) -> tuple[Tensor, Tensor]:
+    """Two images f32[3, *size] that have nothing in common, normalised."""
+    noise = torch.rand(2, 3, *preprocess.size, generator=torch.Generator().manual_seed(0)) / 2
+    colours = torch.tensor([[0.5, 0.1, 0.3], [0.1, 0.5, 0.0]])[:, :, None, None]
+    mean, std = (torch.tensor(values)[:, None, None] for values in (preprocess.mean, preprocess.std))
+    first, second = (noise + colours - mean) / std
     return first, second
 
 

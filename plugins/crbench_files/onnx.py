@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from crbench.api import Batch, Encoded, memory_fault
 from crbench.errors import ConfigError, DataError
-from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
+from crbench_files.network import Input, flat, probe, refuse_weights
 
 _FALLBACK_SIZE = (256, 128)
 _FAULTS = (
@@ -39,7 +39,10 @@ class OnnxBackbone:
         weights: must be None; the file holds its own.
         device: ``cpu``, or ``cuda[:N]`` where onnxruntime-gpu is installed.
         size: (height, width) of the input in pixels; empty = as the file says, 256x128 where it leaves that open.
-        mean, std: per channel, on values in [0, 1].
+        mean, std: per channel in the network's order, on values of its range; empty = ImageNet's, or 0 and 1 for values
+            0-255.
+        channels: order in which the network takes them, ``rgb`` or ``bgr`` (OpenCV, Caffe, OpenVINO).
+        values: range that the network takes, before mean and std: ``0-1`` or ``0-255``.
         interpolation: kernel of the resize, by Pillow's name.
         output: name of the output with the features; needed only where there are several.
 
@@ -61,9 +64,11 @@ class OnnxBackbone:
         weights: Path | None = None,
         device: str = "cpu",
         size: tuple[int, ...] = (),
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
+        mean: tuple[float, ...] = (),
+        std: tuple[float, ...] = (),
         interpolation: str = "bilinear",
+        channels: Literal["rgb", "bgr"] = "rgb",
+        values: Literal["0-1", "0-255"] = "0-1",
         output: str = "",
     ) -> None:
         refuse_weights(file, weights)
@@ -73,8 +78,11 @@ class OnnxBackbone:
         self._input, shape = _input(self._session, file)
         self._output = _output(self._session, output, file)
         self._batch = shape[0] if isinstance(shape[0], int) else None
-        self.preprocess = preprocessing(_size(size, shape, file), mean, std, interpolation)
-        self.dim = probe(self._run, self.preprocess.size, file, fixed=self._batch)
+        self._images = Input.of(
+            _size(size, shape, file), mean=mean, std=std, interpolation=interpolation, channels=channels, values=values
+        )
+        self.preprocess = self._images.preprocess
+        self.dim = probe(self._run, self._images, file, fixed=self._batch)
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the device."""
@@ -86,8 +94,9 @@ class OnnxBackbone:
         return Encoded(x=x[:count].to(self._device))
 
     def _run(self, inputs: Tensor) -> Tensor:
+        array = self._images.ordered(inputs.float().cpu()).contiguous().numpy()
         try:
-            (x,) = self._session.run([self._output], {self._input: inputs.float().cpu().contiguous().numpy()})
+            (x,) = self._session.run([self._output], {self._input: array})
         except _FAULTS as error:
             shape = tuple(inputs.shape)
             raise DataError(

@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from crbench.api import Batch, Encoded, memory_fault
 from crbench.errors import DataError
-from crbench_files.network import IMAGENET_MEAN, IMAGENET_STD, flat, preprocessing, probe, refuse_weights
+from crbench_files.network import Input, flat, probe, refuse_weights
 
 
 class TorchScriptBackbone:
@@ -26,7 +27,10 @@ class TorchScriptBackbone:
         weights: must be None; the file holds its own.
         device: torch device name.
         size: (height, width) of the input in pixels.
-        mean, std: per channel, on values in [0, 1].
+        mean, std: per channel in the network's order, on values of its range; empty = ImageNet's, or 0 and 1 for values
+            0-255.
+        channels: order in which the network takes them, ``rgb`` or ``bgr`` (OpenCV, Caffe, OpenVINO).
+        values: range that the network takes, before mean and std: ``0-1`` or ``0-255``.
         interpolation: kernel of the resize, by Pillow's name.
 
     Attributes:
@@ -47,16 +51,19 @@ class TorchScriptBackbone:
         weights: Path | None = None,
         device: str = "cpu",
         size: tuple[int, int] = (256, 128),
-        mean: tuple[float, float, float] = IMAGENET_MEAN,
-        std: tuple[float, float, float] = IMAGENET_STD,
+        mean: tuple[float, ...] = (),
+        std: tuple[float, ...] = (),
         interpolation: str = "bilinear",
+        channels: Literal["rgb", "bgr"] = "rgb",
+        values: Literal["0-1", "0-255"] = "0-1",
     ) -> None:
         refuse_weights(file, weights)
-        self.preprocess = preprocessing(size, mean, std, interpolation)
+        self._images = Input.of(size, mean=mean, std=std, interpolation=interpolation, channels=channels, values=values)
+        self.preprocess = self._images.preprocess
         self._file = file
         self._device = device
         self._network = _load(file, device)
-        self.dim = probe(self._run, size, file)
+        self.dim = probe(self._run, self._images, file)
 
     def extract(self, batch: Batch) -> Encoded:
         """Features f32[b, dim] of ``batch.inputs`` f32[b, 3, height, width], on the device."""
@@ -66,7 +73,7 @@ class TorchScriptBackbone:
         try:
             # no_grad, not inference_mode: an aligner may use the features in a computation with gradients
             with torch.no_grad(), _quiet():
-                x = self._network(inputs.to(self._device))
+                x = self._network(self._images.ordered(inputs.to(self._device)))
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or memory_fault(self._file, error) is not None:
                 raise

@@ -19,7 +19,9 @@ from torch import nn
 
 from crbench import load_backbone
 from crbench.cli import invoke
+from crbench.config.convert import plain
 from crbench.errors import ConfigError, DataError
+from crbench.records import Batch
 from crbench.results import load_results
 from crbench.testing import check_backbone
 
@@ -56,6 +58,33 @@ def test_torchscript_gives_the_networks_features(tmp_path, batch):
     assert not x.is_inference()
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+@pytest.mark.parametrize(
+    ("settings", "mean", "std"),
+    [
+        ({"channels": "bgr"}, (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)),
+        ({"values": "0-255"}, (0, 0, 0), (1 / 255,) * 3),
+        (
+            {"channels": "bgr", "values": "0-255", "mean": (104, 117, 123)},
+            (104 / 255, 117 / 255, 123 / 255),
+            (1 / 255,) * 3,
+        ),
+        ({"channels": "bgr", "mean": (0.1, 0.2, 0.3), "std": (1, 2, 4)}, (0.1, 0.2, 0.3), (1, 2, 4)),
+    ],
+)
+def test_channels_and_values_reach_the_network_as_it_wants_them(tmp_path, kind, settings, mean, std):
+    """What the network gets for an image is made here by hand, in its own order and range."""
+    file = {"onnx": save_onnx, "torchscript": save_torchscript}[kind](tmp_path / "net")
+    backbone = load_backbone(f"{kind}:{file}", size=[32, 16], **{k: plain(v) for k, v in settings.items()})
+    pixels = torch.randint(0, 256, (2, 3, 32, 16), generator=torch.Generator().manual_seed(1)) / 255  # RGB
+    own = pixels.flip(1) if settings.get("channels") == "bgr" else pixels
+    expected = network()((own - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1))
+    shown = backbone.preprocess
+    inputs = (pixels - torch.tensor(shown.mean).view(3, 1, 1)) / torch.tensor(shown.std).view(3, 1, 1)
+    found = backbone.extract(Batch(inputs, np.ones(2, dtype=np.float32), np.ones(2, dtype=np.int64))).x
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_outputs_of_one_pixel_are_features(tmp_path):
     pooled = network()[:2]
     assert TorchScriptBackbone(save_torchscript(tmp_path / "net.pt", pooled), size=SIZE).dim == 5
@@ -90,6 +119,9 @@ def test_one_of_several_outputs_is_chosen_by_name(tmp_path):
         ({}, {"size": (0, 16)}, ValueError, "size: .* is out of range"),
         ({}, {"size": (2, 2)}, DataError, "does not take input of shape"),
         ({}, {"std": (1.0, 0.0, 1.0)}, ValueError, "std: .* expected positive"),
+        ({}, {"mean": (0.5,)}, ValueError, r"mean: \(0.5,\) has 1 values; expected one for each of three channels"),
+        ({}, {"channels": "gbr"}, ValueError, "channels: 'gbr' is not one of rgb, bgr"),
+        ({}, {"values": "0-100"}, ValueError, "values: '0-100' is not one of 0-1, 0-255"),
         ({}, {"interpolation": "cubic"}, ValueError, "'cubic' is not one of nearest, box, bilinear"),
         ({}, {"device": "cuda:0"}, ConfigError, "onnxruntime cannot use cuda:0; install onnxruntime-gpu"),
         ({}, {"weights": "w.pth"}, ConfigError, "holds its own weights, given --weights w.pth too"),
