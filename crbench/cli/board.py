@@ -33,7 +33,7 @@ def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--columns",
                 metavar="LIST",
                 callback=_names,
-                help="Columns to show, in this order, by their names in CSV, e.g. rank,aligner,R1,mAP,R1@4,gain.",
+                help="Columns to show, in this order, by heading or name in CSV, e.g. rank,aligner,R1,mAP,R1@4,gain.",
             ),
             click.option(
                 "--sort", metavar="COLUMN", default="", help="Order the rows by a column, best first; default: places."
@@ -59,6 +59,15 @@ def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--expand",
                 is_flag=True,
                 help="Show each training in a row; default: those of a method are one row.",
+            ),
+            click.option(
+                "--compare/--no-compare",
+                default=None,
+                help="Compare the rows of a table over the same people, by the outcomes of their queries; default: in "
+                "tables of up to 20 results.",
+            ),
+            click.option(
+                "--pairwise", is_flag=True, help="Add the differences of all pairs of rows, with p corrected by Holm."
             ),
             click.option(
                 "--published", is_flag=True, help="Add published numbers for the same data sets, apart and unranked."

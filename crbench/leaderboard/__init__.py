@@ -36,6 +36,8 @@ def arrange(
     backbones: Sequence[str] = (),
     aligners: Sequence[str] = (),
     expand: bool = False,
+    compare: bool | None = None,
+    pairwise: bool = False,
 ) -> tuple[Board, View]:
     """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
 
@@ -63,12 +65,13 @@ def arrange(
         sort=sort,
         top=top,
         spread=spread,
+        pairwise=pairwise,
     )
     view = attrs.evolve(view, ranks=asked_ranks(view))
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
     choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
-    board = build(results, benches, view.ranks, choice, expand=expand)
+    board = build(results, benches, view.ranks, choice, expand=expand, compare=pairwise or compare)
     check_view(board, view)
     return board, view
 

@@ -27,6 +27,7 @@ class View:
         sort: key of the column that rows are ordered by, best first; empty = by their places.
         top: rows of each table that are shown; None = all.
         spread: what tables print beside a mean.
+        pairwise: a table of all pairs of rows too.
     """
 
     ranks: tuple[int, ...] = RANKS
@@ -37,6 +38,7 @@ class View:
     sort: str = ""
     top: int | None = None
     spread: SpreadKind = "auto"
+    pairwise: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +51,8 @@ class Row:
         backbone, aligner: labels, distinct within the block, free of control characters.
         baseline: the aligner changes nothing.
         scores: by `Score.key`; R1 of all queries and of each rate is always among them.
+        places: the best and the worst one that it may have among the rows of its block; None = not known.
+        like_best: the data do not tell it apart from the row of the highest R1; None = not known.
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
         fit_s: seconds of one fit, as the run took them; None = not measured.
@@ -63,6 +67,8 @@ class Row:
     scores: Mapping[str, Spread]
     rank: int | None = None
     baseline: bool = False
+    places: tuple[int, int] | None = None
+    like_best: bool | None = None
     gain: Spread | None = None
     fit_s: float | None = None
     samples_per_s: float | None = None
@@ -117,6 +123,23 @@ def trial_list(indices: Sequence[int]) -> str:
 
 
 @attrs.frozen(kw_only=True)
+class Pair:
+    """Two rows over the same people.
+
+    Attributes:
+        first, second: their labels.
+        difference: R1 of the first minus that of the second, with its interval.
+        p: two-sided, of permutations over people; `p_holm`: corrected for the number of pairs in the block.
+    """
+
+    first: str
+    second: str
+    difference: Spread
+    p: float
+    p_holm: float
+
+
+@attrs.frozen(kw_only=True)
 class Block:
     """Rows that were evaluated alike, on the same trials: one table.
 
@@ -130,6 +153,10 @@ class Block:
         deviations: counts in which the data set differs from the published one.
         versions: of crbench.
         date: day of the newest result.
+        pairs: of ranked rows, in order of their places; empty = they were not compared.
+        resolution: the difference in R1 that the queries resolve, see `crbench.statistics.Differences.resolution`.
+        people: whom the queries show that were compared.
+        notes: lines on what was not compared.
     """
 
     dataset: str
@@ -150,6 +177,10 @@ class Block:
     versions: tuple[str, ...]
     date: str
     rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...] = ()
+    resolution: float | None = None
+    people: int | None = None
+    notes: tuple[str, ...] = ()
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any row has, in the order of the columns."""
@@ -180,7 +211,9 @@ class Board:
     def scores_shown(self, view: View) -> list[Score]:
         """The scores of all queries, and those at each rate where the view has them or names them."""
         asked = {*view.columns, view.sort}
-        return [score for score in self.scores if view.per_rate or score.rate is None or score.key in asked]
+        return [
+            score for score in self.scores if view.per_rate or score.rate is None or asked & {score.key, score.title}
+        ]
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any block has, in the order of the columns."""

@@ -23,7 +23,7 @@ import attrs
 from crbench.leaderboard.board import Block, Board, Row
 from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
-from crbench.leaderboard.joined import Joined, component_identity, join
+from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.scores import Score, Spread, scores_of, spread_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
@@ -36,6 +36,9 @@ from crbench.results.labels import dataset_label
 if TYPE_CHECKING:
     from crbench.bench import Bench
 
+UNASKED = 20
+"""Results of a table whose outcomes are read where nobody says whether they should be."""
+
 
 def build(
     results: Iterable[Result],
@@ -44,11 +47,12 @@ def build(
     choice: Choice = EVERYTHING,
     *,
     expand: bool = False,
+    compare: bool | None = False,
 ) -> Board:
     """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
 
     The scores are those that results sum up, and those at `ranks` of the CMC. Rows are the methods of `choice`,
-    or with `expand` each of their trainings.
+    or with `expand` each of their trainings. `compare`: see `crbench.leaderboard.paired.with_comparison`.
 
     Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
     board says so. The order in which results and benchmarks are given does not matter.
@@ -64,7 +68,7 @@ def build(
         _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice)
         for rows in sets.values()
     )
-    blocks = sorted((block for block in found if block.rows), key=_order)
+    blocks = sorted((_compared(block, compare) for block in found if block.rows), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
@@ -76,6 +80,15 @@ def build(
         machines=tuple(sorted({speed.machine for speed in speeds})),
         unused=left_out(measured, done),
     )
+
+
+def _compared(block: Block, wanted: bool | None) -> Block:
+    """A block with its comparison, where it is wanted."""
+    if wanted is False or (wanted is None and all(one.outcomes is None for row in block.rows for one in row.results)):
+        return block
+    from crbench.leaderboard.paired import with_comparison  # imports SciPy
+
+    return with_comparison(block, UNASKED if wanted is None else None)
 
 
 def _group(result: Result) -> tuple[str, ...]:
@@ -178,7 +191,7 @@ def _row(
 def _with_gains(rows: Sequence[Row]) -> list[Row]:
     """Rows with their gain over the baseline; disputed rows have none, and none is over them."""
     sure = [row for row in rows if not row.joined.disputed]
-    baselines = {_features(one): one for row in sure if row.baseline for one in row.trainings}
+    baselines = {one.features: one for row in sure if row.baseline for one in row.trainings}
     return [
         row if row.baseline or row.joined.disputed else attrs.evolve(row, gain=_gain(row, baselines)) for row in rows
     ]
@@ -214,18 +227,9 @@ def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]
     return marks
 
 
-def _features(one: Joined) -> tuple[object, ...]:
-    """What made the features of a training: two that share it differ by their aligners alone; empty = not known."""
-    result = one.result
-    weights = tuple(trial.weights_sha256 for trial in one.trials)
-    if None in weights and result.method.backbone.trained:
-        return ()  # version 1 does not tell the weights of trials that were trained each for itself
-    return component_identity(result.method.backbone), weights, result.extraction, result.environment.device
-
-
 def _gain(row: Row, baselines: Mapping[tuple[object, ...], Joined]) -> Spread | None:
     """Rank-1 over that of the baseline with the features of each training, as differences trial by trial."""
-    pairs = [(own, baselines.get(_features(own) or (None,))) for own in row.trainings]
+    pairs = [(own, baselines.get(own.features or (None,))) for own in row.trainings]
     differences = [_differences(own, other) for own, other in pairs if other is not None]
     return spread_of(differences) if len(differences) == len(pairs) else None
 

@@ -94,10 +94,15 @@ def check_view(board: Board, view: View) -> None:
     everything = attrs.evolve(view, timings=True)
     columns = measured_columns(board.scores, board.speeds(), board.machines, view=everything)
     names = list(dict.fromkeys(column.name for column in columns))
-    known = {*names, *(column.key for column in columns)}
+    known = {name for column in columns for name in _names_of(column)}
     for option, name in (*(("--columns", name) for name in view.columns), ("--sort", view.sort)):
         if name and name not in known:
             raise ConfigError(_unknown(f"{option} {name}: no such column", name, names))
+
+
+def _names_of(column: Column[Any]) -> set[str]:
+    """What a column may be asked for by: its name, its key or its heading."""
+    return {column.name, column.key, column.title} - {""}
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -115,13 +120,13 @@ def chosen_columns(columns: Sequence[Column[Any]], view: View) -> list[Column[An
         attrs.evolve(column, title=column.title or column.key)
         for name in view.columns
         for column in columns
-        if name in (column.key, column.name)
+        if name in _names_of(column)
     ]
 
 
 def chosen_rows(rows: Sequence[Row], columns: Sequence[Column[Row]], view: View) -> list[Row]:
     """The first rows in the order of a view; rows that are equal keep theirs, and rows without a value come last."""
-    column = next((one for one in columns if view.sort and view.sort in (one.key, one.name)), None)
+    column = next((one for one in columns if view.sort and view.sort in _names_of(one)), None)
     ordered = rows if column is None else sorted(rows, key=lambda row: _place(column, row))
     return list(ordered[: view.top])
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import attrs
+
 from crbench.leaderboard import formats
-from crbench.leaderboard.board import Row, View, trial_list
+from crbench.leaderboard.board import Pair, Row, View, trial_list
 from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
 from crbench.leaderboard.scores import Score, Spread, SpreadKind
@@ -21,6 +23,10 @@ from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
 
 _DEFAULT = View()
+_PLACES = (
+    "places: those that the row may have among these; all together are right with a probability of 95 %. ≈: the data "
+    "do not tell it apart from the row of the highest R1 (paired test over people, corrected for the number of pairs)."
+)
 _TRAININGS = (
     "trainings: with other seeds, all else equal; scores are means over them. ±: standard deviation of R1 between "
     "trainings. --expand shows each."
@@ -64,6 +70,13 @@ def _cost(
     )
 
 
+def _places(row: Row) -> str:
+    """``1-3 ≈``, or ``4`` where there is no doubt."""
+    if row.places is None:
+        return MISSING
+    return "-".join(map(str, dict.fromkeys(row.places))) + (" ≈" if row.like_best else "")
+
+
 def _is_transductive(row: Row) -> bool:
     method = row.result.method
     return method.backbone.transductive or method.aligner.transductive
@@ -91,6 +104,16 @@ def _per_trial(key: str, get: Callable[[TrialScores], int | None]) -> Column[Row
 
 _BEFORE: tuple[Column[Row], ...] = (
     Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
+    Column(
+        key="rank_low",
+        title="places",
+        ranked=True,
+        get=lambda row: row.places and row.places[0],
+        label=lambda row: _places(row),
+        footnotes=(_PLACES,),
+    ),
+    Column(key="rank_high", get=lambda row: row.places and row.places[1]),
+    Column(key="like_best", get=lambda row: row.like_best),
     _of_cell("dataset", lambda result: result.dataset),
     _of_cell("title", dataset_label),
     _of_cell("protocol", lambda result: result.protocol.name),
@@ -193,9 +216,11 @@ def measured_columns(
     """
     asked = {*view.columns, view.sort}
     own = (_score_column(score, view, rows) for score in scores)
-    taken = (column for column in _TIMINGS if view.timings or column.key in asked)
+    taken = (column for column in _TIMINGS if view.timings or asked & {column.key, column.title})
+    compared = any(row.places is not None for row in rows)
+    before = (column if compared or column.key != "rank_low" else attrs.evolve(column, title="") for column in _BEFORE)
     return [
-        *_BEFORE,
+        *before,
         *own,
         _gain_column(view, rows),
         _trainings_column(rows),
@@ -203,6 +228,32 @@ def measured_columns(
         *_AFTER,
         *taken,
         *(_speed_column(speed, machines) for speed in speeds),
+    ]
+
+
+def pair_columns() -> list[Column[Pair]]:
+    """The columns of pairs of rows, from left to right."""
+    return [
+        Column(key="first", title="row", numeric=False, get=lambda pair: pair.first),
+        Column(key="second", title="other row", numeric=False, get=lambda pair: pair.second),
+        Column(
+            key="difference",
+            title="difference",
+            spread=True,
+            get=lambda pair: pair.difference,
+            text=lambda one: one.text(formats.per_cent, "interval", first=formats.signed),
+            footnotes=("difference: R1 points of the row minus the other row, on the same queries.", _INTERVAL),
+        ),
+        Column(key="p", title="p", get=lambda pair: pair.p, text=formats.probability),
+        Column(
+            key="p_holm",
+            title="p (Holm)",
+            get=lambda pair: pair.p_holm,
+            text=formats.probability,
+            footnotes=(
+                "p: paired permutation test over people; Holm: corrected for the number of pairs of the table.",
+            ),
+        ),
     ]
 
 

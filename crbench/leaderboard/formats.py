@@ -28,6 +28,16 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def probability(p: float) -> str:
+    """A probability with three decimals.
+
+    Example:
+        >>> probability(0.0312), probability(0.0001)
+        ('0.031', '<0.001')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def short(number: float) -> str:
     """A count in about three digits.
 

@@ -93,6 +93,15 @@ class Joined:
         return self.result.data.checksum, *((trial.index, trial.split, trial.data or "") for trial in self.trials)
 
     @property
+    def features(self) -> tuple[object, ...]:
+        """What made the features: two that share it differ by their aligners alone; empty = not known."""
+        weights = tuple(trial.weights_sha256 for trial in self.trials)
+        backbone = self.result.method.backbone
+        if None in weights and backbone.trained:
+            return ()  # version 1 does not tell the weights of trials that were trained each for itself
+        return component_identity(backbone), weights, self.result.extraction, self.result.environment.device
+
+    @property
     def level(self) -> Level:
         """How far all of its results were verified on this machine."""
         return min((result.level for result in self.results), key=LEVELS.index)

@@ -14,18 +14,19 @@ import attrs
 from crbench.leaderboard.board import Block, Board, Row, View
 from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Column, Line
-from crbench.leaderboard.columns import measured_columns, published_columns
+from crbench.leaderboard.columns import measured_columns, pair_columns, published_columns
 from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result
 from crbench.results.labels import component_label, failure_reason
 
+_NESTED = ("rows", "pairs")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_csv(board: Board, view: View) -> str:
-    """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``failed`` or ``published``.
+    """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``pair``, ``failed`` or ``published``.
 
     Only columns that some line has are there; columns of speeds come last, each with its machine in the heading.
     Where columns are chosen, these are there, in their order.
@@ -35,6 +36,7 @@ def render_csv(board: Board, view: View) -> str:
     measured = measured_columns(scores, board.speeds(), board.machines, view=view)
     lines = [
         *({"part": part, **_values(measured, row)} for part, row in _measured_rows(board, measured, view)),
+        *({"part": "pair", **line} for line in _pairs(board, view)),
         *({"part": "failed", **_failed(result), "error": failure_reason(result)} for result in board.failed),
         *({"part": "published", **_values(published_columns(printed), row)} for row in view.published),
     ]
@@ -45,6 +47,7 @@ def render_csv(board: Board, view: View) -> str:
         else [
             "part",  # published scores stand among the measured ones, speeds at the end
             *_keys(measured_columns(in_order([*scores, *printed]))),
+            *_keys(pair_columns()),
             *_keys(published_columns(())),
             "error",
             *_keys(measured),
@@ -82,6 +85,13 @@ def _measured_rows(board: Board, columns: Sequence[Column[Row]], view: View) -> 
         yield from ((part, row) for block in blocks for row in chosen_rows(block.rows, columns, view))
 
 
+def _pairs(board: Board, view: View) -> Iterator[dict[str, Any]]:
+    """The pairs of rows, with what names their block."""
+    for block in board.blocks if view.pairwise else ():
+        named = {name: getattr(block, name) for name in ("dataset", "title", "protocol", "fingerprint", "rate_source")}
+        yield from ({**named, **_values(pair_columns(), pair)} for pair in block.pairs)
+
+
 def _keys(columns: Iterable[Column[Any]]) -> list[str]:
     return [key for column in columns for key in column.keys]
 
@@ -100,7 +110,12 @@ def _failed(result: Result) -> dict[str, Any]:
 def _block(board: Board, block: Block, view: View) -> dict[str, Any]:
     columns = measured_columns(board.scores_shown(view), board.speeds(), board.machines, view=view)
     return {
-        **{field.name: getattr(block, field.name) for field in attrs.fields(Block) if field.name != "rows"},
+        **{
+            field.name: getattr(block, field.name)
+            for field in attrs.fields(Block)
+            if field.name not in ("rows", "pairs")
+        },
+        **({"pairs": [_values(pair_columns(), pair) for pair in block.pairs]} if view.pairwise else {}),
         "rows": [_row(board, row, view) for row in chosen_rows(block.rows, columns, view)],
     }
 

@@ -19,6 +19,7 @@ _LATEX_AFTER = {
     "\ue001": r"\underline{",
     "\ue002": "}",
     "±": r"$\pm$",
+    "≈": r"$\approx$",
     "†": r"$^\dagger$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",

@@ -162,7 +162,7 @@ def values_of(trainings: Sequence[Joined], ranks: Sequence[int] = ()) -> dict[st
     if len(each) > 1:
         common = [key for key in each[0] if all(key in own for own in each)]
         return {key: spread_of([own[key].values for own in each]) for key in common}
-    intervals = _intervals(trainings[0].intervals)
+    intervals = ends_of(trainings[0].intervals)
     return {key: Spread(one.mean, one.std, *intervals.get(key, ())) for key, one in each[0].items()}
 
 
@@ -190,8 +190,8 @@ def _summaries(joined: Joined, ranks: Iterable[int]) -> dict[str, Summary]:
     return {**asked, **joined.metrics, **of_rates}
 
 
-def _intervals(known: Intervals | None) -> dict[str, tuple[float, float]]:
-    """95 % intervals by `Score.key`."""
+def ends_of(known: Intervals | None) -> dict[str, tuple[float, float]]:
+    """The ends of 95 % intervals by `Score.key`."""
     if known is None or known.level != _LEVEL:
         return {}
     of_rates = {Score("R1", rate).key: own["R1"] for rate, own in known.by_rate.items() if "R1" in own}

@@ -11,7 +11,7 @@ import attrs
 from crbench.leaderboard.board import Block, Board, Row, View, trial_list
 from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Cell, Column
-from crbench.leaderboard.columns import counts, measured_columns, published_columns
+from crbench.leaderboard.columns import counts, measured_columns, pair_columns, published_columns
 from crbench.leaderboard.marks import meanings
 from crbench.leaderboard.published import differences, published_scores, remarks
 from crbench.published import SOURCES, Published
@@ -23,8 +23,8 @@ from crbench.results.labels import clean, component_label, dataset_label, failur
 class Table:
     """A table ready to be set: columns, rows of cells, and what stands above and below it.
 
-    `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty, `warnings` are lines.
-    `lines` are the measured methods behind `rows`.
+    `facts` are short phrases (data set first), `rules` is the protocol's readable line or empty, `notes` and `warnings`
+    are lines. `lines` are the measured methods behind `rows`.
     """
 
     facts: tuple[str, ...]
@@ -34,6 +34,7 @@ class Table:
     baselines: tuple[bool, ...]
     warnings: tuple[str, ...] = ()
     lines: tuple[Row, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def block_table(board: Board, block: Block, view: View) -> Table:
@@ -50,6 +51,29 @@ def block_table(board: Board, block: Block, view: View) -> Table:
         baselines=tuple(row.baseline and not block.unranked for row in rows),
         warnings=tuple(_warnings(rows)),
         lines=tuple(rows),
+        notes=tuple(_comparison(block)),
+    )
+
+
+def _comparison(block: Block) -> Iterator[str]:
+    """What the comparison of the rows of a block says beside their places."""
+    if block.resolution is not None:
+        yield (
+            f"These queries of {block.people:,} persons resolve differences of {100 * block.resolution:.1f} points "
+            "of R1: the paired test finds so large a one with a probability of 80 % (p <= 0.05; median pair of rows)."
+        )
+    yield from block.notes
+
+
+def pair_table(block: Block) -> Table:
+    """The differences of all pairs of rows of a block."""
+    columns = pair_columns()
+    return Table(
+        facts=(clean(block.title), f"protocol {clean(block.protocol)}", "differences of pairs of rows in R1"),
+        rules="",
+        columns=tuple(columns),
+        rows=tuple(tuple(column.cell(pair) for column in columns) for pair in block.pairs),
+        baselines=(False,) * len(block.pairs),
     )
 
 
@@ -90,7 +114,11 @@ def _published_table(dataset: str, rows: Sequence[Published], measured: Sequence
 
 def tables(board: Board, view: View) -> list[Table]:
     """All tables of a board: ranked blocks, parts of protocols, published numbers."""
-    measured = [block_table(board, block, view) for block in (*board.blocks, *board.partial)]
+    measured = [
+        table
+        for block in (*board.blocks, *board.partial)
+        for table in (block_table(board, block, view), *([pair_table(block)] if view.pairwise and block.pairs else []))
+    ]
     return measured + published_tables(board, view.published)
 
 

@@ -20,7 +20,7 @@ def render_table(board: Board, view: View, *, colour: bool) -> str:
 
     def section(table: Table) -> str:
         body = _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
-        return "\n".join(filter(None, (", ".join(table.facts), table.rules, body, *table.warnings)))
+        return "\n".join(filter(None, (", ".join(table.facts), table.rules, body, *table.notes, *table.warnings)))
 
     shown = tables(board, view)
     return "\n\n".join([*map(section, shown), "\n".join(below(shown, board, view))]) + "\n"
@@ -36,7 +36,7 @@ def render_github(board: Board, view: View) -> str:
             table, "pipe", lambda cell: _wrap(escape_markdown(cell.text), _MARKDOWN[cell.mark]), escape_markdown
         )
         rules = f"<sub>{escape_markdown(table.rules)}</sub>" if table.rules else ""
-        warnings = [f"<sub>{escape_markdown(line)}</sub>" for line in table.warnings]
+        warnings = [f"<sub>{escape_markdown(line)}</sub>" for line in (*table.notes, *table.warnings)]
         return "\n\n".join(filter(None, (caption, body, rules, *warnings)))
 
     shown = tables(board, view)
@@ -51,7 +51,7 @@ def render_latex(board: Board, view: View) -> str:
         body = _grid(table, "latex_booktabs", lambda cell: _wrap(guard_latex(cell.text), LATEX_MARKS[cell.mark]), str)
         caption = ", ".join(table.facts)
         comment = f"% {table.rules}\n" if table.rules else ""
-        warnings = "".join(f"\n% {line}" for line in table.warnings)
+        warnings = "".join(f"\n% {line}" for line in (*table.notes, *table.warnings))
         top = f"{comment}\\begin{{table}}\n\\centering\n\\caption{{{escape_latex(caption)}}}\n"
         return f"{top}{finish_latex(body)}\n\\end{{table}}{warnings}"
 

@@ -36,6 +36,8 @@ def render(
     aligners: Sequence[str] = (),
     expand: bool = False,
     details: bool = False,
+    compare: bool | None = None,
+    pairwise: bool = False,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -56,6 +58,10 @@ def render(
         datasets, backbones, aligners: only these, see `crbench.leaderboard.choice.Choice`; empty = all.
         expand: a row for each training, not for all trainings of a method together.
         details: rows can be opened, and show trials, rates, command, machine and weights (``html`` only).
+        compare: compare the rows of a table over the people of their queries, by the outcomes beside results: places
+            that each may have, intervals of gains, the difference that the queries resolve. None = in tables of up to
+            20 results.
+        pairwise: add the difference of every pair of rows, with p-values corrected for their number; compares them.
 
     Raises:
         ConfigError: unknown format, a rank that no curve has, a column that no table has, or a name that no result has.
@@ -83,6 +89,8 @@ def render(
         backbones=backbones,
         aligners=aligners,
         expand=expand,
+        compare=compare,
+        pairwise=pairwise,
     )
     if format != "html":
         return as_text(board, view, format, colour=colour)

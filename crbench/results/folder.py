@@ -36,12 +36,12 @@ def written_results(output: Path) -> list[Path]:
 
 
 def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes] = ()) -> Result:
-    """Write a result to its place, its outcomes beside it and before it; gives the result as it is written."""
+    """Write a result to its place, its outcomes beside it and before it; gives the result as it is read again."""
     path = result_path(output, result)
     if outcomes:
         result = attrs.evolve(result, outcomes=write_outcomes(path.with_suffix(".npz"), outcomes))
     write_text(path, to_json(result))
-    return as_written(result)
+    return as_written(result).read_from(str(path), result.unknown)
 
 
 def noted(result: Result, level: Level, compared: str, largest_difference: float = 0.0) -> Result:

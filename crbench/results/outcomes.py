@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from crbench.errors import DataError
 from crbench.evaluation.outcomes import Outcomes, Ranks
-from crbench.evaluation.scores import Evaluation
+from crbench.evaluation.scores import Evaluation, QueryScores
 from crbench.evaluation.selection import Selection
 from crbench.files.numpy_files import read_npz
 from crbench.metrics.cmc import CURVE_LENGTH
@@ -111,11 +111,20 @@ def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def recomputed(result: Result, trial: TrialOutcomes, metrics: Collection[str] | None = None) -> Evaluation:
-    """The evaluation of a trial, anew from its outcomes; for further groups see `Evaluation.per_query`.
+def query_scores(result: Result, trial: TrialOutcomes, metrics: Collection[str] | None = None) -> QueryScores:
+    """The scores of each query of a trial, anew from its outcomes.
 
     Args:
         metrics: those of the result to compute, beside the CMC; None = all.
+
+    Raises:
+        ConfigError: a score that is wanted, whose plugin is not installed.
+    """
+    return QueryScores.of(trial.outcomes, *_rules(result, metrics))
+
+
+def recomputed(result: Result, trial: TrialOutcomes) -> Evaluation:
+    """The evaluation of a trial, anew from its outcomes; for further groups see `Evaluation.per_query`.
 
     Raises:
         ConfigError: a score of the result whose plugin is not installed.
@@ -125,19 +134,16 @@ def recomputed(result: Result, trial: TrialOutcomes, metrics: Collection[str] | 
         >>> # evaluation = recomputed(result, trials[0])
         >>> # evaluation.per_query.scores(trials[0].queries.camids == 2)["mAP"]
     """
+    protocol, selection = _rules(result, None)
+    return Evaluation.of(trial.queries, trial.outcomes, protocol, selection, engine="", precision="", ambiguous=0)
+
+
+def _rules(result: Result, metrics: Collection[str] | None) -> tuple[EvalProtocol, Selection]:
+    """The protocol of a result, and its metrics, or those of them that are wanted."""
     protocol = EvalProtocol.of(**result.protocol.rules)
     names = [name for name in result.metric_facts if metrics is None or name in metrics]
     chosen = Selection.of(protocol, names)
-    mine = tuple(one for one in chosen.metrics if one.name in names)
-    return Evaluation.of(
-        trial.queries,
-        trial.outcomes,
-        protocol,
-        attrs.evolve(chosen, metrics=mine),
-        engine="",
-        precision="",
-        ambiguous=0,
-    )
+    return protocol, attrs.evolve(chosen, metrics=tuple(one for one in chosen.metrics if one.name in names))
 
 
 def scores_of(evaluation: Evaluation) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.records import Samples
 from crbench.registry.discovery import installed
 from crbench.results import MetricFacts, Result
-from crbench.results.outcomes import hashed_keys, read_outcomes, recomputed
+from crbench.results.outcomes import hashed_keys, query_scores, read_outcomes
 
 
 @attrs.frozen(eq=False)
@@ -98,7 +98,7 @@ def read_queries(result: Result, metrics: Collection[str] | None = None) -> list
     if result.origin is None:
         raise DataError(f"cell {result.cell_id}: it was not read from a file, beside which its outcomes lie")
     trials = read_outcomes(Path(result.origin).parent, result)
-    return [TrialQueries.of(one.index, one.queries, recomputed(result, one, metrics).per_query) for one in trials]
+    return [TrialQueries.of(one.index, one.queries, query_scores(result, one, metrics)) for one in trials]
 
 
 def read_joined(results: Sequence[Result], metrics: Collection[str] | None = None) -> list[TrialQueries]:

@@ -101,7 +101,7 @@ def test_a_data_set_is_chosen_with_its_published_numbers(make: Make) -> None:
     [
         ({"columns": ["R1", "MACS"]}, "--columns MACS: no such column; did you mean 'macs'"),
         ({"columns": ["R51"]}, "rank 51: curves have ranks from 1 to 50"),
-        ({"sort": "speed"}, "--sort speed: no such column.* known: rank, dataset"),
+        ({"sort": "speed"}, "--sort speed: no such column.* known: rank, rank_low"),
         ({"datasets": ["mlr-vipr"]}, "--dataset mlr-vipr: no result has it;.* known: mlr-synthetic"),
         ({"backbones": ["resnet"]}, "--backbone resnet: no result has it; did you mean 'resnet-tiny'.*timm, timm:vit"),
     ],

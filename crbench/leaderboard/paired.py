@@ -1,0 +1,159 @@
+"""Rows over the same people: which of them the data tell apart, and which places each may have.
+
+All of it follows from the outcomes of queries, which lie beside results. To read them takes longer than the rest of a
+board, and pairs grow with the square of the rows, so long tables go without unless they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+import numpy as np
+
+from crbench.errors import ComparisonError, ConfigError, DataError
+from crbench.leaderboard.board import Block, Pair, Row
+from crbench.leaderboard.scores import Spread, ends_of
+from crbench.results.labels import clean
+from crbench.statistics import (
+    Differences,
+    TrialQueries,
+    aligned,
+    differences,
+    intervals,
+    numbers_of,
+    read_joined,
+    recomputable,
+)
+
+MOST_ROWS = 100
+"""Rows of a table that are compared at all."""
+
+SCORE = "R1"
+"""What rows are compared in, as they are ranked by it."""
+
+
+def with_comparison(block: Block, most: int | None = None) -> Block:
+    """A block whose ranked rows are compared over the people of their queries.
+
+    Rows without outcomes are left out, and the block says so; they may stand anywhere, so the places of the others
+    make room for them.
+
+    Args:
+        most: results whose outcomes are read; None = all. A block of more is not compared.
+    """
+    ranked = [row for row in block.rows if row.rank is not None]
+    if most is not None and sum(len(row.results) for row in ranked) > most:
+        return attrs.evolve(
+            block,
+            notes=(f"Rows are not compared, as they are of more than {most} results; --compare compares them.",),
+        )
+    if len(ranked) > MOST_ROWS:
+        note = f"Rows are not compared, as they are more than {MOST_ROWS}; choose some by --backbone and --aligner."
+        return attrs.evolve(block, notes=(note,))
+    queries, notes = _read(ranked)
+    rows = {id(row): _with_intervals(row, queries[id(row)]) if id(row) in queries else row for row in ranked}
+    if len(queries) > 1:
+        order = [row for row in ranked if id(row) in queries]
+        found = differences(aligned([queries[id(row)] for row in order]), SCORE)
+        places = _with_places([rows[id(row)] for row in order], found, unknown=len(ranked) - len(order))
+        rows |= {id(row): new for row, new in zip(order, places, strict=True)}
+        block = attrs.evolve(
+            block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
+        )
+    return attrs.evolve(block, rows=tuple(rows.get(id(row), row) for row in block.rows), notes=notes)
+
+
+def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str, ...]]:
+    """The queries of rows, by `id`, and a line for each row whose outcomes are not there."""
+    queries: dict[int, list[TrialQueries]] = {}
+    notes = []
+    for row in rows:
+        try:
+            queries[id(row)] = _queries(row)
+        except (ComparisonError, ConfigError, DataError) as error:
+            notes.append(clean(f"not compared with the other rows: {row.backbone} + {row.aligner}: {error}"))
+    return queries, tuple(notes)
+
+
+def _queries(row: Row) -> list[TrialQueries]:
+    """The queries of each trial, with the mean scores over trainings."""
+    metrics = recomputable(row.results) if len(row.results) > 1 else ()
+    trainings = aligned([read_joined(one.results, metrics) for one in row.trainings])
+    return [_mean(versions) for versions in zip(*trainings, strict=True)]
+
+
+def _mean(versions: Sequence[TrialQueries]) -> TrialQueries:
+    """One trial, with the mean of the scores that several trainings give each query."""
+    values = {
+        name: np.mean([one.values[name] for one in versions], axis=0)
+        for name in versions[0].values
+        if all(name in one.values for one in versions)
+    }
+    return attrs.evolve(versions[0], values=values)
+
+
+def _with_intervals(row: Row, trials: Sequence[TrialQueries]) -> Row:
+    """A row of several results with the intervals of their common trials; a single result states its own."""
+    if len(row.results) == 1:
+        return row
+    ends = ends_of(intervals(trials, numbers=numbers_of(row.result.metric_facts)))
+    scores = {
+        key: one._replace(low=ends[key][0], high=ends[key][1]) if key in ends else one
+        for key, one in row.scores.items()
+    }
+    return attrs.evolve(row, scores=scores)
+
+
+def _with_places(rows: Sequence[Row], found: Differences, *, unknown: int) -> list[Row]:
+    """Rows with the places that they may have, and the intervals of their gains.
+
+    Args:
+        unknown: ranked rows that are not compared.
+    """
+    best = int(np.argmax(found.scores))
+    like_best = found.holm[best] > 1 - found.level
+    like_best[best] = True
+    baselines = {_features(row): place for place, row in enumerate(rows) if row.baseline}
+    return [
+        attrs.evolve(
+            row,
+            places=(first, last + unknown),
+            like_best=bool(alike),
+            gain=_gain(row, place, baselines, found),
+        )
+        for place, (row, (first, last), alike) in enumerate(
+            zip(rows, found.rank_intervals(), like_best.tolist(), strict=True)
+        )
+    ]
+
+
+def _features(row: Row) -> frozenset[tuple[object, ...]]:
+    return frozenset(one.features for one in row.trainings)
+
+
+def _gain(
+    row: Row, place: int, baselines: Mapping[frozenset[tuple[object, ...]], int], found: Differences
+) -> Spread | None:
+    """The gain of a row with its interval, where the trainings of the baseline are those of the row."""
+    base = baselines.get(_features(row))
+    if row.gain is None or base is None:
+        return row.gain
+    return row.gain._replace(low=float(found.low[place, base]), high=float(found.high[place, base]))
+
+
+def _pairs(rows: Sequence[Row], found: Differences) -> Iterator[Pair]:
+    """Every pair of rows, in order of their places."""
+    holm = found.holm
+    short = len({row.backbone for row in rows}) == 1
+    labels = [row.aligner if short else f"{row.backbone} + {row.aligner}" for row in rows]
+    for first in range(len(rows)):
+        for second in range(first + 1, len(rows)):
+            at = first, second
+            yield Pair(
+                first=labels[first],
+                second=labels[second],
+                difference=Spread(float(found.difference[at]), low=float(found.low[at]), high=float(found.high[at])),
+                p=float(found.p[at]),
+                p_holm=float(holm[at]),
+            )
