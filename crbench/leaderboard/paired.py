@@ -19,6 +19,7 @@ from crbench.statistics import (
     Differences,
     TrialQueries,
     aligned,
+    averaged,
     differences,
     intervals,
     numbers_of,
@@ -79,18 +80,7 @@ def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str
 def _queries(row: Row) -> list[TrialQueries]:
     """The queries of each trial, with the mean scores over trainings."""
     metrics = recomputable(row.results) if len(row.results) > 1 else ()
-    trainings = aligned([read_joined(one.results, metrics) for one in row.trainings])
-    return [_mean(versions) for versions in zip(*trainings, strict=True)]
-
-
-def _mean(versions: Sequence[TrialQueries]) -> TrialQueries:
-    """One trial, with the mean of the scores that several trainings give each query."""
-    values = {
-        name: np.mean([one.values[name] for one in versions], axis=0)
-        for name in versions[0].values
-        if all(name in one.values for one in versions)
-    }
-    return attrs.evolve(versions[0], values=values)
+    return averaged([read_joined(one.results, metrics) for one in row.trainings])
 
 
 def _with_intervals(row: Row, trials: Sequence[TrialQueries]) -> Row:

@@ -3,10 +3,10 @@
 All begins with the queries of each trial that count and their scores (`TrialQueries`): `read_queries` gives them for a
 result that was read from a file, from the outcomes beside it, and `read_joined` for several results of one method.
 
-`intervals` gives the interval of every score; a run stores them in its result, and `joined_intervals` are those of
-several results together. `aligned` finds the queries that several rows share, `averaged` those of one row that was
-trained several times, and `differences` compares rows on them: intervals and p-values of all pairs, Holm's correction,
-the places that each row may have, and the difference that these queries resolve.
+`intervals` gives the interval of every score; a run stores them in its result. `aligned` finds the queries that several
+rows share, `averaged` those of one row that was trained several times, and `differences` compares rows on them:
+intervals and p-values of all pairs, Holm's correction, the places that each row may have, and the difference that these
+queries resolve.
 
 People are what is drawn, exchanged and counted, as queries of one person are alike. Draws go by the names of people, so
 every machine has the same, and in whatever order rows and trials come.
@@ -14,7 +14,7 @@ every machine has the same, and in whatever order rows and trials come.
 
 from __future__ import annotations
 
-from crbench.statistics.bootstrap import check_intervals, intervals, joined_intervals
+from crbench.statistics.bootstrap import check_intervals, intervals
 from crbench.statistics.matching import aligned, averaged
 from crbench.statistics.paired import Differences, differences
 from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
@@ -27,7 +27,6 @@ __all__ = [
     "check_intervals",
     "differences",
     "intervals",
-    "joined_intervals",
     "numbers_of",
     "read_joined",
     "read_queries",

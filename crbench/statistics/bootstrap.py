@@ -26,7 +26,7 @@ from crbench.results import Interval, Intervals, Result
 from crbench.results.labels import clean
 from crbench.statistics.draws import REPLICATES, drawn_weights
 from crbench.statistics.identities import IdentitySums, identities
-from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
+from crbench.statistics.queries import TrialQueries, numbers_of, read_queries
 
 METHOD = "expanded percentile bootstrap of identities"
 LEVEL = 0.95
@@ -80,22 +80,6 @@ def intervals(
         metrics=found[0],
         by_rate={rate: own for rate, own in zip(rates, found[1:], strict=True) if own},
     )
-
-
-def joined_intervals(results: Sequence[Result]) -> Intervals | None:
-    """The intervals of the trials of several results of one method together, from the outcomes beside them.
-
-    Those of a single result are as it states them. None where a result kept no outcomes.
-
-    Raises:
-        DataError: see `crbench.results.outcomes.read_outcomes`.
-    """
-    first = results[0]
-    if len(results) == 1:
-        return first.intervals
-    if any(result.outcomes is None or result.origin is None for result in results):
-        return None
-    return intervals(read_joined(results, recomputable(results)), numbers=numbers_of(first.metric_facts))
 
 
 def check_intervals(result: Result) -> None:

@@ -24,7 +24,7 @@ from crbench.report import render
 from crbench.results import Extraction, load_results
 from crbench.results.folder import result_path
 from crbench.results.outcomes import check_outcomes, read_outcomes
-from crbench.statistics import intervals, joined_intervals, read_queries
+from crbench.statistics import intervals, read_joined, read_queries, recomputable
 from crbench.testing import RandomBackbone
 
 
@@ -506,11 +506,10 @@ def test_intervals_of_trials_that_were_run_apart_are_those_of_one_run(spec, tmp_
 
     apart = [*read("first", trial=0), *read("second", trial=1)]
     (whole,) = read("whole", trial="0-1")
-    assert joined_intervals(apart) == joined_intervals([whole]) == whole.intervals
+    assert intervals(read_joined(apart, recomputable(apart))) == whole.intervals
     Path(apart[1].origin).with_suffix(".npz").unlink()
     with pytest.raises(DataError, match="no such file"):
-        joined_intervals(apart)
-    assert joined_intervals([apart[0], attrs.evolve(apart[1], outcomes=None)]) is None
+        read_joined(apart)
 
 
 def test_outcomes_come_in_the_order_of_the_split_where_galleries_differ_by_rate(spec, tmp_path, fakes, monkeypatch):

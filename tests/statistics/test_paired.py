@@ -11,7 +11,7 @@ from people import random_trials, shuffled, trial
 from scipy import stats
 
 from crbench.errors import ComparisonError, DataError
-from crbench.statistics import Differences, TrialQueries, aligned, differences
+from crbench.statistics import Differences, TrialQueries, aligned, averaged, differences
 from crbench.statistics.draws import drawn_signs, drawn_weights
 from crbench.statistics.paired import holm, power, resolvable
 
@@ -226,3 +226,12 @@ def test_rows_that_share_nothing_are_refused() -> None:
         aligned([[one], [attrs.evolve(one, pids=np.array([1, 3]))]])
     with pytest.raises(DataError, match="query 0000 at rate 2 occurs twice"):
         aligned([[one], [attrs.evolve(one, keys=np.array(["0000", "0000"]))]])
+
+
+def test_trainings_are_averaged_over_the_queries_and_scores_that_all_have() -> None:
+    one = trial([1, 2, 3], {"R1": [0, 1, 0], "mAP": [0.1, 0.2, 0.3]})
+    other = trial([1, 2, 3], {"R1": [1, 1, 0]}).take(np.array([2, 1]))
+    (mean,) = averaged([[one], [other]])
+    assert mean.keys.tolist() == ["0001", "0002"]
+    assert {name: column.tolist() for name, column in mean.values.items()} == {"R1": [1, 0]}
+    assert averaged([[one]]) == [one]
