@@ -1,4 +1,4 @@
-"""Results with outcomes beside them, as runs leave them, of features that tests make."""
+"""Results with outcomes beside them, as runs leave them, of features or outcomes that tests make."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from result_facts import facts_of
 
 from crbench import evaluate
+from crbench.evaluation import Evaluation, Selection
 from crbench.harness.record import metric_facts
 from crbench.protocol import EvalProtocol
 from crbench.results import ProtocolFacts, Result, TrialScores, from_json
@@ -28,37 +29,58 @@ def keep(
     *,
     noise: float = 0.0,
     trials: Sequence[int] = (0,),
-    metrics: Sequence[str] = (),
-    hashed: bool = False,
-    split: str = "1",
     rules: dict[str, Any] | None = None,
-    **fields: Any,
+    **options: Any,
 ) -> Path:
     """Write a result of six people, whose queries are spoiled by so much noise; its path.
 
     Args:
-        split: a digit that names the lists of images.
         rules: of the protocol, which is multi-shot by default.
-        fields: further fields of the result.
+        options: see `keep_outcomes`.
     """
     protocol = EvalProtocol.of(**({"shot": "multi"} | (rules or {})))
     gallery = random_features(persons=6, images=4, dim=4, rates=(1,), seed=2)
-    scores, outcomes, queries = [], [], []
+    outcomes = []
     for index in trials:
         query = random_features(persons=6, images=3, dim=4, rates=(2, 3, 4), seed=2)
         generator = torch.Generator().manual_seed(index)
         moved = query.x + (0.5 + noise) * torch.randn(query.x.shape, generator=generator)
-        query = attrs.evolve(query, x=moved)
-        found = evaluate(query, gallery, protocol, metrics=metrics)
-        scores.append(TrialScores(index=index, split=split * 64, data="1" * 12, **scores_of(found)))
-        kept = TrialOutcomes(index, query.rows, found.outcomes)
-        outcomes.append(kept.hashed() if hashed else kept)
-        queries.append(TrialQueries.of(index, query.rows, found.per_query))
+        found = evaluate(attrs.evolve(query, x=moved), gallery, protocol)
+        outcomes.append(TrialOutcomes(index, query.rows, found.outcomes))
+    return keep_outcomes(folder, aligner, protocol, outcomes, **options)
+
+
+def keep_outcomes(
+    folder: Path,
+    aligner: str,
+    protocol: EvalProtocol,
+    trials: Sequence[TrialOutcomes],
+    *,
+    metrics: Sequence[str] = (),
+    hashed: bool = False,
+    split: str = "1",
+    **fields: Any,
+) -> Path:
+    """Write a result that has these outcomes; its path.
+
+    Args:
+        metrics: beside the default ones.
+        hashed: names of images are hashes.
+        split: a digit that names the lists of images.
+        fields: further fields of the result.
+    """
+    chosen = Selection.of(protocol, metrics)
+    known = metric_facts(chosen)
+    scores, queries = [], []
+    for trial in trials:
+        found = Evaluation.of(trial.queries, trial.outcomes, protocol, chosen, engine="", precision="", ambiguous=0)
+        scores.append(TrialScores(index=trial.index, split=split * 64, data="1" * 12, **scores_of(found)))
+        queries.append(TrialQueries.of(trial.index, trial.queries, found.per_query))
     base = from_json(GOLDEN, "golden")
     old = {field.name: getattr(base, field.name) for field in attrs.fields(Result) if field.init}
     for name in ("metrics", "by_rate", "content_sha256"):
         del old[name]
-    facts, known = ProtocolFacts.of(protocol), metric_facts(found.selection)
+    facts = ProtocolFacts.of(protocol)
     method = attrs.evolve(base.method, aligner=attrs.evolve(base.method.aligner, name=aligner, preset=None, changed={}))
     own = {
         **facts_of("mlr-synthetic", facts),
@@ -69,4 +91,5 @@ def keep(
         "intervals": intervals(queries, numbers=numbers_of(known)),
         "trials": scores,
     }
-    return result_path(folder, write_result(folder, Result(**{**old, **own, **fields}), outcomes))
+    kept = [trial.hashed() if hashed else trial for trial in trials]
+    return result_path(folder, write_result(folder, Result(**{**old, **own, **fields}), kept))

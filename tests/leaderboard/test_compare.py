@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
-from kept import keep
+from kept import keep, keep_outcomes
 
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError
+from crbench.evaluation import Outcomes, Ranks
 from crbench.leaderboard.compare import Comparison, compare, one_row
 from crbench.leaderboard.comparison_text import render_comparison
 from crbench.leaderboard.differences import differences
 from crbench.leaderboard.joined import Joined
+from crbench.protocol import EvalProtocol
+from crbench.records import Samples
 from crbench.results import Interval, load_results, to_json
-from crbench.results.outcomes import read_outcomes, recomputed
+from crbench.results.outcomes import TrialOutcomes, read_outcomes, recomputed
 from crbench.statistics import aligned, read_queries
 from crbench.statistics import differences as paired
 
@@ -254,3 +259,51 @@ def test_the_trainings_of_a_method_are_averaged_query_by_query(tmp_path: Path, p
     text = render_comparison(found, "text")
     assert "none, mean over 2 trainings (" in text
     assert "Between its 2 trainings, mAP of A has a standard deviation of" in text
+
+
+def ends(index: int, found: Sequence[int]) -> TrialOutcomes:
+    """Six queries of each of 50 people that find their one match in first or second place."""
+    count = len(found)
+    queries = Samples(
+        keys=[f"{place:04d}" for place in range(count)], pids=np.repeat(np.arange(50), 6), rates=[2] * count
+    )
+    ranks = Ranks(2 - np.array(found), np.arange(count + 1), np.full(count, 9))
+    return TrialOutcomes(index, queries, Outcomes(ranks, None))
+
+
+def test_the_command_finds_what_loops_by_hand_find_of_six_points_over_fifty_people(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(6)
+    rows: list[list[list[int]]] = [[], []]
+    for _ in range(2):  # trials
+        worse = [1] * 180 + [0] * 120
+        rng.shuffle(worse)
+        better = list(worse)
+        for value, changed in ((0, 33), (1, 15)):  # 33 - 15 of 300 queries are 6 points
+            for place in rng.sample([place for place, own in enumerate(worse) if own == value], changed):
+                better[place] = 1 - value
+        rows[0].append(better)
+        rows[1].append(worse)
+    protocol = EvalProtocol.of(shot="multi")
+    paths = [
+        keep_outcomes(tmp_path, name, protocol, [ends(index, found) for index, found in enumerate(trials)])
+        for name, trials in zip(("ridge", "none"), rows, strict=True)
+    ]
+    code, out, _ = said(capsys, "compare", *paths, "--format", "json")
+    whole = json.loads(out)["groups"][0]
+    assert code == 0
+    assert whole["difference"] == pytest.approx(0.06)
+    assert (whole["won"], whole["lost"], whole["tied"]) == (66, 30, 504)
+    gains = [
+        sum(rows[0][trial][6 * pid + i] - rows[1][trial][6 * pid + i] for trial in range(2) for i in range(6))
+        for pid in range(50)
+    ]  # of each person, in 600 queries of two trials
+    drawn = sorted(sum(gains[rng.randrange(50)] for _ in range(50)) / 600 for _ in range(4000))
+    low, high = np.quantile(drawn, [0.022, 0.978])  # expanded for 50 people
+    flipped = [abs(sum(gain * rng.choice((-1, 1)) for gain in gains)) >= 36 for _ in range(4000)]
+    spread = np.std(drawn)
+    assert whole["interval"]["low"] == pytest.approx(low, abs=0.15 * spread)
+    assert whole["interval"]["high"] == pytest.approx(high, abs=0.15 * spread)
+    tolerance = 4 * np.sqrt(whole["p"] * (1 - whole["p"]) * (1 / 4000 + 1 / 9999)) + 1 / 4000
+    assert whole["p"] == pytest.approx(np.mean(flipped), abs=tolerance)
