@@ -153,7 +153,7 @@ def _permuted(
     """
     rows = contributions.shape[1]
     observed = np.abs(np.subtract.outer(total := contributions.sum(axis=0), total)) - _SAME
-    exact = 2.0 ** len(pids) <= permutations
+    exact = 2 ** len(pids) <= permutations
     reached, tried = np.zeros((rows, rows), dtype=np.int64), 0
     for signs in _all_signs(len(pids)) if exact else drawn_signs(pids, seed, permutations):
         changed = np.ascontiguousarray((signs @ contributions).T)

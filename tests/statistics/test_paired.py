@@ -235,3 +235,9 @@ def test_trainings_are_averaged_over_the_queries_and_scores_that_all_have() -> N
     assert mean.keys.tolist() == ["0001", "0002"]
     assert {name: column.tolist() for name, column in mean.values.items()} == {"R1": [1, 0]}
     assert averaged([[one]]) == [one]
+
+
+def test_thousands_of_people_have_more_permutations_than_a_float_can_count() -> None:
+    rng = np.random.default_rng(0)
+    rows = [[trial(np.arange(2000), rng.random(2000))] for _ in range(2)]
+    assert differences(rows, "R1", replicates=10, permutations=99).permutations == 99
