@@ -19,7 +19,7 @@ from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.results import Interval, MetricFacts, Result
 from crbench.results.labels import clean, dataset_label, failure_reason
-from crbench.statistics import TrialQueries, aligned, averaged, differences, read_joined
+from crbench.statistics import TrialQueries, aligned, averaged, differences, read_joined, recomputable
 from crbench.statistics.bootstrap import LEVEL
 
 GroupBy = Literal["rate", "camid"]
@@ -205,6 +205,8 @@ def _check_metric(trainings: Sequence[Joined], metric: str) -> MetricFacts | Non
     facts = [one.result.metric_facts.get(metric) for one in trainings]
     if len({one and (one.code_sha256, one.unit, one.higher_is_better) for one in facts}) > 1:
         raise ComparisonError(f"score {clean(metric)} was computed by different code; run both again with the same")
+    if facts[0] and metric not in recomputable([result for one in trainings for result in one.results]):
+        raise ConfigError(f"--metric {clean(metric)}: its plugin is not installed here, or has other code than there")
     return facts[0]
 
 

@@ -35,7 +35,7 @@ class IdentitySums:
         for place, trial in enumerate(trials):
             owners = np.searchsorted(pids, trial.pids)
             # Sorted first, so that the order of the queries decides no bit.
-            order = np.lexsort((trial.keys, owners))
+            order = np.lexsort((trial.rates, trial.keys, owners))
             counts[:, place] = np.bincount(owners, minlength=len(pids))
             for column, name in enumerate(names):
                 weights = trial.values[name][order]

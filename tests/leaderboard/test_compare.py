@@ -146,6 +146,8 @@ def test_scores_by_different_code_are_not_compared(pair: tuple[Path, Path]) -> N
     result = attrs.evolve(second.result, metric_facts=second.result.metric_facts | {"mAP": other})
     with pytest.raises(ComparisonError, match="score mAP was computed by different code"):
         compare((first,), (Joined.of([result]),), "mAP")
+    with pytest.raises(ConfigError, match="--metric mAP: its plugin is not installed here, or has other code"):
+        compare((Joined.of([result]),), (Joined.of([result]),), "mAP")
 
 
 def test_a_folder_with_several_methods_is_told_from_one(tmp_path: Path, pair: tuple[Path, Path]) -> None:
