@@ -20,8 +20,9 @@ PINNED = json.loads((Path(__file__).parents[1] / "golden" / "protocols.json").re
 
 @pytest.fixture(scope="module")
 def shipped():
-    ours = [record.name for record in list_plugins() if (record.kind, record.distribution) == ("dataset", "crbench")]
-    datasets = {name: load_dataset(name) for name in ours}
+    ours = [one for one in list_plugins() if (one.kind, one.distribution) == ("dataset", "crbench")]
+    # the protocols of folder:PATH follow from the people in the folder
+    datasets = {one.name: load_dataset(one.name) for one in ours if not one.argument}
     found = {f"{name}/{key}": rules for name, data in datasets.items() for key, rules in data.protocols.items()}
     found |= {f"as {tool}": own_protocol({}, tool=tool) for tool in CONVENTIONS}
     return {**found, "features": own_protocol({})}
