@@ -11,7 +11,7 @@ from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.scores import Score, Spread, SpreadKind
 from crbench.leaderboard.speeds import Speed, columns_of
 from crbench.published import Published
-from crbench.results import LEVELS, Level, Result, WeightsFacts
+from crbench.results import LEVELS, SANITY, Level, Result, WeightsFacts
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +79,12 @@ class Row:
     def result(self) -> Result:
         """The first of its results: data set, rules and method are those of all, but for the seed."""
         return self.joined.result
+
+    @property
+    def sanity(self) -> bool:
+        """Its backbone looks at nobody."""
+        backbone = self.result.method.backbone
+        return backbone.name in SANITY and backbone.distribution == "crbench"
 
     @property
     def joined(self) -> Joined:

@@ -14,7 +14,7 @@ like every other row, and marked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest
 from crbench.results import BASELINE, Result
-from crbench.results.labels import dataset_label
+from crbench.results.labels import clean, dataset_label
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -83,12 +83,16 @@ def build(
 
 
 def _compared(block: Block, wanted: bool | None) -> Block:
-    """A block with its comparison, where it is wanted."""
-    if wanted is False or (wanted is None and all(one.outcomes is None for row in block.rows for one in row.results)):
+    """A block with its comparison, where it is wanted, or nothing was said and it takes no time to speak of."""
+    results = [one for row in block.rows if row.rank is not None for one in row.results]
+    if wanted is False or (wanted is None and all(one.outcomes is None for one in results)):
         return block
+    if wanted is None and len(results) > UNASKED:
+        note = f"Rows are not compared, as they are of more than {UNASKED} results; --compare compares them."
+        return attrs.evolve(block, notes=(*block.notes, note))
     from crbench.leaderboard.paired import with_comparison  # imports SciPy
 
-    return with_comparison(block, UNASKED if wanted is None else None)
+    return with_comparison(block)
 
 
 def _group(result: Result) -> tuple[str, ...]:
@@ -153,6 +157,7 @@ def _block(
         versions=tuple(sorted({result.environment.crbench for result in results})),
         date=max(datetime.fromisoformat(result.created) for result in sure).date().isoformat(),
         rows=tuple(chosen if unranked else _ranked(chosen, scores)),
+        notes=() if unranked else tuple(_insane(chosen)),
     )
 
 
@@ -207,6 +212,21 @@ def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
         for row, place, marks in zip(sure, places, _marks(sure, scores), strict=True)
     ]
     return [*sorted(ranked, key=lambda row: row.rank or 0), *(row for row in rows if row.joined.disputed)]
+
+
+def _insane(rows: Sequence[Row]) -> Iterator[str]:
+    """A warning for each sanity row that does not come last."""
+    score = Score("R1")
+    sane = [row for row in rows if not row.sanity and not row.joined.disputed]
+    for check in (row for row in rows if row.sanity):
+        limit = _printed(check, score) or 0.0
+        below = [f"{row.backbone} + {row.aligner}" for row in sane if (_printed(row, score) or 0.0) <= limit]
+        if below:
+            more = f" and {len(below) - 3} more" if below[3:] else ""
+            yield clean(
+                f"warning: {check.backbone} looks at nobody, and these rows are not above it, so look at their features "
+                f"and rates: {'; '.join(below[:3])}{more}"
+            )
 
 
 def _printed(row: Row, score: Score) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from crbench.leaderboard.board import Block, Row
 
 _MEANINGS = {
+    "sanity": "sanity: a backbone that looks at nobody; every other row must stand above it.",
     "transductive": "transductive: its features of one image depend on the other test images that it is given with.",
     "training unknown": "training unknown: nothing tells which people these weights were trained on; those of the test "
     "may be among them.",
@@ -15,6 +16,8 @@ _MEANINGS = {
 
 def backbone_marks(row: Row) -> Iterator[str]:
     """The marks of the backbone of a row."""
+    if row.sanity:
+        yield "sanity"
     if row.result.method.backbone.transductive:
         yield "transductive"
     if any(not one.known and one.origin != "fitted" for one in row.weights):

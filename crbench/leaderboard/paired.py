@@ -26,6 +26,7 @@ from crbench.statistics import (
     read_joined,
     recomputable,
 )
+from crbench.statistics.identities import identities
 
 MOST_ROWS = 100
 """Rows of a table that are compared at all."""
@@ -34,35 +35,28 @@ SCORE = "R1"
 """What rows are compared in, as they are ranked by it."""
 
 
-def with_comparison(block: Block, most: int | None = None) -> Block:
+def with_comparison(block: Block) -> Block:
     """A block whose ranked rows are compared over the people of their queries.
 
     Rows without outcomes are left out, and the block says so; they may stand anywhere, so the places of the others
     make room for them.
-
-    Args:
-        most: results whose outcomes are read; None = all. A block of more is not compared.
     """
     ranked = [row for row in block.rows if row.rank is not None]
-    if most is not None and sum(len(row.results) for row in ranked) > most:
-        return attrs.evolve(
-            block,
-            notes=(f"Rows are not compared, as they are of more than {most} results; --compare compares them.",),
-        )
     if len(ranked) > MOST_ROWS:
         note = f"Rows are not compared, as they are more than {MOST_ROWS}; choose some by --backbone and --aligner."
-        return attrs.evolve(block, notes=(note,))
+        return attrs.evolve(block, notes=(*block.notes, note))
     queries, notes = _read(ranked)
     rows = {id(row): _with_intervals(row, queries[id(row)]) if id(row) in queries else row for row in ranked}
-    if len(queries) > 1:
-        order = [row for row in ranked if id(row) in queries]
+    order = [row for row in ranked if id(row) in queries]
+    if len(order) > 1 and len(identities(queries[id(order[0])])) > 1:
         found = differences(aligned([queries[id(row)] for row in order]), SCORE)
         places = _with_places([rows[id(row)] for row in order], found, unknown=len(ranked) - len(order))
         rows |= {id(row): new for row, new in zip(order, places, strict=True)}
         block = attrs.evolve(
             block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
         )
-    return attrs.evolve(block, rows=tuple(rows.get(id(row), row) for row in block.rows), notes=notes)
+    shown = tuple(rows.get(id(row), row) for row in block.rows)
+    return attrs.evolve(block, rows=shown, notes=(*block.notes, *notes))
 
 
 def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str, ...]]:

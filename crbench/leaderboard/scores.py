@@ -185,7 +185,8 @@ def spread_of(values: Sequence[Sequence[float]]) -> Spread:
 def _summaries(joined: Joined, ranks: Iterable[int]) -> dict[str, Summary]:
     """The scores of one training by `Score.key`."""
     end = min((len(trial.cmc) for trial in joined.trials), default=0)
-    asked = {f"R{k}": Summary.of([trial.cmc[k - 1] for trial in joined.trials]) for k in ranks if k <= end}
+    missing = {f"R{k}": k for k in ranks if k <= end and f"R{k}" not in joined.metrics}
+    asked = {name: Summary.of([trial.cmc[k - 1] for trial in joined.trials]) for name, k in missing.items()}
     of_rates = {Score("R1", rate).key: metrics["R1"] for rate, metrics in joined.by_rate.items()}
     return {**asked, **joined.metrics, **of_rates}
 

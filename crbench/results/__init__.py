@@ -13,6 +13,7 @@ from crbench.results.json_schema import schema
 from crbench.results.method import Component, Extraction, Method, WeightsFacts
 from crbench.results.records import (
     BASELINE,
+    SANITY,
     SCHEMA_VERSION,
     DataFacts,
     Environment,
@@ -25,6 +26,7 @@ from crbench.results.scores import MetricFacts, RateScores, Summary, TrialScores
 
 __all__ = [
     "BASELINE",
+    "SANITY",
     "LEVELS",
     "SCHEMA_VERSION",
     "Component",

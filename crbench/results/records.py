@@ -35,6 +35,9 @@ _PART = v.in_(("dataset", "distance"))
 BASELINE = "none"
 """Name of the aligner that changes nothing; the gain of a row is over it."""
 
+SANITY = ("constant", "random")
+"""Names of the backbones that look at nobody; every other row must stand above theirs."""
+
 
 def utc(_instance: object, attribute: attrs.Attribute[str], value: str) -> None:
     """Validator: a time in UTC, ISO 8601."""

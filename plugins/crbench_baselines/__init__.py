@@ -1,4 +1,4 @@
-"""Closed-form aligners: what a learned one has to beat."""
+"""Closed-form aligners: what a learned one has to beat; and backbones that see nobody, which every other one beats."""
 
 from __future__ import annotations
 
@@ -79,6 +79,25 @@ def crbench_aligners() -> list[Entry]:
             "match-rate",
             "crbench_baselines.match_rate:MatchRate",
             summary="compares the query with the gallery and with the gallery shrunk to its rate",
+            source="baseline",
+        ),
+    ]
+
+
+@hookimpl
+def crbench_backbones() -> list[Entry]:
+    """``constant`` and ``random``: sanity rows."""
+    return [
+        Entry(
+            "constant",
+            "crbench_baselines.sanity:Constant",
+            summary="sanity row: the same feature for every image; must come last",
+            source="baseline",
+        ),
+        Entry(
+            "random",
+            "crbench_baselines.sanity:Random",
+            summary="sanity row: a random feature for every image; must come last",
             source="baseline",
         ),
     ]

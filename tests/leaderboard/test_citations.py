@@ -21,7 +21,19 @@ from crbench.results import Result, to_json
 
 Make = Callable[..., Result]
 ROOT = Path(__file__).parents[2]
-WITHOUT = {"none", "mean-shift", "diagonal", "match-rate", "onnx", "torchscript", "features", "folder", "mlr-synthetic"}
+WITHOUT = {
+    "constant",
+    "random",
+    "none",
+    "mean-shift",
+    "diagonal",
+    "match-rate",
+    "onnx",
+    "torchscript",
+    "features",
+    "folder",
+    "mlr-synthetic",
+}
 """Shipped entries that nobody published: ours, and frames for the user's own files."""
 
 
