@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crbench.cli.board import board_options, read_board
+from crbench.cli.numbers import IntegerRange
+from crbench.errors import ConfigError
 from crbench.report import render
+from crbench.report.strips import LONGEST, Request
+
+if TYPE_CHECKING:
+    from crbench.harness.ranked import RankedTrial
+    from crbench.results import Result
 
 
 @click.command()
@@ -21,7 +29,36 @@ from crbench.report import render
     show_default=True,
     help="Where to write the page.",
 )
-def report(results: tuple[Path, ...], benches: tuple[Path, ...], strict: bool, output: Path, **view: Any) -> None:
+@click.option(
+    "--strips",
+    type=IntegerRange(min=1, max=LONGEST),
+    metavar="N",
+    help="Show N queries each that change most, are best and are worst, with what the first method of each table and "
+    "its baseline find for them. Their first trials are ranked once more, from the cache where it has them.",
+)
+@click.option(
+    "--i-may-publish-these-images",
+    "consent",
+    is_flag=True,
+    help="Needed for --strips: the page will hold images of your data.",
+)
+@click.option("--blur-faces", is_flag=True, help="Blur the top quarter of each image; no face is looked for.")
+@click.option(
+    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets, for --strips."
+)
+@click.option("--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of features, for --strips.")
+def report(
+    results: tuple[Path, ...],
+    benches: tuple[Path, ...],
+    strict: bool,
+    output: Path,
+    strips: int | None,
+    consent: bool,
+    blur_faces: bool,
+    data_root: Path | None,
+    cache_dir: Path | None,
+    **view: Any,
+) -> None:
     """Write one HTML page on results: the leaderboard, figures, and all that stands behind each row.
 
     RESULTS are result files or folders of them; by default the folder "results". The page is one file that asks for
@@ -31,11 +68,33 @@ def report(results: tuple[Path, ...], benches: tuple[Path, ...], strict: bool, o
     \b
     crbench report results -o report.html
     crbench report results --dataset mlr-synthetic --bench bench --published
+    crbench report results --dataset mlr-synthetic --strips 3 --i-may-publish-these-images
     """
     from crbench.cli.progress import configure_logging
     from crbench.store.files import write_text
 
     configure_logging(-1)
     found, measured = read_board(results, benches, strict=strict)
-    write_text(output, render(found, format="html", details=True, benches=measured, **view))
+    request = None
+    if strips is not None:
+        if not consent:
+            raise ConfigError(
+                "--strips: the page would hold images of your data, and most data of people must not be published; "
+                "give --i-may-publish-these-images if you may (`crbench data info NAME` tells the terms)"
+            )
+        request = Request(strips, lambda result: _ranked(result, data_root, cache_dir), blur=blur_faces)
+    write_text(output, render(found, format="html", details=True, benches=measured, strips=request, **view))
     click.echo(f"crbench: wrote {output}", err=True)
+
+
+def _ranked(result: Result, data_root: Path | None, cache_dir: Path | None) -> RankedTrial:
+    """The first trial of a result, ranked once more by its own command."""
+    import attrs
+
+    from crbench.api.context import RunContext
+    from crbench.cli.progress import progress
+    from crbench.cli.run import spec_of
+    from crbench.harness.ranked import ranked_trial
+
+    spec = attrs.evolve(spec_of(result.command), data_root=data_root, cache_dir=cache_dir)
+    return ranked_trial(spec, context=RunContext(logger=logging.getLogger("crbench"), progress=progress))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,27 @@ def _specs(options: dict[str, Any], settings: tuple[str, ...], config: str | Non
     if scale is not None:
         raise ConfigError(f"--scale {scale}: scales are those of a config file; give --config too")
     return [build_spec(given, "run")]
+
+
+def spec_of(command: str) -> RunSpec:
+    """What the command of a result asks for; see `crbench.harness.command.command_line`.
+
+    Raises:
+        ConfigError: it is no run of one cell, or one that this version does not understand.
+    """
+    from crbench.errors import ConfigError
+
+    words = shlex.split(command)
+    if words[:2] != ["crbench", "run"]:
+        raise ConfigError(f"a result cannot be run once more: its command is none of crbench run ({command})")
+    try:
+        options = dict(run.make_context("run", words[2:]).params)
+    except click.ClickException as error:
+        raise ConfigError(f"{command}: {error.format_message()}") from error
+    shown = ("measure", "dry_run", "form", "ranks", "per_rate", "timings", "quiet", "verbose")
+    settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
+    (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
+    return spec
 
 
 def _print_plan(specs: list[RunSpec]) -> None:

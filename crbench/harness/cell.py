@@ -113,9 +113,7 @@ class CellRunner:
         self._checked.add(fitted.key)
         if new:
             check_companions(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
-        compared = [
-            (self._transformed(fitted, (query,)), self._transformed(fitted, views)) for query, views in rows.compared
-        ]
+        compared = self.compared(rows, fitted)
         if new and self.facts.job.distance is not None:
             check_distance(self.facts.job.distance, *compared[0])
         prepare(self.facts.spec.engine, self.facts.run.device)
@@ -131,6 +129,12 @@ class CellRunner:
             columns=max(feats.x.shape[1] for pair in compared for feats in pair),
             gallery_passes=rows.gallery_passes,
         )
+
+    def compared(self, rows: TrialRows, fitted: Fitted) -> list[tuple[Features, Features]]:
+        """The transformed features of ``rows.compared``."""
+        return [
+            (self._transformed(fitted, (query,)), self._transformed(fitted, views)) for query, views in rows.compared
+        ]
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
         """An evaluation as it stands in a result file."""

@@ -71,7 +71,7 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
     context = attrs.evolve(context or RunContext(), seed=spec.seed, device=pick_device(spec.device))
     for note in plan.notes:
         context.logger.info("%s", note)
-    results, cache = [], _run_cache(spec, context)
+    results, cache = [], open_cache(spec, context)
     for job in plan.jobs:
         for result, earlier in _run_job(job, spec, context, cache):
             results.append(result)
@@ -80,7 +80,7 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
     return results
 
 
-def _run_cache(spec: RunSpec, context: RunContext) -> Cache | None:
+def open_cache(spec: RunSpec, context: RunContext) -> Cache | None:
     """Where the run keeps features and fits; nowhere, if that is asked for or no such folder is known."""
     if not spec.cache:
         return None

@@ -24,14 +24,14 @@ class ReferenceEngine:
 
     def count(self, tasks: Sequence[RankTask]) -> Iterator[RankCounts]:
         """See `crbench.ranking.interface.Engine`."""
-        for query, row in self._rows():
+        for query, row in self.rows():
             for number, task in enumerate(tasks):
                 positives = task.positives[task.starts[query] : task.starts[query + 1]]
                 if len(positives):
                     ahead = [self._ahead(task, query, row, positive) for positive in positives]
                     yield RankCounts(task=number, queries=np.array([query]), ahead=np.array(ahead))
 
-    def _rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    def rows(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
         """Each query with its distances to the whole gallery."""
         if self._inputs.distances is None:
             for query in range(len(self._query)):

@@ -11,6 +11,7 @@ from crbench.leaderboard import RANKS, TEXT_FORMATS, arrange, as_text
 if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.leaderboard.scores import SpreadKind
+    from crbench.report.strips import Request
     from crbench.results import Result
 
 FORMATS = (*TEXT_FORMATS, "html")
@@ -38,6 +39,7 @@ def render(
     details: bool = False,
     compare: bool | None = None,
     pairwise: bool = False,
+    strips: Request | None = None,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
 
@@ -62,6 +64,7 @@ def render(
             that each may have, intervals of gains, the difference that the queries resolve. None = in tables of up to
             20 results.
         pairwise: add the difference of every pair of rows, with p-values corrected for their number; compares them.
+        strips: images of queries and of what two methods find for them, if the user may publish them (``html`` only).
 
     Raises:
         ConfigError: unknown format, a rank that no curve has, a column that no table has, or a name that no result has.
@@ -96,4 +99,4 @@ def render(
         return as_text(board, view, format, colour=colour)
     from crbench.report.page import page
 
-    return page(board, view, details=details)
+    return page(board, view, details=details, request=strips)

@@ -20,6 +20,7 @@ from crbench.report.details import details as details_of
 from crbench.report.figures import can_draw, swatch
 from crbench.report.grid import grid_of
 from crbench.report.sections import Section, sections
+from crbench.report.strips import Request
 from crbench.report.svg import STYLES
 from crbench.report.words import rules_in_words
 from crbench.results.labels import clean
@@ -29,11 +30,12 @@ _log = logging.getLogger(__name__)
 _PUBLISHED_NAMES = ("aligner",)
 
 
-def page(board: Board, view: View, *, details: bool) -> str:
+def page(board: Board, view: View, *, details: bool, request: Request | None = None) -> str:
     """The page; every text from a result is escaped, and the page's policy allows no script but its own.
 
     Args:
         details: rows can be opened.
+        request: images of queries to show; None = none.
     """
     loader = PackageLoader("crbench.report")
     environment = Environment(
@@ -48,7 +50,7 @@ def page(board: Board, view: View, *, details: bool) -> str:
     blocks = (*board.blocks, *board.partial)
     if not can_draw():
         _log.warning("no figures without matplotlib; install it with: pip install 'crbench[plot]'")
-    shown = sections(board, view, details=details)
+    shown = sections(board, view, details=details, request=request)
     printed = [
         (table, grid_of(table, id=f"published-{number}", names=_PUBLISHED_NAMES))
         for number, table in enumerate(published_tables(board, view.published), start=1)
@@ -61,6 +63,7 @@ def page(board: Board, view: View, *, details: bool) -> str:
         cited=details and bool(shown),
         kind="Report" if details else "Leaderboard",
         sections=shown,
+        images=any(section.strips for section in shown),
         swatches=[swatch(place) for place in range(STYLES)] if can_draw() else [],
         columns={head.key: head.title for grid in grids for head in (*grid.before, *grid.after)},
         published=printed,

@@ -11,6 +11,7 @@ from crbench.leaderboard.tables import Table, block_table
 from crbench.report.figures import Drawn, by_rate, can_draw, cmc, costs
 from crbench.report.grid import Grid, grid_of
 from crbench.report.series import Series, chosen, rates
+from crbench.report.strips import Request, Strips, strips
 from crbench.report.words import measured, rules_id
 from crbench.results.labels import clean
 
@@ -47,6 +48,7 @@ class Section:
         rate_figure: Rank-1 by rate.
         one_rate: the rate of all queries, where they have one only.
         figures: CMC curves and costs.
+        strips: images of queries; None where nobody asked for them.
     """
 
     id: str
@@ -58,6 +60,7 @@ class Section:
     rate_figure: Drawn | None
     one_rate: str | None
     figures: tuple[Drawn, ...]
+    strips: Strips | None
 
     @property
     def title(self) -> str:
@@ -81,12 +84,13 @@ class Section:
         return rules_id(self.block)
 
 
-def sections(board: Board, view: View, *, details: bool) -> list[Section]:
-    """The sections of a board, ranked tables first."""
-    return [_section(board, block, view, details=details) for block in (*board.blocks, *board.partial)]
+def sections(board: Board, view: View, *, details: bool, request: Request | None = None) -> list[Section]:
+    """The sections of a board, ranked tables first; see `crbench.report.page.page` for the arguments."""
+    blocks = (*board.blocks, *board.partial)
+    return [_section(board, block, view, details=details, request=request) for block in blocks]
 
 
-def _section(board: Board, block: Block, view: View, *, details: bool) -> Section:
+def _section(board: Board, block: Block, view: View, *, details: bool, request: Request | None) -> Section:
     id = f"t-{block.fingerprint}-{block.data}"
     table = block_table(board, block, view)
     series = () if block.unranked else chosen(block)
@@ -103,6 +107,7 @@ def _section(board: Board, block: Block, view: View, *, details: bool) -> Sectio
         rate_figure=by_rate(series, f"{id}-rate") if drawn else None,
         one_rate=known[0] if len(known) == 1 else None,
         figures=tuple(one for one in figures if one is not None),
+        strips=strips(block, request) if request and not block.unranked else None,
     )
 
 
