@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import builders
 import pytest
+from main_job import JOB, SMALL, start
 
 from crbench.cli import invoke
 from crbench.results import load_results
-
-SMALL = ["--set", "dataset.train_identities=8", "--set", "dataset.test_identities=6", "--set", "backbone.epochs=1"]
-TINY_VPFA = ["--set", "vpfa.hidden=32", "--set", "vpfa.draws=128", "--set", "vpfa.epochs=2"]
-JOB = ["run", "--dataset", "mlr-synthetic", "--aligner", "vpfa", "--aligner", "ridge", *SMALL, *TINY_VPFA]
 
 
 def test_the_main_job(capsys):
@@ -109,43 +101,6 @@ def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch,
     captured = capsys.readouterr()
     assert f"{name}, protocol {protocol.name}" in captured.out
     assert f"{name}: this copy is not the published data set" in captured.err
-
-
-def start(folder, *extra):
-    environment = {**os.environ, "CRBENCH_CACHE": str(folder / "cache"), "CRBENCH_WEIGHTS": str(folder / "weights")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "crbench", *JOB, "--output", str(folder / "results"), *extra],
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def scores(folder):
-    return {result.cell_id: (result.trials, result.fingerprint) for result in load_results([folder / "results"])}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """The scores of a run that nobody disturbs, and how long it took."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    began = time.perf_counter()
-    assert start(folder).wait() == 0
-    return scores(folder), time.perf_counter() - began
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("moment", [random.Random(number).random() for number in range(20)])
-def test_killing_and_resuming_changes_no_byte_of_the_scores(moment, undisturbed, tmp_path):
-    expected, seconds = undisturbed
-    process = start(tmp_path)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=moment * seconds)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert start(tmp_path).wait() == 0
-    assert scores(tmp_path) == expected
-    assert invoke(["cache", "verify", "--cache-dir", str(tmp_path / "cache")]) == 0
 
 
 def test_two_runs_at_once_agree_and_corrupt_nothing(tmp_path, capsys):
