@@ -90,7 +90,8 @@ class Entry:
         extra: name of the pip extra to suggest when importing `target` fails.
         defaults: partners that it names, for example ``{"backbone": "lrar"}`` of an aligner, or
             ``{"backbone": "resnet-tiny", "aligner:vpfa": "light"}`` of a data set (its preset for that aligner or
-            ``backbone:NAME``). An aligner that names a backbone runs on that backbone only.
+            ``backbone:NAME``; ``backbone for NAME``: the backbone that the paper of that aligner has there). An aligner
+            that names a backbone runs on that backbone only.
         presets: named parameter sets, chosen as ``name/preset``; the first is the default.
         argument: the parameter that text after a colon fills: with ``"file"``, ``onnx:net.onnx`` is the entry ``onnx``
             with ``file=net.onnx``. A file or folder named like this must exist, and stands for the weights in results.

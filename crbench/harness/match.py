@@ -47,7 +47,7 @@ def pair(spec: RunSpec, dataset: Entry, notes: list[str]) -> dict[str, list[str]
     """Aligners by backbone, both as NAME[/PRESET], in the order in which they run.
 
     An aligner that names a backbone runs on that one; where variants of it are given, on these. All other aligners run
-    on the given backbones, or on the data set's default. The baseline runs wherever one of the others does.
+    on the given backbones, or on those that the data set names. The baseline runs wherever one of the others does.
 
     Raises:
         ConfigError: a backbone is given on which no aligner could run, or no backbone is known.
@@ -57,7 +57,7 @@ def pair(spec: RunSpec, dataset: Entry, notes: list[str]) -> dict[str, list[str]
     if spec.baseline and free and BASELINE not in free:
         notes.append(f"aligner {BASELINE} (baseline, so that gains are seen)")
         free.insert(0, BASELINE)
-    backbones = list(spec.backbone) or ([_default(dataset, notes)] if free else [])
+    backbones = list(spec.backbone) or (_defaults(dataset, free, notes) if free else [])
     jobs: dict[str, list[str]] = {backbone: list(free) for backbone in backbones}
     for request in requests:
         if request.partner is None:
@@ -110,6 +110,14 @@ def _partners(request: Chosen, given: tuple[str, ...], others: bool, notes: list
             f"{', '.join(given)}; leave --backbone out or add {partner}"
         )
     return fitting
+
+
+def _defaults(dataset: Entry, aligners: list[str], notes: list[str]) -> list[str]:
+    """The backbones that the data set names for one of the aligners, on which all of them run; else its default."""
+    keys = {name: f"backbone for {Request.parse(name).name}" for name in aligners}
+    named = {name: dataset.defaults[key] for name, key in keys.items() if key in dataset.defaults}
+    notes.extend(f"backbone {backbone} (of aligner {name} on {dataset.name})" for name, backbone in named.items())
+    return list(dict.fromkeys(named.values())) or [_default(dataset, notes)]
 
 
 def _default(dataset: Entry, notes: list[str]) -> str:

@@ -24,6 +24,10 @@ _SUMMARIES = {
     "msmt17": "MSMT17 V1 or V2, plain HR evaluation",
 }
 
+_STRIDE = "vit-transreid-stride"
+_TRANSREID = {"market1501": "market-", "dukemtmc": "duke-", "msmt17": "msmt17-"}
+"""Beginnings of the presets of TransReID whose checkpoints were trained on a data set, by the data set's module."""
+
 _OWN = Entry(
     "folder",
     "crbench_mlr.own.dataset:OwnFolder",
@@ -48,5 +52,5 @@ def _entry(name: str, summary: str) -> Entry:
         summary=summary,
         source=_MLR if function != "standard" else "",
         bibtex=BIBTEX[module] + (MLR if function == "mlr" else ""),
-        defaults={"backbone": "resnet50"},
+        defaults={"backbone": "resnet50", "backbone for vpfa": f"transreid/{_TRANSREID.get(module, '')}{_STRIDE}"},
     )

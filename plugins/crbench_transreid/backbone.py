@@ -222,7 +222,8 @@ def _imagenet(architecture: str) -> Path:
         return imagenet_file(architecture)
     except DataError as error:
         raise MissingWeightsError(
-            "transreid needs weights: give a checkpoint with --weights", f"or, to train: {error}"
+            "transreid needs weights: give a checkpoint with --weights",
+            f"or, to train: {error}; or take --backbone transreid-tiny, which trains from scratch in minutes",
         ) from error
 
 

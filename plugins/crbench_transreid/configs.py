@@ -68,6 +68,8 @@ TINY: Mapping[str, Any] = {
 def presets() -> dict[str, dict[str, Any]]:
     """Parameters of each published configuration; ``Market/vit_sie.yml`` is ``market-vit-sie``.
 
+    ``vit-transreid-stride`` has those of Market's: for data sets without a configuration, and so without a checkpoint.
+
     Example:
         >>> presets()["occ-duke-vit-transreid-stride"]["stride"]
         11
@@ -76,7 +78,7 @@ def presets() -> dict[str, dict[str, Any]]:
     found |= {f"{data}-{name}": values for data in VEHICLES for name, values in _vehicle(data).items()}
     # the first preset is the default of the entry
     default = "market-vit-transreid-stride"
-    return {default: found.pop(default), **found}
+    return {default: found.pop(default), **found, "vit-transreid-stride": _person("market")["vit-transreid-stride"]}
 
 
 def released() -> dict[str, Released]:

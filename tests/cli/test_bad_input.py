@@ -511,6 +511,12 @@ CASES = {
     ),
     "features-of-other-rows": (feature_folder(), FEATURES, 3, "crbench data export lists the keys and rates"),
     "features-pickled": (feature_folder(features=ROWS.astype(object)), FEATURES, 3, "f.npz: array 'features': holds"),
+    "weights-of-the-paper-missing": (
+        market(),
+        [*MARKET[:3], "--aligner", "vpfa"],
+        3,
+        "put the released vit_transreid_market.pth into",
+    ),
     "weights-imagenet-missing": (market(), [*MARKET[:3], "--backbone", "resnet50"], 3, "resnet50"),
     "results-none": (nothing, ["leaderboard"], 3, "crbench run"),
     "validate-none": (empty_folder, ["results", "validate", "empty"], 3, "no results in empty; `crbench run"),

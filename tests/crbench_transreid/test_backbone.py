@@ -125,7 +125,9 @@ def test_parameters_out_of_range_are_refused(parameter: str, value: Any, message
 def test_the_entry_has_a_preset_for_each_published_configuration() -> None:
     registry = discover([EntryPoint("transreid", "crbench_transreid", "crbench")])
     entry = registry.get("backbone", "transreid").entry
-    assert len(entry.presets) == 42
+    assert entry.presets["vit-transreid-stride"] == entry.presets["market-vit-transreid-stride"]
+    assert "vit-transreid-stride" not in entry.released
+    assert len(entry.presets) == 42 + 1
     assert next(iter(entry.presets)) == "market-vit-transreid-stride"
     assert not any("/" in name or "_" in name for name in entry.presets)
     market = {name.removeprefix("market-") for name in entry.presets if name.startswith("market-")}
