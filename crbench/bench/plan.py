@@ -15,6 +15,7 @@ from crbench.config.run_spec import RunSpec, build_spec
 from crbench.errors import ConfigError
 from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve
+from crbench.wording import plain_fault
 
 if TYPE_CHECKING:
     from crbench.harness.plan import Job
@@ -167,9 +168,9 @@ def checked_spec(**values: Any) -> BenchSpec:
     Example:
         >>> checked_spec(query=0)
         Traceback (most recent call last):
-        crbench.errors.ConfigError: 'query' must be >= 1: 0
+        crbench.errors.ConfigError: query: 0 is out of range; expected a value at least 1
     """
     try:
         return BenchSpec(**values)
     except (ValueError, TypeError) as error:
-        raise ConfigError(str(error.args[0])) from error
+        raise ConfigError(plain_fault(error)) from error

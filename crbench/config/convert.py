@@ -17,6 +17,7 @@ import attrs
 
 from crbench.config.home import expanded
 from crbench.errors import ConfigError
+from crbench.wording import plain_fault
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -166,4 +167,4 @@ def _describe(error: BaseException, _kind: type | None) -> str:
 
     if isinstance(error, ForbiddenExtraKeysError):
         return f"unknown field {', '.join(sorted(map(str, error.extra_fields)))}"
-    return str(error.args[0]) if error.args else type(error).__name__
+    return plain_fault(error)

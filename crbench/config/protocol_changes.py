@@ -12,6 +12,7 @@ from crbench.errors import ConfigError
 from crbench.protocol import EvalProtocol
 from crbench.protocol.declare import rule_names
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+from crbench.wording import plain_fault, suggestion
 
 
 def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalProtocol:
@@ -28,12 +29,12 @@ def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalP
     values = {}
     for key, value in changes.items():
         if key not in fields:
-            raise ConfigError(f"protocol has no rule {key!r}; known: {', '.join(sorted(fields))}")
+            raise ConfigError(f"protocol has no rule {key!r}{suggestion(key, sorted(fields))}")
         values[key] = convert(value, fields[key].type, f"protocol.{key}")
     try:
         return protocol.changed(**values)
     except ValueError as error:
-        raise ConfigError(str(error.args[0])) from error
+        raise ConfigError(plain_fault(error)) from error
 
 
 def own_protocol(changes: Mapping[str, Any], *, tool: str | None = None) -> EvalProtocol:
@@ -47,7 +48,7 @@ def own_protocol(changes: Mapping[str, Any], *, tool: str | None = None) -> Eval
         'trapezoid'
     """
     if tool is not None and tool not in CONVENTIONS:
-        raise ConfigError(f"unknown tool {tool!r}; known: {', '.join(CONVENTIONS)}")
+        raise ConfigError(f"unknown tool {tool!r}{suggestion(tool, CONVENTIONS)}")
     rules = rule_names(type(OWN_FEATURES.scoring))
     idle = sorted((OWN_FEATURES.flat().keys() - set(rules) - {"name"}) & changes.keys())
     if idle:

@@ -17,6 +17,7 @@ from crbench.config.settings import flatten_settings
 from crbench.config.units import parse_budget, parse_duration
 from crbench.errors import ConfigError
 from crbench.numerals import parse_integer
+from crbench.wording import plain_fault, suggestion
 
 _TRIALS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
@@ -153,7 +154,7 @@ def build_spec(values: Mapping[str, Any], origin: str) -> RunSpec:
     known = {field.name for field in attrs.fields(RunSpec)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise ConfigError(f"{origin}: unknown {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise ConfigError(f"{origin}: unknown {', '.join(unknown)}{suggestion(unknown[0], sorted(known))}")
     if "dataset" not in values:
         raise ConfigError(f"{origin}: no data set given; name one with --dataset, e.g. mlr-synthetic")
     attrs.resolve_types(RunSpec)
@@ -163,5 +164,4 @@ def build_spec(values: Mapping[str, Any], origin: str) -> RunSpec:
     try:
         return RunSpec(**{**values, "set": flatten_settings(values.get("set", {}))})
     except (ValueError, TypeError) as error:
-        text = str(error.args[0] if error.args else error).splitlines()[0]
-        raise ConfigError(f"{origin}: {text}") from error
+        raise ConfigError(f"{origin}: {plain_fault(error)}") from error

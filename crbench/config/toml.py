@@ -18,6 +18,7 @@ from crbench.config.run_spec import RunSpec, build_spec
 from crbench.config.settings import flatten_settings
 from crbench.errors import ConfigError
 from crbench.inputs import read_text_input
+from crbench.wording import suggestion
 
 FOLDER = "specs"
 """Where a plugin's package keeps the config files that it ships."""
@@ -61,7 +62,7 @@ def read_specs(config: str, *, scale: str | None = None, given: Mapping[str, Any
         name for known in (scales, *(run.get("scale", {}) for run in runs)) for name in _names(known, config)
     }
     if scale is not None and scale not in known_scales:
-        raise ConfigError(f"config {config} has no scale {scale!r}; known: {', '.join(sorted(known_scales)) or 'none'}")
+        raise ConfigError(f"config {config} has no scale {scale!r}{suggestion(scale, sorted(known_scales))}")
     specs = []
     for run in runs:
         own_scales = run.get("scale", {})
@@ -88,8 +89,8 @@ def _find(config: str) -> Path:
     folder = Path(str(resources.files(package))) / FOLDER
     found = folder / f"{name}.toml"
     if not found.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.toml"))) or "none"
-        raise ConfigError(f"config {config}: package {package} ships no {name!r}; known: {known}")
+        known = sorted(file.stem for file in folder.glob("*.toml"))
+        raise ConfigError(f"config {config}: package {package} ships no {name!r}{suggestion(name, known)}")
     return found
 
 

@@ -22,6 +22,7 @@ from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved, resolve
 from crbench.registry.targets import load_target
 from crbench.results import BASELINE
+from crbench.wording import suggestion
 
 
 @attrs.frozen
@@ -105,8 +106,7 @@ def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, 
     """
     name = request or next(iter(source.protocols))
     if name not in source.protocols:
-        known = ", ".join(source.protocols)
-        raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}; known: {known}")
+        raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}{suggestion(name, source.protocols)}")
     return change_protocol(source.protocols[name], changes)
 
 
@@ -150,5 +150,4 @@ def _check_parts(spec: RunSpec, jobs: list[Job]) -> None:
     for key in spec.set:
         part, dot, name = key.partition(".")
         if not (dot and name and part in {*PARTS, *methods}):
-            known = ", ".join([*PARTS, *sorted(methods)])
-            raise ConfigError(f"set {key!r}: expected PART.NAME with PART one of {known}")
+            raise ConfigError(f"set {key!r}: expected PART.NAME{suggestion(part, [*PARTS, *sorted(methods)])}")

@@ -21,6 +21,7 @@ from crbench.protocol.hashing import digest
 from crbench.protocol.images import ImageRules
 from crbench.protocol.scoring import ScoringRules
 from crbench.protocol.split import SplitRules
+from crbench.wording import suggestion
 
 EVALUATION_VERSION = 2
 """Raised when scores change for unchanged features and protocol; part of every fingerprint."""
@@ -90,7 +91,8 @@ class EvalProtocol:
             own = {name: rules.pop(name) for name in rule_names(type(group)) if name in rules}
             changes[place] = attrs.evolve(group, **own)
         if rules:
-            raise TypeError(f"no rule of a protocol is called {min(rules)!r}; known: {', '.join(sorted(self.flat()))}")
+            name = min(rules)
+            raise TypeError(f"no rule of a protocol is called {name!r}{suggestion(name, sorted(self.flat()))}")
         return attrs.evolve(self, **changes)
 
     def describe(self) -> str:

@@ -25,6 +25,7 @@ from crbench.errors import ConfigError, CrbenchError, PluginError
 from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
 from crbench.registry.request import Request
 from crbench.registry.settings import settings_kept
+from crbench.wording import suggestion
 
 OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
 """Our metrics, found like those of plugins, but there even where an installation is older than they are."""
@@ -170,11 +171,10 @@ class Registry:
         raise self._unknown("plugin", name, sorted({item.entry.name for item in self.entries}))
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> CrbenchError:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        message = f"unknown {kind} {name!r}{hint} known: {', '.join(known) or 'none'}"
+        hint = suggestion(name, known)
+        message = f"unknown {kind} {name!r}{hint}"
         suspects = [plugin for plugin in self.broken if _may_own(plugin.owner, name)]
-        if suspects and not close:
+        if suspects and "did you mean" not in hint:
             likely = max(suspects, key=lambda plugin: _likeness(plugin.owner, name))
             error = PluginError(f"{message}; it may belong to {likely}")
             error.__cause__ = likely.error
@@ -280,9 +280,7 @@ def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager
     marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
     marked = {mark["specname"] or name: name for name, mark in marks.items() if mark is not None}
     for name in sorted(marked.keys() - set(known)):
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ";"
-        raise TypeError(f"there is no hook {name}{hint} known: {', '.join(known)}")
+        raise TypeError(f"there is no hook {name}{suggestion(name, known)}")
     for name in known:
         if name not in marked and hasattr(plugin, name):
             raise TypeError(f"{name} is not marked as a hook; put @crbench.hookimpl above it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from crbench.registry.guard import plugin_stage
 from crbench.registry.request import Request
 from crbench.registry.targets import Field, call_arguments, load_target, other_methods, parameter_fields
 from crbench.registry.weight_files import released_hint
+from crbench.wording import plain_fault, suggestion
 
 _INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
 
@@ -177,7 +177,7 @@ class Resolved:
             # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
                 kind = self.registered.kind
-                raise ConfigError(f"{kind} {self.name!r}: {_first_line(error.__cause__)}") from error.__cause__
+                raise ConfigError(f"{kind} {self.name!r}: {plain_fault(error.__cause__)}") from error.__cause__
             raise
         return _checked(built, self.registered, self.name)
 
@@ -217,8 +217,7 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
     registered = installed().get(kind, parts.owned_name)
     entry, shared = registered.entry, len(installed().claims(kind, name)) > 1
     if preset and preset not in entry.presets:
-        known = ", ".join(entry.presets) or "none"
-        raise ConfigError(f"unknown preset {preset!r} of {kind} {name!r}; known: {known}")
+        raise ConfigError(f"unknown preset {preset!r} of {kind} {name!r}{suggestion(preset, entry.presets)}")
     if not preset and entry.presets:
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)
@@ -254,7 +253,7 @@ def _converted(registered: Registered[Entry], values: Mapping[str, Any], fields:
         if key.partition(".")[0] in others:
             continue
         if key not in fields:
-            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{_hint(key, list(fields))}")
+            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{suggestion(key, sorted(fields))}")
         found[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
     return found
 
@@ -324,13 +323,3 @@ def _checked(built: object, registered: Registered[Entry], name: str) -> object:
         detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
         raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
     return built
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    did = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{did} known: {', '.join(sorted(known)) or 'none'}"
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error.args[0] if error.args else error).splitlines()), type(error).__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unittest
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from crbench.registry.guard import one_line
 from crbench.registry.settings import undoing_changes
 from crbench.testing import aligner, backbone, dataset, distance, metric
 from crbench.testing.metric import Score
+from crbench.wording import suggestion
 
 Kind = Literal["aligner", "backbone", "dataset", "distance", "metric"]
 
@@ -99,9 +99,7 @@ def checks_for(kind: Kind, *, waive: Mapping[str, str] | None = None) -> tuple[C
     )
     for name in waived:
         known = [check.name for check in checks]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ";"
-        raise ValueError(f"cannot waive {name!r}: there is no such {kind} check{hint} known: {', '.join(known)}")
+        raise ValueError(f"cannot waive {name!r}: there is no such {kind} check{suggestion(name, known)}")
     for check in checks:
         if check.waived is not None and not check.waived.strip():
             raise ValueError(f"cannot waive {check.name!r} without a reason")

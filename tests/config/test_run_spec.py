@@ -58,11 +58,11 @@ def test_a_toml_file_is_a_spec(tmp_path):
     ("values", "message"),
     [
         ({}, "no data set given"),
-        ({"dataset": "x", "datset": "y"}, "unknown datset; known: "),
-        ({"dataset": "x", "seed": -1}, "'seed' must be >= 0"),
-        ({"dataset": "x", "limit": 1}, "'limit' must be >= 2"),
+        ({"dataset": "x", "datset": "y"}, "unknown datset; did you mean 'dataset'. known: "),
+        ({"dataset": "x", "seed": -1}, "seed: -1 is out of range; expected a value at least 0"),
+        ({"dataset": "x", "limit": 1}, "limit: 1 is out of range; expected a value at least 2"),
         ({"dataset": "x", "batch_size": 0}, "batch_size: 0 is neither auto nor a number of images from 1"),
-        ({"dataset": "x", "on_bad_image": "ignore"}, "'on_bad_image' must be in"),
+        ({"dataset": "x", "on_bad_image": "ignore"}, "on_bad_image: 'ignore' is not one of error, skip"),
     ],
 )
 def test_bad_specs_name_the_field(values, message):

@@ -33,7 +33,7 @@ def test_bad_config_files_are_refused(text: str, arguments: dict[str, Any], mess
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ("crbench_lrar:table-8", "ships no 'table-8'; known: table-1, "),
+        ("crbench_lrar:table-8", "ships no 'table-8'; did you mean 'table-7'. known: table-1, "),
         ("no_such_package:x", "no package 'no_such_package'"),
         ("nowhere.toml", "nowhere.toml"),
     ],

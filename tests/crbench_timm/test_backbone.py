@@ -157,7 +157,7 @@ def test_imagenet_weights_fill_the_body_and_their_head_is_passed_over(
         ({"pretrained": "yes"}, "pretrained: 'yes' is not one of none, imagenet"),
         ({"pretrained": "imagenet"}, "no ImageNet weights are known for resnet-tiny"),
         ({"feature": "middle"}, "feature: 'middle' is not one of before, after"),
-        ({"lr": -1.0}, "'lr' must be > 0: -1.0"),
+        ({"lr": -1.0}, "lr: -1.0 is out of range; expected a value above 0"),
     ],
 )
 def test_a_bad_parameter_is_refused(parameters: dict[str, Any], message: str) -> None:

@@ -339,7 +339,7 @@ def test_flip_averages_with_the_mirror_image(spec):
         ({"set": {"protocol.kernal": "box"}}, "protocol has no rule 'kernal'"),
         ({"set": {"protocol.kernel": "cubic"}}, "kernel"),
         ({"set": {"protocol.trials": "many"}}, "protocol.trials = 'many' is not of type int"),
-        ({"set": {"alinger.shrink": 1}}, "expected PART.NAME with PART one of"),
+        ({"set": {"alinger.shrink": 1}}, "expected PART.NAME; did you mean 'aligner'"),
         (
             {"set": {"protocol.distance": "manhattan"}, "baseline": False},
             "unknown distance 'manhattan'.*own are cosine, euc",

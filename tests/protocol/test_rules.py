@@ -135,7 +135,9 @@ def test_rules_that_exclude_each_other_are_refused_however_they_are_given():
 
 
 def test_a_rule_that_is_none_is_named():
-    with pytest.raises(TypeError, match="no rule of a protocol is called 'kernal'; known: antialias, ap, "):
+    with pytest.raises(
+        TypeError, match=r"no rule of a protocol is called 'kernal'; did you mean 'kernel'. known: antialias, ap, "
+    ):
         EvalProtocol.of(kernal="box")
     with pytest.raises(TypeError, match="'scoring' must be"):
         EvalProtocol(scoring=ImageRules())

@@ -107,7 +107,7 @@ def test_a_hook_must_return_entries(point):
     [
         (
             {"crbench_aligner": offers("x")},
-            "there is no hook crbench_aligner; did you mean crbench_aligners? known: ",
+            "there is no hook crbench_aligner; did you mean 'crbench_aligners'? known: ",
         ),
         ({"cr_plugins": offers("x")}, "there is no hook cr_plugins; known: crbench_backbones, crbench_aligners, cr"),
         (

@@ -198,7 +198,7 @@ class TestResolve:
             load_module.load_dataset("lazy")
 
     def test_range_errors_are_about_the_wish(self):
-        with pytest.raises(ConfigError, match="'shrink' must be >= 0"):
+        with pytest.raises(ConfigError, match=r"shrink: -1.0 is out of range; expected a value at least 0"):
             load_module.load_aligner("tunable", shrink=-1.0)
 
     def test_other_errors_are_about_the_plugin(self):
@@ -268,7 +268,9 @@ class TestFlattened:
             resolve_module.resolve("backbone", "trained", changes)
 
     def test_values_out_of_range_are_about_the_request(self):
-        with pytest.raises(ConfigError, match=r"backbone 'trained/slow': 'lr' must be > 0: -1\.0"):
+        with pytest.raises(
+            ConfigError, match=r"backbone 'trained/slow': lr: -1\.0 is out of range; expected a value above 0"
+        ):
             resolve_module.resolve("backbone", "trained", {"lr": -1}).build()
 
     @pytest.mark.parametrize(

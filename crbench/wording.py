@@ -1,0 +1,56 @@
+"""Messages in plain words: what was meant by a name that is not known, and what a validator of attrs found."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is none of those that are known.
+
+    Example:
+        >>> suggestion("kernal", ["kernel", "encoder"]), suggestion("x", [])
+        ("; did you mean 'kernel'? known: kernel, encoder", '; known: none')
+    """
+    listed = list(known)
+    close = difflib.get_close_matches(name, listed, n=1)
+    meant = f" did you mean {close[0]!r}?" if close else ""
+    return f";{meant} known: {', '.join(listed) or 'none'}"
+
+
+_BOUNDS: Mapping[str, str] = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
+
+_SAID: Mapping[str, Callable[[re.Match[str]], str]] = {
+    r"'(\w+)' must be ([<>]=?) (\S+): (.*)": lambda m: (
+        f"{m[1]}: {m[4]} is out of range; expected a value {_BOUNDS[m[2]]} {m[3]}"
+    ),
+    r"'(\w+)' must be in [\[\({](.*?),?[\]\)}] \(got (.*)\)": lambda m: (
+        f"{m[1]}: {m[3]} is not one of {m[2].replace(chr(39), '')}"
+    ),
+    r"'(\w+)' must be <class '(?:\w+\.)*(\w+)'> \(got (.*) that is a <class '(?:\w+\.)*(\w+)'>\)\.": lambda m: (
+        f"{m[1]}: {m[3]} is of type {m[4]}; expected {m[2]}"
+    ),
+    r"Length of '(\w+)' must be ([<>]=?) (\d+): (\d+)": lambda m: (
+        f"{m[1]}: {m[4]} values given; expected {_BOUNDS[m[2]]} {m[3]}"
+    ),
+    r"'(\w+)' must match regex (.*) \((.*) doesn't\)": lambda m: f"{m[1]}: {m[3]} is not of the form {m[2]}",
+    r"'(\w+)' must be callable \(got (.*) that is a .*": lambda m: f"{m[1]}: {m[2]} cannot be called",
+}
+"""What attrs' own validators say, and the same as our messages say it; another text stays as it is."""
+
+
+def plain_fault(error: BaseException) -> str:
+    """The first line of an error in plain words.
+
+    Example:
+        >>> plain_fault(ValueError("'lr' must be > 0: 0"))
+        'lr: 0 is out of range; expected a value above 0'
+    """
+    text = str(error.args[0] if error.args else error).strip()
+    line = next(iter(text.splitlines()), "") or type(error).__name__
+    for pattern, said in _SAID.items():
+        if match := re.fullmatch(pattern, line):
+            return said(match)
+    return line
