@@ -1,23 +1,27 @@
-"""``crbench evaluate``: scores of features from elsewhere."""
+"""``crbench evaluate``: scores of features from elsewhere, and a result of them for a leaderboard."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.numbers import IntegerRange
 from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
+from crbench.cli.terminal import command_text
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
+from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.numerals import parse_number
 from crbench.protocol.declare import rule_names
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
 
 if TYPE_CHECKING:
-    from crbench.evaluation import Shard
+    from crbench.evaluation import Evaluation, Shard
+    from crbench.harness.given import GivenFeatures
     from crbench.protocol import EvalProtocol
-    from crbench.records import Features
 
 _RULES = rule_names(type(OWN_FEATURES.scoring))
 
@@ -37,6 +41,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(_RULES)}.")
+@click.option("--distance", metavar="NAME", help="cosine, euclidean, sqeuclidean or that of a plugin.")
 @click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
@@ -44,7 +49,10 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--memory-budget", help="Memory to use on top of the features; default: 40MiB a thread, 1/16 of a GPU's.")
 @click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Score part I of N of the queries only; see crbench merge.")
-@click.option("-o", "--output", type=FILE, help="Where to write the part (npz).")
+@click.option("--name", help="Name of the method, for a result that a leaderboard shows; with --output.")
+@click.option("--dataset", metavar="NAME", help="Data set of the result; default: features.")
+@click.option("-o", "--output", type=FILE, help="Where to write the result (json) or the part (npz).")
+@click.option("--curve", type=IntegerRange(min=1), metavar="RANK", help="Add the CMC at each rank up to this one.")
 @output_options
 def evaluate(
     query_file: Path,
@@ -52,6 +60,7 @@ def evaluate(
     meta_file: Path | None,
     tool: str | None,
     settings: tuple[str, ...],
+    distance: str | None,
     rerank: str | None,
     engine: str,
     precision: str,
@@ -59,7 +68,10 @@ def evaluate(
     memory_budget: str | None,
     fprs: list[float],
     shard_text: str | None,
+    name: str | None,
+    dataset: str | None,
     output: Path | None,
+    curve: int | None,
     metric: tuple[str, ...],
     group_by: str | None,
     per_query: Path | None,
@@ -69,6 +81,7 @@ def evaluate(
     """Score your own features: CMC, mAP, mINP and more.
 
     A npz or safetensors file holds the arrays features [n, D] and pids [n], and optionally camids, rates and dims [n].
+    So does a mat file, or it holds both sides as query_f, query_label, query_cam, gallery_f and so on.
     A npy file holds the features; the rest comes from --meta, one line per row, whose column role (query or gallery)
     says which rows are whose, or from a CSV file of the same name beside it. OpenMetricLearning's columns (path, label,
     camera, is_query, is_gallery) are understood too. An image that is query and gallery, by its path or key or as a row
@@ -77,40 +90,50 @@ def evaluate(
     \b
     crbench evaluate --query q.npz --gallery g.npz --format json
     crbench evaluate --query q.npy --gallery g.npy --meta meta.csv --group-by camid
-    crbench evaluate --query q.npz --gallery g.npz --as layumi
+    crbench evaluate --query pytorch_result.mat --gallery pytorch_result.mat --as layumi
+    crbench evaluate --query q.npz --gallery g.npz --name mine -o results/mine.json
     crbench evaluate --query q.npz --gallery g.npz --shard 2/8 --output part2.npz
     """
+    import time
+
     from crbench.cli.progress import configure_logging, progress
     from crbench.config.units import parse_budget
-    from crbench.evaluation import evaluate as score
     from crbench.evaluation.verification import verification
     from crbench.files.feature_files import load_sides
     from crbench.files.table import load_meta
+    from crbench.harness.given import GivenFeatures
 
-    if rerank is not None:
-        settings = (*settings, f"protocol.rerank={rerank}")
+    short = {"rerank": rerank, "distance": distance}
+    settings += tuple(f"protocol.{rule}={value}" for rule, value in short.items() if value is not None)
     protocol = _protocol(settings, tool)
-    shard = _shard(
-        shard_text, output, {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query}
-    )
+    whole = {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query, "--curve": curve}
+    shard = _shard(shard_text, output, {**whole, "--name": name})
+    _check_output(shard, output, name, dataset)
+    if fprs:
+        _check_verification(protocol)
     configure_logging(-1)
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
     options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
     options["device"] = _device(device, engine, precision)
     meta = None if meta_file is None else load_meta(meta_file)
     query, items = load_sides(query_file, gallery_file, meta=meta)
-    gallery = items.features
+    given = GivenFeatures.of(query.features, items.features, protocol)
     if shard is not None and output is not None:
-        click.echo(_write_part(query.features, gallery, protocol, shard, output, options), err=True)
+        click.echo(_write_part(given, shard, output, options), err=True)
         return
-    masks = groups(query.features.rows, group_by, query.columns)
-    found = score(query.features, gallery, protocol, metrics=metric, **options)
-    accepted = verification(query.features, gallery, protocol, fprs) if fprs else {}
-    for note in _notes(query.features, gallery, protocol, settings, tool):
+    masks = groups(given.query.rows, group_by, query.columns)
+    started = time.perf_counter()
+    found = given.evaluate(metrics=metric, curve=max(CURVE_LENGTH, curve or 0), **options)
+    seconds = time.perf_counter() - started
+    accepted = verification(given.query, given.gallery, protocol, fprs) if fprs else {}
+    for note in _notes(given, settings, tool):
         click.echo(f"crbench: {note}", err=True)
     if per_query is not None:
-        write_outcomes(per_query, query.features.rows, found, ranks)
-    click.echo(show(found, protocol, form, ranks, group_by, masks, accepted))
+        write_outcomes(per_query, given.query.rows, found, ranks)
+    if name is not None and output is not None:
+        kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
+        _write_result(given, kept, output, name, dataset, seconds, options["device"])
+    click.echo(show(found, protocol, form, ranks, group_by, masks, accepted, curve=curve), nl=form != "csv")
 
 
 def _device(request: str, engine: str, precision: str) -> str:
@@ -124,31 +147,80 @@ def _shard(text: str | None, output: Path | None, others: dict[str, Any]) -> Sha
     from crbench.errors import ConfigError
     from crbench.evaluation import Shard
 
-    if (text is None) != (output is None):
-        raise ConfigError("--shard and --output go together: --shard 2/8 --output part2.npz")
     if text is None:
         return None
+    if output is None:
+        raise ConfigError("--shard and --output go together: --shard 2/8 --output part2.npz")
     idle = [name for name, value in others.items() if value]
     if idle:
         raise ConfigError(f"{idle[0]} needs all queries, --shard scores a part of them; see crbench merge --help")
     return Shard.parse(text)
 
 
-def _write_part(
-    query: Features, gallery: Features, protocol: EvalProtocol, shard: Shard, output: Path, options: dict[str, Any]
-) -> str:
-    from crbench.evaluation import evaluate_part
+def _check_output(shard: Shard | None, output: Path | None, name: str | None, dataset: str | None) -> None:
+    """Refuse, before the work, a result that could not be written or found."""
+    from crbench.errors import ConfigError
+
+    if shard is not None:
+        return
+    if name is None and output is not None:
+        raise ConfigError("--output: a result needs --name, a part --shard; e.g. --name mine -o results/mine.json")
+    if name is not None and output is None:
+        raise ConfigError("--name and --output go together: --name mine -o results/mine.json")
+    if dataset is not None and name is None:
+        raise ConfigError("--dataset names the data set of a result; give --name and --output too")
+    if name is not None and not (name.strip() and name.isprintable()):
+        raise ConfigError(f"--name {name!r}: expected a name that can be printed")
+    if output is not None and not re.fullmatch(r"[\w.-]+\.json", output.name):
+        raise ConfigError(f"--output {output}: expected a file NAME.json, of letters, digits, '.', '_' and '-'")
+
+
+def _check_verification(protocol: EvalProtocol) -> None:
+    from crbench.errors import ConfigError
+    from crbench.ranking.distance import DISTANCES
+
+    if protocol.scoring.distance not in DISTANCES:
+        raise ConfigError(
+            f"--fpr takes the distances {', '.join(DISTANCES)}, not that of a plugin ({protocol.scoring.distance})"
+        )
+
+
+def _write_part(given: GivenFeatures, shard: Shard, output: Path, options: dict[str, Any]) -> str:
     from crbench.store.shards import save_part
 
-    part = evaluate_part(query, gallery, protocol, shard=shard, **options)
+    part = given.part(shard, **options)
     save_part(output, part)
-    return f"crbench: part {shard} with {len(part.queries)} of {len(query)} queries is in {output}"
+    return f"crbench: part {shard} with {len(part.queries)} of {len(given.query)} queries is in {output}"
+
+
+def _write_result(
+    given: GivenFeatures,
+    found: Evaluation,
+    output: Path,
+    name: str,
+    dataset: str | None,
+    seconds: float,
+    device: str,
+) -> None:
+    from crbench.harness.given import given_result
+    from crbench.results.folder import noted, write_result_file
+
+    result, outcomes = given_result(
+        given,
+        found,
+        name=name,
+        dataset=dataset or given.protocol.name,
+        seconds=seconds,
+        device=device,
+        command=command_text(),
+    )
+    noted(write_result_file(output, result, outcomes), "re-evaluated", "the evaluation of the features that made it")
+    click.echo(f"crbench: the result of {name} is in {output}; `crbench leaderboard {output}` shows it", err=True)
 
 
 def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
     from crbench.config.settings import parse_setting
     from crbench.errors import ConfigError
-    from crbench.ranking.distance import DISTANCES
 
     changes = {}
     for text in settings:
@@ -157,27 +229,28 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
         if part != "protocol":
             raise ConfigError(f"--set {name}: expected protocol.NAME=VALUE; given features have no {part}")
         changes[field] = value
-    protocol = own_protocol(changes, tool=tool)
-    if protocol.scoring.distance not in DISTANCES:
-        raise ConfigError(f"unknown distance {protocol.scoring.distance!r}; known: {', '.join(DISTANCES)}")
-    return protocol
+    return own_protocol(changes, tool=tool)
 
 
-def _notes(
-    query: Features, gallery: Features, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
-) -> list[str]:
+def _notes(given: GivenFeatures, settings: tuple[str, ...], tool: str | None) -> list[str]:
     from crbench.evaluation.copies import copied_queries, own_images
 
-    given = {text.partition("=")[0].partition(".")[2] for text in settings} | set(CONVENTIONS[tool] if tool else ())
-    taken = [f"{name}={getattr(protocol.scoring, name)}" for name in _RULES if name not in given]
-    notes = [f"defaults taken: {', '.join(taken)}"] if taken else []
+    query, gallery, rules = given.query, given.gallery, given.protocol.scoring
+    asked = {text.partition("=")[0].partition(".")[2] for text in settings}
+    of_tool = [name for name in _RULES if tool and name in CONVENTIONS[tool] and name not in asked]
+    by_default = [name for name in _RULES if name not in asked and name not in of_tool]
+    notes = [
+        f"{whose}: {', '.join(f'{name}={getattr(rules, name)}' for name in names)}"
+        for whose, names in ((f"rules of {tool}", of_tool), ("defaults taken", by_default))
+        if names
+    ]
     own = own_images(query.rows, gallery.rows)
     if own:
         notes.append(f"{own} queries are in the gallery too, as the same image; they do not meet themselves")
-    copies = copied_queries(query, gallery, same_camera=protocol.scoring.same_camera)
+    copies = copied_queries(query, gallery, same_camera=rules.same_camera)
     if copies:
         notes.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")
     unknown = [role for role, feats in (("query", query), ("gallery", gallery)) if (feats.rows.camids == -1).all()]
-    if unknown and protocol.scoring.same_camera == "ignore":
+    if unknown and rules.same_camera == "ignore":
         notes.append(f"cameras of the {' and '.join(unknown)} are unknown, so the same-camera rule removes nothing")
     return notes

@@ -11,7 +11,7 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
-from crbench.cli.scores import metric_option, ranks_option
+from crbench.cli.scores import metric_option, per_query_option, ranks_option, write_all_outcomes
 from crbench.cli.terminal import command_text, wants_colour
 from crbench.config.amp import AMP
 from crbench.leaderboard import RANKS
@@ -73,6 +73,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
+@per_query_option
 @click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked.")
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
 @click.option("-v", "--verbose", count=True, help="More notes.")
@@ -85,6 +86,7 @@ def run(
     form: str,
     ranks: tuple[int, ...],
     per_rate: bool,
+    per_query: Path | None,
     timings: bool,
     quiet: int,
     verbose: int,
@@ -106,6 +108,7 @@ def run(
 
     from crbench.api.context import RunContext
     from crbench.cli.progress import configure_logging, progress
+    from crbench.errors import ConfigError
     from crbench.harness.plan import make_plan
     from crbench.harness.run import run as run_cells
 
@@ -114,6 +117,8 @@ def run(
     if dry_run:
         _print_plan(specs)
         return 0
+    if per_query is not None and not all(spec.outcomes for spec in specs):
+        raise ConfigError("--per-query shows the outcomes of queries; leave --no-outcomes out")
     for spec in specs[1:]:
         make_plan(spec)  # all runs are checked before the first begins
     context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
@@ -132,6 +137,8 @@ def run(
             timings=timings,
         )
         click.echo(text, nl=False)
+    if done and per_query is not None:
+        write_all_outcomes(per_query, done, ranks)
     return 0 if len(done) == len(results) else 1
 
 

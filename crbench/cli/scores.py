@@ -1,11 +1,11 @@
-"""How scores of given features are shown: table, JSON, and a CSV file of the scores of each query."""
+"""How scores of given features are shown: tables, CSV, JSON, and a CSV file of the scores of each query."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from crbench.evaluation.selection import Selection
     from crbench.protocol import EvalProtocol
     from crbench.records import Samples
+    from crbench.results import Result
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+
+_CELL = ("dataset", "protocol", "backbone", "aligner", "cell_id", "trial")
+_QUERY = ("row", "key", "pid", "camid", "rate", "has_match")
+_GRIDS = {"table": "simple", "github": "pipe", "latex": "latex_booktabs"}
+_LINE = {"table": "{}", "github": "<sub>{}</sub>", "latex": "% {}"}
+FORMATS = (*_GRIDS, "csv", "json")
+"""What `show` can give."""
 
 
 metric_option = click.option(
@@ -28,6 +36,11 @@ metric_option = click.option(
     multiple=True,
     metavar="NAME",
     help="Another score, e.g. nDCG; CMC, mAP, mINP and the scores of plugins are always given. See crbench plugins.",
+)
+
+
+per_query_option = click.option(
+    "--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."
 )
 
 
@@ -58,9 +71,9 @@ def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --metric, --group-by, --per-query, --ranks and --format to a command."""
     for option in (
-        click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True),
-        ranks_option((1, 5, 10, 20), "the table and --per-query show; JSON has the whole curve."),
-        click.option("--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."),
+        click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+        ranks_option((1, 5, 10, 20), "tables and --per-query show; JSON has the whole curve."),
+        per_query_option,
         click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
         metric_option,
     ):
@@ -97,14 +110,17 @@ def show(
     group_by: str | None,
     masks: Mapping[str, Any],
     accepted: Mapping[float, float],
+    *,
+    curve: int | None = None,
 ) -> str:
     """The scores as text.
 
     Args:
-        form: ``table`` or ``json``.
+        form: one of `FORMATS`.
         ranks: of the CMC that a table shows.
         group_by, masks: name of a column, and the queries of each of its values.
         accepted: TPR by FPR.
+        curve: show the CMC at each rank up to this one, in a table of its own, or in place of `ranks` in CSV.
     """
     counted = found.per_query.counted
     by_group = {value: found.per_query.scores(mask) for value, mask in masks.items() if (counted & mask).any()}
@@ -115,14 +131,18 @@ def show(
         **({f"rate {rate:g}": scores for rate, scores in found.by_rate.items()} if len(found.by_rate) > 1 else {}),
         **{f"{group_by} {value}": scores for value, scores in by_group.items()},
     }
-    return "\n".join(
-        [
-            _table(parts, ranks, found.selection),
-            *(f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()),
-            *_undefined(found.selection),
-            _legend(found.selection, protocol),
-        ]
-    )
+    if form == "csv":
+        return _as_csv(parts, ranks if curve is None else range(1, curve + 1), found.selection)
+    lines = [
+        *(f"TPR at FPR {fpr:g}: {_per_cent(tpr)}" for fpr, tpr in accepted.items()),
+        *_undefined(found.selection),
+        _legend(found.selection, protocol),
+    ]
+    tables = [_table(parts, ranks, found.selection, form)]
+    if curve is not None:
+        tables.append(_curve_table(parts, curve, form))
+    gap = "\n" if form == "table" and curve is None else "\n\n"
+    return gap.join([*tables, "\n".join(_LINE[form].format(line) for line in lines)])
 
 
 def _as_json(
@@ -158,10 +178,8 @@ def _plain(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _table(parts: Mapping[str, Scores], ranks: Sequence[int], selection: Selection) -> str:
+def _table(parts: Mapping[str, Scores], ranks: Sequence[int], selection: Selection, form: str) -> str:
     """One row for each part of the queries."""
-    from tabulate import tabulate
-
     metrics = [one.metric for one in selection.metrics]
     rows = [
         (
@@ -175,7 +193,39 @@ def _table(parts: Mapping[str, Scores], ranks: Sequence[int], selection: Selecti
     ]
     titles = (metric.name if metric.higher_is_better else f"{metric.name} (lower is better)" for metric in metrics)
     headers = ("queries", *(f"R{rank}" for rank in ranks), *titles, "number", "with a match")
-    return tabulate(rows, headers=headers, disable_numparse=True, colalign=("left", *["right"] * (len(headers) - 1)))
+    return _grid(headers, rows, form)
+
+
+def _curve_table(parts: Mapping[str, Scores], length: int, form: str) -> str:
+    """One row for each rank, a column for each part of the queries."""
+    rows = [(rank, *(_per_cent(scores.rank(rank)) for scores in parts.values())) for rank in range(1, length + 1)]
+    return _grid(("rank", *parts), rows, form)
+
+
+def _grid(headers: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> str:
+    from tabulate import tabulate
+
+    if form == "github":  # a bar would end the cell
+        headers, *rows = [[str(cell).replace("|", r"\|") for cell in row] for row in (headers, *rows)]
+    return tabulate(
+        rows,
+        headers=headers,
+        tablefmt=_GRIDS[form],
+        disable_numparse=True,
+        colalign=("left", *["right"] * (len(headers) - 1)),
+    )
+
+
+def _as_csv(parts: Mapping[str, Scores], ranks: Sequence[int], selection: Selection) -> str:
+    """One line for each part of the queries; scores are fractions, as in JSON."""
+    metrics = [one.name for one in selection.metrics]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["queries", *(f"R{rank}" for rank in ranks), *metrics, "n_query", "n_valid"])
+    for name, scores in parts.items():
+        values = [*(scores.rank(rank) for rank in ranks), *(scores.means[metric] for metric in metrics)]
+        writer.writerow([name, *values, scores.n_query, scores.n_valid])
+    return text.getvalue()
 
 
 def _legend(selection: Selection, protocol: EvalProtocol) -> str:
@@ -206,16 +256,57 @@ def write_outcomes(path: Path, rows: Samples, found: Evaluation, ranks: Sequence
     Raises:
         SystemFaultError: the file cannot be written.
     """
-    from crbench.store.files import write_text
+    _write_lines(path, (), found.selection.names, ranks, _query_lines(rows, found, ranks))
 
+
+def write_all_outcomes(path: Path, results: Iterable[Result], ranks: Sequence[int]) -> None:
+    """Write one line per cell, trial and query, from the outcomes beside results that were read or written.
+
+    Raises:
+        DataError: see `crbench.results.outcomes.read_outcomes`.
+        SystemFaultError: the file cannot be written.
+    """
+    results = list(results)
+    metrics = dict.fromkeys(name for result in results for name in result.metric_facts)
+    _write_lines(path, _CELL, metrics, ranks, (line for result in results for line in _cell_lines(result, ranks)))
+
+
+def _cell_lines(result: Result, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    from crbench.results.labels import component_label, dataset_label
+    from crbench.results.outcomes import read_outcomes, recomputed
+
+    method = result.method
+    cell = {
+        "dataset": dataset_label(result),
+        "protocol": result.protocol.name,
+        "backbone": component_label(method.backbone),
+        "aligner": component_label(method.aligner),
+        "cell_id": result.cell_id,
+    }
+    for trial in read_outcomes(Path(str(result.origin)).parent, result):
+        own = _query_lines(trial.queries, recomputed(result, trial), ranks)
+        yield from ({**cell, "trial": trial.index, **line} for line in own)
+
+
+def _query_lines(rows: Samples, found: Evaluation, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
     scores = found.per_query
     measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in ranks}, **scores.values}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "key", "pid", "camid", "rate", "has_match", *measures])
     for row in range(len(rows)):
-        own = rows.row(row)
-        values = [repr(float(m[row])) if scores.valid[row] else "" for m in measures.values()]
-        valid = int(scores.valid[row])
-        writer.writerow([row, own.key, own.pid, own.camid, f"{own.rate:g}", valid, *values])
+        own, valid = rows.row(row), bool(scores.valid[row])
+        yield {
+            **dict(zip(_QUERY, (row, own.key, own.pid, own.camid, f"{own.rate:g}", int(valid)), strict=True)),
+            **{name: repr(float(column[row])) if valid else "" for name, column in measures.items()},
+        }
+
+
+def _write_lines(
+    path: Path, first: Sequence[str], metrics: Iterable[str], ranks: Sequence[int], lines: Iterable[Mapping[str, Any]]
+) -> None:
+    from crbench.store.files import write_text
+
+    text = io.StringIO()
+    names = (*first, *_QUERY, *(f"R{rank}" for rank in ranks), *metrics)
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
     write_text(path, text.getvalue())

@@ -63,9 +63,10 @@ class Outcomes:
     Attributes:
         ranks: of the positives among all gallery images; None where a single-shot protocol does not ask for them
             (``ap_gallery=drawn``).
-        cmc: f64[q, 50] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest; NaN
-            for a query without a match. None for a multi-shot gallery, whose curves follow from `ranks`.
+        cmc: f64[q, length] of a single-shot gallery; entry k-1 is the probability that a match is among the k nearest;
+            NaN for a query without a match. None for a multi-shot gallery, whose curves follow from `ranks`.
         candidates: i64[q], valid gallery images of each query, positives included; None = not known.
+        length: entries of each curve.
 
     Raises:
         ValueError: neither ranks nor curves, or of different numbers of queries, or curves of another length.
@@ -76,6 +77,7 @@ class Outcomes:
     candidates: NDArray[np.int64] | None = attrs.field(
         default=attrs.Factory(lambda found: found.ranks and found.ranks.candidates, takes_self=True)
     )
+    length: int = CURVE_LENGTH
 
     def __attrs_post_init__(self) -> None:
         counts = {
@@ -85,8 +87,8 @@ class Outcomes:
         }
         if len(counts) != 1 or (self.ranks is None and self.cmc is None):
             raise ValueError("outcomes are ranks, curves or both, of the same queries")
-        if self.cmc is not None and self.cmc.shape[1:] != (CURVE_LENGTH,):
-            raise ValueError(f"cmc: shape {self.cmc.shape}; expected one curve of {CURVE_LENGTH} entries per query")
+        if self.cmc is not None and self.cmc.shape[1:] != (self.length,):
+            raise ValueError(f"cmc: shape {self.cmc.shape}; expected one curve of {self.length} entries per query")
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -94,10 +96,10 @@ class Outcomes:
         return ~np.isnan(self.curves()[:, 0])
 
     def curves(self) -> NDArray[np.float64]:
-        """f64[q, 50], the CMC curve of each query: `cmc` as it is, or the curve that `ranks` give."""
+        """f64[q, length], the CMC curve of each query: `cmc` as it is, or the curve that `ranks` give."""
         if self.ranks is None or self.cmc is not None:
             return np.asarray(self.cmc)
-        return match_curve(self.ranks.ranks, self.ranks.starts)
+        return match_curve(self.ranks.ranks, self.ranks.starts, self.length)
 
     def take(self, rows: NDArray[np.intp]) -> Outcomes:
         """The outcomes of some queries, in the order of the rows intp[b]."""
@@ -105,6 +107,7 @@ class Outcomes:
             ranks=None if self.ranks is None else self.ranks.take(rows),
             cmc=None if self.cmc is None else self.cmc[rows],
             candidates=None if self.candidates is None else self.candidates[rows],
+            length=self.length,
         )
 
     @classmethod
@@ -117,6 +120,7 @@ class Outcomes:
             ranks=Ranks.joined(ranks) if ranks else None,
             cmc=np.concatenate(curves) if curves else None,
             candidates=np.concatenate(counts) if len(counts) == len(parts) else None,
+            length=parts[0].length,
         )
 
 

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 
 from crbench.api.context import Progress, no_progress
+from crbench.errors import EvaluationError
 from crbench.evaluation import masks
 from crbench.evaluation.engines import Asked, chosen, load
 from crbench.evaluation.inputs import checked
@@ -17,6 +18,8 @@ from crbench.evaluation.ranks import Ranking
 from crbench.evaluation.scores import Evaluation
 from crbench.evaluation.selection import Selection
 from crbench.evaluation.shards import Part, Shard, content
+from crbench.inputs import check_memory
+from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import RankInputs
 from crbench.records import Features, Samples
@@ -35,6 +38,7 @@ def evaluate(
     distance: Distance | None = None,
     needs: Sequence[str] = (),
     metrics: Sequence[str] = (),
+    curve: int = CURVE_LENGTH,
     precision: str = "auto",
     device: str | None = None,
     memory_budget: int | None = None,
@@ -70,6 +74,7 @@ def evaluate(
             thread of torch, 80 MiB at least, and on a CUDA device a sixteenth of its memory.
         metrics: names of scores to give beside those that are always given: CMC, mAP, mINP and the scores of plugins
             (``nDCG``; ``crbench plugins`` lists them).
+        curve: entries of the CMC curves, from 50.
         progress: shows progress bars, see `crbench.api.context.Progress`; silent by default.
 
     Returns:
@@ -78,7 +83,8 @@ def evaluate(
     Raises:
         EvaluationError: empty, integer, non-finite or zero features, lengths that differ, pids or dims out of range, an
             unknown distance, engine, precision or device, a memory budget below 1 MiB, distances of the wrong shape, no
-            query with a positive.
+            query with a positive, a curve of fewer entries than 50.
+        DataError: curves that do not fit into memory.
         ConfigError: metrics that nobody offers, or that the protocol does not define.
         PluginError: a plugin's metric fails.
 
@@ -93,8 +99,9 @@ def evaluate(
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
     selection = Selection.of(protocol, metrics)
+    _check_curve(curve, len(query))
     inputs, gallery_rows = _inputs(query, gallery, protocol, distance, needs, device)
-    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, range(len(query)))
+    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, range(len(query)), curve)
     return Evaluation.of(
         query.rows,
         found.outcomes,
@@ -160,6 +167,12 @@ def evaluate_part(
     )
 
 
+def _check_curve(length: int, queries: int) -> None:
+    if length < CURVE_LENGTH:
+        raise EvaluationError(f"curve {length}: a CMC curve has {CURVE_LENGTH} entries at least")
+    check_memory(8 * length * queries, f"CMC curves of {length} entries of {queries} queries")
+
+
 @attrs.frozen(eq=False)
 class _Found:
     """Outcomes of some queries, and how they came about; see `Evaluation`."""
@@ -196,6 +209,7 @@ def _ranked(
     stream: str,
     progress: Progress,
     rows: range,
+    curve: int = CURVE_LENGTH,
 ) -> _Found:
     """What the engine says of the queries in these rows."""
     task = masks.matches(query, gallery, protocol)
@@ -208,6 +222,6 @@ def _ranked(
 
         parameters = KReciprocal(how.k1, how.k2, how.weight)
         name, engine = "reranked", RerankedEngine(inputs, settings, parameters, task.candidates, progress)
-    ranking = Ranking(task, query, gallery, protocol, stream, progress)
+    ranking = Ranking(task, query, gallery, protocol, stream, progress, curve)
     outcomes, ambiguous = ranking.outcomes(engine, rows)
     return _Found(outcomes, name, engine.precision, ambiguous)

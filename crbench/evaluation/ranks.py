@@ -30,6 +30,7 @@ class Ranking:
         query, gallery: labels.
         stream: names the draws.
         progress: shows how many queries are answered.
+        length: of the CMC curves.
     """
 
     task: RankTask
@@ -38,6 +39,7 @@ class Ranking:
     protocol: EvalProtocol
     stream: str
     progress: Progress
+    length: int = CURVE_LENGTH
 
     def outcomes(self, engine: Engine, rows: range) -> tuple[Outcomes, int]:
         """The outcomes of the queries in these rows, and how many comparisons were ambiguous."""
@@ -63,7 +65,8 @@ class Ranking:
             places = np.zeros(len(self.task.positives), dtype=np.int64)
             ranks = Ranks(places, self.task.starts.astype(np.int64), candidates)
         drawn = not self.protocol.scoring.multi_shot
-        return Outcomes(ranks, np.full((count, CURVE_LENGTH), np.nan) if drawn else None, candidates)
+        cmc = np.full((count, self.length), np.nan) if drawn else None
+        return Outcomes(ranks, cmc, candidates, self.length)
 
     def _questions(self, task: RankTask, found: Outcomes) -> list[_Question]:
         """What to ask about some queries; answers go to `found`."""
@@ -111,7 +114,7 @@ def _keep_ranks(task: RankTask, ranks: NDArray[np.int64], counts: RankCounts) ->
 
 
 def _keep_expected(task: RankTask, sizes: NDArray[np.intp], cmc: NDArray[np.float64], counts: RankCounts) -> None:
-    """Write the expected curves of queries to their rows of f64[q, 50]."""
+    """Write the expected curves of queries to their rows of f64[q, length]."""
     from crbench.metrics.single_shot import expected_curve  # compiles its loops
 
     starts = np.concatenate([[0], np.cumsum(task.sizes[counts.queries])])

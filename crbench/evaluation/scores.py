@@ -21,8 +21,8 @@ class Scores:
     """Means over the queries that count.
 
     Attributes:
-        cmc: f64[50]; entry k-1 is CMC at rank k, the share of queries with a match among the k nearest. Where the
-            gallery is shorter the curve goes on flat.
+        cmc: f64[50], or longer where that was asked for; entry k-1 is CMC at rank k, the share of queries with a
+            match among the k nearest. Where the gallery is shorter the curve goes on flat.
         means: by metric, e.g. ``mAP``; also as ``scores["mAP"]``. Fractions in [0, 1], unless a plugin's metric says
             otherwise (`crbench.api.metric.Metric.unit`).
         n_query: all queries.
@@ -37,7 +37,7 @@ class Scores:
     undefined: Mapping[str, str] = attrs.field(factory=dict)
 
     def rank(self, k: int) -> float:
-        """CMC at rank `k`, from 1 to 50.
+        """CMC at rank `k`, from 1 to the length of the curve.
 
         Raises:
             ValueError: the curve does not reach that rank.
@@ -65,8 +65,8 @@ class QueryScores:
     """The scores of each query, in the order of the query rows.
 
     Attributes:
-        cmc: f64[q, 50]; entry k-1 says whether a match is among the k nearest (0 or 1), or how probable that is where
-            the gallery is drawn. NaN for a query without a match.
+        cmc: f64[q, 50], or longer; entry k-1 says whether a match is among the k nearest (0 or 1), or how probable that
+            is where the gallery is drawn. NaN for a query without a match.
         values: f64[q] by metric; NaN for a query without a match.
         valid: bool[q], whether the query has a match in the gallery under the protocol's rules.
         unmatched_count: queries without a match take part in means, with zero.

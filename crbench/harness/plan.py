@@ -75,7 +75,7 @@ def make_plan(spec: RunSpec) -> Plan:
         source = dataset.build()
         protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
         Selection.of(protocol, spec.metric)
-        distance = _distance(protocol.scoring.distance)
+        distance = choose_distance(protocol.scoring.distance)
         if spec.protocol is None:
             notes.append(f"protocol {protocol.name} (default of {name})")
         trials = _trials(spec, protocol, notes)
@@ -110,7 +110,12 @@ def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, 
     return change_protocol(source.protocols[name], changes)
 
 
-def _distance(name: str) -> Resolved | None:
+def choose_distance(name: str) -> Resolved | None:
+    """The distance of a plugin; None = one of crbench's own.
+
+    Raises:
+        ConfigError: nobody offers it.
+    """
     if name in DISTANCES:
         return None
     try:

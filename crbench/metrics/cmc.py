@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 CURVE_LENGTH = 50
-"""Entries of every CMC curve, whatever is shown of it: no later question needs a second run."""
+"""Entries of a CMC curve unless more are asked for, whatever is shown of it: few questions need a second run."""
 
 SUMMARY_RANKS = (1, 5, 10, 20)
 """Ranks at which a curve is summed up, as papers do."""
 
 
-def match_curve(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The curve of each query where all gallery images are shown: f64[q, 50].
+def match_curve(ranks: NDArray[np.int64], starts: NDArray[np.int64], length: int = CURVE_LENGTH) -> NDArray[np.float64]:
+    """The curve of each query where all gallery images are shown: f64[q, length].
 
     Entry k - 1 is 1 where a positive is among the k nearest, else 0; NaN without positives. The mean over the queries
     is the cumulative matching characteristic; its entry k - 1 is Rank-k. The curve may go beyond the gallery.
@@ -26,6 +26,6 @@ def match_curve(ranks: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[
         [0.0, 1.0, 1.0]
     """
     matched = np.diff(starts) > 0
-    curve = np.full((len(matched), CURVE_LENGTH), np.nan)
-    curve[matched] = ranks[starts[:-1][matched]][:, None] <= np.arange(1, CURVE_LENGTH + 1)
+    curve = np.full((len(matched), length), np.nan)
+    curve[matched] = ranks[starts[:-1][matched]][:, None] <= np.arange(1, length + 1)
     return curve

@@ -36,8 +36,12 @@ def written_results(output: Path) -> list[Path]:
 
 
 def write_result(output: Path, result: Result, outcomes: Sequence[TrialOutcomes] = ()) -> Result:
-    """Write a result to its place, its outcomes beside it and before it; gives the result as it is read again."""
-    path = result_path(output, result)
+    """Write a result to its place in a folder of results, see `write_result_file`."""
+    return write_result_file(result_path(output, result), result, outcomes)
+
+
+def write_result_file(path: Path, result: Result, outcomes: Sequence[TrialOutcomes] = ()) -> Result:
+    """Write a result, its outcomes beside it and before it; gives the result as it is read again."""
     if outcomes:
         result = attrs.evolve(result, outcomes=write_outcomes(path.with_suffix(".npz"), outcomes))
     write_text(path, to_json(result))
