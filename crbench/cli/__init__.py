@@ -25,6 +25,7 @@ _COMMANDS = {
     "compare": "crbench.cli.compare:compare",
     "diff": "crbench.cli.diff:diff",
     "results": "crbench.cli.results:results",
+    "verify": "crbench.cli.verify:verify",
     "data": "crbench.cli.data:data",
     "plugins": "crbench.cli.plugins:plugins",
     "cache": "crbench.cli.cache:cache",

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from crbench.api.interfaces import Precomputed
 from crbench.evaluation import Selection
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import examine
@@ -48,6 +49,7 @@ class CellAccumulator:
         parameters: learned parameters of the last transform; None = not known.
         macs: multiply-accumulate operations of the last transform for one sample; None = not known.
         columns, gallery_passes: of the last trial, see `crbench.results.Method`.
+        given_features: features were given in place of a backbone.
         error: traceback of the trial that failed, which was the last one.
         watch: counts the seconds of the cell's own steps.
     """
@@ -66,6 +68,7 @@ class CellAccumulator:
     macs: int | None = None
     columns: int | None = None
     gallery_passes: float | None = None
+    given_features: bool = False
     error: str | None = None
     watch: Stopwatch = attrs.field(factory=Stopwatch, init=False)
     _fits: set[str] = attrs.field(factory=set, init=False)
@@ -88,6 +91,7 @@ class CellAccumulator:
     def add_backbone(self, ready: ReadyBackbone, network: NetworkCost, extraction: Timing) -> None:
         """Add a backbone, what it costs, and the extraction of its features."""
         self.network = network
+        self.given_features |= isinstance(ready.backbone, Precomputed)
         self.weights.add(ready.weights_sha256)
         self.trained |= ready.training is not None
         self.warnings.extend(ready.warnings)

@@ -158,13 +158,16 @@ def _run_aligners(
         kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()
         outcomes = [trial.hashed() if facts.spec.hash_keys else trial for trial in kept]
         written = write_result(facts.spec.output, result, outcomes)
-        yield cell.aligner, written if cell.error else _run_here(written, facts.run.logger.warning), False
+        yield cell.aligner, written if cell.error else _made_here(written, cell, facts.run.logger.warning), False
 
 
-def _run_here(result: Result, warn: Callable[[str], None]) -> Result:
-    """The result, with a note on this machine that a run here gave it; that it cannot be kept stops nothing."""
+def _made_here(result: Result, cell: CellAccumulator, warn: Callable[[str], None]) -> Result:
+    """The result, with a note on this machine that a run here gave it; that it cannot be kept stops nothing.
+
+    Of features that were given in place of a backbone nothing shows how they were made.
+    """
     try:
-        return noted(result, "run here", "the run that made it")
+        return noted(result, "re-evaluated" if cell.given_features else "run here", "the run that made it")
     except SystemFaultError as error:
         warn(f"{error}; the leaderboard will show this result as reported")
         return result

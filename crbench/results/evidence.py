@@ -81,6 +81,11 @@ def keep_evidence(evidence: Evidence) -> Evidence:
     return evidence
 
 
+def drop_evidence(content_sha256: str) -> None:
+    """Forget what was verified of a content, as of a result that is deleted."""
+    _path(evidence_root(), content_sha256).unlink(missing_ok=True)
+
+
 def find_evidence(content_sha256: str | None, root: Path) -> Evidence | None:
     """What was verified of this content; None = nothing. A record that is damaged counts as none, with a warning.
 

@@ -70,9 +70,14 @@ def hashed_keys(keys: Iterable[str]) -> list[str]:
 
 def write_outcomes(path: Path, trials: Iterable[TrialOutcomes]) -> OutcomesFacts:
     """Write the outcomes of a cell, whole, and say what its result must hold of them."""
-    arrays = {f"{trial.index}.{name}": array for trial in trials for name, array in _packed(trial).items()}
+    arrays = _arrays(trials)
     write_whole(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     return OutcomesFacts(file=path.name, sha256=content_sha256(arrays))
+
+
+def outcomes_sha256(trials: Iterable[TrialOutcomes]) -> str:
+    """The digest that a result names of these outcomes, without writing them."""
+    return content_sha256(_arrays(trials))
 
 
 def read_outcomes(folder: Path, result: Result) -> list[TrialOutcomes]:
@@ -178,6 +183,10 @@ def check_outcomes(folder: Path, result: Result) -> None:
                 f"{folder}: the scores of trial {stated.index} of cell {result.cell_id} do not follow from its "
                 "outcomes; the file was edited, or a metric's plugin changed: run the cell again"
             )
+
+
+def _arrays(trials: Iterable[TrialOutcomes]) -> dict[str, NDArray[Any]]:
+    return {f"{trial.index}.{name}": array for trial in trials for name, array in _packed(trial).items()}
 
 
 def _packed(trial: TrialOutcomes) -> dict[str, NDArray[Any]]:
