@@ -224,8 +224,8 @@ def _insane(rows: Sequence[Row]) -> Iterator[str]:
         if below:
             more = f" and {len(below) - 3} more" if below[3:] else ""
             yield clean(
-                f"warning: {check.backbone} looks at nobody, and these rows are not above it, so look at their features "
-                f"and rates: {'; '.join(below[:3])}{more}"
+                f"warning: {check.backbone} looks at nobody, and these rows are not above it, so look at their "
+                f"features and rates: {'; '.join(below[:3])}{more}"
             )
 
 

@@ -1,23 +1,22 @@
 """The columns of the leaderboard, each a record (`crbench.leaderboard.column.Column`).
 
-`measured_columns` gives those of measured methods, `published_columns` those of numbers from papers. A new column is
-one more record in `_BEFORE`, `_AFTER`, `_TIMINGS` or `published_columns`; scores and speeds make theirs from what the
-results hold.
+`measured_columns` gives those of measured methods. A new column is one more record in `_BEFORE`, `_AFTER` or
+`_TIMINGS`; scores (`crbench.leaderboard.score_columns`) and speeds make theirs from what the results hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
 from crbench.leaderboard import formats
-from crbench.leaderboard.board import Pair, Row, View, trial_list
+from crbench.leaderboard.board import Row, View, trial_list
 from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
-from crbench.leaderboard.scores import Score, Spread, SpreadKind
+from crbench.leaderboard.score_columns import gain_column, score_column, trainings_column
+from crbench.leaderboard.scores import Score
 from crbench.leaderboard.speeds import Speed
-from crbench.published import Published, as_printed
 from crbench.results import Component, Result, TrialScores
 from crbench.results.evidence import MEANING
 from crbench.results.labels import clean, dataset_label
@@ -26,16 +25,6 @@ _DEFAULT = View()
 _PLACES = (
     "places: those that the row may have among these; all together are right with a probability of 95 %. ≈: the data "
     "do not tell it apart from the row of the highest R1 (paired test over people, corrected for the number of pairs)."
-)
-_TRAININGS = (
-    "trainings: with other seeds, all else equal; scores are means over them. ±: standard deviation of R1 between "
-    "trainings. --expand shows each."
-)
-_PER_CENT = "Scores in per cent, means over the trials; ranked by R1, then mAP, as printed, and only within one table."
-_STD = "±: standard deviation over trials, which differ by the protocol's draws only."
-_INTERVAL = (
-    "[low, high]: 95 % interval for other people like these: people are drawn anew, each with all its queries in all "
-    "trials."
 )
 
 
@@ -215,77 +204,19 @@ def measured_columns(
         rows: what is in them; footnotes say no more than it needs.
     """
     asked = {*view.columns, view.sort}
-    own = (_score_column(score, view, rows) for score in scores)
+    own = (score_column(score, view, rows) for score in scores)
     taken = (column for column in _TIMINGS if view.timings or asked & {column.key, column.title})
     compared = any(row.places is not None for row in rows)
     before = (column if compared or column.key != "rank_low" else attrs.evolve(column, title="") for column in _BEFORE)
     return [
         *before,
         *own,
-        _gain_column(view, rows),
-        _trainings_column(rows),
+        gain_column(view, rows),
+        trainings_column(rows),
         _passes_column(rows),
         *_AFTER,
         *taken,
         *(_speed_column(speed, machines) for speed in speeds),
-    ]
-
-
-def pair_columns() -> list[Column[Pair]]:
-    """The columns of pairs of rows, from left to right."""
-    return [
-        Column(key="first", title="row", numeric=False, get=lambda pair: pair.first),
-        Column(key="second", title="other row", numeric=False, get=lambda pair: pair.second),
-        Column(
-            key="difference",
-            title="difference",
-            spread=True,
-            get=lambda pair: pair.difference,
-            text=lambda one: one.text(formats.per_cent, "interval", first=formats.signed),
-            footnotes=("difference: R1 points of the row minus the other row, on the same queries.", _INTERVAL),
-        ),
-        Column(key="p", title="p", get=lambda pair: pair.p, text=formats.probability),
-        Column(
-            key="p_holm",
-            title="p (Holm)",
-            get=lambda pair: pair.p_holm,
-            text=formats.probability,
-            footnotes=(
-                "p: paired permutation test over people; Holm: corrected for the number of pairs of the table.",
-            ),
-        ),
-    ]
-
-
-def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
-    """The columns of published numbers, from left to right; CSV puts them below measured ones of the same key."""
-    return [
-        Column(
-            key="aligner", title="method", numeric=False, get=lambda row: row.method, label=lambda r: f"{r.method}†"
-        ),
-        Column(key="backbone", title="backbone", numeric=False, get=lambda row: row.backbone or None),
-        Column(key="year", title="year", get=lambda row: row.year),
-        *map(_published_score, scores),
-        Column(key="evidence", get=lambda row: "published"),
-        Column(key="dataset", get=lambda row: row.dataset),
-        Column(
-            key="protocol",
-            title="protocol",
-            numeric=False,
-            get=lambda row: row.protocol,
-            label=lambda row: ", ".join(filter(None, (row.protocol, row.rates, row.setting))),
-        ),
-        Column(key="rates", get=lambda row: row.rates),
-        Column(key="setting", get=lambda row: row.setting),
-        Column(
-            key="source",
-            title="source",
-            numeric=False,
-            get=lambda row: row.source,
-            label=lambda row: "; ".join(filter(None, (row.source, row.also))),
-        ),
-        Column(key="also", get=lambda row: row.also),
-        Column(key="note", get=lambda row: "; ".join(filter(None, (row.remark, row.note)))),
     ]
 
 
@@ -298,91 +229,6 @@ def _passes_column(rows: Sequence[Row]) -> Column[Row]:
         get=lambda row: row.result.method.gallery_passes,
         text=lambda passes: f"{passes:.3g}",
         footnotes=("passes: how often a gallery image goes through the backbone.",),
-    )
-
-
-def _score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
-    """A score; people get the ranks of their view only."""
-    spreads = [row.scores[score.key] for row in rows if score.key in row.scores]
-    kind = _spread_kind(view, rows, score.key == "R1")
-    hidden = score.rate is None and score.cmc_rank not in (None, 1, *view.ranks)
-    return Column(
-        key=score.key,
-        title="" if hidden else score.title,
-        better="lower" if score.lower_is_better else "higher",
-        spread=True,
-        get=lambda row: row.scores.get(score.key),
-        text=lambda spread: spread.text(score.text, kind, first=score.text),
-        footnotes=(
-            *((_PER_CENT,) if score.fraction else (f"{score.title}: not in per cent.",)),
-            *_explained(kind, spreads),
-        ),
-    )
-
-
-def _trainings_column(rows: Sequence[Row]) -> Column[Row]:
-    """How often a row was trained, and how far R1 moves between trainings; people get it where it tells something."""
-    several = any(len(row.trainings) > 1 for row in rows)
-    return Column(
-        key="trainings",
-        title="trainings" if several else "",
-        get=lambda row: len(row.trainings),
-        label=_trained,
-        footnotes=(_TRAININGS,) if several else (),
-    )
-
-
-def _trained(row: Row) -> str:
-    between = row.scores["R1"].between if "R1" in row.scores else None
-    return str(len(row.trainings)) + (f" ± {formats.per_cent(between)}" if between is not None else "")
-
-
-def _gain_column(view: View, rows: Sequence[Row]) -> Column[Row]:
-    kind = _spread_kind(view, rows, True)
-    return Column(
-        key="gain",
-        title="gain",
-        better="higher",
-        spread=True,
-        ranked=True,
-        get=lambda row: row.gain,
-        text=lambda gain: gain.text(formats.per_cent, kind, first=formats.signed),
-        footnotes=(
-            "gain: R1 points over the aligner 'none' with the same backbone and weights, trial by trial.",
-            *_explained(kind, [row.gain for row in rows if row.gain is not None]),
-        ),
-    )
-
-
-def _spread_kind(view: View, rows: Sequence[Row], leading: bool) -> SpreadKind:
-    """What stands beside the means of a column.
-
-    By default intervals, where any row has one, but only of the `leading` columns, by which rows are ranked: tables
-    stay as wide as a terminal.
-    """
-    if view.spread != "auto":
-        return view.spread
-    if any(row.scores["R1"].low is not None for row in rows if "R1" in row.scores):
-        return "interval" if leading else "none"
-    return "std"
-
-
-def _explained(kind: SpreadKind, spreads: Sequence[Spread]) -> Iterator[str]:
-    """Footnotes of what `Spread.text` prints."""
-    if kind == "interval" and any(one.low is not None for one in spreads):
-        yield _INTERVAL
-    if kind == "std" and any(one.std is not None for one in spreads):
-        yield _STD
-
-
-def _published_score(score: Score) -> Column[Published]:
-    return Column(
-        key=score.key,
-        title=score.title,
-        better="higher",
-        get=lambda row: row.scores.get(score.key),
-        text=as_printed,
-        footnotes=("Published scores in per cent, as the source prints them.",),
     )
 
 

@@ -14,8 +14,9 @@ import attrs
 from crbench.leaderboard.board import Block, Board, Row, View
 from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Column, Line
-from crbench.leaderboard.columns import measured_columns, pair_columns, published_columns
+from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.joined import Joined
+from crbench.leaderboard.other_columns import pair_columns, published_columns
 from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result

@@ -11,8 +11,9 @@ import attrs
 from crbench.leaderboard.board import Block, Board, Row, View, trial_list
 from crbench.leaderboard.choice import chosen_columns, chosen_rows
 from crbench.leaderboard.column import Cell, Column
-from crbench.leaderboard.columns import counts, measured_columns, pair_columns, published_columns
+from crbench.leaderboard.columns import counts, measured_columns
 from crbench.leaderboard.marks import meanings
+from crbench.leaderboard.other_columns import pair_columns, published_columns
 from crbench.leaderboard.published import differences, published_scores, remarks
 from crbench.published import SOURCES, Published
 from crbench.results import Result
