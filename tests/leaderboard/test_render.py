@@ -71,6 +71,19 @@ def test_table_holds_no_terminal_codes_of_names(hostile: list[Result]) -> None:
     assert "\x1b" not in render(hostile, per_rate=True)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_column_of_any_format_lets_control_characters_through(hostile: list[Result], form: str) -> None:
+    """Columns that only programs get by default can be asked for by people."""
+    everything = csv.DictReader(io.StringIO(render(hostile, format="csv", per_rate=True))).fieldnames or []
+    columns = [name for name in everything if name not in ("part", "error")]
+    columns = [name for name in columns if not re.search(r"_(std|low|high|between)$", name)] + ["rank_low"]
+    results = [one.read_from(f"results/{one.command}.json") for one in hostile]
+    text = render(results, format=form, columns=columns, expand=True)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e\ud800-\udfff]", text)
+    if form in ("table", "github", "latex"):
+        assert "command" in text
+
+
 def test_github_escapes_names(hostile: list[Result]) -> None:
     text = render(hostile, format="github")
     assert "<script" not in text
