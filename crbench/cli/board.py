@@ -64,7 +64,7 @@ def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--compare/--no-compare",
                 default=None,
                 help="Compare the rows of a table over the same people, by the outcomes of their queries; default: in "
-                "tables of up to 20 results.",
+                "tables of up to 20 results, in a report of up to 300 results.",
             ),
             click.option(
                 "--pairwise", is_flag=True, help="Add the differences of all pairs of rows, with p corrected by Holm."

@@ -19,6 +19,9 @@ TEXT_FORMATS = ("table", "github", "latex", "csv", "json")
 RANKS = (1, 5, 10)
 """Ranks of the CMC that tables have unless others are asked for."""
 
+UNASKED = 20
+"""Results of a table whose outcomes are read where nobody says whether they should be."""
+
 
 def arrange(
     results: Iterable[Result],
@@ -38,8 +41,12 @@ def arrange(
     expand: bool = False,
     compare: bool | None = None,
     pairwise: bool = False,
+    unasked: int = UNASKED,
 ) -> tuple[Board, View]:
     """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
+
+    Args:
+        unasked: results of a table whose outcomes are read where `compare` is None.
 
     Raises:
         ConfigError: a rank that no curve has, a column that no table has, or a name that no result has.
@@ -71,7 +78,7 @@ def arrange(
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
     choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
-    board = build(results, benches, view.ranks, choice, expand=expand, compare=pairwise or compare)
+    board = build(results, benches, view.ranks, choice, expand=expand, compare=pairwise or compare, unasked=unasked)
     check_view(board, view)
     return board, view
 

@@ -36,9 +36,6 @@ from crbench.results.labels import clean, dataset_label
 if TYPE_CHECKING:
     from crbench.bench import Bench
 
-UNASKED = 20
-"""Results of a table whose outcomes are read where nobody says whether they should be."""
-
 
 def build(
     results: Iterable[Result],
@@ -48,6 +45,7 @@ def build(
     *,
     expand: bool = False,
     compare: bool | None = False,
+    unasked: int = 0,
 ) -> Board:
     """Join results, sort them into blocks, rank them, and add the speeds that `benches` measured.
 
@@ -68,7 +66,7 @@ def build(
         _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice)
         for rows in sets.values()
     )
-    blocks = sorted((_compared(block, compare) for block in found if block.rows), key=_order)
+    blocks = sorted((_compared(block, compare, unasked) for block in found if block.rows), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
@@ -82,13 +80,13 @@ def build(
     )
 
 
-def _compared(block: Block, wanted: bool | None) -> Block:
+def _compared(block: Block, wanted: bool | None, unasked: int) -> Block:
     """A block with its comparison, where it is wanted, or nothing was said and it takes no time to speak of."""
     results = [one for row in block.rows if row.rank is not None for one in row.results]
     if wanted is False or (wanted is None and all(one.outcomes is None for one in results)):
         return block
-    if wanted is None and len(results) > UNASKED:
-        note = f"Rows are not compared, as they are of more than {UNASKED} results; --compare compares them."
+    if wanted is None and len(results) > unasked:
+        note = f"Rows are not compared, as they are of more than {unasked} results; --compare compares them."
         return attrs.evolve(block, notes=(*block.notes, note))
     from crbench.leaderboard.paired import with_comparison  # imports SciPy
 

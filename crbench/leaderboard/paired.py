@@ -126,11 +126,16 @@ def _gain(
     return row.gain._replace(low=float(found.low[place, base]), high=float(found.high[place, base]))
 
 
+def labels_of(rows: Sequence[Row]) -> list[str]:
+    """What pairs call the rows that were compared: by their aligners, if all have the same backbone."""
+    short = len({row.backbone for row in rows}) == 1
+    return [row.aligner if short else f"{row.backbone} + {row.aligner}" for row in rows]
+
+
 def _pairs(rows: Sequence[Row], found: Differences) -> Iterator[Pair]:
     """Every pair of rows, in order of their places."""
     holm = found.holm
-    short = len({row.backbone for row in rows}) == 1
-    labels = [row.aligner if short else f"{row.backbone} + {row.aligner}" for row in rows]
+    labels = labels_of(rows)
     for first in range(len(rows)):
         for second in range(first + 1, len(rows)):
             at = first, second

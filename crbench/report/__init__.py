@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from crbench.errors import ConfigError
 from crbench.leaderboard import RANKS, TEXT_FORMATS, arrange, as_text
+from crbench.leaderboard import UNASKED as TABLE_UNASKED
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 FORMATS = (*TEXT_FORMATS, "html")
 """What `render` can give."""
+
+UNASKED = 300
+"""Results of a table that a report compares where nobody says whether it should: it takes some 20 ms for each."""
 
 
 def render(
@@ -62,7 +66,7 @@ def render(
         details: rows can be opened, and show trials, rates, command, machine and weights (``html`` only).
         compare: compare the rows of a table over the people of their queries, by the outcomes beside results: places
             that each may have, intervals of gains, the difference that the queries resolve. None = in tables of up to
-            20 results.
+            20 results, and in a report with details up to `UNASKED`.
         pairwise: add the difference of every pair of rows, with p-values corrected for their number; compares them.
         strips: images of queries and of what two methods find for them, if the user may publish them (``html`` only).
 
@@ -93,6 +97,7 @@ def render(
         aligners=aligners,
         expand=expand,
         compare=compare,
+        unasked=UNASKED if details else TABLE_UNASKED,
         pairwise=pairwise,
     )
     if format != "html":

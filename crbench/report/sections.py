@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from crbench.leaderboard.board import Block, Board, View, trial_list
+from crbench.leaderboard.board import Block, Board, Row, View, trial_list
 from crbench.leaderboard.formats import per_cent
 from crbench.leaderboard.scores import Spread
 from crbench.leaderboard.tables import Table, block_table
+from crbench.report.differences import Matrix, matrix
 from crbench.report.figures import Drawn, by_rate, can_draw, cmc, costs
 from crbench.report.grid import Grid, grid_of
 from crbench.report.series import Series, chosen, rates
@@ -22,12 +23,14 @@ class Place:
 
     Attributes:
         series: the row and its style in figures.
+        places: those that it may have, or its place where rows were not compared.
         score, spread: its Rank-1 and how far it may be off, in words.
         between: how many trainings there are and how far they are apart, in words; empty for a single one.
         low, middle, high: where interval and score lie between the ends of the scale, in per cent of its length.
     """
 
     series: Series
+    places: str
     score: str
     spread: str
     between: str
@@ -48,6 +51,7 @@ class Section:
         rate_figure: Rank-1 by rate.
         one_rate: the rate of all queries, where they have one only.
         figures: CMC curves and costs.
+        matrix: differences between its first rows; None where they were not compared.
         strips: images of queries; None where nobody asked for them.
     """
 
@@ -60,6 +64,7 @@ class Section:
     rate_figure: Drawn | None
     one_rate: str | None
     figures: tuple[Drawn, ...]
+    matrix: Matrix | None
     strips: Strips | None
 
     @property
@@ -107,6 +112,7 @@ def _section(board: Board, block: Block, view: View, *, details: bool, request: 
         rate_figure=by_rate(series, f"{id}-rate") if drawn else None,
         one_rate=known[0] if len(known) == 1 else None,
         figures=tuple(one for one in figures if one is not None),
+        matrix=matrix(block),
         strips=strips(block, request) if request and not block.unranked else None,
     )
 
@@ -121,9 +127,16 @@ def _places(series: tuple[Series, ...]) -> tuple[Place, ...]:
     def place(one: Series, low: float, high: float) -> Place:
         score, trainings = one.row.scores["R1"], len(one.row.trainings)
         between = "" if score.between is None else f"{trainings} trainings, ± {per_cent(score.between)} between them"
-        return Place(one, per_cent(score.mean), _spread(score), between, at(low), at(score.mean), at(high))
+        return Place(
+            one, _places_of(one.row), per_cent(score.mean), _spread(score), between, at(low), at(score.mean), at(high)
+        )
 
     return tuple(place(one, *own) for one, own in zip(series, ends, strict=True))
+
+
+def _places_of(row: Row) -> str:
+    places = (row.rank, row.rank) if row.places is None else row.places
+    return "-".join(map(str, dict.fromkeys(places)))
 
 
 def _spread(score: Spread) -> str:

@@ -29,18 +29,19 @@ def method_name(row: Row) -> str:
     return f"{row.backbone} + {row.aligner}"
 
 
-def chosen(block: Block) -> tuple[Series, ...]:
-    """The rows that figures tell apart: the first ones of the table, and the best baseline.
+def chosen(block: Block, count: int = STYLES) -> tuple[Series, ...]:
+    """The first rows of a table and its best baseline, in the order of the table.
 
-    All of them where there are no more than figures can tell apart.
+    Args:
+        count: how many at most; by default as many as figures can tell apart.
     """
     rows = [row for row in block.rows if not row.joined.disputed]
     baseline = next((row for row in rows if row.baseline), None)
     others = [row for row in rows if row is not baseline]
-    if baseline is None and len(others) >= STYLES:
-        return tuple(Series(row, place) for place, row in enumerate(others[:STYLES]))
-    own = [Series(row, place) for place, row in enumerate(others[: STYLES - 1])]
-    last = [] if baseline is None else [Series(baseline, STYLES - 1)]
+    if baseline is None and len(others) >= count:
+        return tuple(Series(row, place) for place, row in enumerate(others[:count]))
+    own = [Series(row, place) for place, row in enumerate(others[: count - 1])]
+    last = [] if baseline is None else [Series(baseline, count - 1)]
     return tuple(sorted([*own, *last], key=lambda series: rows.index(series.row)))
 
 

@@ -17,7 +17,6 @@ import pytest
 from crbench.evaluation.outcomes import Outcomes, Ranks
 from crbench.evaluation.scores import Evaluation
 from crbench.evaluation.selection import Selection
-from crbench.leaderboard import build as building
 from crbench.leaderboard import paired
 from crbench.leaderboard.board import Block
 from crbench.leaderboard.build import build
@@ -206,10 +205,9 @@ def test_trainings_are_compared_by_their_means(keep: Keep) -> None:
 
 
 def test_long_tables_are_compared_on_request_only(three: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = build(three, compare=None).blocks
+    (block,) = build(three, compare=None, unasked=3).blocks
     assert block.rows[0].places == (1, 2)
-    monkeypatch.setattr(building, "UNASKED", 2)
-    (block,) = build(three, compare=None).blocks
+    (block,) = build(three, compare=None, unasked=2).blocks
     assert block.rows[0].places is None
     assert block.notes == ("Rows are not compared, as they are of more than 2 results; --compare compares them.",)
     assert _block(three).rows[0].places == (1, 2)
