@@ -31,7 +31,9 @@ def fakes(monkeypatch):
     ]
     entries = tuple(Registered(kind, entry, owner) for kind, entry in offered)
     real = discovery.discover()
-    monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=real.entries + entries, broken=real.broken))
+    claimed = {(item.kind, item.entry.name) for item in entries}
+    others = tuple(item for item in real.entries if (item.kind, item.entry.name) not in claimed)
+    monkeypatch.setattr(discovery, "discover", lambda **_: Registry(entries=others + entries, broken=real.broken))
     discovery.installed.cache_clear()
     Learner.trainings.clear()
     yield Learner
