@@ -34,9 +34,9 @@ _COMMANDS = {
 
 _EPILOG = """Exit codes: 0 done, 1 a cell or a training failed, features could not be scored or a benchmark is not fit
 to publish, 2 wrong usage or configuration, 3 data or weights missing, changed or unreadable, 4 a plugin failed, 5 not
-comparable (test data in training, unfit benchmarks, other protocols), 6 the system refused: disk full, no permission,
-out of memory. 128 and the number of a signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP) that ended it, 141 where nobody read
-the output."""
+comparable (test data in training, unfit benchmarks, other protocols) or not confirmed, 6 the system refused: disk full,
+no permission, out of memory. 128 and the number of a signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP) that ended it, 141
+where nobody read the output."""
 _COMPLETION = "_CRBENCH_COMPLETE"
 
 

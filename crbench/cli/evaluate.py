@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ def _write_result(
     device: str,
 ) -> None:
     from crbench.harness.given import given_result
-    from crbench.results.folder import noted, write_result_file
+    from crbench.results.folder import noted_as_made, write_result_file
 
     result, outcomes = given_result(
         given,
@@ -214,7 +215,9 @@ def _write_result(
         device=device,
         command=command_text(),
     )
-    noted(write_result_file(output, result, outcomes), "re-evaluated", "the evaluation of the features that made it")
+    written = write_result_file(output, result, outcomes)
+    warn = logging.getLogger("crbench").warning
+    noted_as_made(written, "re-evaluated", "the evaluation of the features that made it", warn)
     click.echo(f"crbench: the result of {name} is in {output}; `crbench leaderboard {output}` shows it", err=True)
 
 

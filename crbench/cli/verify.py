@@ -31,6 +31,8 @@ _ANY = click.Path(path_type=Path)
 @click.option(
     "--within", type=NUMBER, default=0.0, show_default=True, help="Points by which a score of a run may differ."
 )
+@click.option("--dataset", metavar="NAME", help="Of a run: its data set here, where its name holds another path.")
+@click.option("--backbone", metavar="NAME", help="Of a run: its backbone here, where its name holds another path.")
 @click.option("--weights", type=_ANY, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
@@ -40,6 +42,8 @@ def verify(
     meta_file: Path | None,
     rerun: bool,
     within: float,
+    dataset: str | None,
+    backbone: str | None,
     weights: Path | None,
     data_root: Path | None,
     device: str,
@@ -70,7 +74,8 @@ def verify(
     configure_logging(-1)
     _check_options(features, meta_file, rerun, within)
     files, codes = result_files(results), []
-    run_options = {"weights": weights, "data_root": data_root, "device": device}
+    own = {"dataset": dataset, "backbone": backbone, "weights": weights, "data_root": data_root, "device": device}
+    run_options = {name: value for name, value in own.items() if value is not None}
     for file in files:
         try:
             (result,) = load_results([file.path])

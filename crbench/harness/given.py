@@ -11,6 +11,7 @@ import attrs
 import numpy as np
 
 from crbench._version import __version__
+from crbench.arrays import to_torch
 from crbench.evaluation import Evaluation, Part, Shard, evaluate, evaluate_part
 from crbench.harness.distance import check_distance, guarded
 from crbench.harness.environment import describe_environment
@@ -64,7 +65,7 @@ class GivenFeatures:
         """
         distance = choose_distance(protocol.scoring.distance)
         if distance is not None:
-            check_distance(distance, query, gallery)
+            check_distance(distance, *map(_as_compared, (query, gallery)))
         return cls(query, gallery, protocol, distance)
 
     def evaluate(self, **options: Any) -> Evaluation:
@@ -155,6 +156,11 @@ def given_result(
         duration_s=seconds,
     )
     return result, [TrialOutcomes(0, rows, found.outcomes)]
+
+
+def _as_compared(side: Features) -> Features:
+    """A side as the distance of a plugin gets it."""
+    return attrs.evolve(side, x=to_torch(side.x, "cpu"))
 
 
 def _warnings(distance: Resolved | None) -> Sequence[str]:

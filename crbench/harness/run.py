@@ -31,8 +31,8 @@ from crbench.inputs import check_utf8
 from crbench.metrics.choice import ChosenMetric
 from crbench.registry.resolve import Resolved
 from crbench.registry.weight_files import find_weights
-from crbench.results import Result
-from crbench.results.folder import find_result, noted, write_result
+from crbench.results import Level, Result
+from crbench.results.folder import find_result, noted_as_made, write_result
 from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable
 from crbench.store.files import check_writable
@@ -158,19 +158,11 @@ def _run_aligners(
         kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()
         outcomes = [trial.hashed() if facts.spec.hash_keys else trial for trial in kept]
         written = write_result(facts.spec.output, result, outcomes)
-        yield cell.aligner, written if cell.error else _made_here(written, cell, facts.run.logger.warning), False
-
-
-def _made_here(result: Result, cell: CellAccumulator, warn: Callable[[str], None]) -> Result:
-    """The result, with a note on this machine that a run here gave it; that it cannot be kept stops nothing.
-
-    Of features that were given in place of a backbone nothing shows how they were made.
-    """
-    try:
-        return noted(result, "re-evaluated" if cell.given_features else "run here", "the run that made it")
-    except SystemFaultError as error:
-        warn(f"{error}; the leaderboard will show this result as reported")
-        return result
+        if cell.error is None:
+            # of features that were given in place of a backbone nothing shows how they were made
+            level: Level = "re-evaluated" if cell.given_features else "run here"
+            written = noted_as_made(written, level, "the run that made it", facts.run.logger.warning)
+        yield cell.aligner, written, False
 
 
 def _earlier(facts: JobFacts, aligner: Resolved, scores: Mapping[str, str | None]) -> Result | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from crbench.errors import DataError
+from crbench.errors import DataError, SystemFaultError
 from crbench.results import SCHEMA_VERSION, Evidence, Level, Result, from_json, load_results, to_json
 from crbench.results.evidence import keep_evidence
 from crbench.results.files import as_written, read_content, stated_version
@@ -64,6 +64,20 @@ def noted(result: Result, level: Level, compared: str, largest_difference: float
         largest_difference=largest_difference,
     )
     return result.read_from(result.origin, result.unknown, keep_evidence(evidence))
+
+
+def noted_as_made(result: Result, level: Level, made_by: str, warn: Callable[[str], None]) -> Result:
+    """The result with a note of what made it on this machine; that it cannot be kept stops nothing.
+
+    Args:
+        made_by: see `Evidence.compared`.
+        warn: is told where it cannot be kept.
+    """
+    try:
+        return noted(result, level, made_by)
+    except SystemFaultError as error:
+        warn(f"{error}; the leaderboard will show this result as reported")
+        return result
 
 
 def find_result(

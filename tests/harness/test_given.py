@@ -94,6 +94,21 @@ def _by_hand(length):
     return [(places <= rank).mean() for rank in range(1, length + 1)]
 
 
+def test_a_plugin_gets_float32(sides, offer, capsys):
+    """Also where the features are float64, and in the check of its contract."""
+    kinds = set()
+
+    def noting(query, gallery):
+        kinds.update((query.x.dtype, gallery.x.dtype))
+        return city_block(query, gallery)
+
+    with np.load("q.npz") as arrays:
+        np.savez("q.npz", **{**arrays, "features": arrays["features"] + 1e-12})
+    offer(Registered("distance", Entry("noting", lambda: noting), OWNER))
+    said([*SIDES, "--distance", "noting"], capsys)
+    assert kinds == {torch.float32}
+
+
 @pytest.mark.parametrize("shot", ["multi", "single:exact", "single:mc:3"])
 def test_a_curve_to_any_rank(shot, sides, capsys):
     rules = ["--set", f"protocol.shot={shot}"]
@@ -166,6 +181,15 @@ def test_a_result_follows_from_its_outcomes_and_enters_a_leaderboard(sides, caps
     board = said(["leaderboard", "results"], capsys).out
     assert "my-market, protocol features" in board
     assert re.search(r"1 +mine \(training unknown\) +given .* re-evaluated", board)
+
+
+def test_a_folder_of_evidence_that_cannot_be_written_loses_no_result(sides, capsys, monkeypatch):
+    (sides / "file").touch()
+    monkeypatch.setenv("CRBENCH_EVIDENCE", str(sides / "file"))
+    found = said([*SIDES, "--name", "mine", "-o", "mine.json"], capsys)
+    assert "will show this result as reported" in found.err
+    assert "mAP" in found.out
+    assert load_results(["mine.json"])[0].level == "reported"
 
 
 def test_results_of_the_same_lists_are_ranked_together(sides, capsys):

@@ -89,6 +89,11 @@ def test_a_run_again(ran, capsys, fakes):
     assert len(list(ran.parents[3].joinpath("evidence").rglob("*.json"))) == 1, "the second run leaves none of its own"
 
 
+def test_hashed_keys_are_those_of_the_run(spec, tmp_path, capsys):
+    run(spec(aligner="none", output=tmp_path / "runs", hash_keys=True))
+    assert "run here" in verify("runs", capsys, "--rerun")
+
+
 def test_a_run_from_kept_features(ran, tmp_path, capsys, fakes):
     assert "re-evaluated: scores of 2 trials, anew from kept features" in verify(ran, capsys, "--features", "cache")
     (tmp_path / "empty").mkdir()
