@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from crbench.cli.completed import SETTING, STAGE, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, NUMBER
 from crbench.cli.terminal import command_text
@@ -18,13 +19,18 @@ _NOT_FIT = 1
 
 @click.group(invoke_without_command=True)
 @click.option(
-    "--stage", "stages", multiple=True, metavar="STAGE", help="Measure only this; may be given several times."
+    "--stage",
+    "stages",
+    type=STAGE,
+    multiple=True,
+    metavar="STAGE",
+    help="Measure only this; may be given several times.",
 )
 @click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; adds the stage forward.")
 @click.option("--aligner", type=PluginName("aligner"), help="NAME[/PRESET]; adds the stages fit and transform.")
 @click.option("--dataset", type=PluginName("dataset"), help="Its images for decode; adds the stage run.")
-@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
-@click.option("--weights", type=_FILE, help="Weights of the backbone, as in crbench run.")
+@click.option("--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
+@click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--dim", type=INTEGER, help="Length of the features; default: the backbone's, else 2048.")
@@ -39,8 +45,10 @@ _NOT_FIT = 1
 @click.option("--spread", type=NUMBER, default=0.05, show_default=True, help="How well a median must be known.")
 @click.option("--budget", "budget_s", type=NUMBER, default=5.0, show_default=True, help="Seconds per measurement.")
 @click.option("--apart", "apart_s", type=NUMBER, default=10.0, show_default=True, help="Seconds between both blocks.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--output", "-o", type=_FILE, help="Write the JSON to a file too.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
+)
+@click.option("-o", "--output", type=_FILE, help="Write the JSON to a file too.")
 @click.pass_context
 def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple[str, ...], **options: Any) -> int:
     """Measure the throughput of a method's stages, apart, on synthetic data of given size or on a data set.
@@ -91,6 +99,9 @@ def compare(first: Path, second: Path) -> None:
     """Ratios of throughput, SECOND over FIRST, and what else differs between the two.
 
     Stages that are not fit to be published are left out, with the reason.
+
+    \b
+    crbench bench compare here.json there.json
     """
     from crbench.bench import load_bench
     from crbench.bench.compare import compare as ratios

@@ -17,13 +17,21 @@ _OPTION = click.option(
 
 @click.group()
 def cache() -> None:
-    """Look after cached features and fitted transforms."""
+    """Look after cached features and fitted transforms.
+
+    \b
+    crbench cache ls
+    """
 
 
 @cache.command("ls")
 @_OPTION
 def ls(cache_dir: Path | None) -> None:
-    """List what is kept."""
+    """List what is kept.
+
+    \b
+    crbench cache ls --cache-dir /fast/cache
+    """
     from tabulate import tabulate
 
     from crbench.config.paths import cache_root
@@ -50,6 +58,9 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
     """Compare all that runs keep with its checksums; exit code 3 when something is damaged.
 
     That is features, fits, weights that were trained here, and results with their outcomes.
+
+    \b
+    crbench cache verify
     """
     from crbench.config.paths import cache_root
     from crbench.results.folder import damaged_results, written_results
@@ -76,7 +87,12 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
 @click.option("--bad", is_flag=True, help="Delete damaged files, trained weights included.")
 @click.option("--stale", is_flag=True, help="Delete what no run asks for any more, as its key or its code has changed.")
 def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool, stale: bool) -> None:
-    """Delete cached files; results and sound trained weights stay."""
+    """Delete cached files; results and sound trained weights stay.
+
+    \b
+    crbench cache prune --stale
+    crbench cache prune --older-than 30
+    """
     from crbench.config.paths import cache_root
     from crbench.harness.stale import stale_entries
     from crbench.store.upkeep import list_cache, prune_cache

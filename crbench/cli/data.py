@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.completed import PROTOCOL, SETTING
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
+from crbench.cli.options import format_option
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Dataset
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from crbench.registry.discovery import PluginRecord
 
 _NAME = click.argument("name", type=PluginName("dataset"))
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_SET = click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
+_SET = click.option(
+    "--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule."
+)
 _ROOT = click.option(
     "--data-root",
     type=click.Path(path_type=Path, file_okay=False),
@@ -32,14 +35,23 @@ _INCOMPLETE = 3
 
 @click.group()
 def data() -> None:
-    """Data sets: where they are, what they should hold, and what they do hold."""
+    """Data sets: where they are, what they should hold, and what they do hold.
+
+    \b
+    crbench data list
+    crbench data verify folder:~/people
+    """
 
 
 @data.command("list")
 @_ROOT
-@_JSON
-def list_datasets(data_root: Path | None, as_json: bool) -> None:
-    """List the data sets that are known, and which of them lie below your data root."""
+@format_option()
+def list_datasets(data_root: Path | None, form: str) -> None:
+    """List the data sets that are known, and which of them lie below your data root.
+
+    \b
+    crbench data list --data-root ~/reid-data
+    """
     from tabulate import tabulate
 
     from crbench.config.paths import data_root as find_root
@@ -48,7 +60,7 @@ def list_datasets(data_root: Path | None, as_json: bool) -> None:
     root = find_root(data_root)
     records = [record for record in list_plugins() if record.kind == "dataset"]
     found = [_on_disk(record, root) for record in records]
-    if as_json:
+    if form == "json":
         rows = [
             {"name": r.asked, "summary": r.summary, "status": r.status, "on_disk": state, "folder": folder}
             for r, (state, folder) in zip(records, found, strict=True)
@@ -85,13 +97,18 @@ def _on_disk(record: PluginRecord, root: Path) -> tuple[str, str | None]:
 @data.command()
 @_NAME
 @_SET
-@_JSON
-def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Show layout, counts, protocols, terms and privacy of a data set."""
+@format_option()
+def info(name: str, settings: tuple[str, ...], form: str) -> None:
+    """Show layout, counts, protocols, terms and privacy of a data set.
+
+    \b
+    crbench data info mlr-cuhk03
+    crbench data info folder:~/people --format json
+    """
     import attrs
 
     dataset = _load(name, settings)
-    if as_json:
+    if form == "json":
         protocols = {
             key: {**protocol.flat(), "fingerprint": protocol.fingerprint()}
             for key, protocol in dataset.protocols.items()
@@ -103,7 +120,11 @@ def info(name: str, settings: tuple[str, ...], as_json: bool) -> None:
 
 @data.command()
 def rules() -> None:
-    """Print all rules of a protocol with their values and meaning, as Markdown."""
+    """Print all rules of a protocol with their values and meaning, as Markdown.
+
+    \b
+    crbench data rules
+    """
     from crbench.protocol.page import protocol_page
 
     click.echo(protocol_page(), nl=False)
@@ -113,10 +134,15 @@ def rules() -> None:
 @_NAME
 @_SET
 @_ROOT
-@_JSON
+@format_option()
 @click.pass_context
-def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: Path | None, as_json: bool) -> None:
-    """Count, open and compare every image of your copy; exit code 3 if it is not as published."""
+def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: Path | None, form: str) -> None:
+    """Count, open and compare every image of your copy; exit code 3 if it is not as published.
+
+    \b
+    crbench data verify mlr-market1501
+    crbench data verify folder:~/people
+    """
     import attrs
 
     from crbench.api.capabilities import VerifiesFiles
@@ -127,7 +153,7 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
     if not isinstance(dataset, VerifiesFiles):
         raise click.UsageError(f"data set {name!r} cannot be verified: it offers no verify()")
     found = dataset.verify(root=find_root(data_root), track=progress)
-    if as_json:
+    if form == "json":
         click.echo(json.dumps({**attrs.asdict(found), "ok": found.ok}, indent=2))
     else:
         click.echo(_report(name, found))
@@ -139,7 +165,12 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
 @_SET
 @_ROOT
 def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) -> None:
-    """Print the data root, or the folder in which a data set was found."""
+    """Print the data root, or the folder in which a data set was found.
+
+    \b
+    crbench data path
+    crbench data path mlr-viper
+    """
     from crbench.api.capabilities import LocatesFolder
     from crbench.config.paths import data_root as find_root
 
@@ -151,14 +182,18 @@ def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) ->
 @data.command()
 @_NAME
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
-@click.option("--protocol", help="One of the data set's protocols; default: its first.")
+@click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first.")
 @click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial whose split is written.")
 @_SET
 @_ROOT
 def export(
     name: str, output: Path, protocol: str | None, trial: int, settings: tuple[str, ...], data_root: Path | None
 ) -> None:
-    """Write the images of one split, LR copies included, as folders in the manner of Market-1501."""
+    """Write the images of one split, LR copies included, as folders in the manner of Market-1501.
+
+    \b
+    crbench data export mlr-viper --trial 0 -o viper-0
+    """
     from crbench.cli.progress import progress
     from crbench.config.paths import data_root as find_root
     from crbench.images.export import export as write
@@ -174,7 +209,7 @@ def export(
 @data.command()
 @_NAME
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Image file.")
-@click.option("--protocol", help="One of the data set's protocols; default: its first.")
+@click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first.")
 @click.option("--people", type=IntegerRange(min=1), default=6, show_default=True, help="People to show.")
 @click.option("--seed", type=INTEGER, default=0, show_default=True, help="Chooses the people.")
 @_SET
@@ -188,7 +223,11 @@ def preview(
     settings: tuple[str, ...],
     data_root: Path | None,
 ) -> None:
-    """Draw a contact sheet: people in HR and their LR copies side by side."""
+    """Draw a contact sheet: people in HR and their LR copies side by side.
+
+    \b
+    crbench data preview mlr-synthetic -o people.png
+    """
     import PIL.Image
 
     from crbench.config.paths import data_root as find_root

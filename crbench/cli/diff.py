@@ -22,6 +22,9 @@ def diff(first: Path, second: Path, form: Format) -> None:
 
     A and B are result files, or folders with the trials of one method, of whose trainings the first counts. Scores,
     times and file names are left out.
+
+    \b
+    crbench diff here/results there/results
     """
     from crbench.leaderboard.compare import sides_of
     from crbench.leaderboard.comparison_text import render_differences

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.options import format_option
+
 _WIDTHS = [None, None, 64, 56]
 
 
@@ -16,7 +18,7 @@ _WIDTHS = [None, None, 64, 56]
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
 )
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option()
 def doctor(data_root: Path | None, form: str) -> int:
     """Look at Python, torch, CUDA, CuPy, GPUs, processor, disk, data sets, weights and plugins; say what to do.
 

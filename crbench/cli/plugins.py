@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.api.entry import KINDS, Kind
+from crbench.cli.completed import SETTING, WEIGHTS
+from crbench.cli.options import format_option
 
 if TYPE_CHECKING:
     from crbench.api.entry import Entry
@@ -23,7 +25,6 @@ _FAILED = 4
 
 _NAME = click.argument("name")
 _KIND = click.option("--kind", type=click.Choice(KINDS), help="Only what is of this kind; default: all of that name.")
-_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
 class _Plugins(click.Group):
@@ -41,10 +42,10 @@ class _Plugins(click.Group):
 
 
 @click.group(cls=_Plugins, invoke_without_command=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@format_option()
 @click.option("--strict-plugins", is_flag=True, help="Stop with exit code 4 at the first plugin that fails or clashes.")
 @click.pass_context
-def plugins(ctx: click.Context, as_json: bool, strict_plugins: bool) -> None:
+def plugins(ctx: click.Context, form: str, strict_plugins: bool) -> None:
     """List backbones, aligners, data sets, distances and metrics, and plugins that are broken.
 
     \b
@@ -64,7 +65,7 @@ def plugins(ctx: click.Context, as_json: bool, strict_plugins: bool) -> None:
     if strict_plugins:
         discover(strict=True)
     records = list_plugins()
-    if as_json:
+    if form == "json":
         click.echo(json.dumps([attrs.asdict(record) for record in records], indent=2))
         return
     rows = [
@@ -89,7 +90,7 @@ def plugins(ctx: click.Context, as_json: bool, strict_plugins: bool) -> None:
 @plugins.command("show")
 @_NAME
 @_KIND
-@_FORMAT
+@format_option()
 def show(name: str, kind: Kind | None, form: str) -> None:
     """Show parameters with types and defaults, presets, weights and citation of what is called NAME.
 
@@ -132,10 +133,10 @@ def new(name: str, kind: Kind, output: Path | None) -> None:
 @plugins.command("check")
 @_NAME
 @_KIND
-@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
-@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Of a backbone, as in crbench run.")
+@click.option("--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
+@click.option("--weights", type=WEIGHTS, help="Of a backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
-@_FORMAT
+@format_option()
 def check(
     name: str, kind: Kind | None, settings: tuple[str, ...], weights: Path | None, data_root: Path | None, form: str
 ) -> int:

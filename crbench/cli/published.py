@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.options import format_option
 from crbench.leaderboard import TEXT_FORMATS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only of this data set, e.g. mlr-caviar.")
 @click.option("--method", "methods", multiple=True, metavar="TEXT", help="Only methods with this in their name.")
 @click.option("--ablations", is_flag=True, help="Variants of methods, further settings and single trials too.")
-@click.option("--format", "form", type=click.Choice(TEXT_FORMATS), default="table", show_default=True)
+@format_option(TEXT_FORMATS)
 def published(datasets: tuple[str, ...], methods: tuple[str, ...], ablations: bool, form: str) -> None:
     """Print the numbers of the papers of VPFA and LRAR, with remarks where they print different values.
 

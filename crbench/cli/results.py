@@ -13,7 +13,11 @@ _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_t
 
 @click.group()
 def results() -> None:
-    """Look after result files."""
+    """Look after result files.
+
+    \b
+    crbench results validate results
+    """
 
 
 @results.command("upgrade")
@@ -23,6 +27,9 @@ def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
     """Rewrite result files of earlier versions in the newest one; PATHS are files or folders.
 
     The others stay as they are. What an earlier version did not know is null in the new file.
+
+    \b
+    crbench results upgrade results
     """
     from crbench.cli.progress import configure_logging
     from crbench.results.folder import upgrade_files
@@ -37,7 +44,11 @@ def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
 
 @results.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of result files; it follows from the records, and crbench/schema holds a copy."""
+    """Print the JSON Schema of result files; it follows from the records, and crbench/schema holds a copy.
+
+    \b
+    crbench results schema
+    """
     import json
 
     from crbench.results import schema as made
@@ -52,6 +63,9 @@ def validate(paths: tuple[Path, ...]) -> int:
 
     PATHS are files or folders. Scores and their intervals are computed anew from the outcomes beside each
     result.
+
+    \b
+    crbench results validate results
     """
     from crbench.errors import DataError
     from crbench.results.folder import validate_file

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 from crbench.cli.scores import metric_option, per_query_option, ranks_option, write_all_outcomes
@@ -33,21 +34,25 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--dataset", type=PluginName("dataset"), multiple=True, help="Data set; may be given several times.")
 @click.option("--backbone", type=PluginName("backbone"), multiple=True, help="NAME[/PRESET]; default: the data set's.")
 @click.option("--aligner", type=PluginName("aligner"), multiple=True, help="NAME[/PRESET]; default: none.")
-@click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
+@click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr).")
 @click.option("--trial", help="Trials, e.g. 3, 0-9 or 0,2,5-7; default: all.")
 @click.option("--seed", type=INTEGER, help="Seed of training and fitting; the protocol's draws do not depend on it.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
 @click.option(
     "--weights",
-    type=_FILE,
+    type=WEIGHTS,
     help="Weights of the backbone: a file, its name in CRBENCH_WEIGHTS, or hf:org/repo@revision:file.",
 )
 @click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256; the first 8 digits do.")
-@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
-@click.option("--config", help="TOML file, or PACKAGE:NAME of a plugin's; the options given here win over its keys.")
+@click.option(
+    "--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule."
+)
+@click.option(
+    "--config", type=CONFIG, help="TOML file, or PACKAGE:NAME of a plugin's; the options given here win over its keys."
+)
 @click.option("--scale", help="One of the config's scales, e.g. tiny.")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
-@click.option("--output", type=_FOLDER, help="Folder for results; default: results.")
+@click.option("-o", "--output", type=_FOLDER, help="Folder for results; default: results.")
 @click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
 @click.option("--limit", type=INTEGER, help="Only the first N identities; the result is not rankable.")
 @click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto, 64 (CUDA: 256).")

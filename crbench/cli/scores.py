@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.options import format_option
 from crbench.numerals import parse_integer
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., 
 def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds --metric, --group-by, --per-query, --ranks and --format to a command."""
     for option in (
-        click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
+        format_option(FORMATS),
         ranks_option((1, 5, 10, 20), "tables and --per-query show; JSON has the whole curve."),
         per_query_option,
         click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),

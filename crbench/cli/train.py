@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
 from crbench.config.amp import AMP
@@ -21,16 +22,20 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command()
 @click.option("--dataset", type=PluginName("dataset"), help="Data set.")
 @click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's.")
-@click.option("--protocol", help="One of the data set's protocols; default: its first (mlr).")
+@click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr).")
 @click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial whose training images are used.")
 @click.option("--seed", type=INTEGER, help="Seed of the training.")
 @click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto.")
-@click.option("--weights", type=_FILE, help="Start from these, as in crbench run; default: as the backbone says.")
+@click.option("--weights", type=WEIGHTS, help="Start from these, as in crbench run; default: as the backbone says.")
 @click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256; the first 8 digits do.")
-@click.option("--set", "settings", multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule.")
+@click.option(
+    "--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule."
+)
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
 @click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
-@click.option("--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and plot.")
+@click.option(
+    "-o", "--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and plot."
+)
 @click.option("--limit", type=INTEGER, help="Only the first N identities.")
 @click.option("--eval-every", type=IntegerRange(0), default=0, metavar="N", help="Evaluate every N epochs, too.")
 @click.option("--checkpoint-every", type=IntegerRange(1), default=1, metavar="N", help="Save the state every N epochs.")

@@ -11,6 +11,8 @@ import difflib
 import functools
 from collections.abc import Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter as clock
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +23,7 @@ from crbench._version import __version__
 from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
 from crbench.api.metric import Metric
+from crbench.config.toml import FOLDER
 from crbench.errors import ConfigError, CrbenchError, PluginError
 from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
 from crbench.registry.request import Request
@@ -214,6 +217,21 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
         for item in entries:
             registry.get(item.kind, item.entry.name)
     return registry
+
+
+def shipped_configs() -> list[str]:
+    """The config files that plugins ship, as ``--config`` takes them; none is imported for it.
+
+    Example:
+        >>> "crbench_lrar:table-4" in shipped_configs()
+        True
+    """
+    packages = sorted({point.module.partition(".")[0] for point in entry_points(group=hooks.GROUP)})
+    places = [(package, find_spec(package)) for package in packages]
+    folders = [
+        (name, Path(place)) for name, spec in places for place in (spec and spec.submodule_search_locations) or ()
+    ]
+    return [f"{name}:{file.stem}" for name, folder in folders for file in sorted((folder / FOLDER).glob("*.toml"))]
 
 
 @functools.cache

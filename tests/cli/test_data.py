@@ -36,13 +36,13 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "list"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in NAMES)
-    assert invoke(["data", "list", "--json"]) == 0
+    assert invoke(["data", "list", "--format", "json"]) == 0
     assert {row["name"] for row in json.loads(capsys.readouterr().out)} >= NAMES
 
 
 def test_list_says_what_is_on_disk(root: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     monkeypatch.delenv("CRBENCH_ACCEPT_DUKEMTMC", raising=False)
-    assert invoke(["data", "list", "--json"]) == 0
+    assert invoke(["data", "list", "--format", "json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["mlr-market1501"]["on_disk"] == "found"
     assert Path(rows["mlr-market1501"]["folder"]).is_relative_to(root)
@@ -75,7 +75,7 @@ def test_a_folder_of_the_users(people: Path, capsys: pytest.CaptureFixture[str])
     assert "near copies" in shown
     assert shown.endswith("sound\n")
     (people / "ann" / "ann0.png").write_bytes(b"")
-    assert invoke(["data", "verify", f"folder:{people}", "--json"]) == 3
+    assert invoke(["data", "verify", f"folder:{people}", "--format", "json"]) == 3
     found = json.loads(capsys.readouterr().out)
     assert len(found["unreadable"]) == 1
     assert found["card"]["exact duplicates"] == 0
@@ -88,7 +88,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for part in ("12,936 train images", "bounding_box_train/", "Zheng", "privacy", "mlr-vpfa-code"):
         assert part in shown
-    assert invoke(["data", "info", "mlr-cuhk03", "--json", "--set", "dataset.boxes=labeled"]) == 0
+    assert invoke(["data", "info", "mlr-cuhk03", "--format", "json", "--set", "dataset.boxes=labeled"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["counts"]["images"] == 14096
     assert next(iter(facts["protocols"])) == "mlr"
@@ -107,7 +107,7 @@ def test_verify_differs_from_the_official_counts(root: Path, capsys: pytest.Capt
     assert "differs" in shown
     assert "Thumbs.db" in shown
     assert shown.rstrip().endswith("not as published")
-    assert invoke(["data", "verify", "mlr-market1501", "--json"]) == 3
+    assert invoke(["data", "verify", "mlr-market1501", "--format", "json"]) == 3
     found = json.loads(capsys.readouterr().out)
     assert found["found"]["train images"] == 12
     assert found["ok"] is False

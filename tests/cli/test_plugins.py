@@ -57,7 +57,7 @@ def test_a_strangers_method_is_short():
 
 
 def test_all_are_listed_with_what_ails_them(crbench):
-    done = crbench("plugins", "--json")
+    done = crbench("plugins", "--format", "json")
     assert done.returncode == 0
     records = {record["name"]: record for record in json.loads(done.stdout)}
     assert records["shrunk-shift"]["distribution"] == "crbench-mean-shift"
@@ -94,7 +94,7 @@ def test_a_strangers_score_appears_everywhere(crbench, tmp_path):
     assert f"{100 * value:.2f}" in table.stdout
     rows = list(csv.DictReader((tmp_path / "queries.csv").read_text().splitlines()))
     assert np.mean([float(row["first-tier"]) for row in rows if row["first-tier"]]) == pytest.approx(value)
-    listed = {record["name"]: record for record in json.loads(crbench("plugins", "--json").stdout)}
+    listed = {record["name"]: record for record in json.loads(crbench("plugins", "--format", "json").stdout)}
     assert (listed["first-tier"]["kind"], listed["first-tier"]["distribution"]) == ("metric", "crbench-first-tier")
 
     small = ["--set", "dataset.train_identities=4", "--set", "dataset.test_identities=3", "--set", "backbone.epochs=1"]

@@ -49,7 +49,7 @@ def test_their_own_tests_are_one_for_each_rule_and_pass(call, made):
 
 
 def test_they_are_listed_and_ranked_together(call, tmp_path):
-    records = {record["name"]: record for record in json.loads(call("crbench", "plugins", "--json"))}
+    records = {record["name"]: record for record in json.loads(call("crbench", "plugins", "--format", "json"))}
     assert all((records[f"my-{kind}"]["kind"], records[f"my-{kind}"]["status"]) == (kind, "ok") for kind in KINDS)
     for pid in range(1, 9):
         for camid in (1, 2):

@@ -76,7 +76,7 @@ def test_every_parameter_of_what_is_shipped_is_explained():
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["vpfa"], 2, "no such command 'vpfa'; known: show, check"),
+        (["vpfa"], 2, "no such command 'vpfa'; known: show, new, check"),
         (["show", "vfpa"], 2, "unknown plugin 'vfpa'; did you mean 'vpfa'?"),
         (["show", "vpfa", "--kind", "backbone"], 2, "unknown backbone 'vpfa'"),
         (["check", "vpfa/quick"], 2, "unknown preset 'quick' of aligner 'vpfa'"),
