@@ -92,7 +92,8 @@ def check_view(board: Board, view: View) -> None:
         ConfigError: with the names of those that there are.
     """
     everything = attrs.evolve(view, timings=True)
-    columns = measured_columns(board.scores, board.speeds(), board.machines, view=everything)
+    rows = [row for block in (*board.blocks, *board.partial) for row in block.rows]
+    columns = measured_columns(board.scores, board.speeds(), board.machines, view=everything, rows=rows)
     names = list(dict.fromkeys(column.name for column in columns))
     known = {name for column in columns for name in _names_of(column)}
     for option, name in (*(("--columns", name) for name in view.columns), ("--sort", view.sort)):

@@ -233,6 +233,7 @@ def test_tables_show_places_gains_and_what_the_queries_resolve(three: list[Resul
     (first, *_) = csv.DictReader(io.StringIO(render(three, format="csv")))
     assert (first["rank_low"], first["rank_high"], first["like_best"]) == ("1", "2", "True")
     assert "places" not in render(three, compare=False)
+    assert re.search(r"^ *1-2 ≈ +ridge *$", render(three, columns=("places", "aligner")), flags=re.MULTILINE)
 
 
 def test_pairs_are_shown_on_request_in_every_format(three: list[Result]) -> None:
