@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, combinations
+from itertools import combinations
 from typing import Literal
 
 import attrs
 
+from crbench.leaderboard.agreement import agree, first_difference, united
 from crbench.results import (
     LEVELS,
     Component,
     Intervals,
     Level,
-    RateScores,
     Result,
     Summary,
     TrialScores,
@@ -70,7 +70,7 @@ class Joined:
         else:
             found: dict[int, TrialScores] = {}
             for trial in (trial for result in results for trial in result.trials):
-                found[trial.index] = _united(found.get(trial.index, trial), trial)
+                found[trial.index] = united(found.get(trial.index, trial), trial)
             trials = tuple(found[index] for index in sorted(found))
             metrics, by_rate, intervals = summarise(trials), summarise_rates(trials), None
         return cls(
@@ -256,40 +256,6 @@ def _compatible(mine: TrialScores, trial: TrialScores) -> bool:
     return apart or mine.weights_sha256 == trial.weights_sha256
 
 
-def agree(one: TrialScores, other: TrialScores) -> bool:
-    """Whether two results of a trial say the same; a score that only one of them has does not count."""
-    facts = [(trial.skipped, trial.n_gallery, trial.n_persons, trial.by_rate.keys()) for trial in (one, other)]
-    return facts[0] == facts[1] and not any(_difference(*parts) for parts in _parts(one, other))
-
-
-def _parts(one: TrialScores, other: TrialScores) -> Iterator[tuple[RateScores, RateScores]]:
-    yield one, other
-    yield from ((one.by_rate[rate], other.by_rate[rate]) for rate in one.by_rate if rate in other.by_rate)
-
-
-def _difference(one: RateScores, other: RateScores) -> tuple[str, float, float] | None:
-    """The first number in which scores of the same queries differ: its name and both values."""
-    curves = enumerate(zip(one.cmc, other.cmc, strict=False), start=1)
-    shared = ((name, value, other.scores[name]) for name, value in one.scores.items() if name in other.scores)
-    values = chain(
-        [("n_query", one.n_query, other.n_query), ("n_valid", one.n_valid, other.n_valid)],
-        ((f"R{rank}", *pair) for rank, pair in curves),
-        shared,
-    )
-    return next((item for item in values if item[1] != item[2]), None)
-
-
-def _united(one: TrialScores, other: TrialScores) -> TrialScores:
-    """One trial with the scores that either has."""
-    if one.scores.keys() >= other.scores.keys():
-        return one
-    by_rate = {
-        rate: attrs.evolve(part, scores={**part.scores, **other.by_rate[rate].scores})
-        for rate, part in one.by_rate.items()
-    }
-    return attrs.evolve(one, scores={**one.scores, **other.scores}, by_rate=by_rate)
-
-
 def _sets(count: int, apart: Mapping[tuple[int, int], Reason]) -> Iterator[list[int]]:
     """Which of `count` results form a row; pairs that must not are in `apart`."""
     left = list(range(count))
@@ -319,7 +285,7 @@ def _notes(results: Sequence[Result], apart: Mapping[tuple[int, int], Reason]) -
 def _dispute(one: Result, other: Result) -> str:
     """One line on the first trial of which two results say different things."""
     mine, trial = next(pair for pair in _shared(one, other) if not agree(*pair))
-    found = next(filter(None, (_difference(*parts) for parts in _parts(mine, trial))), None)
+    found = first_difference(mine, trial)
     left, right = (f"{found[0]} {found[1]!r}", f"{found[2]!r}") if found else ("some counts", "other counts")
     return clean(
         f"conflict, not ranked: {_method(one)}, trial {mine.index}: {left} in {_name(one)}, {right} in {_name(other)}; "
