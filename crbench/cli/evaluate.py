@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +134,17 @@ def evaluate(
         write_outcomes(per_query, given.query.rows, found, ranks)
     if name is not None and output is not None:
         kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
-        _write_result(given, kept, output, name, dataset, seconds, options["device"])
+        command = _without_folders(query_file, gallery_file, meta_file, output, per_query)
+        _write_result(given, kept, output, name, dataset, seconds, options["device"], command)
     click.echo(show(found, protocol, form, ranks, group_by, masks, accepted, curve=curve), nl=form != "csv")
+
+
+def _without_folders(*files: Path | None) -> str:
+    """The command with the names of its files alone: a result tells nobody where they lay."""
+    text = command_text()
+    for file in sorted(filter(None, files), key=lambda file: -len(str(file))):
+        text = text.replace(shlex.quote(str(file)), shlex.quote(file.name))
+    return text
 
 
 def _device(request: str, engine: str, precision: str) -> str:
@@ -202,6 +212,7 @@ def _write_result(
     dataset: str | None,
     seconds: float,
     device: str,
+    command: str,
 ) -> None:
     from crbench.harness.given import given_result
     from crbench.results.folder import noted_as_made, write_result_file
@@ -213,7 +224,7 @@ def _write_result(
         dataset=dataset or given.protocol.name,
         seconds=seconds,
         device=device,
-        command=command_text(),
+        command=command,
     )
     written = write_result_file(output, result, outcomes)
     warn = logging.getLogger("crbench").warning

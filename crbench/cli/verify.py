@@ -69,11 +69,13 @@ def verify(
     from crbench.errors import CrbenchError, DataError, SystemFaultError
     from crbench.results import load_results
     from crbench.results.folder import noted
-    from crbench.results.search import result_files
+    from crbench.results.search import no_results, result_files
 
     configure_logging(-1)
     _check_options(features, meta_file, rerun, within)
     files, codes = result_files(results), []
+    if not files:
+        raise no_results(results)
     own = {"dataset": dataset, "backbone": backbone, "weights": weights, "data_root": data_root, "device": device}
     run_options = {name: value for name, value in own.items() if value is not None}
     for file in files:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.io import savemat
 
 from crbench import EvalProtocol, evaluate, features_from_arrays
 from crbench.cli import invoke
@@ -83,7 +84,24 @@ def as_matlab_would(folder):
     return ["q.npz", "g.npz"]
 
 
-WAYS = [as_npz, as_safetensors, as_npy_and_table, as_npy_and_their_tables, as_one_file_in_the_manner_of_oml]
+def as_one_mat_file_in_the_manner_of_layumi(folder):
+    names = {"features": "f", "pids": "label", "camids": "cam", "rates": "rates"}
+    sides = {"query": QUERY, "gallery": GALLERY}
+    savemat(
+        folder / "both.mat",
+        {f"{side}_{names[key]}": array for side, own in sides.items() for key, array in own.items()},
+    )
+    return ["both.mat", "both.mat"]
+
+
+WAYS = [
+    as_npz,
+    as_safetensors,
+    as_npy_and_table,
+    as_npy_and_their_tables,
+    as_one_file_in_the_manner_of_oml,
+    as_one_mat_file_in_the_manner_of_layumi,
+]
 
 
 def run(arguments, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +191,23 @@ def test_a_folder_of_evidence_that_cannot_be_written_loses_no_result(sides, caps
     assert "will show this result as reported" in found.err
     assert "mAP" in found.out
     assert load_results(["mine.json"])[0].level == "reported"
+
+
+def test_the_command_of_a_result_tells_no_folder(sides, capsys, monkeypatch):
+    words = [
+        "evaluate",
+        "--query",
+        str(sides / "q.npz"),
+        f"--gallery={sides / 'g.npz'}",
+        "--name",
+        "mine",
+        "-o",
+        "mine.json",
+    ]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/crbench", *words])
+    said(words, capsys)
+    (result,) = load_results(["mine.json"])
+    assert result.command == "crbench evaluate --query q.npz --gallery=g.npz --name mine -o mine.json"
 
 
 def test_results_of_the_same_lists_are_ranked_together(sides, capsys):

@@ -239,6 +239,12 @@ def test_options_that_do_not_fit_are_refused(options, said, tmp_path, capsys):
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_without_results_is_named(tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    assert invoke(["verify", "results"]) == 3
+    assert "no results in results; `crbench run" in capsys.readouterr().err
+
+
 class Kept:
     """Features that somebody gives in place of a backbone."""
 
