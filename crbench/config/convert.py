@@ -54,10 +54,14 @@ def plain(value: Any) -> Any:
 
 
 def faults(error: Exception) -> list[str]:
-    """What `strict_converter` refused, a text for each field, e.g. ``unknown field colour @ $.method``."""
+    """What `strict_converter` refused, a text for each field, e.g. ``unknown field colour @ $.method``.
+
+    Names and values of a file may hold what a terminal obeys; such characters are spelled out.
+    """
     from cattrs import transform_error
 
-    return transform_error(error, path="$", format_exception=_describe)
+    found = transform_error(error, path="$", format_exception=_describe)
+    return ["".join(char if char.isprintable() else ascii(char)[1:-1] for char in text) for text in found]
 
 
 @cache

@@ -91,3 +91,14 @@ def test_records_of_files_are_complete_and_faults_have_a_path():
         "unknown field colour @ $.inner",
         "lacks names @ $.by_name['a']",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [("\x1b[31m", Literal["a"]), ({"number": 1, "\x1b[31m": 2}, Inner), ("\x1b[31m", int)]
+)
+def test_terminal_codes_in_files_do_not_reach_the_reader(value: object, kind: object) -> None:
+    with pytest.raises((cattrs.BaseValidationError, ValueError, TypeError)) as caught:
+        strict_converter().structure(value, kind)
+    (said,) = faults(caught.value)
+    assert said.isprintable()
+    assert r"\x1b[31m" in said
