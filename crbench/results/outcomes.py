@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import DataError
-from crbench.evaluation.outcomes import Outcomes, Ranks
+from crbench.evaluation.outcomes import Outcomes, Ranks, check_found
 from crbench.evaluation.scores import Evaluation, QueryScores
 from crbench.evaluation.selection import Selection
 from crbench.files.numpy_files import read_npz
@@ -206,6 +206,11 @@ def _packed(trial: TrialOutcomes) -> dict[str, NDArray[Any]]:
 def _unpacked(index: int, arrays: Mapping[str, NDArray[Any]]) -> TrialOutcomes:
     mine = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{index}.")}
     columns: dict[str, Any] = {name: mine[name] for name in _COLUMNS}
+    if columns["keys"].ndim != 1 or columns["keys"].dtype.kind != "U":
+        raise ValueError(f"keys of trial {index}: expected one text for each query")
+    for name in ("ranks", "starts", "candidates"):
+        if name in mine and mine[name].dtype.kind not in "iu":
+            raise ValueError(f"{name} of trial {index}: expected integers")
     queries = Samples(**columns)
     candidates = mine["candidates"].astype(np.int64) if "candidates" in mine else None
     ranks, cmc = None, None
@@ -214,6 +219,7 @@ def _unpacked(index: int, arrays: Mapping[str, NDArray[Any]]) -> TrialOutcomes:
     if "cmc_bytes" in mine:
         cmc = np.ascontiguousarray(mine["cmc_bytes"].T).view("<f8").reshape(-1, CURVE_LENGTH)
     outcomes = Outcomes(ranks, cmc, candidates)
+    check_found(outcomes)
     if not np.array_equal(outcomes.valid, mine["valid"]) or len(queries) != len(outcomes.valid):
         raise ValueError(f"queries and outcomes of trial {index} do not match")
     return TrialOutcomes(index, queries, outcomes)

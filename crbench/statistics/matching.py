@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import ComparisonError, DataError
+from crbench.results.labels import clean
 from crbench.statistics.queries import TrialQueries
 
 _HASHED = re.compile(r"[0-9a-f]{16}")
@@ -22,7 +23,7 @@ def aligned(rows: Sequence[Sequence[TrialQueries]]) -> list[list[TrialQueries]]:
     Where some rows name images by hashes (``--hash-keys``), so do all others.
 
     Raises:
-        ComparisonError: they share no trial or no query, or disagree whom a query shows.
+        ComparisonError: they share no trial or no query, or disagree on person or camera of a query.
         DataError: a query occurs twice in a trial.
 
     Example:
@@ -72,11 +73,15 @@ def _matched(trials: Sequence[TrialQueries]) -> list[TrialQueries]:
     places = {key: _places(some, common) for key, some in lists.items()}
     found = [trial.take(places[id(some)]) for trial, some in zip(trials, names, strict=True)]
     for trial in found[1:]:
-        for row in np.flatnonzero(trial.pids != found[0].pids)[:1]:
-            raise ComparisonError(
-                f"trial {trial.index}: query {trial.keys[row]} shows person {found[0].pids[row]} in one and "
-                f"{trial.pids[row]} in the other; compare results over the same data"
-            )
+        for word, column, other in (
+            ("person", found[0].pids, trial.pids),
+            ("camera", found[0].camids, trial.camids),
+        ):
+            for row in np.flatnonzero(column != other)[:1]:
+                raise ComparisonError(
+                    f"trial {trial.index}: query {clean(str(trial.keys[row]))} has {word} {column[row]} in one and "
+                    f"{other[row]} in the other; compare results over the same data"
+                )
     return found
 
 
@@ -95,5 +100,7 @@ def _names(trial: TrialQueries) -> NDArray[np.str_]:
     values, counts = np.unique(names, return_counts=True)
     if (counts > 1).any():
         key, _, rate = str(values[counts > 1][0]).partition("\0")
-        raise DataError(f"trial {trial.index}: query {key} at rate {rate} occurs twice; its outcomes cannot be paired")
+        raise DataError(
+            f"trial {trial.index}: query {clean(key)} at rate {rate} occurs twice; its outcomes cannot be paired"
+        )
     return names

@@ -16,9 +16,12 @@ from campaign.form import WHOLE
 from evaluation import oracle, strategies
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kept import keep
+from result_facts import resealed
 
 from crbench.cli import invoke
 from crbench.errors import CrbenchError
+from crbench.results.outcomes import content_sha256
 
 pytestmark = pytest.mark.campaign
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -100,6 +103,34 @@ RESULTS = [(GOLDEN / name).read_text(encoding="utf-8") for name in ("result-2.js
 def test_results(folder, content):
     (folder / "spoiled.json").write_bytes(content)
     check(["leaderboard", folder / "spoiled.json"], {0, 3})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A result with its outcomes, and the arrays of these."""
+    path = keep(tmp_path_factory.mktemp("kept"), trials=(0,))
+    with np.load(path.with_suffix(".npz")) as arrays:
+        return path, {name: arrays[name] for name in arrays.files}
+
+
+@cases
+@given(data=st.data())
+def test_results_to_compare(kept, data):
+    """Spoiled, and sealed again as if they had been written so: what they say reaches the comparison."""
+    path, arrays = kept
+    good = json.loads(path.read_text(encoding="utf-8"))
+    if data.draw(st.booleans()):
+        content = json.loads(data.draw(broken.json_of(json.dumps(good))))
+    else:
+        spoiled = data.draw(broken.arrays_of({**arrays, "pids": arrays["0.pids"]}))
+        path.with_name("spoiled.npz").write_bytes(spoiled)
+        with np.load(io.BytesIO(spoiled), allow_pickle=True) as found:
+            digest = content_sha256({name: found[name] for name in found.files})
+        content = good | {"outcomes": {"file": "spoiled.npz", "sha256": digest}}
+    spoiled_path = path.with_name("spoiled.json")
+    spoiled_path.write_text(json.dumps(resealed(content) if isinstance(content, dict) else content))
+    check(["compare", path, spoiled_path, "--by", "camid"], {0, 2, 3, 5})
+    check(["diff", spoiled_path, path], {0, 3})
 
 
 @cases

@@ -222,8 +222,10 @@ def test_rows_that_share_nothing_are_refused() -> None:
         aligned([[one], [attrs.evolve(one, index=1)]])
     with pytest.raises(ComparisonError, match="share no query"):
         aligned([[one], [attrs.evolve(one, keys=np.array(["a", "b"]))]])
-    with pytest.raises(ComparisonError, match="query 0001 shows person 2 in one and 3 in the other"):
+    with pytest.raises(ComparisonError, match="query 0001 has person 2 in one and 3 in the other"):
         aligned([[one], [attrs.evolve(one, pids=np.array([1, 3]))]])
+    with pytest.raises(ComparisonError, match="query 0000 has camera 0 in one and 4 in the other"):
+        aligned([[one], [attrs.evolve(one, camids=np.array([4, 0]))]])
     with pytest.raises(DataError, match="query 0000 at rate 2 occurs twice"):
         aligned([[one], [attrs.evolve(one, keys=np.array(["0000", "0000"]))]])
 
