@@ -24,7 +24,8 @@ from crbench.results.labels import clean, dataset_label
 _DEFAULT = View()
 _PLACES = (
     "places: those that the row may have among these; all together are right with a probability of 95 %. ≈: the data "
-    "do not tell it apart from the row of the highest R1 (paired test over people, corrected for the number of pairs)."
+    "do not tell it apart from the row of the highest R1 (paired test over people, for these trainings, corrected for "
+    "the number of pairs)."
 )
 
 

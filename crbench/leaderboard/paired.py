@@ -6,12 +6,12 @@ board, and pairs grow with the square of the rows, so long tables go without unl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 import numpy as np
 
-from crbench.errors import ComparisonError, ConfigError, DataError
+from crbench.errors import CrbenchError
 from crbench.leaderboard.board import Block, Pair, Row
 from crbench.leaderboard.scores import Spread, ends_of
 from crbench.results.labels import clean
@@ -48,15 +48,31 @@ def with_comparison(block: Block) -> Block:
     queries, notes = _read(ranked)
     rows = {id(row): _with_intervals(row, queries[id(row)]) if id(row) in queries else row for row in ranked}
     order = [row for row in ranked if id(row) in queries]
-    if len(order) > 1 and len(identities(queries[id(order[0])])) > 1:
-        found = differences(aligned([queries[id(row)] for row in order]), SCORE)
+    try:
+        shared = aligned([queries[id(row)] for row in order]) if len(order) > 1 else []
+    except CrbenchError as error:
+        shared, notes = [], (*notes, clean(f"Rows are not compared: {error}"))
+    if shared and len(identities(shared[0])) > 1:
+        found = differences(shared, SCORE)
         places = _with_places([rows[id(row)] for row in order], found, unknown=len(ranked) - len(order))
         rows |= {id(row): new for row, new in zip(order, places, strict=True)}
         block = attrs.evolve(
             block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
         )
+        notes = (*notes, *_lost(queries.values(), shared[0]))
     shown = tuple(rows.get(id(row), row) for row in block.rows)
     return attrs.evolve(block, rows=shown, notes=(*block.notes, *notes))
+
+
+def _lost(rows: Iterable[Sequence[TrialQueries]], shared: Sequence[TrialQueries]) -> Iterator[str]:
+    """A line where rows were asked for queries that not all of them have."""
+    kept, most = _asked(shared), max(map(_asked, rows))
+    if kept < most:
+        yield f"Rows are compared over the {kept:,} queries of all trials that every row has, of up to {most:,}."
+
+
+def _asked(row: Sequence[TrialQueries]) -> int:
+    return sum(len(trial.keys) for trial in row)
 
 
 def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str, ...]]:
@@ -66,7 +82,7 @@ def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str
     for row in rows:
         try:
             queries[id(row)] = _queries(row)
-        except (ComparisonError, ConfigError, DataError) as error:
+        except CrbenchError as error:
             notes.append(clean(f"not compared with the other rows: {row.backbone} + {row.aligner}: {error}"))
     return queries, tuple(notes)
 

@@ -22,7 +22,7 @@ from crbench.leaderboard.board import Block
 from crbench.leaderboard.build import build
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
-from crbench.report import render
+from crbench.report import FORMATS, render
 from crbench.results import Method, Result, TrialScores, load_results
 from crbench.results.folder import write_result
 from crbench.results.outcomes import TrialOutcomes, scores_of
@@ -34,13 +34,13 @@ PEOPLE, QUERIES = 30, 2
 
 
 def _trial(
-    index: int, hits: Sequence[int], protocol: EvalProtocol, digit: str
+    index: int, hits: Sequence[int], protocol: EvalProtocol, digit: str, people: int, moved: int
 ) -> tuple[TrialScores, TrialOutcomes, TrialQueries]:
-    """A trial of 30 people with two queries each, at rates 2 and 4; `hits` are queries whose match is the nearest."""
-    count = PEOPLE * QUERIES
+    """A trial of people with two queries each, at rates 2 and 4; `hits` are queries whose match is the nearest."""
+    count = people * QUERIES
     rows = Samples(
         keys=[f"{query:03d}.png" for query in range(count)],
-        pids=np.arange(count) // QUERIES,
+        pids=np.arange(count) // QUERIES + moved,
         camids=np.ones(count, dtype=np.int64),
         rates=np.where(np.arange(count) % QUERIES, 4.0, 2.0),
     )
@@ -50,7 +50,7 @@ def _trial(
         rows, outcomes, protocol, Selection.of(protocol, ("mAP",)), engine="", precision="", ambiguous=0
     )
     facts = {"split": f"{index + 1:064x}", "data": "d" * 12, "weights_sha256": digit * 64, "training": "e" * 12}
-    scores = TrialScores(index=index, n_gallery=40, n_persons=PEOPLE, **facts, **scores_of(found))
+    scores = TrialScores(index=index, n_gallery=40, n_persons=people, **facts, **scores_of(found))
     return scores, TrialOutcomes(index, rows, outcomes), TrialQueries.of(index, rows, found.per_query)
 
 
@@ -60,10 +60,17 @@ def keep(make: Make, tmp_path: Path) -> Keep:
     cells = itertools.count()
 
     def kept(
-        aligner: str, *trials: Sequence[int], first: int = 0, seed: int = 0, outcomes: bool = True, weights: str = "a"
+        aligner: str,
+        *trials: Sequence[int],
+        first: int = 0,
+        seed: int = 0,
+        outcomes: bool = True,
+        weights: str = "a",
+        people: int = PEOPLE,
+        moved: int = 0,
     ) -> Result:
         protocol = EvalProtocol.of(shot="multi", trials=3)
-        made = [_trial(first + place, hits, protocol, weights) for place, hits in enumerate(trials)]
+        made = [_trial(first + place, hits, protocol, weights, people, moved) for place, hits in enumerate(trials)]
         base = make(aligner, (0.5, 0.5, 0.5), shot="multi")
         backbone = attrs.evolve(base.method.backbone, trained=True)
         scores = tuple(one for one, _, _ in made)
@@ -202,6 +209,40 @@ def test_trainings_are_compared_by_their_means(keep: Keep) -> None:
     assert gain.low is not None
     assert gain.high is not None
     assert gain.low < gain.mean < gain.high
+
+
+def test_rows_are_compared_over_the_queries_that_all_have(keep: Keep, three: list[Result]) -> None:
+    block = _block([*three, keep("diagonal", range(30), range(30), people=PEOPLE - 5)])
+    assert block.people == PEOPLE - 5
+    assert block.notes == ("Rows are compared over the 100 queries of all trials that every row has, of up to 120.",)
+    assert block.rows[0].places == (1, 2)
+
+
+def test_rows_whose_queries_show_other_people_are_not_compared(keep: Keep, three: list[Result]) -> None:
+    block = _block([*three, keep("diagonal", range(30), range(30), moved=1)])
+    assert block.notes[0].startswith("Rows are not compared: trial 0: query 000.png shows person 0 in one and 1 in the")
+    assert [row.places for row in block.rows] == [None] * 4
+    assert block.rows[0].scores["R1"].mean == pytest.approx(50 / 60)
+
+
+def test_a_single_person_tells_nothing(keep: Keep) -> None:
+    block = _block([keep("ridge", range(2), people=1), keep("none", range(1), people=1)])
+    assert (block.pairs, block.resolution) == ((), None)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_hostile_names_of_pairs_stay_harmless(keep: Keep, form: str) -> None:
+    evil = ("=1+1", "</pre><script>alert(1)</script>", "\\input{x}\x1b[31m\u202e")
+    text = render([keep(name, GOOD) for name in evil], format=form, pairwise=True)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u202a-\u202e]", text)
+    if form in ("github", "html"):
+        assert text.count("<script>") == (form == "html")
+    if form == "latex":
+        assert "\\input" not in text
+    if form == "csv":
+        pairs = [line for line in csv.DictReader(io.StringIO(text)) if line["part"] == "pair"]
+        assert any(line[side].startswith("'=1+1") for line in pairs for side in ("first", "second"))
+        assert not any(line[side].startswith("=") for line in pairs for side in ("first", "second"))
 
 
 def test_long_tables_are_compared_on_request_only(three: list[Result], monkeypatch: pytest.MonkeyPatch) -> None:
