@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import attrs
@@ -15,12 +15,17 @@ _METHOD = ("backbone", "aligner")
 
 @attrs.frozen
 class Head:
-    """The head of a column; see `crbench.leaderboard.column.Column`."""
+    """The head of a column; see `crbench.leaderboard.column.Column`.
+
+    Attributes:
+        minor: a small screen goes without the column.
+    """
 
     key: str
     title: str
     numeric: bool = False
     better: str | None = None
+    minor: bool = False
 
 
 @attrs.frozen
@@ -76,6 +81,7 @@ def grid_of(table: Table, *, id: str, names: Sequence[str] = _METHOD, opens: boo
         opens: rows can be opened.
     """
     columns = table.columns
+    keys = {column.key for column in columns}
     places = [place for place, column in enumerate(columns) if column.key in names]
     start = min(places, default=0)
     left = [place for place in range(start) if place not in places]
@@ -89,9 +95,9 @@ def grid_of(table: Table, *, id: str, names: Sequence[str] = _METHOD, opens: boo
     return Grid(
         id=id,
         caption=", ".join(table.facts),
-        before=tuple(_head(columns[place]) for place in left),
+        before=tuple(_head(columns[place], keys) for place in left),
         head=Head("method", "method") if places else None,
-        after=tuple(_head(columns[place]) for place in right),
+        after=tuple(_head(columns[place], keys) for place in right),
         lines=tuple(
             Line(
                 id=f"{id}-{number}",
@@ -112,8 +118,10 @@ def _kind(table: Table, number: int) -> str:
     return "baseline" if table.baselines[number] else ""
 
 
-def _head(column: Column[Any]) -> Head:
-    return Head(column.key, column.title, column.numeric, column.better)
+def _head(column: Column[Any], keys: Container[str]) -> Head:
+    """The head of a column in a table with these keys; the order tells the rank, where places have a column too."""
+    minor = column.key == "rank" and "rank_low" in keys
+    return Head(column.key, column.title, column.numeric, column.better, minor)
 
 
 def _marks_worth_showing(cells: Sequence[Cell]) -> set[str]:

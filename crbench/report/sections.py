@@ -76,7 +76,9 @@ class Section:
     def spread(self) -> str:
         """What stands beside the scores of the best rows, in words; empty where nothing does."""
         texts = "".join(one.spread for one in self.best)
-        return "95 % intervals over people in brackets" if "[" in texts else "± over trials" if texts else ""
+        beside = "[95 % interval over people]" if "[" in texts else "± over trials" if texts else ""
+        compared = any(one.series.row.places is not None for one in self.best)
+        return f"{beside}; left: places that the data allow" if compared else beside
 
     @property
     def trials(self) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import attrs
 import pytest
 from browser import CHROMIUM, Browser, browser
 from leaderboard.conftest import Make
 
+from crbench.leaderboard import arrange
+from crbench.leaderboard.board import Row
 from crbench.report import render
+from crbench.report.page import page as page_text
 from crbench.results import Result
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
@@ -149,13 +153,34 @@ def test_the_command_of_a_row_is_copied(page: Browser) -> None:
     assert page.run("navigator.clipboard.readText()").startswith("crbench run --dataset mlr-synthetic")
 
 
+def compared(make: Make) -> str:
+    """A page with all that widens a table: intervals of scores and gains, places, long names."""
+    board, view = arrange([make("none", (0.4, 0.5)), make("procrustes/a-long-preset-of-it", (0.7, 0.8), cell=2)])
+    (block,) = board.blocks
+
+    def wide(row: Row) -> Row:
+        scores = {key: one._replace(low=one.mean - 0.05, high=one.mean + 0.05) for key, one in row.scores.items()}
+        gain = row.gain and row.gain._replace(low=0.1, high=0.3)
+        return attrs.evolve(row, scores=scores, gain=gain, places=(1, 2))
+
+    block = attrs.evolve(block, rows=tuple(map(wide, block.rows)))
+    return page_text(attrs.evolve(board, blocks=(block,)), view, details=True)
+
+
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_names_and_scores_without_sideways_scrolling(page: Browser, dark: bool) -> None:
+def test_a_phone_shows_names_and_scores_without_sideways_scrolling(
+    page: Browser, address: str, make: Make, tmp_path: Path, dark: bool
+) -> None:
+    wide = tmp_path / "wide.html"
+    wide.write_text(compared(make), encoding="utf-8")
     page.look(390, 844, dark=dark)
-    assert page.run("document.documentElement.scrollWidth") <= 390
-    assert page.run(f"{heading('R1')}.getBoundingClientRect().right") <= 390
-    heights = "[...document.querySelectorAll('.plot text')].map(text => text.getBoundingClientRect().height)"
-    assert page.run(f"Math.min(...{heights})") > 9
+    for url, table in ((wide.as_uri(), "document.querySelector('.grid')"), (address, SECOND)):
+        page.open(url)
+        assert page.run("document.documentElement.scrollWidth") <= 390
+        inner = f"{table}.closest('.scroll').getBoundingClientRect().right"
+        assert page.run(f"{heading('R1', table)}.getBoundingClientRect().right - {inner}") <= 0
+        heights = "[...document.querySelectorAll('.plot text')].map(text => text.getBoundingClientRect().height)"
+        assert page.run(f"Math.min(...{heights})") > 9
 
 
 def test_print_shows_all_of_a_table_and_no_buttons(page: Browser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,13 @@ def test_the_page_is_that_of_render(results: list[Result], capsys: pytest.Captur
     assert "<h1>" in text
     options = {"per_rate": True, "ranks": (1, 2), "details": True}
     assert text == render(load_results(["results"]), format="html", **options)
+
+
+def test_the_command_of_the_readme_makes_the_page(results: list[Result]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^crbench (report .*)\n```\n\n!\[.*\]\(docs/report.png\)$", readme, re.MULTILINE)
+    assert invoke(shlex.split(line)) == 0
+    assert Path("report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 
 def test_rows_can_be_chosen(results: list[Result]) -> None:
