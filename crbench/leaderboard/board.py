@@ -55,6 +55,7 @@ class Row:
         like_best: the data do not tell it apart from the row of the highest R1; None = not known.
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
+        over: the trainings of that baseline, which need not be a row; one for each of `trainings`, or none.
         fit_s: seconds of one fit, as the run took them; None = not measured.
         samples_per_s: throughput of the fitted aligner in the run; None = not measured.
         marks: ``best`` or ``second`` by `Score.key`.
@@ -70,6 +71,7 @@ class Row:
     places: tuple[int, int] | None = None
     like_best: bool | None = None
     gain: Spread | None = None
+    over: tuple[Joined, ...] = ()
     fit_s: float | None = None
     samples_per_s: float | None = None
     marks: Mapping[str, str] = attrs.field(factory=dict)

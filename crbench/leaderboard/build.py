@@ -25,7 +25,7 @@ from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
-from crbench.leaderboard.scores import Score, Spread, scores_of, spread_of, values_of
+from crbench.leaderboard.scores import Score, scores_of, spread_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
 from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
@@ -195,9 +195,7 @@ def _with_gains(rows: Sequence[Row]) -> list[Row]:
     """Rows with their gain over the baseline; disputed rows have none, and none is over them."""
     sure = [row for row in rows if not row.joined.disputed]
     baselines = {one.features: one for row in sure if row.baseline for one in row.trainings}
-    return [
-        row if row.baseline or row.joined.disputed else attrs.evolve(row, gain=_gain(row, baselines)) for row in rows
-    ]
+    return [row if row.baseline or row.joined.disputed else _with_gain(row, baselines) for row in rows]
 
 
 def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
@@ -245,11 +243,14 @@ def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]
     return marks
 
 
-def _gain(row: Row, baselines: Mapping[tuple[object, ...], Joined]) -> Spread | None:
-    """Rank-1 over that of the baseline with the features of each training, as differences trial by trial."""
-    pairs = [(own, baselines.get(own.features or (None,))) for own in row.trainings]
-    differences = [_differences(own, other) for own, other in pairs if other is not None]
-    return spread_of(differences) if len(differences) == len(pairs) else None
+def _with_gain(row: Row, baselines: Mapping[tuple[object, ...], Joined]) -> Row:
+    """A row with Rank-1 over that of the baseline with the features of each training, trial by trial."""
+    found = [baselines.get(own.features or (None,)) for own in row.trainings]
+    over = tuple(one for one in found if one is not None)
+    if len(over) < len(row.trainings):
+        return row
+    pairs = zip(row.trainings, over, strict=True)
+    return attrs.evolve(row, gain=spread_of([_differences(own, other) for own, other in pairs]), over=over)
 
 
 def _differences(one: Joined, other: Joined) -> list[float]:

@@ -60,6 +60,9 @@ def with_comparison(block: Block) -> Block:
             block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
         )
         notes = (*notes, *_lost(queries.values(), shared[0]))
+    hidden: dict[int, list[TrialQueries]] = {}
+    for row in order:
+        rows[id(row)] = _over_hidden(rows[id(row)], queries[id(row)], hidden)
     shown = tuple(rows.get(id(row), row) for row in block.rows)
     return attrs.evolve(block, rows=shown, notes=(*block.notes, *notes))
 
@@ -140,6 +143,24 @@ def _gain(
     if row.gain is None or base is None:
         return row.gain
     return row.gain._replace(low=float(found.low[place, base]), high=float(found.high[place, base]))
+
+
+def _over_hidden(row: Row, trials: Sequence[TrialQueries], read: dict[int, list[TrialQueries]]) -> Row:
+    """A row with the interval of its gain over a baseline that is no row, as the reader chose others.
+
+    Args:
+        read: the queries of such baselines, by `id` of their first training; what is missing is added.
+    """
+    if row.gain is None or row.gain.low is not None:
+        return row
+    key = id(row.over[0])
+    try:
+        if key not in read:
+            read[key] = averaged([read_joined(one.results, ()) for one in row.over])
+        found = differences(aligned([trials, read[key]]), SCORE, permutations=1)
+    except CrbenchError:
+        return row
+    return attrs.evolve(row, gain=row.gain._replace(low=float(found.low[0, 1]), high=float(found.high[0, 1])))
 
 
 def labels_of(rows: Sequence[Row]) -> list[str]:

@@ -20,6 +20,7 @@ from crbench.evaluation.selection import Selection
 from crbench.leaderboard import paired
 from crbench.leaderboard.board import Block
 from crbench.leaderboard.build import build
+from crbench.leaderboard.choice import Choice
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.report import FORMATS, render
@@ -220,9 +221,21 @@ def test_rows_are_compared_over_the_queries_that_all_have(keep: Keep, three: lis
 
 def test_rows_whose_queries_show_other_people_are_not_compared(keep: Keep, three: list[Result]) -> None:
     block = _block([*three, keep("diagonal", range(30), range(30), moved=1)])
-    assert block.notes[0].startswith("Rows are not compared: trial 0: query 000.png shows person 0 in one and 1 in the")
+    assert block.notes[0].startswith("Rows are not compared: trial 0: query 000.png ")
     assert [row.places for row in block.rows] == [None] * 4
     assert block.rows[0].scores["R1"].mean == pytest.approx(50 / 60)
+
+
+def test_a_gain_has_its_interval_where_the_baseline_is_no_row(three: list[Result]) -> None:
+    expected = _block(three).rows[0].gain
+    for chosen in (("ridge",), ("ridge", "coral")):
+        first = _block(three, choice=Choice(aligners=chosen)).rows[0]
+        assert first.gain == expected, "as if the baseline stood there"
+    assert three[2].origin is not None
+    Path(three[2].origin).with_suffix(".npz").unlink()
+    (row,) = _block(three, choice=Choice(aligners=("ridge",))).rows
+    assert row.gain is not None
+    assert (row.gain.mean, row.gain.low) == (pytest.approx(50 / 60 - 12 / 60), None)
 
 
 def test_a_single_person_tells_nothing(keep: Keep) -> None:
