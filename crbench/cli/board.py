@@ -46,14 +46,12 @@ def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 help="Beside each score: its 95 % interval over people, the standard deviation over trials, or "
                 "nothing; by default the interval of R1 and gain.",
             ),
+            click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be given again."),
             click.option(
-                "--dataset", "datasets", multiple=True, help="Only this data set; may be given several times."
+                "--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; may be given again."
             ),
             click.option(
-                "--backbone", "backbones", multiple=True, help="Only this backbone, NAME[/PRESET]; so for several."
-            ),
-            click.option(
-                "--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; so for several."
+                "--aligner", "aligners", multiple=True, help="Only this aligner, NAME[/PRESET]; may be given again."
             ),
             click.option(
                 "--expand",

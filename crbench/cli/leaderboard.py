@@ -29,10 +29,11 @@ def leaderboard(
 
     RESULTS are result files or folders of them; by default the folder "results". Other files in a folder are left
     out, and listed. Trials of one method that were run apart, on any machines, are one row where all that decides a
-    number agrees. A benchmark adds columns of speeds to the rows of its method (same backbone, aligner, presets,
-    parameters and code), apart for each machine.
+    number agrees, and so are its trainings with other seeds. A benchmark adds columns of speeds to the rows of its
+    method (same backbone, aligner, presets, parameters and code), apart for each machine.
 
-    Rows have their places among the methods that --backbone and --aligner choose.
+    Rows have their places among the methods that --backbone and --aligner choose. Where outcomes lie beside the
+    results, a table says which places the data leave open, and which differences they resolve.
 
     \b
     crbench leaderboard results --dataset mlr-synthetic --columns rank,aligner,R1,R20,gain --format latex
