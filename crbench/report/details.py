@@ -37,11 +37,13 @@ class TrainingDetails:
     """One training of a row.
 
     Attributes:
+        seed: of training and fitting.
         trials: scores of each trial, one column for each.
         rates: scores of the queries of each rate; None where there are none.
         runs: the results that the trials come from.
     """
 
+    seed: int
     trials: Grid
     rates: Grid | None
     runs: tuple[RunFacts, ...]
@@ -84,7 +86,7 @@ def _training(joined: Joined, shown: Sequence[str]) -> TrainingDetails:
         ),
     )
     rates = _by_rate(joined.by_rate, shown) if joined.by_rate else None
-    return TrainingDetails(trials, rates, tuple(map(_run, joined.results)))
+    return TrainingDetails(joined.result.seed, trials, rates, tuple(map(_run, joined.results)))
 
 
 def _with_matches(valid: int, asked: int) -> str:

@@ -73,6 +73,12 @@ class Section:
         return clean(f"{self.block.title}, protocol {self.block.protocol}")
 
     @property
+    def uncompared(self) -> bool:
+        """Whether there are rows to compare, and none of them has kept what became of its queries."""
+        results = [result for row in self.block.rows for result in row.results]
+        return len(self.best) > 1 and all(result.outcomes is None for result in results)
+
+    @property
     def spread(self) -> str:
         """What stands beside the scores of the best rows, in words; empty where nothing does."""
         texts = "".join(one.spread for one in self.best)

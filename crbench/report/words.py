@@ -70,7 +70,8 @@ def _sizes(block: Block) -> Iterator[str]:
 
 def _sentences(rules: Mapping[str, Any]) -> Iterator[str]:
     """Sentences on the rules that a reader must know to read a score at all."""
-    rates = rules.get("query_rates") or ()
+    given = rules.get("query_rates")  # of a file that may come from anybody
+    rates = [rate for rate in given if isinstance(rate, (int, float))] if isinstance(given, (list, tuple)) else []
     if rates:
         shrunk = alternatives([f"{rate:g}" for rate in rates])
         yield f"Each query is an image shrunk by {shrunk}; the gallery is not shrunk."

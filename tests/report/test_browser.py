@@ -186,6 +186,7 @@ def test_a_phone_shows_names_and_scores_without_sideways_scrolling(
 def test_print_shows_all_of_a_table_and_no_buttons(page: Browser) -> None:
     page.look(1000, media="print")
     assert page.run("document.querySelector('.controls').offsetParent === null")
+    assert page.run("Math.min(...[...document.querySelectorAll('tbody > tr > th')].map(e => e.offsetWidth))") > 100
     assert page.run("[...document.querySelectorAll('.tall')].every(e => e.scrollHeight <= e.clientHeight + 1)")
 
 

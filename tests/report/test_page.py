@@ -93,6 +93,11 @@ def test_texts_to_copy_are_those_of_the_command_line(board_results: list[Result]
     assert packed(text, "bibtex").startswith(bibtex(board_results)[:40])
 
 
+def test_without_outcomes_the_page_says_why_nothing_is_compared(board_results: list[Result], text: str) -> None:
+    assert text.count("as no outcomes of queries lie beside these results") == 2, "of the tables with several rows"
+    assert 'class="matrix"' not in text
+
+
 def test_equal_results_give_equal_pages(board_results: list[Result]) -> None:
     assert page_of(board_results) == page_of(board_results[::-1])
 
