@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange
-from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
+from crbench.cli.per_query import write_outcomes
+from crbench.cli.scores import FILE, groups, output_options, show
 from crbench.cli.terminal import command_text
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
@@ -43,7 +45,12 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(_RULES)}.")
-@click.option("--distance", metavar="NAME", help="cosine, euclidean, sqeuclidean or that of a plugin.")
+@click.option(
+    "--distance",
+    type=PluginName("distance"),
+    metavar="NAME",
+    help="cosine, euclidean, sqeuclidean or that of a plugin.",
+)
 @click.option("--rerank", metavar="k1=20,k2=6,lambda=0.3", help="Re-rank by k-reciprocal encoding (Zhong et al. 2017).")
 @click.option("--engine", type=click.Choice(["auto", *ENGINES]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from crbench.cli.scores import FILE, groups, output_options, show, write_outcomes
+from crbench.cli.per_query import write_outcomes
+from crbench.cli.scores import FILE, groups, output_options, show
 
 
 @click.command()

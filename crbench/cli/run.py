@@ -12,7 +12,8 @@ import click
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
-from crbench.cli.scores import metric_option, per_query_option, ranks_option, write_all_outcomes
+from crbench.cli.per_query import write_all_outcomes
+from crbench.cli.scores import metric_option, per_query_option, ranks_option
 from crbench.cli.terminal import command_text, wants_colour
 from crbench.config.amp import AMP
 from crbench.leaderboard import RANKS

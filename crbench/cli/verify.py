@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.names import PluginName
 from crbench.cli.numbers import NUMBER
 from crbench.cli.scores import FILE
 
@@ -31,8 +32,12 @@ _ANY = click.Path(path_type=Path)
 @click.option(
     "--within", type=NUMBER, default=0.0, show_default=True, help="Points by which a score of a run may differ."
 )
-@click.option("--dataset", metavar="NAME", help="Of a run: its data set here, where its name holds another path.")
-@click.option("--backbone", metavar="NAME", help="Of a run: its backbone here, where its name holds another path.")
+@click.option(
+    "--dataset", type=PluginName("dataset"), help="Of a run: its data set here, where its name holds another path."
+)
+@click.option(
+    "--backbone", type=PluginName("backbone"), help="Of a run: its backbone here, where its name holds another path."
+)
 @click.option("--weights", type=_ANY, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")

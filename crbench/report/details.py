@@ -120,7 +120,7 @@ def _run(result: Result) -> RunFacts:
 def _evidence(evidence: Evidence | None) -> str:
     if evidence is None:
         return "reported: nothing was verified on this machine"
-    return f"{evidence.level}: {evidence.compared} ({evidence.created[:10]}, crbench {evidence.crbench})"
+    return evidence.summary
 
 
 def _component(part: Component) -> str:

@@ -62,6 +62,12 @@ class Evidence:
     created: str = attrs.field(factory=_now)
 
     @property
+    def summary(self) -> str:
+        """All of it in one line, for people."""
+        points = f", largest difference {100 * self.largest_difference:.2g} points" if self.largest_difference else ""
+        return f"{self.level}: {self.compared}{points} ({self.created[:10]}, crbench {self.crbench})"
+
+    @property
     def strength(self) -> int:
         """Place of the level in `LEVELS`."""
         return LEVELS.index(self.level)

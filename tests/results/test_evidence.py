@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from result_facts import resealed
 
+from crbench._version import __version__
 from crbench.config.paths import evidence_root
 from crbench.results import LEVELS, Evidence, Result, load_results
 from crbench.results.evidence import find_evidence, keep_evidence
@@ -103,5 +104,6 @@ def test_the_record_tells_version_date_and_difference(tmp_path: Path) -> None:
     kept = keep_evidence(Evidence(content_sha256="a" * 64, level="recomputed", compared="x", largest_difference=0.25))
     assert find_evidence("a" * 64, evidence_root()) == kept
     assert kept.created.endswith("+00:00")
+    assert kept.summary == f"recomputed: x, largest difference 25 points ({kept.created[:10]}, crbench {__version__})"
     with pytest.raises(ValueError, match="level"):
         Evidence(content_sha256="a" * 64, level="published", compared="")  # type: ignore[arg-type]
