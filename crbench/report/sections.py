@@ -88,8 +88,8 @@ class Section:
 
     @property
     def trials(self) -> str:
-        """The trials, as ``--trial`` takes them."""
-        return trial_list(self.block.trials)
+        """Which trials there are."""
+        return f"trial{'' if len(self.block.trials) == 1 else 's'} {trial_list(self.block.trials)}"
 
     @property
     def rules_id(self) -> str:
