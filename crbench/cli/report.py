@@ -63,7 +63,8 @@ def report(
 
     RESULTS are result files or folders of them; by default the folder "results". The page is one file that asks for
     nothing from a network. The same rules as for crbench leaderboard decide what is ranked together. Figures need
-    matplotlib: pip install 'crbench[plot]'.
+    matplotlib: pip install 'crbench[plot]'. With --strips the commands of the results are run once more, without a
+    record, so give results that you trust.
 
     \b
     crbench report results -o report.html

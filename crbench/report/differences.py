@@ -49,11 +49,15 @@ class Matrix:
     trained_often: bool
 
 
-def matrix(block: Block) -> Matrix | None:
-    """The differences of the first rows of a table and its best baseline; None where they were not compared."""
+def matrix(block: Block, count: int = SHOWN) -> Matrix | None:
+    """The differences of the first rows of a table and its best baseline; None where they were not compared.
+
+    Args:
+        count: rows at most.
+    """
     compared = [row for row in block.rows if row.places is not None]
     labels = dict(zip(map(id, compared), labels_of(compared), strict=True))
-    rows = tuple(one for one in chosen(block, SHOWN) if id(one.row) in labels)
+    rows = tuple(one for one in chosen(block, count) if id(one.row) in labels)
     known = {(pair.first, pair.second): pair for pair in block.pairs}
     if len(rows) < 2:
         return None

@@ -8,7 +8,7 @@ from crbench.leaderboard.board import Block, Board, Row, View, trial_list
 from crbench.leaderboard.formats import per_cent
 from crbench.leaderboard.scores import Spread
 from crbench.leaderboard.tables import Table, block_table
-from crbench.report.differences import Matrix, matrix
+from crbench.report.differences import SHOWN, Matrix, matrix
 from crbench.report.figures import Drawn, by_rate, can_draw, cmc, costs
 from crbench.report.grid import Grid, grid_of
 from crbench.report.series import Series, chosen, rates
@@ -120,7 +120,7 @@ def _section(board: Board, block: Block, view: View, *, details: bool, request: 
         rate_figure=by_rate(series, f"{id}-rate") if drawn else None,
         one_rate=known[0] if len(known) == 1 else None,
         figures=tuple(one for one in figures if one is not None),
-        matrix=matrix(block),
+        matrix=matrix(block, len(block.rows) if view.pairwise else SHOWN),
         strips=strips(block, request) if request and not block.unranked else None,
     )
 

@@ -22,6 +22,8 @@ HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "h5py")
         "from crbench.cli import invoke; invoke(['--version'])",
         "from crbench.cli import invoke; invoke(['run', '--help'])",
         "from crbench.cli import invoke; invoke(['train', '--help'])",
+        "from crbench.cli import invoke; invoke(['leaderboard', '--help'])",
+        "from crbench.cli import invoke; invoke(['report', '--help'])",
         "from crbench.cli import invoke; invoke(['plugins'])",
         "from crbench.cli import invoke; invoke(['plugins', 'check', '--help'])",
         "from crbench.cli import invoke; invoke(['data', 'list'])",

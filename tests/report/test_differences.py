@@ -56,6 +56,13 @@ def test_a_long_table_shows_its_first_rows_and_the_baseline(make: Make) -> None:
     assert [one.row.aligner for one in found.rows] == [*(f"a{place}" for place in range(SHOWN - 1)), "none"]
 
 
+def test_all_rows_are_there_on_request(make: Make) -> None:
+    names = (*(f"a{place}" for place in range(SHOWN)), "none")
+    board, view = arrange([make("none", (0.1,))], pairwise=True)
+    text = page(attrs.evolve(board, blocks=(compared(make, names),)), view, details=True)
+    assert text.count('<td class="better">') == len(names) * (len(names) - 1) // 2
+
+
 @pytest.mark.parametrize("names", [("ridge", "none"), ("ridge",)])
 def test_without_a_comparison_there_is_none(make: Make, names: tuple[str, ...]) -> None:
     block = compared(make, names)
