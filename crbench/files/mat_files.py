@@ -1,7 +1,7 @@
 """Arrays from MATLAB's mat files, v5 to v7.3. Nothing but plain numbers is read, and no size believed unchecked.
 
-Files of v7.3 are HDF5, and h5py reads them. Those of v5 to v7 are read here, as scipy's reader ends the whole process
-on some files with a few bytes changed; it is the reference of the tests.
+Files of v7.3 are HDF5, and h5py reads them. Those of v5 to v7 are read here, as scipy's reader (1.17) ended the whole
+process on one of the first fifty files with a few bytes changed; tests compare with it.
 
 A file often holds both sides, as layumi's ``pytorch_result.mat`` does: ``query_f``, ``query_label``, ``query_cam``,
 ``gallery_f``, ``gallery_label``, ``gallery_cam``.

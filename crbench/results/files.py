@@ -75,7 +75,8 @@ def from_json(text: str, origin: str) -> Result:
             raise DataError(f"{error}; a newer crbench wrote it (schema version {version}): read it there") from error
     else:
         result = structured(content, Result, origin, kind="result", version=SCHEMA_VERSION)
-    if sealed_file and result.content_sha256 != sealed(written):
+    # a file of version 1 has no digest, unless somebody wrote one into it
+    if (sealed_file or result.content_sha256 is not None) and result.content_sha256 != sealed(written):
         raise DataError(
             f"{origin}: edited after it was written (content_sha256 is that of another content); restore the file, or "
             "run the cell again"

@@ -80,6 +80,16 @@ def test_a_result_cannot_claim_a_level(file: Path) -> None:
     assert "unknown field" in _refused(other)
 
 
+def test_a_file_that_says_to_be_of_version_1_cannot_claim_the_digest_of_another(file: Path) -> None:
+    noted(_load(file), "run here", "a run")
+    content = json.loads(file.read_text())
+    forged = file.with_name("forged.json")
+    forged.write_text(json.dumps({**content, "schema_version": 1, "command": "another"}))
+    assert "edited after it was written" in _refused(forged)
+    forged.write_text(json.dumps(resealed({**content, "schema_version": 1, "command": "another"})))
+    assert _load(forged).level == "reported"
+
+
 def _refused(path: Path) -> str:
     from crbench.errors import DataError
 
