@@ -51,6 +51,8 @@ def page(board: Board, view: View, *, details: bool, request: Request | None = N
     if not can_draw():
         _log.warning("no figures without matplotlib; install it with: pip install 'crbench[plot]'")
     shown = sections(board, view, details=details, request=request)
+    if request and not any(section.strips for section in shown):
+        _log.warning("no queries in images, as no table has two ranked methods")
     printed = [
         (table, grid_of(table, id=f"published-{number}", names=_PUBLISHED_NAMES))
         for number, table in enumerate(published_tables(board, view.published), start=1)

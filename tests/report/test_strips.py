@@ -85,6 +85,11 @@ def test_without_consent_nothing_is_written(here: Path, capsys: pytest.CaptureFi
     assert not (here / "none.html").exists()
 
 
+def test_a_single_method_has_no_queries_in_images(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["report", *ASKED, "--aligner", "none", "-o", "one.html"]) == 0
+    assert "no queries in images, as no table has two ranked methods" in capsys.readouterr().err
+
+
 def test_without_strips_the_policy_allows_no_image(here: Path) -> None:
     assert invoke(["report", "-o", "none.html"]) == 0
     text = (here / "none.html").read_text(encoding="utf-8")
