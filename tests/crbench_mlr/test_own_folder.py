@@ -314,7 +314,7 @@ def test_folders_that_say_too_little(tmp_path: Path) -> None:
     flat = save_all(tmp_path / "flat", ["ann_1.png", "bob_1.png"])
     assert "nothing says who is seen; make a folder for each person, or say how names" in refused(flat)
     assert "no image is named like {pid}-{any} " in refused(flat, pattern="{pid}-{any}")
-    assert "1 persons (ann), read as a folder for each person; expected at least 4" in refused(
+    assert "only 1 of at least 4 persons (ann), read as a folder for each person; two are trained on" in refused(
         save_all(tmp_path / "one", ["ann/1.png", "ann/2.png"])
     )
     lone = save_all(tmp_path / "lone", [f"{name}/1.png" for name in PEOPLE])

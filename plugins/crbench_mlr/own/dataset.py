@@ -165,8 +165,8 @@ def _protocols(path: Path, listing: Listing) -> dict[str, EvalProtocol]:
     if len(people) < _FEWEST:
         named = ", ".join(sorted({image.person for image in listing.images})[:_FEWEST])
         raise DataError(
-            f"{path}: {len(people)} persons ({named}), read as {listing.layout}; expected at least {_FEWEST}, two to "
-            "train on and two to tell apart"
+            f"{path}: only {len(people)} of at least {_FEWEST} persons ({named}), read as {listing.layout}; two are "
+            "trained on and two told apart"
         )
     if listing.has_cameras:
         if len(np.unique(rows.camids)) == 1:
