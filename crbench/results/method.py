@@ -10,7 +10,7 @@ from attrs import validators as v
 
 from crbench.config.amp import AMP, Amp
 from crbench.results.rules import plain
-from crbench.results.scores import SHA256
+from crbench.results.scores import COUNT, SHA256
 
 
 @attrs.frozen(kw_only=True)
@@ -41,9 +41,9 @@ class Component:
     code_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
     weights_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
     trained: bool = False
-    parameter_count: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
+    parameter_count: int | None = attrs.field(default=None, validator=v.optional(COUNT))
     transductive: bool = False
-    macs: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
+    macs: int | None = attrs.field(default=None, validator=v.optional(COUNT))
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ from crbench.results.intervals import Intervals
 from crbench.results.method import Extraction, Method, WeightsFacts
 from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules, plain
 from crbench.results.scores import (
+    COUNT,
     SHA256,
     MetricFacts,
     Summary,
@@ -102,7 +103,7 @@ class Timing:
     """
 
     seconds: float = attrs.field(validator=finite)
-    count: int = attrs.field(validator=v.ge(0))
+    count: int = attrs.field(validator=COUNT)
     unit: str
     per_second: float | None = attrs.field(
         default=attrs.Factory(lambda t: t.count / t.seconds if t.seconds else None, takes_self=True), validator=finite

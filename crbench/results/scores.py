@@ -19,6 +19,9 @@ from crbench.metrics.registry import METRICS
 SHA256 = v.matches_re(r"[0-9a-f]{64}")
 """Validator: 64 hex digits."""
 
+COUNT = v.and_(v.ge(0), v.le(2**63 - 1))
+"""Validator: a count that an integer of 64 bits holds. JSON has longer ones, with which nothing can be computed."""
+
 _DIGEST = v.matches_re(r"[0-9a-f]{12}")
 _ROUNDING = 1e-9
 RATE = re.compile(r"[1-9]\d{0,3}(\.\d+)?")

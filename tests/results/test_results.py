@@ -210,6 +210,9 @@ BAD = [
     (_drop("metric_facts", "mean-place", "version"), r"lacks version"),
     (_set("timings", "fit", "seconds", to=-1), "seconds: -1.0 is not a finite number"),
     (_set("environment", "threads", to=0), "threads"),
+    (_set("method", "aligner", "parameter_count", to=10**400), "parameter_count"),
+    (_set("method", "backbone", "macs", to=2**63), "macs"),
+    (_set("timings", "fit", "count", to=10**400), "count"),
 ]
 
 
