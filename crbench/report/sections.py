@@ -80,9 +80,9 @@ class Section:
 
     @property
     def spread(self) -> str:
-        """What stands beside the scores of the best rows, in words; empty where nothing does."""
+        """What stands beside the scores of the best rows, in words."""
         texts = "".join(one.spread for one in self.best)
-        beside = "[95 % interval over people]" if "[" in texts else "± over trials" if texts else ""
+        beside = "[95 % interval over people]" if texts else "no intervals over people are known"
         compared = any(one.series.row.places is not None for one in self.best)
         return f"{beside}; left: places that the data allow" if compared else beside
 
@@ -148,10 +148,11 @@ def _places_of(row: Row) -> str:
 
 
 def _spread(score: Spread) -> str:
-    """The interval of a score in words, or the standard deviation of trials where there is no interval."""
-    if score.low is not None and score.high is not None:
-        return f"[{per_cent(score.low)}, {per_cent(score.high)}]"
-    return "" if score.std is None else f"± {per_cent(score.std)}"
+    """The interval of a score in words; empty where it is not known.
+
+    The deviation over trials would be read as one, and is that of the protocol's draws only.
+    """
+    return "" if score.low is None or score.high is None else f"[{per_cent(score.low)}, {per_cent(score.high)}]"
 
 
 def _ends(score: Spread) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from leaderboard.conftest import HOSTILE, Make
 from crbench.leaderboard.citations import bibtex
 from crbench.report import render
 from crbench.results import DataFacts, Result
+from crbench.results.intervals import Interval, Intervals
 
 
 def page_of(results: Sequence[Result], *, details: bool = True, **view: object) -> str:
@@ -96,6 +97,19 @@ def test_texts_to_copy_are_those_of_the_command_line(board_results: list[Result]
 def test_without_outcomes_the_page_says_why_nothing_is_compared(board_results: list[Result], text: str) -> None:
     assert text.count("as no outcomes of queries lie beside these results") == 2, "of the tables with several rows"
     assert 'class="matrix"' not in text
+
+
+def test_the_best_rows_have_intervals_or_nothing_that_could_be_read_as_one(make: Make) -> None:
+    result = make("ridge", (0.5, 0.6))
+    best = re.compile(r'<table class="best".*?</table>', re.DOTALL)
+    (plain,) = best.findall(page_of([result]))
+    assert "±" not in plain
+    assert "no intervals over people are known" in page_of([result])
+    ends = {"R1": Interval(0.45, 0.7)}
+    about = {"method": "", "level": 0.95, "replicates": 2000, "seed": 0, "identities": 12}
+    known = attrs.evolve(result, intervals=Intervals(metrics=ends, **about))
+    (shown,) = best.findall(page_of([known]))
+    assert "<strong>55.0</strong> [45.0, 70.0]</td>" in shown
 
 
 def test_equal_results_give_equal_pages(board_results: list[Result]) -> None:
