@@ -61,6 +61,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--name", help="Name of the method, for a result that a leaderboard shows; with --output.")
 @click.option("--dataset", metavar="NAME", help="Data set of the result; default: features.")
 @click.option("-o", "--output", type=FILE, help="Where to write the result (json) or the part (npz).")
+@click.option("--hash-keys", is_flag=True, help="Keep hashes of image names beside the result.")
 @click.option("--curve", type=IntegerRange(min=1), metavar="RANK", help="Add the CMC at each rank up to this one.")
 @output_options
 def evaluate(
@@ -80,6 +81,7 @@ def evaluate(
     name: str | None,
     dataset: str | None,
     output: Path | None,
+    hash_keys: bool,
     curve: int | None,
     metric: tuple[str, ...],
     group_by: str | None,
@@ -117,7 +119,7 @@ def evaluate(
     protocol = _protocol(settings, tool)
     whole = {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query, "--curve": curve}
     shard = _shard(shard_text, output, {**whole, "--name": name})
-    _check_output(shard, output, name, dataset)
+    _check_output(shard, output, name, dataset, hash_keys)
     if fprs:
         _check_verification(protocol)
     configure_logging(-1)
@@ -142,7 +144,8 @@ def evaluate(
     if name is not None and output is not None:
         kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
         command = _without_folders(query_file, gallery_file, meta_file, output, per_query)
-        _write_result(given, kept, output, name, dataset, seconds, options["device"], command)
+        facts = {"name": name, "dataset": dataset or protocol.name, "device": options["device"], "command": command}
+        _write_result(given, kept, output, hash_keys, seconds=seconds, **facts)
     click.echo(show(found, protocol, form, ranks, group_by, masks, accepted, curve=curve), nl=form != "csv")
 
 
@@ -175,7 +178,9 @@ def _shard(text: str | None, output: Path | None, others: dict[str, Any]) -> Sha
     return Shard.parse(text)
 
 
-def _check_output(shard: Shard | None, output: Path | None, name: str | None, dataset: str | None) -> None:
+def _check_output(
+    shard: Shard | None, output: Path | None, name: str | None, dataset: str | None, hash_keys: bool
+) -> None:
     """Refuse, before the work, a result that could not be written or found."""
     from crbench.errors import ConfigError
 
@@ -185,8 +190,8 @@ def _check_output(shard: Shard | None, output: Path | None, name: str | None, da
         raise ConfigError("--output: a result needs --name, a part --shard; e.g. --name mine -o results/mine.json")
     if name is not None and output is None:
         raise ConfigError("--name and --output go together: --name mine -o results/mine.json")
-    if dataset is not None and name is None:
-        raise ConfigError("--dataset names the data set of a result; give --name and --output too")
+    if name is None and (dataset is not None or hash_keys):
+        raise ConfigError("--dataset and --hash-keys are for a result; give --name and --output too")
     if name is not None and not (name.strip() and name.isprintable()):
         raise ConfigError(f"--name {name!r}: expected a name that can be printed")
     if output is not None and not re.fullmatch(r"[\w.-]+\.json", output.name):
@@ -211,32 +216,17 @@ def _write_part(given: GivenFeatures, shard: Shard, output: Path, options: dict[
     return f"crbench: part {shard} with {len(part.queries)} of {len(given.query)} queries is in {output}"
 
 
-def _write_result(
-    given: GivenFeatures,
-    found: Evaluation,
-    output: Path,
-    name: str,
-    dataset: str | None,
-    seconds: float,
-    device: str,
-    command: str,
-) -> None:
+def _write_result(given: GivenFeatures, found: Evaluation, output: Path, hash_keys: bool, **facts: Any) -> None:
     from crbench.harness.given import given_result
     from crbench.results.folder import noted_as_made, write_result_file
 
-    result, outcomes = given_result(
-        given,
-        found,
-        name=name,
-        dataset=dataset or given.protocol.name,
-        seconds=seconds,
-        device=device,
-        command=command,
-    )
-    written = write_result_file(output, result, outcomes)
+    result, outcomes = given_result(given, found, **facts)
+    written = write_result_file(output, result, [one.hashed() if hash_keys else one for one in outcomes])
     warn = logging.getLogger("crbench").warning
     noted_as_made(written, "re-evaluated", "the evaluation of the features that made it", warn)
-    click.echo(f"crbench: the result of {name} is in {output}; `crbench leaderboard {output}` shows it", err=True)
+    click.echo(
+        f"crbench: the result of {facts['name']} is in {output}; `crbench leaderboard {output}` shows it", err=True
+    )
 
 
 def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:

@@ -193,6 +193,15 @@ def test_a_folder_of_evidence_that_cannot_be_written_loses_no_result(sides, caps
     assert load_results(["mine.json"])[0].level == "reported"
 
 
+def test_names_of_images_can_be_kept_back(sides, capsys):
+    with np.load("q.npz") as arrays:
+        np.savez("q.npz", **arrays, keys=np.array([f"private/{row}.jpg" for row in range(30)]))
+    result = _result(sides / "mine.json", capsys, "--hash-keys")
+    (trial,) = read_outcomes(sides, result)
+    assert all(re.fullmatch("[0-9a-f]{16}", key) for key in trial.queries.keys.tolist())
+    assert invoke(["verify", "mine.json", "--features", "q.npz", "--features", "g.npz"]) == 0
+
+
 def test_the_command_of_a_result_tells_no_folder(sides, capsys, monkeypatch):
     words = [
         "evaluate",
