@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import hypothesis
 import pytest
 
-# a busy machine is no failure
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# A test run has the same examples every time, so that no change is blamed for what another one did; the campaign looks
+# for new ones and prints how to see one again. A busy machine is no failure.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("fresh", deadline=None, database=None, print_blob=True, max_examples=300)
+hypothesis.settings.load_profile("fresh" if os.environ.get("CRBENCH_CAMPAIGN") == "whole" else "same")
 
 
 @pytest.fixture(autouse=True, scope="session")
