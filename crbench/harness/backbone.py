@@ -18,7 +18,7 @@ from crbench.harness.cards import examine, provenance
 from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData
-from crbench.harness.weights import find_trained, make_weights, train_once, trained_path
+from crbench.harness.weights import find_trained, forget_finished, make_weights, train_once, trained_path
 from crbench.registry.load import choose_weights
 from crbench.results import WeightsFacts
 
@@ -96,6 +96,7 @@ def provide_backbone(
         if not isinstance(backbone, Trainable):
             return _ready(job, backbone, trials, run.device)
         return _trained(job, backbone, trial, path, read, run)
+    forget_finished(path)
     return _with_training(_loaded(job, path, run.device), job, trial, path, run)
 
 

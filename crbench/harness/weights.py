@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,7 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
         if anew:
             _forget(path)
         elif find_trained(path, run):
+            _forget(path)
             return None
         with Clock(run.device) as clock:
             make()
@@ -107,7 +108,7 @@ def _alone(path: Path, run: RunContext) -> Iterator[None]:
     which a training could outlast. Where a file system has no locks, two trainings do the same work, and the weights
     are whole all the same.
     """
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = FileLock(_lock_path(path))
     try:
         with faults_of(f"cannot lock {lock.lock_file}"):
             try:
@@ -173,6 +174,20 @@ def make_weights(
         facts = {"training": path.stem, "card": seen_digest(card)}
         save_state(path, plugin_state(trained, owner), facts)
         _forget(path)
+
+
+def forget_finished(weights: Path) -> None:
+    """Delete the state of a training whose weights are there: it was killed after these were written.
+
+    One that trains anew still needs its state, and has the lock.
+    """
+    if checkpoint_path(weights).parent.exists():
+        with suppress(OSError, Timeout), FileLock(_lock_path(weights)).acquire(timeout=0):
+            _forget(weights)
+
+
+def _lock_path(weights: Path) -> Path:
+    return weights.with_suffix(".lock")
 
 
 def _forget(weights: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import attrs
 import pytest
 from fakes import Learner, learner
+from filelock import FileLock
 
 from crbench.api.entry import Entry
 from crbench.errors import ConfigError, DataError
 from crbench.harness.run import run
 from crbench.harness.train import train
+from crbench.harness.weights import checkpoint_path
 from crbench.registry import discovery
 from crbench.registry.discovery import Registered, Registry
 from crbench.registry.guard import Owner
@@ -58,6 +60,22 @@ def test_a_run_finds_what_train_made(spec, tmp_path):
     (result,) = run(request)
     assert len(Learner.trainings) == 1
     assert result.trials[0].cmc[0] == made.scores["R1"]
+
+
+@pytest.mark.parametrize("again", [run, train])
+def test_the_state_of_a_training_that_was_killed_at_its_end_is_deleted(spec, tmp_path, again):
+    request = spec(backbone="learner", trial=0, output=tmp_path / "log")
+    weights = train(request).weights
+    state = checkpoint_path(weights)
+    state.parent.mkdir()
+    state.touch()
+    lock = FileLock(weights.with_suffix(".lock"))
+    with lock:
+        run(request)
+        assert state.exists(), "another process trains anew"
+    again(attrs.evolve(request, resume=again is train))
+    assert not state.parent.exists()
+    assert len(Learner.trainings) == 1
 
 
 def test_a_backbone_without_training_is_refused(spec):
