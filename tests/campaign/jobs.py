@@ -70,13 +70,13 @@ def copied(template: Path, folder: Path) -> Path:
 def outcome(folder: Path) -> dict[str, object]:
     """What a command left, by name; without times, and without what names a moment or a process."""
     return {
-        _stable(path.relative_to(folder)): _content(path)
+        stable(path.relative_to(folder)): content(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".lock"
     }
 
 
-def _stable(path: Path) -> str:
+def stable(path: Path) -> str:
     """The path; of a result without its time."""
     return str(path.with_name(path.name.partition("Z_")[2] or path.name))
 
@@ -85,7 +85,8 @@ TIMES = {"created", "timings", "duration_s", "seconds", "date", "resources", "ou
 """Keys of JSON files whose values are times or memory, or cover one: names of outcomes, digests of whole results."""
 
 
-def _content(path: Path) -> object:
+def content(path: Path) -> object:
+    """What a file holds, without times."""
     if path.suffix == ".json":
         return _timeless(json.loads(path.read_text()))
     if path.suffix == ".npz":

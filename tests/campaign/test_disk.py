@@ -6,17 +6,10 @@ import pytest
 from campaign.disk import FAULTS
 from campaign.form import WHOLE, sampled
 from campaign.jobs import JOBS, copied, features, outcome
-from campaign.zygote import Zygote
 
 pytestmark = pytest.mark.campaign
 SAMPLE = {"run": 2, "train": 1}
 """Operations and faults of each command in the short form; of those not named here 4."""
-
-
-@pytest.fixture(scope="module")
-def zygote():
-    with Zygote() as process:
-        yield process
 
 
 def struck(zygote, folder, template, job, expected, at, fault):

@@ -6,18 +6,22 @@ Reads jobs from its standard input and answers on its standard output, one JSON 
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 
 COMMANDS = ("crbench.cli.run", "crbench.cli.train", "crbench.harness.run", "crbench.harness.train", "crbench.training")
+Command = tuple[str, ...]
 SECONDS = 120
-"""A child that takes longer is killed, and its test fails."""
+"""A child that takes longer is killed, and its test fails; of children at once, as many times as there are."""
 
 
 @attrs.frozen
@@ -57,9 +61,21 @@ class Zygote:
 
     def call(self, folder: Path, *arguments: str, at: int | None = None, fault: str = "EIO") -> Ended:
         """Run a command whose folders all lie in `folder`, with a fault at its operation `at`."""
-        job = {"folder": str(folder), "arguments": arguments, "at": at, "fault": fault}
-        print(json.dumps(job), file=self._process.stdin, flush=True)
-        return Ended(**json.loads(self._process.stdout.readline()))
+        ((ended,), _) = self._ask([{"folder": str(folder), "arguments": arguments, "at": at, "fault": fault}])
+        return ended
+
+    def together(self, folder: Path, jobs: Sequence[Command], beside: Sequence[Command]) -> tuple[list[Ended], ...]:
+        """Run commands at the same time and, until all have ended, those of `beside` in turn, over and over.
+
+        Returns:
+            What became of `jobs`, and of whatever ran beside.
+        """
+        given = ([{"folder": str(folder), "arguments": command} for command in commands] for commands in (jobs, beside))
+        return self._ask(*given)
+
+    def _ask(self, jobs: list[dict[str, Any]], beside: Sequence[dict[str, Any]] = ()) -> tuple[list[Ended], ...]:
+        print(json.dumps({"jobs": jobs, "beside": beside}), file=self._process.stdin, flush=True)
+        return tuple([Ended(**ended) for ended in part] for part in json.loads(self._process.stdout.readline()))
 
 
 def _child(job: dict, notes: Path) -> None:
@@ -70,7 +86,7 @@ def _child(job: dict, notes: Path) -> None:
 
     from crbench.cli import main
 
-    signal.alarm(SECONDS)
+    signal.alarm(job["seconds"])
     folder = Path(job["folder"])
     os.chdir(folder)
     for name in ("DATA", "CACHE", "WEIGHTS"):
@@ -79,7 +95,7 @@ def _child(job: dict, notes: Path) -> None:
     for number in (1, 2):
         os.dup2(os.open(f"{notes}-{number}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-    disk = Disk(folder, job["at"], job["fault"])
+    disk = Disk(folder, job.get("at"), job.get("fault", "EIO"))
     write = os.write
     disk.install()
     code = 1
@@ -120,21 +136,45 @@ def _serve() -> None:
 
     _warm()
     warnings.simplefilter("default")
-    with tempfile.TemporaryDirectory() as place:
-        notes = Path(place, "child")
-        for line in sys.stdin:
-            for old in Path(place).iterdir():
-                old.unlink()
-            process = os.fork()
-            if not process:
-                _child(json.loads(line), notes)
-            _, status = os.waitpid(process, 0)
-            out, err = (Path(f"{notes}-{number}").read_text(errors="replace") for number in (1, 2))
-            operations = Path(f"{notes}-operations")
-            done = json.loads(operations.read_text()) if operations.is_file() else []
-            answer = {"code": os.waitstatus_to_exitcode(status), "out": out, "err": err, "operations": done}
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        with tempfile.TemporaryDirectory() as place:
+            answer = _together(asked["jobs"], asked["beside"], Path(place))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _together(jobs: list[dict], beside: list[dict], place: Path) -> tuple[list[dict], list[dict]]:
+    seconds = SECONDS * len(jobs)  # they share the processors
+    running = {_forked(job, place / str(number), seconds): number for number, job in enumerate(jobs)}
+    ended: dict[int, dict] = {}
+    others: list[dict] = []
+    turns = itertools.cycle(beside)
+    while running:
+        if beside:
+            notes = place / f"beside-{len(others)}"
+            _, status = os.waitpid(_forked(next(turns), notes, seconds), 0)
+            others.append(_ended(status, notes))
+        for process, number in list(running.items()):
+            done, status = os.waitpid(process, os.WNOHANG if beside else 0)
+            if done:
+                del running[process]
+                ended[number] = _ended(status, place / str(number))
+    return [ended[number] for number in range(len(jobs))], others
+
+
+def _forked(job: dict, notes: Path, seconds: int) -> int:
+    process = os.fork()
+    if not process:
+        _child({**job, "seconds": seconds}, notes)
+    return process
+
+
+def _ended(status: int, notes: Path) -> dict:
+    out, err = (Path(f"{notes}-{number}").read_text(errors="replace") for number in (1, 2))
+    operations = Path(f"{notes}-operations")
+    done = json.loads(operations.read_text()) if operations.is_file() else []
+    return {"code": os.waitstatus_to_exitcode(status), "out": out, "err": err, "operations": done}
 
 
 if __name__ == "__main__":

@@ -106,16 +106,6 @@ def test_every_real_data_set_runs_from_its_layout(layout, tmp_path, monkeypatch,
     assert f"{name}: this copy is not the published data set" in captured.err
 
 
-def test_two_runs_at_once_agree_and_corrupt_nothing(tmp_path, capsys):
-    both = [start(tmp_path), start(tmp_path)]
-    assert [process.wait() for process in both] == [0, 0]
-    results = load_results([tmp_path / "results"])
-    for cell in {result.cell_id for result in results}:
-        assert len({str(result.trials) for result in results if result.cell_id == cell}) == 1
-    assert invoke(["cache", "verify", "--cache-dir", str(tmp_path / "cache")]) == 0
-    assert len(list((tmp_path / "weights" / "trained").glob("*.safetensors"))) == 1
-
-
 def test_interrupting_keeps_what_is_there(tmp_path):
     process = start(tmp_path)
     time.sleep(3)
