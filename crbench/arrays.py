@@ -158,6 +158,8 @@ def as_floats(x: Array) -> torch.Tensor:
 def _from_numpy(x: Any) -> torch.Tensor:
     import torch
 
+    if isinstance(x, np.ma.MaskedArray):  # what is masked would be taken for values
+        raise EvaluationError("features are a masked array; fill it first, or leave out its rows")
     array = np.asarray(x)
     if array.dtype.kind != "f":
         raise EvaluationError(f"features are {array.dtype}; expected floating-point numbers, convert them first")

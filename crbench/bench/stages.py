@@ -27,6 +27,7 @@ from crbench.harness.cell import parameter_count
 from crbench.harness.costs import count_flops, network_parameters
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
+from crbench.harness.source import read_image, read_split
 from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features, Samples, TestFeatures, blind_order
 from crbench.registry.resolve import Resolved
@@ -140,10 +141,10 @@ class Stages:
             return synthetic.noise_images(self.spec.samples)
         job = self.spec.job()
         root = data_root(self.spec.data_root)
-        rows = job.source.split(job.protocol, 0, root=root).query
+        rows = read_split(job, 0, root).query
         rows = rows.take(np.arange(min(len(rows), self.spec.samples)))
         return rows, lambda row: degrade(
-            job.source.read(row.key, root=root).image, row.rate / row.native_rate, job.protocol.images
+            read_image(job, row.key, root).image, row.rate / row.native_rate, job.protocol.images
         )
 
     def _forward(self) -> Iterator[Work]:

@@ -24,6 +24,10 @@ _BLOCK = 1 << 24
 """Distances per block, 64 MiB of them; what is asked of a block costs as much as a few million of them."""
 
 
+class DistanceError(EvaluationError):
+    """What a distance of its own gives cannot be ranked."""
+
+
 def with_distance(
     inputs: RankInputs, query: Features, gallery: Features, distance: Distance, needs: Collection[str]
 ) -> tuple[RankInputs, Samples]:
@@ -57,7 +61,7 @@ def _blocks(
         workers: look for NaN, so that no thread of torch is awake when they count.
 
     Raises:
-        EvaluationError: the distance gives another shape or NaN, or changes the gallery, which other blocks get too.
+        DistanceError: the distance gives another shape or NaN, or changes the gallery, which other blocks get too.
     """
     count, width = len(query), len(gallery)
     size = max(1, _BLOCK // width)
@@ -67,10 +71,10 @@ def _blocks(
         queries = order[start : start + size]
         given = distance(TestFeatures.of(query.take(queries), needs), shown)
         if _state(shown) != before:
-            raise EvaluationError("the distance changed the gallery that it was given; let it work on a copy")
+            raise DistanceError("the distance changed the gallery that it was given; let it work on a copy")
         found = _comparable(given, query.x.device)
         if tuple(found.shape) != (len(queries), width):
-            raise EvaluationError(
+            raise DistanceError(
                 f"the distance gives an array of shape {tuple(found.shape)}; expected {(len(queries), width)}"
             )
         with workers.alone():  # a sum is several times faster than to look; infinities of both signs give NaN too
@@ -78,7 +82,7 @@ def _blocks(
         if any(bool(part.isnan()) for part in sums):
             wrong = found.isnan().any(dim=1).nonzero()
             if len(wrong):
-                raise EvaluationError(f"the distance gives NaN for query row {queries[wrong[:, 0].cpu()].min()}")
+                raise DistanceError(f"the distance gives NaN for query row {queries[wrong[:, 0].cpu()].min()}")
         yield queries, found
 
 

@@ -3,7 +3,7 @@
 | step | what it gives | module |
 |---|---|---|
 | 1 plan | jobs and their cells, every name and parameter resolved | `plan`, `match` |
-| 2 splits | train, query and gallery rows of each trial; training and test kept apart | `trial` |
+| 2 splits | train, query and gallery rows of each trial; training and test kept apart | `trial`, `source` |
 | 3 rates | the rate of every row, LR copies of the training rows | `trial` |
 | 4 features | a ready backbone (trained first where it has no weights); its features of all rows | see below |
 | 5 pairs | training features, LR beside HR | `cell` |

@@ -17,7 +17,7 @@ from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import make_fit_card, seen_digest, write_card
 from crbench.harness.costs import transform_macs
-from crbench.harness.distance import check_distance, guarded
+from crbench.harness.distance import check_distance, guarded, naming
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import add_features
 from crbench.harness.identity import fit_facts, fit_key
@@ -238,21 +238,22 @@ def evaluate_trial(
         compared: features of ``rows.compared``: of queries, and of the gallery that they are compared with.
     """
     custom = job.distance
-    evaluations = [
-        evaluate(
-            query,
-            gallery,
-            job.protocol,
-            engine=spec.engine,
-            precision=spec.precision,
-            memory_budget=spec.memory_budget,
-            stream=f"{job.source.info.name}|trial {rows.trial.index}|gallery",
-            distance=guarded(custom) if custom else None,
-            needs=custom.needs if custom else (),
-            metrics=spec.metric,
-        )
-        for query, gallery in compared
-    ]
+    with naming(custom):
+        evaluations = [
+            evaluate(
+                query,
+                gallery,
+                job.protocol,
+                engine=spec.engine,
+                precision=spec.precision,
+                memory_budget=spec.memory_budget,
+                stream=f"{job.source.info.name}|trial {rows.trial.index}|gallery",
+                distance=guarded(custom) if custom else None,
+                needs=custom.needs if custom else (),
+                metrics=spec.metric,
+            )
+            for query, gallery in compared
+        ]
     return joined(evaluations, rows.places, rows.trial.split.query, job.protocol)
 
 

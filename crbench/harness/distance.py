@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from crbench.api.interfaces import Distance
 from crbench.arrays import Array, as_floats
 from crbench.errors import PluginError
+from crbench.evaluation.custom_distance import DistanceError
 from crbench.records import Features, TestFeatures, blind_order
 from crbench.registry.contract import close, other_companions, other_draws
 from crbench.registry.guard import plugin_stage
@@ -22,14 +26,27 @@ def guarded(custom: Resolved) -> Distance:
     """The distance; whatever goes wrong in it names its plugin."""
     distance: Distance = custom.build()
 
-    def call(query: TestFeatures, gallery: TestFeatures) -> Array:
+    def call(query: TestFeatures, gallery: TestFeatures) -> torch.Tensor:
         with plugin_stage(custom.registered.owner, "distance", passing=()):
             found = distance(query, gallery)
             if isinstance(found, torch.Tensor) and found.layout is not torch.strided:
                 raise ValueError("it gave a sparse tensor; expected a dense one")
-            return found
+            if (shape := tuple(np.shape(found))) != (len(query), len(gallery)):
+                raise ValueError(f"it gave distances of shape {shape}; expected {(len(query), len(gallery))}")
+            return as_floats(found)
 
     return call
+
+
+@contextmanager
+def naming(custom: Resolved | None) -> Iterator[None]:
+    """Inside, what a distance gives and nobody can rank names its plugin."""
+    try:
+        yield
+    except DistanceError as error:
+        if custom is None:
+            raise
+        raise PluginError(f"{custom.registered.owner} failed at distance: {error}") from error
 
 
 def check_distance(custom: Resolved, query: Features, gallery: Features) -> None:
@@ -68,8 +85,5 @@ def _sample(side: Features, count: int) -> Features:
 
 
 def _distances(given: Array, rows: NDArray[np.intp], items: NDArray[np.intp]) -> torch.Tensor:
-    """A copy of the distances of some rows, as the plugin may use its memory again; empty for another shape."""
-    found = as_floats(given)
-    if found.shape[0] <= rows.max() or found.shape[1] <= items.max():
-        return found.new_empty(0)  # which the evaluation names
-    return found[rows][:, items].clone()
+    """A copy of the distances of some rows, as the plugin may use its memory again."""
+    return as_floats(given)[rows][:, items].clone()

@@ -24,6 +24,7 @@ from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.plan import Job
+from crbench.harness.source import read_digests, read_image, read_split
 from crbench.protocol import EvalProtocol
 from crbench.records import Row, Samples, Split
 from crbench.registry.guard import plugin_stage
@@ -68,8 +69,7 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
         ComparisonError: a test image is also a training image.
     """
     root = data_root(spec.data_root)
-    with plugin_stage(job.dataset.registered.owner, "split"):
-        splits = [job.source.split(job.protocol, trial, root=root) for trial in job.trials]
+    splits = [read_split(job, trial, root) for trial in job.trials]
     if left_out := splits[0].notes:
         listed = ", ".join(f"{name}: {count}" for name, count in left_out.items())
         run.logger.info("%s leaves out images (%s)", job.dataset.name, listed)
@@ -128,12 +128,11 @@ def make_reader(job: Job, digest_of: Mapping[str, str], root: Path) -> Reader:
     Args:
         digest_of: content hash by image key, as in `TrialData`.
     """
-    owner, locks = job.dataset.registered.owner, [threading.Lock() for _ in range(_OPEN_IMAGES)]
+    locks = [threading.Lock() for _ in range(_OPEN_IMAGES)]
 
     @functools.lru_cache(maxsize=_OPEN_IMAGES)
     def stored(key: str) -> Image:
-        with plugin_stage(owner, "read"):
-            found = job.source.read(key, root=root)
+        found = read_image(job, key, root)
         if found.digest != digest_of[key]:
             raise DataError(
                 f"image {key} of {job.dataset.name} was replaced while it was in use: its digest was "
@@ -195,14 +194,13 @@ def _unreadable(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext, w
 
     def check(key: str) -> str | None:
         try:
-            job.source.read(key, root=root)
+            read_image(job, key, root)
         except DataError as error:
             return str(error)
         return None
 
     bad = {}
     with (
-        plugin_stage(job.dataset.registered.owner, "read"),
         ThreadPoolExecutor(max(1, workers)) as pool,
         run.progress(len(keys), "read images", "image") as bar,
     ):
@@ -221,9 +219,7 @@ def _digests(job: Job, keys: NDArray[np.str_], root: Path, run: RunContext) -> d
     with run.progress(len(keys), "hash images", "image") as bar:
         for start in range(0, len(keys), _HASHED_AT_ONCE):
             some = keys[start : start + _HASHED_AT_ONCE]
-            with plugin_stage(job.dataset.registered.owner, "digests"):
-                found = job.source.digests(some, root=root).tolist()
-            digests.update(zip(some.tolist(), found, strict=True))
+            digests.update(zip(some.tolist(), read_digests(job, some, root), strict=True))
             bar.advance(len(some))
     return digests
 

@@ -63,7 +63,10 @@ class ChosenMetric:
         """
         with plugin_stage(self.owner, f"metric {self.name!r}", passing=()):
             options = {name: rules[name] for name in self.metric.rules}
-            given = np.asarray(self.function(*map(_read_only, arrays), **options))
+            found = self.function(*map(_read_only, arrays), **options)
+            if isinstance(found, np.ma.MaskedArray):  # what is masked would be taken for values
+                raise self._fault("a masked array", "real numbers")
+            given = np.asarray(found)
             if given.dtype.kind not in "biuf":
                 raise self._fault(f"values of dtype {given.dtype}", "real numbers")
             values = given.astype(np.float64)

@@ -45,7 +45,7 @@ def fault(
         return f"it gave a {type(x).__name__}; expected a torch tensor"
     if x.layout is not torch.strided:
         return f"it gave features of layout {_name(x.layout)}; expected a dense tensor"
-    if x.ndim != 2 or len(x) != count:
+    if x.ndim != 2 or len(x) != count or x.shape[1] == 0:
         return f"it gave features {tuple(x.shape)}; expected ({count}, D)"
     if x.dtype not in dtypes:
         return f"it gave {_name(x.dtype)} features; expected {' or '.join(map(_name, dtypes))}"

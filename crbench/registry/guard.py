@@ -63,6 +63,9 @@ def plugin_stage(
 
 
 def one_line(error: BaseException) -> str:
-    """Kind and text of an error in one line."""
-    text = " ".join(str(error).split())
+    """Kind and text of an error in one line; its kind alone where it cannot say its text."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - the error is a plugin's
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

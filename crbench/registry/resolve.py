@@ -173,13 +173,13 @@ class Resolved:
         try:
             with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
                 built = target(**call_arguments(self.registered, values), **context)
+                return _checked(built, self.registered, self.name)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
                 kind = self.registered.kind
                 raise ConfigError(f"{kind} {self.name!r}: {plain_fault(error.__cause__)}") from error.__cause__
             raise
-        return _checked(built, self.registered, self.name)
 
     def starting_file(self) -> Path | None:
         """The file that a training starts from, if the target is `StartsFromFile`.

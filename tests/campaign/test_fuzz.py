@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import types
@@ -12,22 +11,18 @@ import attrs
 import numpy as np
 import pytest
 from campaign import broken
-from campaign.form import WHOLE
+from campaign.calls import call, cases
 from evaluation import oracle, strategies
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from kept import keep
 from result_facts import resealed
 
-from crbench.cli import invoke
 from crbench.errors import CrbenchError
 from crbench.results.outcomes import content_sha256
 
 pytestmark = pytest.mark.campaign
 GOLDEN = Path(__file__).parents[1] / "golden"
-cases = settings(max_examples=1430 if WHOLE else 25, suppress_health_check=list(HealthCheck))
-"""Of each of the tests: 10,000 in all, or 175."""
-
 _DRAW = np.random.default_rng(0)
 ARRAYS = {
     "features": _DRAW.normal(size=(6, 4)).astype(np.float32),
@@ -49,15 +44,11 @@ def folder(tmp_path_factory):
 
 
 def check(arguments, codes):
-    """Call a command; its output."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = invoke([str(argument) for argument in arguments])
-    said = err.getvalue()
-    assert code in codes, said
-    assert said.count("crbench: error: ") == (code != 0), said
-    assert all(char == "\n" or char.isprintable() for char in said), ascii(said)
-    return out.getvalue()
+    """Call a command that ends in one of these exit codes; its output."""
+    ended = call(arguments)
+    assert ended.code in codes, ended.err
+    assert ended.err.count("crbench: error: ") == (ended.code != 0), ended.err
+    return ended.out
 
 
 def npz() -> bytes:
@@ -72,21 +63,21 @@ def tensors() -> bytes:
     return save(ARRAYS)
 
 
-@cases
+@cases(25)
 @given(content=broken.bytes_of(npz()) | broken.arrays_of(ARRAYS))
 def test_feature_files(folder, content):
     (folder / "spoiled.npz").write_bytes(content)
     check(["evaluate", "--query", folder / "spoiled.npz", "--gallery", folder / "good.npz"], {0, 1, 3})
 
 
-@cases
+@cases(25)
 @given(content=broken.bytes_of(tensors()))
 def test_safetensors(folder, content):
     (folder / "spoiled.safetensors").write_bytes(content)
     check(["evaluate", "--query", folder / "good.npz", "--gallery", folder / "spoiled.safetensors"], {0, 1, 3})
 
 
-@cases
+@cases(25)
 @given(content=broken.text_of(TABLE) | broken.bytes_of(TABLE.encode()))
 def test_tables(folder, content):
     (folder / "spoiled.csv").write_bytes(content)
@@ -97,7 +88,7 @@ def test_tables(folder, content):
 RESULTS = [(GOLDEN / name).read_text(encoding="utf-8") for name in ("result-2.json", "result-1.json")]
 
 
-@cases
+@cases(25)
 @given(content=st.one_of(*[broken.json_of(text) | broken.bytes_of(text.encode()) for text in RESULTS]))
 def test_results(folder, content):
     (folder / "spoiled.json").write_bytes(content)
@@ -112,7 +103,7 @@ def kept(tmp_path_factory):
         return path, {name: arrays[name] for name in arrays.files}
 
 
-@cases
+@cases(25)
 @given(data=st.data())
 def test_results_to_compare(kept, data):
     """Spoiled, and sealed again as if they had been written so: what they say reaches the comparison."""
@@ -132,7 +123,7 @@ def test_results_to_compare(kept, data):
     check(["diff", spoiled_path, path], {0, 3})
 
 
-@cases
+@cases(25)
 @given(data=st.data())
 def test_parts_of_an_evaluation(folder, data):
     whole = folder / "part.npz"
@@ -158,7 +149,7 @@ CARD = {
 }
 
 
-@cases
+@cases(25)
 @given(content=broken.json_of(json.dumps(CARD)) | broken.bytes_of(json.dumps(CARD).encode()))
 def test_weights_cards(folder, content):
     from crbench.harness.cards import check_card, provenance
@@ -188,7 +179,7 @@ def test_weights_cards(folder, content):
 RULES = ("shot", "junk", "same_camera", "ties", "ap", "normalise", "distance", "ignored_cameras")
 
 
-@cases
+@cases(25)
 @given(case=strategies.cases(shots=("multi",), normalise="none", distance="sqeuclidean"), kind=st.sampled_from("248"))
 def test_good_files_are_scored_as_in_float64(folder, case, kind):
     # small integers: float64 is exact, so that the oracle's order is the true one
