@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from crbench.cli.numbers import NUMBER
+from crbench.cli.terminal import shown
 
 _OPTION = click.option(
     "--cache-dir",
@@ -75,7 +76,7 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
     damaged = [f"{path}: {reason}" for path, reason in damaged_files(files)]
     damaged += damaged_results(found, check_intervals)
     for line in damaged:
-        click.echo(line)
+        click.echo(shown(line))
     click.echo(f"crbench: {len(files)} files, {len(found)} results, {len(damaged)} damaged", err=True)
     return 3 if damaged else 0
 

@@ -16,6 +16,7 @@ from typing import TextIO
 
 import click
 
+from crbench.cli.terminal import shown
 from crbench.errors import (
     ComparisonError,
     ConfigError,
@@ -40,6 +41,9 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 """Signals that end a command as Ctrl-C does; the exit code is `SIGNAL_BASE` and the signal's number."""
 
 SIGNAL_BASE = 128
+_RESERVE = 1 << 22
+"""Bytes that are given back where memory has run out, as the words about it need some."""
+
 _BROKEN_PIPE = 13
 """The number of SIGPIPE, also where there is no such signal."""
 
@@ -63,6 +67,7 @@ def guarded(command: Callable[[], object]) -> int:
         Exception: a fault of ours, whose traceback is wanted.
     """
     _print_any_name()
+    reserve = bytearray(_RESERVE)
     try:
         if sys.stdout is None:  # the next file to be opened would take its place
             raise SystemFaultError("the standard output is closed; give it a file or /dev/null")
@@ -81,6 +86,7 @@ def guarded(command: Callable[[], object]) -> int:
         _leave(sys.stdout)  # its reader wants no more, and no words
         return SIGNAL_BASE + _BROKEN_PIPE
     except (CrbenchError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        reserve.clear()
         expected = _expected(error)
         if expected is None:
             raise
@@ -132,7 +138,7 @@ def _leave(stream: TextIO) -> None:
 
 def _say(text: str) -> None:
     try:
-        click.echo(f"crbench: {text}", err=True)
+        click.echo(f"crbench: {shown(text)}", err=True)
     except OSError:  # there is no place left to say it
         _leave(sys.stderr)
 

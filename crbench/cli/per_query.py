@@ -56,12 +56,14 @@ def _cell_lines(result: Result, ranks: Sequence[int]) -> Iterator[dict[str, Any]
 
 
 def _query_lines(rows: Samples, found: Evaluation, ranks: Sequence[int]) -> Iterator[dict[str, Any]]:
+    from crbench.results.labels import inert
+
     scores = found.per_query
     measures = {**{f"R{rank}": scores.cmc[:, rank - 1] for rank in ranks}, **scores.values}
     for row in range(len(rows)):
         own, valid = rows.row(row), bool(scores.valid[row])
         yield {
-            **dict(zip(_QUERY, (row, own.key, own.pid, own.camid, f"{own.rate:g}", int(valid)), strict=True)),
+            **dict(zip(_QUERY, (row, inert(own.key), own.pid, own.camid, f"{own.rate:g}", int(valid)), strict=True)),
             **{name: repr(float(column[row])) if valid else "" for name, column in measures.items()},
         }
 

@@ -13,6 +13,7 @@ import click
 from crbench.api.entry import KINDS, Kind
 from crbench.cli.completed import SETTING, WEIGHTS
 from crbench.cli.options import format_option
+from crbench.cli.terminal import shown
 
 if TYPE_CHECKING:
     from crbench.api.entry import Entry
@@ -79,7 +80,9 @@ def plugins(ctx: click.Context, form: str, strict_plugins: bool) -> None:
         )
         for record in records
     ]
-    click.echo(tabulate(rows, headers=("kind", "name", "presets", "distribution", "status", "")))
+    click.echo(
+        tabulate([map(shown, row) for row in rows], headers=("kind", "name", "presets", "distribution", "status", ""))
+    )
     for line in installed().slow:
         click.echo(f"crbench: {line}", err=True)
     unusable = sum(record.status in ("broken", "incompatible") for record in records)

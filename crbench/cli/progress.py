@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Never
 import attrs
 
 from crbench.api.context import Tracker
+from crbench.cli.terminal import shown
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -42,10 +43,17 @@ def progress(total: int, description: str, unit: str) -> Iterator[Tracker]:
         yield _Bar(bar)
 
 
+class _Lines(logging.Formatter):
+    """Each note is one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"crbench: {shown(record.getMessage())}"
+
+
 def configure_logging(verbosity: int) -> None:
     """Send notes of crbench to stderr: -1 warnings only, 0 notes, 1 everything."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("crbench: %(message)s"))
+    handler.setFormatter(_Lines())
     logger = logging.getLogger("crbench")
     logger.handlers[:] = [handler]
     logger.propagate = False

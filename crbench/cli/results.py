@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from crbench.cli.strict import strict_option
+from crbench.cli.terminal import shown
 
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
@@ -80,6 +81,6 @@ def validate(paths: tuple[Path, ...]) -> int:
             kept += validate_file(file.path, check_intervals)
         except DataError as error:
             bad += 1
-            click.echo(str(error))
+            click.echo(shown(str(error)))
     click.echo(f"crbench: {len(files)} results, {bad} refused; {kept} agree with their outcomes", err=True)
     return 3 if bad else 0

@@ -14,6 +14,21 @@ def wants_colour() -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
+def shown(text: str) -> str:
+    """`text` on one line, without what a terminal obeys: names of files and words of plugins may hold anything.
+
+    Bytes of names that are not UTF-8 stay as they are.
+
+    Example:
+        >>> shown("a\x1b[31m")
+        'a\\x1b[31m'
+    """
+    return "".join(
+        char if char.isprintable() or "\udc80" <= char <= "\udcff" else char.encode("unicode_escape").decode()
+        for char in text
+    )
+
+
 def command_text() -> str:
     """The command line as it was given, without the path of the program."""
     return shlex.join(["crbench", *sys.argv[1:]])

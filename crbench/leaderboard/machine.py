@@ -20,10 +20,9 @@ from crbench.leaderboard.other_columns import pair_columns, published_columns
 from crbench.leaderboard.published import published_scores
 from crbench.leaderboard.scores import in_order
 from crbench.results import Result
-from crbench.results.labels import component_label, failure_reason
+from crbench.results.labels import component_label, failure_reason, inert
 
 _NESTED = ("rows", "pairs")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def render_csv(board: Board, view: View) -> str:
@@ -58,8 +57,8 @@ def render_csv(board: Board, view: View) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     headings = [name for name in dict.fromkeys(order) if name in present]
-    writer.writerow(map(_inert, headings))
-    writer.writerows([_inert(line.get(name)) for name in headings] for line in lines)
+    writer.writerow(map(inert, headings))
+    writer.writerows([inert(line.get(name)) for name in headings] for line in lines)
     return buffer.getvalue()
 
 
@@ -75,10 +74,6 @@ def render_json(board: Board, view: View) -> str:
         "unused_benchmarks": board.unused,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def _inert(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _measured_rows(board: Board, columns: Sequence[Column[Row]], view: View) -> Iterator[tuple[str, Row]]:

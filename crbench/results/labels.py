@@ -11,6 +11,7 @@ from crbench.results.method import Component
 from crbench.results.records import Result
 
 _LONGEST = 40
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def clean(text: str) -> str:
@@ -23,6 +24,11 @@ def clean(text: str) -> str:
         'vp\\ufffd[31mfa\\ufffd'
     """
     return "".join("\ufffd" if unicodedata.category(char)[0] == "C" else char for char in text)
+
+
+def inert(value: Any) -> Any:
+    """A cell of a CSV file: a text that a spreadsheet would run as a formula gets a single quote in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def component_label(component: Component) -> str:

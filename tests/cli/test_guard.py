@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,6 +113,35 @@ def test_without_memory_for_libraries(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 6
     assert done.stderr.startswith("crbench: error: out of memory (")
+    assert done.stderr.count("\n") == 1
+
+
+EATING = """
+    import resource, sys
+    from pathlib import Path
+    from crbench.cli.guard import guarded
+    def command():
+        eaten = []
+        for size in (1 << 20, 1 << 12, 1 << 6):
+            try:
+                while True:
+                    eaten.append(bytearray(size))
+            except MemoryError:
+                pass
+        while True:
+            eaten.append(object())
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() + (64 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    sys.exit(guarded(command))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits its memory as Linux does")
+def test_there_is_memory_left_to_say_that_none_is_left():
+    command = [sys.executable, "-c", textwrap.dedent(EATING)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (6, "")
+    assert done.stderr.startswith("crbench: error: out of memory")
     assert done.stderr.count("\n") == 1
 
 
