@@ -23,15 +23,21 @@ from crbench.wording import suggestion
 FOLDER = "specs"
 """Where a plugin's package keeps the config files that it ships."""
 
+_LONGEST = 1 << 16
+"""Characters of a config file. A dotted key takes memory with the square of its parts: 400 KB of them took 19 GB."""
+
 
 def load_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.
 
     Raises:
-        ConfigError: it does not exist or is not TOML.
+        ConfigError: it does not exist, is too long or is not TOML.
     """
     try:
-        return tomllib.loads(read_text_input(path))
+        text = read_text_input(path)
+        if len(text) > _LONGEST:
+            raise ConfigError(f"config {path} has {len(text)} characters; expected {_LONGEST} at most")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"config {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

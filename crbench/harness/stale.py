@@ -43,7 +43,7 @@ def stale_entries(root: Path) -> Iterator[Path]:
 def _header(folder: Path) -> Mapping[str, Any]:
     try:
         return dict(json.loads((folder / HEADER).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return {}
 
 

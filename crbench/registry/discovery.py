@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter as clock
@@ -26,6 +26,7 @@ from crbench.api.metric import Metric
 from crbench.config.toml import FOLDER
 from crbench.errors import ConfigError, CrbenchError, PluginError
 from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
+from crbench.registry.points import installed_points
 from crbench.registry.request import Request
 from crbench.registry.settings import settings_kept
 from crbench.wording import suggestion
@@ -200,7 +201,14 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
     slow: list[str] = []
     manager = pluggy.PluginManager(hooks.GROUP)
     manager.add_hookspecs(hooks)
-    found = (OWN_METRICS, *entry_points(group=hooks.GROUP)) if points is None else points
+    found = list(points or [])
+    if points is None:
+        theirs, damaged = installed_points()
+        found = [OWN_METRICS, *theirs]
+        broken += [
+            BrokenPlugin(attrs.evolve(UNKNOWN, distribution=name), "the list of entry points", error)
+            for name, error in damaged.items()
+        ]
     for point in sorted(found, key=_point_order):
         started = clock()
         try:
@@ -226,7 +234,7 @@ def shipped_configs() -> list[str]:
         >>> "crbench_lrar:table-4" in shipped_configs()
         True
     """
-    packages = sorted({point.module.partition(".")[0] for point in entry_points(group=hooks.GROUP)})
+    packages = sorted({point.module.partition(".")[0] for point in installed_points()[0]})
     places = [(package, find_spec(package)) for package in packages]
     folders = [
         (name, Path(place)) for name, spec in places for place in (spec and spec.submodule_search_locations) or ()

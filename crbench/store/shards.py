@@ -54,7 +54,7 @@ def load_part(path: Path) -> Part:
         return _built(read_npz(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}: not a part of an evaluation, or cut short, or of another version; expected what "
             "crbench evaluate --shard writes"

@@ -104,7 +104,7 @@ def open_tensors(path: Path) -> TensorFile:
         if not path.exists():
             raise DamagedFileError(path, "it has gone") from error
         raise system_fault(error, f"cannot read {path}") from error
-    except (SafetensorError, ValueError, TypeError) as error:
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         raise DamagedFileError(path, error) from error
     return TensorFile(path, tensors, facts, facts.pop("sha256", None))
 

@@ -127,7 +127,7 @@ def _features_entry(folder: Path) -> CacheEntry:
     header = folder / HEADER
     try:
         name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"]
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return _entry(folder, "?", files, rows)
     return _entry(folder, name, [*files, header], rows)
 
