@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors.torch
-
 from crbench.api import Domain, read_tensors
 from crbench.errors import DataError
 from crbench_vpfa.module import Gate
@@ -30,11 +28,6 @@ def load(path: Path, *, gate: Gate = "tanh", residual: bool = True) -> PanningTr
             "mlp_model_2x.pth, mlp_model_3x.pth, ..."
         )
     return from_state(read_tensors(path), gate=gate, residual=residual)
-
-
-def save(transform: PanningTransform, path: Path) -> None:
-    """Write the transform's weights as safetensors; `load` reads them."""
-    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in transform.state().items()}, path)
 
 
 def load_official(paths_by_rate: Mapping[float, Path]) -> PanningTransform:

@@ -11,6 +11,7 @@ from crbench_vpfa import weights
 from crbench_vpfa.module import VectorPanning
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from crbench import load_aligner
 from crbench.api.context import RunContext
@@ -65,7 +66,7 @@ def test_our_own_file_gives_the_same_output(tmp_path: Path) -> None:
     train = train_features()
     aligner = load_aligner("vpfa/paper", hidden=16, epochs=1, residual=False, scope="per_rate")
     transform = aligner.fit(train, run=RunContext())
-    weights.save(transform, tmp_path / "vpfa.safetensors")
+    save_file(transform.state(), tmp_path / "vpfa.safetensors")
     loaded = load_aligner("vpfa/paper", residual=False, weights=str(tmp_path / "vpfa.safetensors")).fit(
         train, run=RunContext()
     )
