@@ -71,7 +71,10 @@ def test_benchmarks_lie_beside_the_results_and_each_kind_is_read_as_what_it_is(s
 
 
 def test_cells_that_failed_are_not_measured(spec, results):
-    failed = [attrs.evolve(one, status="failed", error="E", trials=(), metrics={}, by_rate={}) for one in results]
+    failed = [
+        attrs.evolve(one, status="failed", error="E", trials=(), metrics={}, by_rate={}, intervals=None)
+        for one in results
+    ]
     assert bench_run(spec, failed, RunContext(), options=QUICK, command="") == []
 
 

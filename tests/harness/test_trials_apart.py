@@ -10,7 +10,7 @@ from crbench.harness.run import run
 from crbench.report import render
 from crbench.results import load_results
 
-OF_A_RUN = ("created", "cell_id", "command", "date")
+OF_A_RUN = ("created", "cell_id", "command", "date", "files")
 """What tells runs apart, whatever they found."""
 
 
