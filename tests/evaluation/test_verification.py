@@ -25,7 +25,7 @@ FPRS = [0.0, 0.01, 0.1, 0.25, 0.5, 0.99]
 def by_trying_all_thresholds(case, fpr):
     """TPR from all pairs at once, with the distances of the reference engine."""
     rows = dict(
-        ReferenceEngine(checked(case.query, case.gallery, case.protocol, None), Settings(memory=LEAST_BUDGET))._rows()
+        ReferenceEngine(checked(case.query, case.gallery, case.protocol, None), Settings(memory=LEAST_BUDGET)).rows()
     )
     query, gallery = case.query.rows, case.gallery.rows
     true, false = [], []
