@@ -15,7 +15,7 @@ def wants_colour() -> bool:
 
 
 def shown(text: str) -> str:
-    """`text` on one line, without what a terminal obeys: names of files and words of plugins may hold anything.
+    r"""`text` on one line, without what a terminal obeys: names of files and words of plugins may hold anything.
 
     Bytes of names that are not UTF-8 stay as they are.
 

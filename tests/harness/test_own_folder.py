@@ -28,7 +28,7 @@ def only(spec, folder, **values):
 
 
 def test_results_name_the_content_and_no_path(spec, people, tmp_path, caplog):
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "crbench")
     result = only(spec, people)
     assert re.fullmatch("folder:[0-9a-f]{12}", result.dataset)
     assert f"folder:{people} is {result.dataset} in results" in caplog.messages
