@@ -30,6 +30,9 @@ from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
 
+_LOOKED = 3
+"""Folders, at most, that the message on missing data names."""
+
 
 @attrs.define(eq=False)
 class ImageDataset:
@@ -122,24 +125,24 @@ class ImageDataset:
             for folder, lacks in layout.find(root):
                 if not lacks:
                     return folder, layout
-                looked.setdefault(folder, f"lacks {', '.join(lacks)}" if folder.is_dir() else "no such folder")
+                looked.setdefault(folder, f"lacks {', '.join(lacks)}" if folder.is_dir() else "is not there")
         raise DataError(self._not_found(root, looked))
 
     def _check_opt_in(self) -> None:
         if self.info.opt_in and os.environ.get(self.info.opt_in) != "1":
             raise DataError(
-                f"{self.info.name}: {self.info.privacy}\n"
+                f"{self.info.name}: {self.info.privacy} "
                 f"If you have read this and have good reason to go on, set {self.info.opt_in}=1."
             )
 
     def _not_found(self, root: Path, looked: Mapping[Path, str]) -> str:
         where = f"ask for it at {self.info.url}" if self.info.url else "there is no official source any more"
-        lines = [f"{self.info.name}: no copy of {self.info.title} below the data root {root}", "Looked at:"]
-        lines += [f"  {folder}: {problem}" for folder, problem in looked.items()]
-        lines.append("Expected below the data root, one of:")
-        lines += ["  " + line for layout in self.info.layouts for line in layout.splitlines()]
-        lines.append(f"To get the data: {where}; to name another data root: --data-root or CRBENCH_DATA.")
-        return "\n".join(lines)
+        found = "; ".join(f"{folder} {problem}" for folder, problem in list(looked.items())[:_LOOKED])
+        return (
+            f"{self.info.name}: no copy of {self.info.title} below the data root {root} ({found}); give another root "
+            f"by --data-root or CRBENCH_DATA; `crbench data info {self.info.name}` shows the expected folders; to get "
+            f"the data: {where}"
+        )
 
 
 def draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
