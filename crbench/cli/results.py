@@ -40,7 +40,7 @@ def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
     count, new = upgrade_files(paths, strict=strict)
     if not count:
         raise no_results(paths)
-    click.echo(f"crbench: {count} results, {new} upgraded", err=True)
+    click.echo(f"crbench: {count} result{'s' * (count != 1)}, {new} upgraded", err=True)
 
 
 @results.command("schema")
@@ -82,5 +82,8 @@ def validate(paths: tuple[Path, ...]) -> int:
         except DataError as error:
             bad += 1
             click.echo(shown(str(error)))
-    click.echo(f"crbench: {len(files)} results, {bad} refused; {kept} agree with their outcomes", err=True)
+    click.echo(
+        f"crbench: {len(files)} result{'s' * (len(files) != 1)}, {bad} refused; {kept} agree with their outcomes",
+        err=True,
+    )
     return 3 if bad else 0

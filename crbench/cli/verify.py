@@ -88,14 +88,15 @@ def verify(
             (result,) = load_results([file.path])
             for shown in _shown(result, features, meta_file, rerun, within / 100, run_options):
                 result = noted(result, shown.level, shown.compared, shown.largest_difference)
-                points = f"{100 * shown.largest_difference:.3g} points" if shown.largest_difference else "none"
-                click.echo(f"{file.path}: {shown.level}: {shown.compared}; largest difference: {points}")
+                points = f"{100 * shown.largest_difference:.3g} points"
+                largest = f"largest difference: {points}" if shown.largest_difference else "no difference"
+                click.echo(f"{file.path}: {shown.level}: {shown.compared}; {largest}")
         except SystemFaultError:
             raise
         except CrbenchError as error:
             codes.append(EXIT_CODES.get(type(error), EXIT_CODES[DataError]))
             click.echo(f"{file.path}: refused: {str(error).removeprefix(f'{file.path}: ')}")
-    click.echo(f"crbench: {len(files)} results, {len(codes)} refused", err=True)
+    click.echo(f"crbench: {len(files)} result{'s' * (len(files) != 1)}, {len(codes)} refused", err=True)
     return max(codes, default=0)
 
 

@@ -33,7 +33,9 @@ class ScoringRules(RuleGroup):
         ValueError: a value out of range, or rules that exclude each other; the message names the rule.
     """
 
-    title: ClassVar[str] = "Scoring: from features to scores (also for `crbench evaluate`)"
+    title: ClassVar[str] = (
+        "Scoring: from features to scores (also for `crbench evaluate`, whose `shot` is `multi` by default)"
+    )
 
     shot: str = rule(
         "shot",

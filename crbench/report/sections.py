@@ -84,7 +84,9 @@ class Section:
         texts = "".join(one.spread for one in self.best)
         beside = "[95 % interval over people]" if texts else "no intervals over people are known"
         compared = any(one.series.row.places is not None for one in self.best)
-        return f"{beside}; left: places that the data allow" if compared else beside
+        shown, rows = len(self.best), len(self.block.rows)
+        parts = [f"{shown} of {rows} rows"] if shown < rows else []
+        return "; ".join([*parts, beside, *(["left: places that the data allow"] if compared else [])])
 
     @property
     def trials(self) -> str:

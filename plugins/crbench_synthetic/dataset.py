@@ -173,7 +173,7 @@ class SyntheticPedestrians:
                     duplicate.append(f"{key} equals {first}")
                 tracker.advance()
         return Verification(
-            root="drawn in memory", found=self._found(), expected=self.info.counts, duplicate=tuple(duplicate)
+            root="memory, drawn from a seed", found=self._found(), expected=self.info.counts, duplicate=tuple(duplicate)
         )
 
     def _found(self) -> dict[str, int]:

@@ -29,7 +29,7 @@ def test_files_of_earlier_versions_are_rewritten_and_others_are_not(tmp_path: Pa
     assert load_results([old]) == [before]
     assert {path: path.read_text() for path in texts} == texts
     assert invoke(["results", "upgrade", str(old)]) == 0
-    assert capsys.readouterr().err == "crbench: 1 results, 0 upgraded\n"
+    assert capsys.readouterr().err == "crbench: 1 result, 0 upgraded\n"
 
 
 def test_a_file_that_is_named_and_no_result_stops_the_upgrade(tmp_path: Path, capsys) -> None:

@@ -83,7 +83,7 @@ def test_each_level_is_raised_by_what_shows_it(given, capsys):
 
 def test_a_run_again(ran, capsys, fakes):
     said = verify(ran, capsys, "--rerun")
-    assert "run here: scores of 2 trials, anew by a run; largest difference: none" in said
+    assert "run here: scores of 2 trials, anew by a run; no difference" in said
     result = load(ran)
     assert (result.level, result.evidence.largest_difference) == ("run here", 0.0)
     assert len(list(ran.parents[3].joinpath("evidence").rglob("*.json"))) == 1, "the second run leaves none of its own"

@@ -15,6 +15,7 @@ from leaderboard.conftest import HOSTILE, Make
 
 from crbench.leaderboard.citations import bibtex
 from crbench.report import render
+from crbench.report.svg import STYLES
 from crbench.results import DataFacts, Result
 from crbench.results.intervals import Interval, Intervals
 
@@ -110,6 +111,12 @@ def test_the_best_rows_have_intervals_or_nothing_that_could_be_read_as_one(make:
     known = attrs.evolve(result, intervals=Intervals(metrics=ends, **about))
     (shown,) = best.findall(page_of([known]))
     assert "<strong>55.0</strong> [45.0, 70.0]</td>" in shown
+
+
+def test_it_says_how_many_rows_the_first_screen_and_the_figures_have(make: Make) -> None:
+    results = [make(f"a{place}", (0.9 - place / 100,), cell=place) for place in range(STYLES + 1)]
+    assert f"{STYLES} of {STYLES + 1} rows; no intervals" in page_of(results)
+    assert "rows; no intervals" not in page_of(results[:STYLES])
 
 
 def test_equal_results_give_equal_pages(board_results: list[Result]) -> None:
