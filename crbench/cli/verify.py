@@ -25,7 +25,7 @@ _ANY = click.Path(path_type=Path)
     "--features",
     multiple=True,
     type=_ANY,
-    help="Of a result of evaluate: its query file, then its gallery file. Of a run: the cache folder.",
+    help="Of a result of evaluate: its query file, then its gallery file. Of a run: its cache, which is only read.",
 )
 @click.option("--meta", "meta_file", type=FILE, help="The table of the features, as in crbench evaluate.")
 @click.option("--rerun", is_flag=True, help="Run the cells again, without any cache.")
@@ -130,7 +130,7 @@ def _shown(
     if features and is_given(result):
         yield _of_features(result, features, meta_file)
     elif features:
-        if len(features) > 1 or not features[0].is_dir():
+        if len(features) > 1 or features[0].is_file():
             raise ConfigError("made by a run; --features takes the cache folder with its features")
         yield rerun(result, within=within, features=features[0], **run_options)
     if again:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from crbench.api.interfaces import Backbone, Precomputed, Reader
+from crbench.errors import ComparisonError
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.extract.lookup import look_up
@@ -35,9 +36,12 @@ def add_features(
 
     Raises:
         BatchTooLargeError: the batch size is too large for the device.
+        ComparisonError: `table` lacks some, and the cache of the run is read only.
         CrbenchError: see `crbench.harness.extract.extractor.Extractor.fill` and `look_up`.
     """
-    owner = facts.job.backbone.registered.owner
+    owner, cache = facts.job.backbone.registered.owner, facts.run_cache
+    if cache is not None and cache.read_only and (lacking := len(table.missing(rows.ids))):
+        raise ComparisonError(f"{cache.root} lacks features of {lacking} images; --rerun makes them anew")
     with Clock(facts.run.device) as clock:
         if isinstance(backbone, Precomputed):
             count = look_up(backbone, table, rows.rows, rows.ids, owner)

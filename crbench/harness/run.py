@@ -41,13 +41,20 @@ OnResult = Callable[[Result, bool], None]
 """Called with a result, and with whether it was taken from an earlier run."""
 
 
-def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult | None = None) -> list[Result]:
+def run(
+    spec: RunSpec,
+    *,
+    context: RunContext | None = None,
+    on_result: OnResult | None = None,
+    only_kept_features: bool = False,
+) -> list[Result]:
     """Run every cell of `spec`, writing each result to ``spec.output`` as soon as it is there.
 
     Args:
         spec: what to run, and how.
         context: logger and progress bars; silent by default. Seed and device are those of `spec`.
         on_result: called with each result as soon as it is there.
+        only_kept_features: take all features from the cache, and write nothing into it.
 
     Returns:
         One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner or
@@ -55,7 +62,8 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
 
     Raises:
         CrbenchError: nothing can be run as asked: unknown names, missing data, weights that do not fit, leakage; or
-            weights or results cannot be written. That the cache cannot is a warning.
+            weights or results cannot be written; or the cache lacks `only_kept_features`. That it cannot be written is
+            a warning.
 
     Example:
         >>> import tempfile
@@ -71,7 +79,7 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
     context = attrs.evolve(context or RunContext(), seed=spec.seed, device=pick_device(spec.device))
     for note in plan.notes:
         context.logger.info("%s", note)
-    results, cache = [], open_cache(spec, context)
+    results, cache = [], open_cache(spec, context, read_only=only_kept_features)
     for job in plan.jobs:
         for result, earlier in _run_job(job, spec, context, cache):
             results.append(result)
@@ -80,14 +88,14 @@ def run(spec: RunSpec, *, context: RunContext | None = None, on_result: OnResult
     return results
 
 
-def open_cache(spec: RunSpec, context: RunContext) -> Cache | None:
+def open_cache(spec: RunSpec, context: RunContext, *, read_only: bool = False) -> Cache | None:
     """Where the run keeps features and fits; nowhere, if that is asked for or no such folder is known."""
     if not spec.cache:
         return None
     try:
         root = cache_root(spec.cache_dir)
         check_utf8(root)
-        return Cache(root, context.logger.warning)
+        return Cache(root, context.logger.warning, read_only=read_only)
     except (SystemFaultError, DataError) as error:
         context.logger.warning("%s; the run goes on without a cache", error)
         return None

@@ -103,22 +103,20 @@ def verify_run(
     Args:
         spec: as `spec_of` gives it; its output folder is used for the run.
         within: the largest difference of a score that is taken for the same, as a fraction.
-        from_cache: all features must come from the cache folder, so that no image goes through the network.
+        from_cache: all features come from the cache folder, which stays as it is; no image goes through the network.
 
     Raises:
         ComparisonError: other rules, rows, images or scores; features that the cache lacks.
         CrbenchError: what a run raises.
     """
     _check_version(result)
-    (found,) = run(spec, context=context)
+    (found,) = run(spec, context=context, only_kept_features=from_cache)
     if found.content_sha256 is not None:
         drop_evidence(found.content_sha256)  # its file is deleted with the folder of the run
     if found.error is not None:
         raise ComparisonError(f"{result.origin}: the run failed here: {found.error.strip().splitlines()[-1]}")
     if found.fingerprint != result.fingerprint:
         raise ComparisonError(f"{result.origin}: other rules here ({found.fingerprint}, not {result.fingerprint})")
-    if from_cache and not found.timings["extract"].cached:
-        raise ComparisonError(f"{result.origin}: {spec.cache_dir} lacks some of its features; --rerun makes them anew")
     difference = _difference(result, found.trials, within=within, reasons=_unlike(result, found))
     if within == 0:
         _check_ranks(result, read_outcomes(Path(str(found.origin)).parent, found))
@@ -163,7 +161,14 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
 
 
 def rerun(result: Result, *, within: float, features: Path | None = None, **changes: Any) -> Verified:
-    """`verify_run` in a folder of its own, with the features in a cache folder or without any cache."""
+    """`verify_run` in a folder of its own, with the features in a cache folder or without any cache.
+
+    Raises:
+        DataError: no such cache folder.
+        CrbenchError: see `spec_of` and `verify_run`.
+    """
+    if features is not None and not features.is_dir():
+        raise DataError(f"{features}: no such folder")
     with tempfile.TemporaryDirectory(prefix="crbench-verify-") as folder:
         spec = spec_of(result, output=Path(folder), cache=features is not None, cache_dir=features, **changes)
         return verify_run(result, spec, within=within, from_cache=features is not None)

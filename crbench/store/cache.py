@@ -1,4 +1,4 @@
-"""The cache folder of a run, which may be full or not writable: that is said once, and stops nothing."""
+"""The cache folder of a run. That it is full or not writable is said once, and stops nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ class Cache:
     Attributes:
         root: the folder.
         warn: told of damaged files, and once that nothing more can be kept.
+        read_only: what is there is used; nothing is written, made or deleted.
     """
 
     root: Path
     warn: Callable[[str], None] = attrs.field(default=logging.getLogger("crbench").warning, repr=False)
+    read_only: bool = attrs.field(default=False, kw_only=True)
     _writable: bool = attrs.field(default=True, init=False)
 
     def keep(self, write: Callable[[], None]) -> bool:
@@ -34,6 +36,8 @@ class Cache:
 
         It is called again where its folder was deleted under it, as ``crbench cache prune`` beside a run does.
         """
+        if self.read_only:
+            return False
         for tries_left in reversed(range(_TRIES)):
             if not self._writable:
                 break

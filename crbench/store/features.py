@@ -64,7 +64,7 @@ class FeatureTable:
     """Features of one backbone by row id, from memory-mapped files or, without a folder, from memory.
 
     The content of a file is compared with its digest before the first of its rows is given. A damaged file is deleted,
-    and its rows are missing, so that they are computed anew.
+    and its rows are missing, so that they are computed anew; a cache that is read only keeps it.
 
     Attributes:
         cache: where chunks are kept, while it can be written; None = memory only.
@@ -188,9 +188,12 @@ class FeatureTable:
                     self._drop(damage, f"{len(rows)} features")
 
     def _drop(self, damage: DamagedFileError, lost: str) -> None:
+        if self.cache is not None and self.cache.read_only:
+            self.cache.warn(f"cache file {damage}: {lost} are not used")
+            return
         if self.cache is not None:
             self.cache.warn(f"cache file {damage}: {lost} will be computed anew")
-        with suppress(OSError):  # a cache that is only read keeps it
+        with suppress(OSError):  # the folder may not be writable
             damage.path.unlink(missing_ok=True)
 
     def _attach(self, file: TensorFile) -> None:

@@ -96,10 +96,43 @@ def test_hashed_keys_are_those_of_the_run(spec, tmp_path, capsys):
 
 def test_a_run_from_kept_features(ran, tmp_path, capsys, fakes):
     assert "re-evaluated: scores of 2 trials, anew from kept features" in verify(ran, capsys, "--features", "cache")
-    (tmp_path / "empty").mkdir()
-    said = verify(ran, capsys, "--features", "empty", code=5)
-    assert "refused: empty lacks some of its features; --rerun makes them anew" in said
     assert load(ran).level == "re-evaluated"
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_features_that_are_not_kept_are_not_made(ran, tmp_path, capsys, fakes, monkeypatch):
+    def extract(*_args):
+        raise AssertionError("an image went through the network")
+
+    monkeypatch.setattr("crbench.harness.extract.extractor.Extractor._extract", extract)
+    (tmp_path / "empty").mkdir()
+    said = [verify(ran, capsys, "--features", "empty", code=5) for _ in range(2)]
+    assert said[0] == said[1]
+    assert "refused: empty lacks features of" in said[0]
+    assert "--rerun makes them anew" in said[0]
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_nothing_is_written_beside_kept_features(ran, tmp_path, capsys, fakes):
+    """The fit that is gone is made in memory; the damaged file of features is neither taken nor deleted."""
+    shutil.rmtree(tmp_path / "cache" / "transforms")
+    before = content(tmp_path / "cache")
+    assert "re-evaluated" in verify(ran, capsys, "--features", "cache")
+    assert content(tmp_path / "cache") == before
+    damaged = next(path for path in sorted(before) if path.suffix == ".safetensors")
+    damaged.write_bytes(before[damaged][:-1])
+    assert "lacks features of" in verify(ran, capsys, "--features", "cache", code=5)
+    assert content(tmp_path / "cache") == {**before, damaged: before[damaged][:-1]}
+
+
+def test_a_cache_folder_that_is_not_there_is_named(ran, capsys, fakes, tmp_path):
+    assert "refused: missing: no such folder" in verify(ran, capsys, "--features", "missing", code=3)
+    assert not (tmp_path / "missing").exists()
+    (tmp_path / "file").touch()
+    assert "--features takes the cache folder" in verify(ran, capsys, "--features", "file", code=2)
 
 
 def test_levels_are_those_of_this_machine(given, capsys, monkeypatch):
