@@ -52,6 +52,7 @@ class Row:
         baseline: the aligner changes nothing.
         scores: by `Score.key`; R1 of all queries and of each rate is always among them.
         places: the best and the worst one that it may have among the rows of its block; None = not known.
+        unfounded: its scores do not follow from the outcomes of its queries, as far as these were read.
         like_best: the data do not tell it apart from the row of the highest R1; None = not known.
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
@@ -69,6 +70,7 @@ class Row:
     rank: int | None = None
     baseline: bool = False
     places: tuple[int, int] | None = None
+    unfounded: bool = False
     like_best: bool | None = None
     gain: Spread | None = None
     over: tuple[Joined, ...] = ()
@@ -81,6 +83,11 @@ class Row:
     def result(self) -> Result:
         """The first of its results: data set, rules and method are those of all, but for the seed."""
         return self.joined.result
+
+    @property
+    def doubtful(self) -> bool:
+        """Nothing tells its true scores, so it has no place, and no row has a gain over it."""
+        return self.unfounded or self.joined.disputed
 
     @property
     def sanity(self) -> bool:

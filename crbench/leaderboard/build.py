@@ -14,7 +14,7 @@ like every other row, and marked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,13 +25,14 @@ from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
-from crbench.leaderboard.scores import Score, scores_of, spread_of, values_of
+from crbench.leaderboard.ranking import insane, ranked, with_gains
+from crbench.leaderboard.scores import Score, scores_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
 from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest
 from crbench.results import BASELINE, Result
-from crbench.results.labels import clean, dataset_label
+from crbench.results.labels import dataset_label
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -66,7 +67,7 @@ def build(
         _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice)
         for rows in sets.values()
     )
-    blocks = sorted((_compared(block, compare, unasked) for block in found if block.rows), key=_order)
+    blocks = sorted((_compared(block, scores, compare, unasked) for block in found if block.rows), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
@@ -80,7 +81,7 @@ def build(
     )
 
 
-def _compared(block: Block, wanted: bool | None, unasked: int) -> Block:
+def _compared(block: Block, scores: Sequence[Score], wanted: bool | None, unasked: int) -> Block:
     """A block with its comparison, where it is wanted, or nothing was said and it takes no time to speak of."""
     results = [one for row in block.rows if row.rank is not None for one in row.results]
     if wanted is False or (wanted is None and all(one.outcomes is None for one in results)):
@@ -90,7 +91,7 @@ def _compared(block: Block, wanted: bool | None, unasked: int) -> Block:
         return attrs.evolve(block, notes=(*block.notes, note))
     from crbench.leaderboard.paired import with_comparison  # imports SciPy
 
-    return with_comparison(block)
+    return with_comparison(block, scores)
 
 
 def _group(result: Result) -> tuple[str, ...]:
@@ -135,7 +136,7 @@ def _block(
     rows = [_row(one, *label, benches, ranks) for one, label in zip(methods, distinct_labels(methods), strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner))
     unranked = _unranked(first)
-    chosen = [row for row in (rows if unranked else _with_gains(rows)) if choice.shows(row.result)]
+    chosen = [row for row in (rows if unranked else with_gains(rows)) if choice.shows(row.result)]
     return Block(
         dataset=first.dataset,
         title=dataset_label(first),
@@ -154,8 +155,8 @@ def _block(
         deviations=tuple(dict.fromkeys(text for result in results for text in result.data.deviations)),
         versions=tuple(sorted({result.environment.crbench for result in results})),
         date=max(datetime.fromisoformat(result.created) for result in sure).date().isoformat(),
-        rows=tuple(chosen if unranked else _ranked(chosen, scores)),
-        notes=() if unranked else tuple(_insane(chosen)),
+        rows=tuple(chosen if unranked else ranked(chosen, scores)),
+        notes=() if unranked else tuple(insane(chosen)),
     )
 
 
@@ -189,70 +190,3 @@ def _row(
         samples_per_s=sum(transform.count for transform in transforms) / taken if taken else None,
         speeds=speeds_of(first, benches),
     )
-
-
-def _with_gains(rows: Sequence[Row]) -> list[Row]:
-    """Rows with their gain over the baseline; disputed rows have none, and none is over them."""
-    sure = [row for row in rows if not row.joined.disputed]
-    baselines = {one.features: one for row in sure if row.baseline for one in row.trainings}
-    return [row if row.baseline or row.joined.disputed else _with_gain(row, baselines) for row in rows]
-
-
-def _ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
-    """Rows in order of their places, with marks; rows of equal place keep their order, disputed ones come last."""
-    sure = [row for row in rows if not row.joined.disputed]
-    places = [tuple(_printed(row, Score(name)) or 0.0 for name in ("R1", "mAP")) for row in sure]
-    first = {place: 1 + sum(other > place for other in places) for place in set(places)}
-    ranked = [
-        attrs.evolve(row, rank=first[place], marks=marks)
-        for row, place, marks in zip(sure, places, _marks(sure, scores), strict=True)
-    ]
-    return [*sorted(ranked, key=lambda row: row.rank or 0), *(row for row in rows if row.joined.disputed)]
-
-
-def _insane(rows: Sequence[Row]) -> Iterator[str]:
-    """A warning for each sanity row that does not come last."""
-    score = Score("R1")
-    sane = [row for row in rows if not row.sanity and not row.joined.disputed]
-    for check in (row for row in rows if row.sanity):
-        limit = _printed(check, score) or 0.0
-        below = [f"{row.backbone} + {row.aligner}" for row in sane if (_printed(row, score) or 0.0) <= limit]
-        if below:
-            more = f" and {len(below) - 3} more" if below[3:] else ""
-            yield clean(
-                f"warning: {check.backbone} looks at nobody, and these rows are not above it, so look at their "
-                f"features and rates: {'; '.join(below[:3])}{more}"
-            )
-
-
-def _printed(row: Row, score: Score) -> float | None:
-    value = row.scores.get(score.key)
-    return None if value is None else score.printed(value.mean)
-
-
-def _marks(rows: Sequence[Row], scores: Sequence[Score]) -> list[dict[str, str]]:
-    """For each row, its scores that are the best or second best of their column, as printed; none where all agree."""
-    marks: list[dict[str, str]] = [{} for _ in rows]
-    for score in scores:
-        values = [_printed(row, score) for row in rows]
-        order = sorted({value for value in values if value is not None}, reverse=not score.lower_is_better)
-        leaders = dict(zip(order, ("best", "second"), strict=False)) if len(order) > 1 else {}
-        for own, value in zip(marks, values, strict=True):
-            if value in leaders:
-                own[score.key] = leaders[value]
-    return marks
-
-
-def _with_gain(row: Row, baselines: Mapping[tuple[object, ...], Joined]) -> Row:
-    """A row with Rank-1 over that of the baseline with the features of each training, trial by trial."""
-    found = [baselines.get(own.features or (None,)) for own in row.trainings]
-    over = tuple(one for one in found if one is not None)
-    if len(over) < len(row.trainings):
-        return row
-    pairs = zip(row.trainings, over, strict=True)
-    return attrs.evolve(row, gain=spread_of([_differences(own, other) for own, other in pairs]), over=over)
-
-
-def _differences(one: Joined, other: Joined) -> list[float]:
-    """Both have the trials of the block."""
-    return [mine.cmc[0] - trial.cmc[0] for mine, trial in zip(one.trials, other.trials, strict=True)]

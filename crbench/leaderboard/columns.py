@@ -153,7 +153,7 @@ _AFTER: tuple[Column[Row], ...] = (
     Column(key="deviations", get=lambda row: clean("; ".join(row.result.data.deviations)) or None),
     Column(key="transductive", get=_is_transductive),
     Column(key="weights_known", get=lambda row: all(one.known for one in row.weights)),
-    Column(key="conflict", get=lambda row: row.joined.disputed),
+    Column(key="conflict", get=lambda row: row.doubtful),
     _of_cell("files", lambda result: result.origin or ""),
     _of_cell("created", lambda result: result.created),
     _of_cell("crbench", lambda result: result.environment.crbench),

@@ -32,7 +32,7 @@ def aligner_marks(row: Row) -> Iterator[str]:
         yield "transductive"
     if any(not one.known and one.origin == "fitted" for one in row.weights):
         yield "training unknown"
-    if row.joined.disputed:
+    if row.doubtful:
         yield "conflict"
 
 

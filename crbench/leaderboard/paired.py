@@ -13,8 +13,10 @@ import numpy as np
 
 from crbench.errors import CrbenchError
 from crbench.leaderboard.board import Block, Pair, Row
-from crbench.leaderboard.scores import Spread, ends_of
+from crbench.leaderboard.ranking import without_unfounded
+from crbench.leaderboard.scores import Score, Spread, ends_of
 from crbench.results.labels import clean
+from crbench.results.outcomes import UnfoundedError
 from crbench.statistics import (
     Differences,
     TrialQueries,
@@ -35,17 +37,20 @@ SCORE = "R1"
 """What rows are compared in, as they are ranked by it."""
 
 
-def with_comparison(block: Block) -> Block:
+def with_comparison(block: Block, scores: Sequence[Score]) -> Block:
     """A block whose ranked rows are compared over the people of their queries.
 
-    Rows without outcomes are left out, and the block says so; they may stand anywhere, so the places of the others
-    make room for them.
+    Rows whose scores do not follow from their outcomes lose their places, and the block says so. Rows without outcomes
+    are left out, and the block says so; they may stand anywhere, so the places of the others make room for them.
     """
     ranked = [row for row in block.rows if row.rank is not None]
     if len(ranked) > MOST_ROWS:
         note = f"Rows are not compared, as they are more than {MOST_ROWS}; choose some by --backbone and --aligner."
         return attrs.evolve(block, notes=(*block.notes, note))
-    queries, notes = _read(ranked)
+    read, unfounded, notes = _read(ranked)
+    block = without_unfounded(block, unfounded, scores)
+    ranked = [row for row in block.rows if row.rank is not None]
+    queries = {id(row): read[id(row.joined)] for row in ranked if id(row.joined) in read}
     rows = {id(row): _with_intervals(row, queries[id(row)]) if id(row) in queries else row for row in ranked}
     order = [row for row in ranked if id(row) in queries]
     try:
@@ -78,21 +83,27 @@ def _asked(row: Sequence[TrialQueries]) -> int:
     return sum(len(trial.keys) for trial in row)
 
 
-def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], tuple[str, ...]]:
-    """The queries of rows, by `id`, and a line for each row whose outcomes are not there."""
+def _read(rows: Sequence[Row]) -> tuple[dict[int, list[TrialQueries]], set[int], tuple[str, ...]]:
+    """The queries of rows, and the rows whose scores do not follow from them, by `id` of the first training.
+
+    A line for each row that is not compared comes with them.
+    """
     queries: dict[int, list[TrialQueries]] = {}
-    notes = []
+    unfounded, notes = set(), []
     for row in rows:
         try:
-            queries[id(row)] = _queries(row)
+            queries[id(row.joined)] = _queries(row)
+        except UnfoundedError as error:
+            unfounded.add(id(row.joined))
+            notes.append(clean(f"conflict, not ranked: {row.backbone} + {row.aligner}: {error}"))
         except CrbenchError as error:
             notes.append(clean(f"not compared with the other rows: {row.backbone} + {row.aligner}: {error}"))
-    return queries, tuple(notes)
+    return queries, unfounded, tuple(notes)
 
 
 def _queries(row: Row) -> list[TrialQueries]:
     """The queries of each trial, with the mean scores over trainings."""
-    metrics = recomputable(row.results) if len(row.results) > 1 else ()
+    metrics = recomputable(row.results)
     return averaged([read_joined(one.results, metrics) for one in row.trainings])
 
 
@@ -158,6 +169,8 @@ def _over_hidden(row: Row, trials: Sequence[TrialQueries], read: dict[int, list[
         if key not in read:
             read[key] = averaged([read_joined(one.results, ()) for one in row.over])
         found = differences(aligned([trials, read[key]]), SCORE, permutations=1)
+    except UnfoundedError:
+        return attrs.evolve(row, gain=None, over=())
     except CrbenchError:
         return row
     return attrs.evolve(row, gain=row.gain._replace(low=float(found.low[0, 1]), high=float(found.high[0, 1])))

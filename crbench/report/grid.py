@@ -36,7 +36,7 @@ class Line:
         id: distinct on the page.
         name: what names it, in parts: backbone and aligner.
         before, after: the cells beside the name.
-        kind: ``baseline``, ``disputed`` where it disagrees with another result, or empty.
+        kind: ``baseline``, ``disputed`` where it disagrees with another result or its outcomes, or empty.
     """
 
     id: str
@@ -113,7 +113,7 @@ def grid_of(table: Table, *, id: str, names: Sequence[str] = _METHOD, opens: boo
 
 
 def _kind(table: Table, number: int) -> str:
-    if table.lines and table.lines[number].joined.disputed:
+    if table.lines and table.lines[number].doubtful:
         return "disputed"
     return "baseline" if table.baselines[number] else ""
 

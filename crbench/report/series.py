@@ -35,7 +35,7 @@ def chosen(block: Block, count: int = STYLES) -> tuple[Series, ...]:
     Args:
         count: how many at most; by default as many as figures can tell apart.
     """
-    rows = [row for row in block.rows if not row.joined.disputed]
+    rows = [row for row in block.rows if not row.doubtful]
     baseline = next((row for row in rows if row.baseline), None)
     others = [row for row in rows if row is not baseline]
     if baseline is None and len(others) >= count:

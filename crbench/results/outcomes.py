@@ -32,13 +32,17 @@ from crbench.evaluation.scores import Evaluation, QueryScores
 from crbench.evaluation.selection import Selection
 from crbench.files.numpy_files import read_npz
 from crbench.metrics.cmc import CURVE_LENGTH
-from crbench.protocol import EvalProtocol
+from crbench.protocol import EVALUATION_VERSION, EvalProtocol
 from crbench.records import Samples
 from crbench.results.records import OutcomesFacts, Result
-from crbench.results.scores import RateScores
+from crbench.results.scores import RateScores, TrialScores
 from crbench.store.files import write_whole
 
 _COLUMNS = ("keys", "pids", "camids", "rates", "native_rates")
+
+
+class UnfoundedError(DataError):
+    """Scores of a result do not follow from its outcomes."""
 
 
 @attrs.frozen(eq=False)
@@ -116,20 +120,11 @@ def content_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:
     return total.hexdigest()
 
 
-def query_scores(result: Result, trial: TrialOutcomes, metrics: Collection[str] | None = None) -> QueryScores:
-    """The scores of each query of a trial, anew from its outcomes.
+def recomputed(result: Result, trial: TrialOutcomes, metrics: Collection[str] | None = None) -> Evaluation:
+    """The evaluation of a trial, anew from its outcomes; for further groups see `Evaluation.per_query`.
 
     Args:
         metrics: those of the result to compute, beside the CMC; None = all.
-
-    Raises:
-        ConfigError: a score that is wanted, whose plugin is not installed.
-    """
-    return QueryScores.of(trial.outcomes, *_rules(result, metrics))
-
-
-def recomputed(result: Result, trial: TrialOutcomes) -> Evaluation:
-    """The evaluation of a trial, anew from its outcomes; for further groups see `Evaluation.per_query`.
 
     Raises:
         ConfigError: a score of the result whose plugin is not installed.
@@ -139,7 +134,7 @@ def recomputed(result: Result, trial: TrialOutcomes) -> Evaluation:
         >>> # evaluation = recomputed(result, trials[0])
         >>> # evaluation.per_query.scores(trials[0].queries.camids == 2)["mAP"]
     """
-    protocol, selection = _rules(result, None)
+    protocol, selection = _rules(result, metrics)
     return Evaluation.of(trial.queries, trial.outcomes, protocol, selection, engine="", precision="", ambiguous=0)
 
 
@@ -174,15 +169,52 @@ def check_outcomes(folder: Path, result: Result) -> None:
     """Refuse a result whose scores do not follow from its outcomes, to the last bit.
 
     Raises:
-        DataError: such a score, with its trial; or see `read_outcomes`.
+        UnfoundedError: such a score, with its trial.
+        DataError: see `read_outcomes`.
         ConfigError: see `recomputed`.
     """
-    for stated, trial in zip(result.trials, read_outcomes(folder, result), strict=True):
-        if attrs.evolve(stated, **scores_of(recomputed(result, trial))) != stated:
-            raise DataError(
-                f"{folder}: the scores of trial {stated.index} of cell {result.cell_id} do not follow from its "
-                "outcomes; the file was edited, or a metric's plugin changed: run the cell again"
-            )
+    for trial in read_outcomes(folder, result):
+        _check_scores(result, trial.index, recomputed(result, trial), str(result.origin or folder))
+
+
+def founded_scores(folder: Path, result: Result, metrics: Collection[str]) -> list[tuple[TrialOutcomes, QueryScores]]:
+    """The outcomes of each trial with the scores of its queries, from which those that the result states must follow.
+
+    Those that another version of the evaluation computed may differ, and are not checked.
+
+    Args:
+        metrics: those of the result to compute and check, beside the CMC.
+
+    Raises:
+        CrbenchError: see `check_outcomes`.
+    """
+    found = []
+    for trial in read_outcomes(folder, result):
+        evaluation = recomputed(result, trial, metrics)
+        if result.evaluation_version == EVALUATION_VERSION:
+            _check_scores(result, trial.index, evaluation, str(result.origin or folder))
+        found.append((trial, evaluation.per_query))
+    return found
+
+
+def _check_scores(result: Result, index: int, found: Evaluation, origin: str) -> None:
+    """Refuse scores of a trial that do not follow from its outcomes; metrics that were not computed do not count."""
+    stated = next(trial for trial in result.trials if trial.index == index)
+    left_out = result.metric_facts.keys() - found.per_query.values.keys()
+    expected = attrs.evolve(stated, **scores_of(found))
+    if _without(stated, left_out) != _without(expected, left_out):
+        raise UnfoundedError(
+            f"{origin}: the scores of trial {index} of cell {result.cell_id} do not follow from its outcomes; the file "
+            "was edited, or a metric's plugin changed: `crbench verify` says more, or run the cell again"
+        )
+
+
+def _without(scores: TrialScores, metrics: Collection[str]) -> TrialScores:
+    def kept(part: RateScores) -> dict[str, float]:
+        return {name: value for name, value in part.scores.items() if name not in metrics}
+
+    by_rate = {rate: attrs.evolve(part, scores=kept(part)) for rate, part in scores.by_rate.items()}
+    return attrs.evolve(scores, scores=kept(scores), by_rate=by_rate)
 
 
 def _arrays(trials: Iterable[TrialOutcomes]) -> dict[str, NDArray[Any]]:

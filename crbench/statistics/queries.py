@@ -17,7 +17,7 @@ from crbench.metrics.cmc import SUMMARY_RANKS
 from crbench.records import Samples
 from crbench.registry.discovery import installed
 from crbench.results import MetricFacts, Result
-from crbench.results.outcomes import hashed_keys, query_scores, read_outcomes
+from crbench.results.outcomes import founded_scores, hashed_keys
 
 
 @attrs.frozen(eq=False)
@@ -92,13 +92,15 @@ def read_queries(result: Result, metrics: Collection[str] | None = None) -> list
         metrics: scores of the result that are wanted beside the CMC; None = all.
 
     Raises:
+        UnfoundedError: the scores that it states do not follow from its outcomes.
         DataError: it was not read from a file; or see `crbench.results.outcomes.read_outcomes`.
         ConfigError: a score that is wanted, whose plugin is not installed.
     """
     if result.origin is None:
         raise DataError(f"cell {result.cell_id}: it was not read from a file, beside which its outcomes lie")
-    trials = read_outcomes(Path(result.origin).parent, result)
-    return [TrialQueries.of(one.index, one.queries, query_scores(result, one, metrics)) for one in trials]
+    names = result.metric_facts if metrics is None else metrics
+    trials = founded_scores(Path(result.origin).parent, result, names)
+    return [TrialQueries.of(trial.index, trial.queries, scores) for trial, scores in trials]
 
 
 def read_joined(results: Sequence[Result], metrics: Collection[str] | None = None) -> list[TrialQueries]:

@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import pytest
 
+from crbench.errors import DataError
 from crbench.evaluation.outcomes import Outcomes, Ranks
 from crbench.evaluation.scores import Evaluation
 from crbench.evaluation.selection import Selection
@@ -21,10 +22,11 @@ from crbench.leaderboard import paired
 from crbench.leaderboard.board import Block
 from crbench.leaderboard.build import build
 from crbench.leaderboard.choice import Choice
+from crbench.leaderboard.compare import compare, one_row
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.report import FORMATS, render
-from crbench.results import Method, Result, TrialScores, load_results
+from crbench.results import Method, Result, TrialScores, load_results, to_json
 from crbench.results.folder import write_result
 from crbench.results.outcomes import TrialOutcomes, scores_of
 from crbench.statistics import TrialQueries, aligned, differences, intervals, read_queries
@@ -163,6 +165,48 @@ def test_damaged_outcomes_leave_their_row_out(three: list[Result], damage: Calla
     assert [row.places for row in block.rows] == [None, (1, 2), (2, 3)]
     assert "resnet-tiny + ridge" in block.notes[0]
     assert block.rows[0].scores["R1"].mean == pytest.approx(50 / 60)
+
+
+def _raised(result: Result, to: float) -> Result:
+    """The same file with higher scores, sealed again; its outcomes stay."""
+    trials = [attrs.evolve(trial, cmc=(to,) * len(trial.cmc), scores={"mAP": to}) for trial in result.trials]
+    own = {field.name: getattr(result, field.name) for field in attrs.fields(Result) if field.init}
+    for name in ("metrics", "by_rate", "content_sha256", "intervals"):
+        del own[name]
+    assert result.origin is not None
+    Path(result.origin).write_text(to_json(Result(**{**own, "trials": tuple(trials)})))
+    (read,) = load_results([result.origin])
+    return read
+
+
+def test_scores_that_do_not_follow_from_outcomes_have_no_place(three: list[Result]) -> None:
+    ridge, coral, none = three
+    raised = _raised(coral, 0.99)
+    block = _block([ridge, raised, none])
+    assert [(row.aligner, row.rank, row.places) for row in block.rows] == [
+        ("ridge", 1, (1, 1)),
+        ("none", 2, (2, 2)),
+        ("coral", None, None),
+    ]
+    assert (block.rows[2].gain, block.rows[2].marks) == (None, {})
+    (note,) = block.notes
+    assert f"resnet-tiny + coral: {raised.origin}: the scores of trial 0" in note
+    assert "do not follow from its outcomes" in note
+    assert "`crbench verify` says more" in note
+    assert "coral (conflict)" in render([ridge, raised, none])
+
+
+@pytest.mark.parametrize("aligners", [(), ("ridge",)])
+def test_no_row_has_a_gain_over_scores_that_do_not_follow(three: list[Result], aligners: tuple[str, ...]) -> None:
+    ridge, _, none = three
+    row = _block([ridge, _raised(none, 0.1)], choice=Choice(aligners=aligners)).rows[0]
+    assert (row.aligner, row.rank, row.gain) == ("ridge", 1, None)
+
+
+def test_compare_refuses_scores_that_do_not_follow_from_outcomes(three: list[Result]) -> None:
+    rows = [one_row([one], "file") for one in (three[0], _raised(three[1], 0.99))]
+    with pytest.raises(DataError, match="do not follow from its outcomes"):
+        compare(rows[0], rows[1])
 
 
 def test_trials_that_were_run_apart_have_the_interval_of_one_run(keep: Keep) -> None:
