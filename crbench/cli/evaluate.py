@@ -13,6 +13,7 @@ import click
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange
 from crbench.cli.per_query import write_outcomes
+from crbench.cli.replaced import check_inputs_kept, check_result_replaced
 from crbench.cli.scores import FILE, groups, output_options, show
 from crbench.cli.terminal import command_text
 from crbench.config.protocol_changes import own_protocol
@@ -120,6 +121,7 @@ def evaluate(
     whole = {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query, "--curve": curve}
     shard = _shard(shard_text, output, {**whole, "--name": name})
     _check_output(shard, output, name, dataset, hash_keys)
+    check_inputs_kept((output, per_query), (query_file, gallery_file, meta_file))
     if fprs:
         _check_verification(protocol)
     configure_logging(-1)
@@ -132,6 +134,9 @@ def evaluate(
     if shard is not None and output is not None:
         click.echo(_write_part(given, shard, output, options), err=True)
         return
+    dataset = dataset or protocol.name
+    if name is not None and output is not None:
+        check_result_replaced(output, name=name, dataset=dataset, lists=given.lists)
     masks = groups(given.query.rows, group_by, query.columns)
     started = time.perf_counter()
     found = given.evaluate(metrics=metric, curve=max(CURVE_LENGTH, curve or 0), **options)
@@ -144,7 +149,7 @@ def evaluate(
     if name is not None and output is not None:
         kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
         command = _without_folders(query_file, gallery_file, meta_file, output, per_query)
-        facts = {"name": name, "dataset": dataset or protocol.name, "device": options["device"], "command": command}
+        facts = {"name": name, "dataset": dataset, "device": options["device"], "command": command}
         _write_result(given, kept, output, hash_keys, seconds=seconds, **facts)
     click.echo(show(found, protocol, form, ranks, group_by, masks, accepted, curve=curve), nl=form != "csv")
 

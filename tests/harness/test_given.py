@@ -268,3 +268,41 @@ def test_a_run_writes_a_line_for_each_query(spec, tmp_path, monkeypatch, capsys)
             assert len(own) == trial.n_query
             assert np.mean([float(line["R3"]) for line in own if line["R3"]]) == pytest.approx(trial.cmc[2])
     assert "leave --no-outcomes out" in said([*cell, "--no-outcomes", "--per-query", "x.csv"], capsys, 2).err
+
+
+def test_a_result_makes_room_for_one_of_the_same_method_and_data_only(sides, capsys):
+    said([*SIDES, "--name", "a", "-o", "mine.json"], capsys)
+    said([*SIDES, "--name", "a", "-o", "mine.json", "--set", "protocol.ties=optimistic"], capsys)
+    before = (sides / "mine.json").read_bytes(), (sides / "mine.npz").read_bytes()
+    refused = said([*SIDES, "--name", "b", "-o", "mine.json"], capsys, 2).err
+    assert "mine.json: it holds the result of a, not of b; choose another file" in refused
+    refused = said([*SIDES, "--name", "a", "--dataset", "other", "-o", "mine.json"], capsys, 2).err
+    assert "it holds the result of a on other data (features)" in refused
+    with np.load("q.npz") as arrays:
+        np.savez("fewer.npz", **{name: array[:-1] for name, array in arrays.items()})
+    fewer = ["evaluate", "--query", "fewer.npz", "--gallery", "g.npz", "--name", "a", "-o", "mine.json"]
+    assert "on other data" in said(fewer, capsys, 2).err
+    assert ((sides / "mine.json").read_bytes(), (sides / "mine.npz").read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--name", "a", "-o", "q.json"],
+        ["--shard", "1/2", "-o", "q.npz"],
+        ["--per-query", "q.npz"],
+        ["--per-query", "link.csv"],
+    ],
+)
+def test_no_feature_file_is_written_over(options, sides, capsys):
+    """The outcomes of q.json are q.npz, where a user may well keep the features of the queries."""
+    (sides / "link.csv").symlink_to("q.npz")
+    before = (sides / "q.npz").read_bytes()
+    assert "written over" in said([*SIDES, *options], capsys, 2).err
+    assert (sides / "q.npz").read_bytes() == before
+
+
+def test_what_is_no_result_is_not_written_over(sides, capsys):
+    (sides / "mine.json").write_text("{}")
+    assert "mine.json" in said([*SIDES, "--name", "a", "-o", "mine.json"], capsys, 3).err
+    assert (sides / "mine.json").read_text() == "{}"
