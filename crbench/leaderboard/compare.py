@@ -62,7 +62,8 @@ class Group:
         interval: of the difference; None of a single person.
         p: two-sided, of permutations over people; None of a single person.
         permutations: that it counts.
-        resolution: the difference that is found with a probability of 80 %; None of a single person.
+        resolution: the difference that is found with a probability of 80 %; None of a single person, and where the
+            difference does not depend on the people.
         won, lost, tied: queries in which the first is better, worse or equal.
     """
 

@@ -82,11 +82,13 @@ class Differences:
 
     @property
     def resolution(self) -> float | None:
-        """The difference that these queries resolve between rows such as these; None for a single row.
+        """The difference that these queries resolve between rows such as these; None where no pair of rows tells it.
 
-        It is found (p up to 1 - `level`) with a probability of 80 % for the pair whose deviation is in the middle.
+        It is found (p up to 1 - `level`) with a probability of 80 % for the pair whose deviation is in the middle, of
+        those whose difference depends on the people: a row beside its copy says nothing of what would be found.
         """
         deviations = self.deviation[np.triu_indices(len(self.scores), 1)]
+        deviations = deviations[deviations > _SAME]
         if not len(deviations):
             return None
         return resolvable(float(np.median(deviations)), self.effective, self.level)

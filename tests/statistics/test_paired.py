@@ -171,7 +171,16 @@ def test_equal_rows_are_not_told_apart() -> None:
     one = [trial(np.arange(30), np.arange(30) % 2)]
     found = differences([one, one], "R1", replicates=10)
     assert (found.p == 1).all()
-    assert found.low[0, 1] == found.high[0, 1] == found.resolution == 0
+    assert found.low[0, 1] == found.high[0, 1] == 0
+    assert found.resolution is None
+
+
+def test_pairs_that_never_differ_do_not_count_in_what_is_resolved() -> None:
+    one, other = [trial(np.arange(30), np.arange(30) % 2)], [trial(np.arange(30), np.arange(30) % 3 == 0)]
+    expected = differences([one, other], "R1", replicates=10).resolution
+    assert expected is not None
+    assert expected > 0
+    assert differences([one, one, one, other], "R1", replicates=10).resolution == expected
 
 
 def test_what_is_resolved_is_found_with_a_probability_of_80_per_cent() -> None:
