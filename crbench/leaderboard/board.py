@@ -53,7 +53,8 @@ class Row:
         scores: by `Score.key`; R1 of all queries and of each rate is always among them.
         places: the best and the worst one that it may have among the rows of its block; None = not known.
         unfounded: its scores do not follow from the outcomes of its queries, as far as these were read.
-        like_best: the data do not tell it apart from the row of the highest R1; None = not known.
+        like_best: another row has the highest R1, and the data do not tell them apart; None = not known, as where that
+            row was not compared.
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
         over: the trainings of that baseline, which need not be a row; one for each of `trainings`, or none.

@@ -59,7 +59,8 @@ def with_comparison(block: Block, scores: Sequence[Score]) -> Block:
         shared, notes = [], (*notes, clean(f"Rows are not compared: {error}"))
     if shared and len(identities(shared[0])) > 1:
         found = differences(shared, SCORE)
-        places = _with_places([rows[id(row)] for row in order], found, unknown=len(ranked) - len(order))
+        unknown = [row for row in ranked if id(row) not in queries]
+        places = _with_places([rows[id(row)] for row in order], found, unknown)
         rows |= {id(row): new for row, new in zip(order, places, strict=True)}
         block = attrs.evolve(
             block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
@@ -119,27 +120,33 @@ def _with_intervals(row: Row, trials: Sequence[TrialQueries]) -> Row:
     return attrs.evolve(row, scores=scores)
 
 
-def _with_places(rows: Sequence[Row], found: Differences, *, unknown: int) -> list[Row]:
+def _with_places(rows: Sequence[Row], found: Differences, unknown: Sequence[Row]) -> list[Row]:
     """Rows with the places that they may have, and the intervals of their gains.
 
     Args:
         unknown: ranked rows that are not compared.
     """
-    best = int(np.argmax(found.scores))
-    like_best = found.holm[best] > 1 - found.level
-    like_best[best] = True
+    like_best = _like_best(rows, found, unknown)
     baselines = {_features(row): place for place, row in enumerate(rows) if row.baseline}
     return [
         attrs.evolve(
             row,
-            places=(first, last + unknown),
-            like_best=bool(alike),
+            places=(first, last + len(unknown)),
+            like_best=alike,
             gain=_gain(row, place, baselines, found),
         )
-        for place, (row, (first, last), alike) in enumerate(
-            zip(rows, found.rank_intervals(), like_best.tolist(), strict=True)
-        )
+        for place, (row, (first, last), alike) in enumerate(zip(rows, found.rank_intervals(), like_best, strict=True))
     ]
+
+
+def _like_best(rows: Sequence[Row], found: Differences, unknown: Sequence[Row]) -> Sequence[bool | None]:
+    """For each row, whether it is not told apart from the row of the highest score, which is none of `unknown`."""
+    stated = [row.scores[SCORE].mean for row in rows]
+    best = int(np.argmax(stated))
+    if any(row.scores[SCORE].mean > stated[best] for row in unknown):
+        return [None] * len(rows)
+    alike = [bool(p > 1 - found.level) for p in found.holm[best]]
+    return [*alike[:best], False, *alike[best + 1 :]]
 
 
 def _features(row: Row) -> frozenset[tuple[object, ...]]:

@@ -121,7 +121,7 @@ def _block(results: Sequence[Result], **options: object) -> Block:
 def test_rows_have_the_places_that_the_data_do_not_rule_out(three: list[Result]) -> None:
     block = _block(three)
     assert [(row.aligner, row.places, row.like_best) for row in block.rows] == [
-        ("ridge", (1, 2), True),
+        ("ridge", (1, 2), False),
         ("coral", (1, 2), True),
         ("none", (3, 3), False),
     ]
@@ -155,6 +155,22 @@ def test_a_row_without_outcomes_may_stand_anywhere(keep: Keep, three: list[Resul
     (note,) = block.notes
     assert note.startswith("not compared with the other rows: resnet-tiny + diagonal: ")
     assert "it kept no outcomes" in note
+
+
+def test_no_row_is_like_one_that_was_not_compared(keep: Keep, three: list[Result]) -> None:
+    block = _block([*three, keep("diagonal", range(55), range(55), outcomes=False)])
+    assert [(row.aligner, row.like_best) for row in block.rows] == [
+        ("diagonal", None),
+        ("ridge", None),
+        ("coral", None),
+        ("none", None),
+    ]
+
+
+def test_equal_rows_resolve_nothing(keep: Keep) -> None:
+    block = _block([keep("ridge", GOOD, GOOD), keep("coral", GOOD, GOOD)])
+    assert block.resolution is None
+    assert [row.like_best for row in block.rows] == [False, True]
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"PK"), lambda file: file.unlink()])
@@ -322,16 +338,17 @@ def test_results_without_outcomes_are_not_compared_unasked(make: Make) -> None:
 
 def test_tables_show_places_gains_and_what_the_queries_resolve(three: list[Result]) -> None:
     text = render(three)
-    assert re.search(r"^ +1 +1-2 ≈ +resnet-tiny +ridge +83\.3", text, flags=re.MULTILINE)
+    assert re.search(r"^ +1 +1-2 +resnet-tiny +ridge +83\.3", text, flags=re.MULTILINE)
+    assert re.search(r"^ +2 +1-2 ≈ +resnet-tiny +coral", text, flags=re.MULTILINE)
     assert re.search(r"^ +3 +3 +resnet-tiny +none \(baseline\)", text, flags=re.MULTILINE)
     assert re.search(r"\+63\.3 \[[\d.]+, [\d.]+\]", text)
     assert re.search(r"These queries of 30 persons resolve differences of \d+\.\d points of R1", text)
     assert "places: those that the row may have" in text
     assert r"1-2 $\approx$" in render(three, format="latex")
-    (first, *_) = csv.DictReader(io.StringIO(render(three, format="csv")))
-    assert (first["rank_low"], first["rank_high"], first["like_best"]) == ("1", "2", "True")
+    (_, second, _) = csv.DictReader(io.StringIO(render(three, format="csv")))
+    assert (second["rank_low"], second["rank_high"], second["like_best"]) == ("1", "2", "True")
     assert "places" not in render(three, compare=False)
-    assert re.search(r"^ *1-2 ≈ +ridge *$", render(three, columns=("places", "aligner")), flags=re.MULTILINE)
+    assert re.search(r"^ *1-2 ≈ +coral *$", render(three, columns=("places", "aligner")), flags=re.MULTILINE)
 
 
 def test_pairs_are_shown_on_request_in_every_format(three: list[Result]) -> None:
