@@ -33,7 +33,8 @@ def board_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--columns",
                 metavar="LIST",
                 callback=_names,
-                help="Columns to show, in this order, by heading or name in CSV, e.g. rank,aligner,R1,mAP,R1@4,gain.",
+                help="Columns to show, in this order, by heading or name in CSV, e.g. rank,aligner,R1,R1@4,gain. "
+                "R1_low, R1_std and so on name the column of R1: CSV and JSON have them all, tables as --spread says.",
             ),
             click.option(
                 "--sort", metavar="COLUMN", default="", help="Order the rows by a column, best first; default: places."

@@ -49,7 +49,8 @@ def arrange(
         unasked: results of a table whose outcomes are read where `compare` is None.
 
     Raises:
-        ConfigError: a rank that no curve has, a column that no table has, or a name that no result has.
+        ConfigError: a rank that no curve has, a column that no table has, a name that no result has, or pairs of rows
+            that are not to be compared.
         DataError: no results.
     """
     import attrs
@@ -57,9 +58,12 @@ def arrange(
     from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
     from crbench.leaderboard.choice import Choice, asked_ranks, check_view
+    from crbench.leaderboard.column import plain_name
     from crbench.metrics.cmc import CURVE_LENGTH
     from crbench.published import published as published_for
 
+    if pairwise and compare is False:
+        raise ConfigError("--no-compare --pairwise: pairs of rows are compared; leave one of both out")
     results = list(results)
     if not results:
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
@@ -68,8 +72,8 @@ def arrange(
         per_rate=per_rate,
         timings=timings,
         published=published_for(datasets or (result.dataset for result in results)) if published else (),
-        columns=tuple(columns),
-        sort=sort,
+        columns=tuple(map(plain_name, columns)),
+        sort=plain_name(sort),
         top=top,
         spread=spread,
         pairwise=pairwise,
@@ -79,7 +83,7 @@ def arrange(
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
     choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
     board = build(results, benches, view.ranks, choice, expand=expand, compare=pairwise or compare, unasked=unasked)
-    check_view(board, view)
+    check_view(board, view, results)
     return board, view
 
 

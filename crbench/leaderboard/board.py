@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 
 from crbench.leaderboard import RANKS
+from crbench.leaderboard.column import score_name
 from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.scores import Score, Spread, SpreadKind
 from crbench.leaderboard.speeds import Speed, columns_of
@@ -226,7 +227,7 @@ class Board:
 
     def scores_shown(self, view: View) -> list[Score]:
         """The scores of all queries, and those at each rate where the view has them or names them."""
-        asked = {*view.columns, view.sort}
+        asked = {*map(score_name, view.columns), view.sort}
         return [
             score for score in self.scores if view.per_rate or score.rate is None or asked & {score.key, score.title}
         ]

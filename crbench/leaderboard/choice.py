@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from crbench.errors import ConfigError
+from crbench.evaluation.selection import Selection
 from crbench.leaderboard.board import Board, Row, View
-from crbench.leaderboard.column import Column
+from crbench.leaderboard.column import Column, score_name
 from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.scores import cmc_rank
+from crbench.protocol import EVALUATION_VERSION, EvalProtocol
 from crbench.results import BASELINE, Component, Result
 from crbench.results.labels import clean
 
@@ -81,11 +83,11 @@ def _any(names: Sequence[str], part: Component) -> bool:
 
 def asked_ranks(view: View) -> tuple[int, ...]:
     """The ranks of the CMC that a view needs: those that it names, and those of columns that it chooses."""
-    named = (cmc_rank(name) for name in (*view.columns, view.sort))
+    named = (cmc_rank(name) for name in (*map(score_name, view.columns), view.sort))
     return tuple(sorted({*view.ranks, *(rank for rank in named if rank is not None)}))
 
 
-def check_view(board: Board, view: View) -> None:
+def check_view(board: Board, view: View, results: Sequence[Result]) -> None:
     """Refuse a column that no table of a board has.
 
     Raises:
@@ -95,10 +97,26 @@ def check_view(board: Board, view: View) -> None:
     rows = [row for block in (*board.blocks, *board.partial) for row in block.rows]
     columns = measured_columns(board.scores, board.speeds(), board.machines, view=everything, rows=rows)
     names = list(dict.fromkeys(column.name for column in columns))
-    known = {name for column in columns for name in _names_of(column)}
-    for option, name in (*(("--columns", name) for name in view.columns), ("--sort", view.sort)):
+    sorting = {name for column in columns for name in _names_of(column)}
+    showing = sorting | {key for column in columns for key in column.keys}
+    asked = (*(("--columns", name, showing) for name in view.columns), ("--sort", view.sort, sorting))
+    for option, name, known in asked:
         if name and name not in known:
-            raise ConfigError(_unknown(f"{option} {name}: no such column", name, names))
+            why = why_undefined(score_name(name), results)
+            raise ConfigError(_unknown(f"{option} {name}: no such column{why and f', as {why}'}", name, names))
+
+
+def why_undefined(metric: str, results: Iterable[Result]) -> str:
+    """Why the protocol of results that do not have a metric does not define it; empty where it does."""
+    reasons = (Selection.of(EvalProtocol.of(**rules)).undefined.get(metric, "") for rules in _each_rules(results))
+    reason = next(filter(None, reasons), "")
+    return reason and f"{metric} is undefined: {reason}"
+
+
+def _each_rules(results: Iterable[Result]) -> Iterable[Mapping[str, Any]]:
+    """The rules of each protocol once."""
+    done = [result for result in results if result.evaluation_version == EVALUATION_VERSION]
+    return {result.fingerprint: result.protocol.rules for result in done}.values()
 
 
 def _names_of(column: Column[Any]) -> set[str]:
@@ -117,12 +135,8 @@ def chosen_columns(columns: Sequence[Column[Any]], view: View) -> list[Column[An
     """The columns that a view names, in its order; those with a title where it names none."""
     if not view.columns:
         return [column for column in columns if column.title]
-    return [
-        attrs.evolve(column, title=column.title or column.key)
-        for name in view.columns
-        for column in columns
-        if name in _names_of(column)
-    ]
+    found = [column for name in view.columns for column in columns if name in _names_of(column) or name in column.keys]
+    return [attrs.evolve(column, title=column.title or column.key) for column in dict.fromkeys(found)]
 
 
 def chosen_rows(rows: Sequence[Row], columns: Sequence[Column[Row]], view: View) -> list[Row]:

@@ -13,8 +13,29 @@ MISSING = "-"
 """What people get where a line has no value."""
 
 _ARROWS = {"higher": " ↑", "lower": " ↓", None: ""}
+_FURTHER = tuple(f"_{part}" for part in Spread._fields[1:])
 
 Line = TypeVar("Line")
+
+
+def plain_name(name: str) -> str:
+    """What a column is asked for by, without the arrow of its heading.
+
+    Example:
+        >>> plain_name("R1 x2 ↑")
+        'R1 x2'
+    """
+    return name.removesuffix(_ARROWS["higher"]).removesuffix(_ARROWS["lower"])
+
+
+def score_name(name: str) -> str:
+    """The score that a name in CSV is about.
+
+    Example:
+        >>> score_name("R3_low"), score_name("R3")
+        ('R3', 'R3')
+    """
+    return next((name.removesuffix(part) for part in _FURTHER if name.endswith(part)), name)
 
 
 @attrs.frozen
@@ -72,7 +93,7 @@ class Column(Generic[Line]):
     @property
     def keys(self) -> tuple[str, ...]:
         """Its names in CSV and JSON."""
-        return (self.key, *(f"{self.key}_{part}" for part in Spread._fields[1:])) if self.spread else (self.key,)
+        return (self.key, *(self.key + part for part in _FURTHER)) if self.spread else (self.key,)
 
     def values(self, line: Line) -> tuple[Any, ...]:
         """What programs get of a line: one value for each of `keys`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.leaderboard.board import trial_list
+from crbench.leaderboard.choice import why_undefined
 from crbench.leaderboard.differences import differences as unlike
 from crbench.leaderboard.differences import shared_trials
 from crbench.leaderboard.joined import Joined, join
@@ -200,8 +201,10 @@ def _check_metric(trainings: Sequence[Joined], metric: str) -> MetricFacts | Non
     """What is known of a score; None of the CMC."""
     known = [name for name in trainings[0].metrics if all(name in one.metrics for one in trainings)]
     if metric not in known:
+        why = why_undefined(metric, [result for one in trainings for result in one.results])
         raise ConfigError(
-            f"--metric {clean(metric)}: not a score of both results; known: {', '.join(map(clean, known))}"
+            f"--metric {clean(metric)}: not a score of both results{why and f', as {why}'}; known: "
+            f"{', '.join(map(clean, known))}"
         )
     facts = [one.result.metric_facts.get(metric) for one in trainings]
     if len({one and (one.code_sha256, one.unit, one.higher_is_better) for one in facts}) > 1:

@@ -9,7 +9,10 @@ import re
 from collections.abc import Callable
 
 import pytest
+from click import Command
 
+from crbench.cli.leaderboard import leaderboard
+from crbench.cli.report import report
 from crbench.errors import ConfigError
 from crbench.report import FORMATS, render
 from crbench.results import Result
@@ -53,6 +56,21 @@ def test_columns_are_those_asked_for_in_that_order_in_every_format(results: list
     assert [list(row) for row in block["rows"]] == [keys] * 3
     assert "R5" not in render(results[:3], format="latex", columns=names)
     assert "R5" not in render(results[:3], format="github", columns=names)
+
+
+def test_columns_go_by_printed_headings_and_by_each_name_in_csv_once(results: list[Result]) -> None:
+    names = ("rank", "rank", "R1 ↑", "fit s (unchecked) ↓", "gain_low", "R3_std", "R1@4_low", "R1 x4 ↑", "R1_high")
+    heading, *_ = _lines(render(results[:3], columns=names, sort="R1 ↑"))
+    assert heading == ["rank", "R1 ↑", "fit s (unchecked) ↓", "gain ↑", "R3 ↑", "R1 x4 ↑"]
+    assert {"gain_low", "R3_std", "R1@4_low"} <= _csv(results[:3], columns=names)[0].keys()
+
+
+@pytest.mark.parametrize("command", [leaderboard, report])
+def test_the_columns_of_the_help_are_there_in_a_single_shot_gallery(results: list[Result], command: Command) -> None:
+    (option,) = (one for one in command.params if one.name == "columns")
+    example = re.search(r"e\.g\. (\S+)\.", getattr(option, "help", ""))
+    assert example is not None
+    assert "R1 x4 ↑" in render(results, columns=example[1].split(","))
 
 
 def test_rows_are_ordered_best_first(results: list[Result]) -> None:
@@ -101,6 +119,10 @@ def test_a_data_set_is_chosen_with_its_published_numbers(make: Make) -> None:
     [
         ({"columns": ["R1", "MACS"]}, "--columns MACS: no such column; did you mean 'macs'"),
         ({"columns": ["R51"]}, "rank 51: curves have ranks from 1 to 50"),
+        ({"columns": ["mAP"]}, "--columns mAP: no such column, as mAP is undefined: a single-shot gallery.* known: "),
+        ({"sort": "mAP"}, "--sort mAP: no such column, as mAP is undefined: a single-shot gallery"),
+        ({"sort": "R1_low"}, "--sort R1_low: no such column; "),
+        ({"pairwise": True, "compare": False}, "--no-compare --pairwise: "),
         ({"sort": "speed"}, "--sort speed: no such column.* known: rank, rank_low"),
         ({"datasets": ["mlr-vipr"]}, "--dataset mlr-vipr: no result has it;.* known: mlr-synthetic"),
         ({"backbones": ["resnet"]}, "--backbone resnet: no result has it; did you mean 'resnet-tiny'.*timm, timm:vit"),
