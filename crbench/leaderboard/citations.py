@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from crbench.api.entry import Kind, bibtex_entries
 from crbench.errors import ConfigError, DataError, PluginError
+from crbench.protocol.presets import OWN_FEATURES
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.discovery import installed
 from crbench.results import Component, Result
@@ -67,8 +68,12 @@ def _distinct(texts: dict[str, list[str]]) -> Iterator[str]:
 
 def _parts(result: Result) -> Iterator[tuple[str, str]]:
     """What a result used, each with its BibTeX, or the reason why there is none."""
-    yield f"data set {result.dataset}", _declared("dataset", result.dataset)
-    for kind, part in _components(result):
+    given = result.protocol.name == OWN_FEATURES.name
+    if not given or result.dataset != OWN_FEATURES.name:
+        yield f"data set {result.dataset}", _declared("dataset", result.dataset)
+    if given:
+        yield f"features of {result.method.backbone.name}", "they were given; cite what made them"
+    for kind, part in () if given else _components(result):
         name = part.name.partition(":")[0]
         yield f"{kind} {name}", _declared(kind, f"{part.distribution}::{name}")
     rules = result.protocol.rules

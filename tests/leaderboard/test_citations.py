@@ -16,6 +16,7 @@ from crbench.cli.cite import cite
 from crbench.errors import DataError
 from crbench.leaderboard import citations
 from crbench.leaderboard.citations import bibtex
+from crbench.protocol.presets import OWN_FEATURES
 from crbench.registry.discovery import installed
 from crbench.results import Result, to_json
 
@@ -78,6 +79,25 @@ def test_the_tool_is_cited_as_its_citation_file_says(make: Make) -> None:
 def test_a_plugin_that_is_not_there_is_named(make: Make) -> None:
     text = bibtex([make("their-method", of_aligner={"distribution": "their-methods"})])
     assert re.search(r"^% aligner their-method: no BibTeX, as its plugin is not there: .*their", text, re.MULTILINE)
+
+
+def _given(make: Make, dataset: str) -> Result:
+    """A result as `crbench evaluate` makes it."""
+    result = make("given", backbone="<a href='http://x'>mine</a>", dataset=dataset)
+    object.__setattr__(result.protocol, "name", OWN_FEATURES.name)
+    return result
+
+
+def test_of_given_features_one_line_says_that_only_their_maker_knows(make: Make) -> None:
+    lines = [line for line in bibtex([_given(make, dataset="features")]).splitlines() if line.startswith("%")]
+    assert lines == [
+        "% the benchmark",
+        "% features of <a href='http://x'>mine</a>: they were given; cite what made them",
+    ]
+
+
+def test_the_data_set_of_given_features_is_cited(make: Make) -> None:
+    assert "gray2007viper" in _keys(bibtex([_given(make, dataset="mlr-viper")]))
 
 
 def test_names_open_no_entry(make: Make) -> None:
