@@ -7,16 +7,30 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from crbench.cli.board import board_options, read_board
 from crbench.cli.terminal import wants_colour
 from crbench.report import FORMATS, render
 
+_ENDINGS = {".html": "html", ".csv": "csv", ".json": "json", ".tex": "latex", ".md": "github"}
+
 
 @click.command()
 @board_options
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to a file instead of the standard output.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    help=f"What to print. Default: by the ending of --output ({' '.join(_ENDINGS)}), else table.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of the standard output.",
+)
 def leaderboard(
     results: tuple[Path, ...],
     form: str,
@@ -44,6 +58,9 @@ def leaderboard(
     from crbench.store.files import write_text
 
     configure_logging(-1)
+    asked = click.get_current_context().get_parameter_source("form") is not ParameterSource.DEFAULT
+    if output is not None and not asked:
+        form = _ENDINGS.get(output.suffix.lower(), form)
     found, measured = read_board(results, benches, strict=strict)
     colour = output is None and wants_colour()
     text = render(found, format=form, colour=colour, benches=measured, **view)

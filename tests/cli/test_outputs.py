@@ -83,3 +83,19 @@ def test_a_full_disk_leaves_what_was_there(name, tmp_path, capsys):
 def test_a_suffix_that_no_image_has_is_refused(capsys):
     assert invoke(OUTPUTS["preview"]("sheet.txt")) == 2
     assert "output sheet.txt: no kind of image file has that suffix" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("b.html", "html"), ("b.csv", "csv"), ("b.json", "json"), ("b.TEX", "latex"), ("b.md", "github"), ("b", "table")],
+)
+def test_the_ending_gives_the_format_of_a_leaderboard(name, form, tmp_path):
+    assert invoke(["leaderboard", "-o", name]) == 0
+    assert invoke(["leaderboard", "-o", "asked.html", "--format", form]) == 0
+    assert (tmp_path / name).read_text() == (tmp_path / "asked.html").read_text()
+
+
+def test_a_folder_is_no_page(capsys):
+    for command in ("leaderboard", "report"):
+        assert invoke([command, "-o", "results"]) == 2
+        assert "is a directory" in capsys.readouterr().err
