@@ -33,9 +33,12 @@ _RULES = rule_names(type(OWN_FEATURES.scoring))
 
 def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
     try:
-        return [] if value is None else [parse_number(part) for part in value.split(",")]
+        shares = [] if value is None else [parse_number(part) for part in value.split(",")]
     except ValueError:
         raise click.BadParameter(f"{value!r} is not a list of shares; expected e.g. 1e-2,1e-3") from None
+    if wrong := [share for share in shares if not 0 <= share < 1]:
+        raise click.BadParameter(f"{wrong[0]:g} is not a share of false pairs; expected 0 or more and less than 1")
+    return shares
 
 
 @click.command()
@@ -134,6 +137,7 @@ def evaluate(
     if shard is not None and output is not None:
         click.echo(_write_part(given, shard, output, options), err=True)
         return
+    _check_curve(curve, len(given.gallery))
     dataset = dataset or protocol.name
     if name is not None and output is not None:
         check_result_replaced(output, name=name, dataset=dataset, lists=given.lists)
@@ -201,6 +205,14 @@ def _check_output(
         raise ConfigError(f"--name {name!r}: expected a name that can be printed")
     if output is not None and not re.fullmatch(r"[\w.-]+\.json", output.name):
         raise ConfigError(f"--output {output}: expected a file NAME.json, of letters, digits, '.', '_' and '-'")
+
+
+def _check_curve(curve: int | None, gallery: int) -> None:
+    from crbench.errors import ConfigError
+
+    longest = max(CURVE_LENGTH, gallery)
+    if curve is not None and curve > longest:
+        raise ConfigError(f"--curve {curve}: expected a rank up to {longest}, as the gallery has no more images")
 
 
 def _check_verification(protocol: EvalProtocol) -> None:
