@@ -397,7 +397,7 @@ CASES = {
     ),
     "train-unknown-parameter": (nothing, [*TRAIN, "--set", "backbone.epoch=1"], 2, "did you mean 'epochs'"),
     "train-one-person": (nothing, [*TRAIN, "--limit", "1"], 2, "limit: 1 is out of range; expected a value at least 2"),
-    "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "cam_a"),
+    "train-data-missing": (nothing, ["train", "--dataset", "mlr-viper", "--backbone", "resnet-tiny"], 3, "no copy of"),
     "train-output-unwritable": (config(""), [*TRAIN, *SMALL, "--output", "run.toml/log"], 6, "the weights are kept"),
     "train-image-cut": (market(cut_training_image), ["train", *MARKET[1:]], 3, ".jpg"),
     "train-start-missing": (
@@ -407,7 +407,7 @@ CASES = {
         "ImageNet weights of resnet50",
     ),
     "prune-without-what": (nothing, ["cache", "prune"], 2, "say what to delete"),
-    "data-missing": (nothing, ["run", "--dataset", "mlr-viper"], 3, "cam_a"),
+    "data-missing": (nothing, ["run", "--dataset", "mlr-viper"], 3, "no copy of"),
     "data-other-folder": (market(lambda f: shutil.rmtree(f / "query")), MARKET, 3, "query"),
     "data-empty-folder": (
         market(lambda f: [p.unlink() for p in (f / "query").iterdir()]),
