@@ -30,6 +30,7 @@ from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
 
+_MISSING = "is not there"
 _LOOKED = 3
 """Folders, at most, that the message on missing data names."""
 
@@ -125,7 +126,7 @@ class ImageDataset:
             for folder, lacks in layout.find(root):
                 if not lacks:
                     return folder, layout
-                looked.setdefault(folder, f"lacks {', '.join(lacks)}" if folder.is_dir() else "is not there")
+                looked.setdefault(folder, f"lacks {', '.join(lacks)}" if folder.is_dir() else _MISSING)
         raise DataError(self._not_found(root, looked))
 
     def _check_opt_in(self) -> None:
@@ -137,7 +138,8 @@ class ImageDataset:
 
     def _not_found(self, root: Path, looked: Mapping[Path, str]) -> str:
         where = f"ask for it at {self.info.url}" if self.info.url else "there is no official source any more"
-        found = "; ".join(f"{folder} {problem}" for folder, problem in list(looked.items())[:_LOOKED])
+        near = sorted(looked, key=lambda folder: looked[folder] == _MISSING)  # a copy that lacks something tells most
+        found = "; ".join(f"{folder} {looked[folder]}" for folder in near[:_LOOKED])
         return (
             f"{self.info.name}: no copy of {self.info.title} below the data root {root} ({found}); give another root "
             f"by --data-root or CRBENCH_DATA; `crbench data info {self.info.name}` shows the expected folders; to get "
