@@ -40,6 +40,12 @@ html_copy_source = False
 html_show_copyright = False
 
 
+def _links_to_included(app: Any, name: str, source: list[str]) -> None:
+    """Lead links to files that are a page of the site to that page."""
+    source[0] = re.sub(r"\]\((?:\.\./)+plugins/crbench_(\w+)/README\.md", r"](/methods/\1.md", source[0])
+    source[0] = re.sub(r"\]\((?:\.\./)+CONTRIBUTING\.md", "](/contributing.md", source[0])
+
+
 def _examples_as_code(app: Any, ctx: Any, lines: list[str]) -> None:
     """Set the examples of a command, which are lines below a ``\\b``, as code."""
     found: list[str] = []
@@ -58,5 +64,6 @@ def _plain_defaults(app: Any, what: str, name: str, obj: Any, options: Any, sign
 
 def setup(app: Any) -> None:
     """Connect what is above."""
+    app.connect("source-read", _links_to_included)
     app.connect("sphinx-click-process-description", _examples_as_code)
     app.connect("autodoc-process-signature", _plain_defaults)

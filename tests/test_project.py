@@ -24,6 +24,9 @@ from crbench.testing import check_aligner
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+GUIDES = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
+"""All that is written for people, but for the READMEs of plugins and the CHANGELOG."""
 
 
 def test_ci_calls_the_readmes_test_command():
@@ -73,10 +76,8 @@ def test_the_readmes_aligner_is_the_packaged_one_and_keeps_its_contract():
 
 
 def test_names_of_crbench_in_the_guides_exist():
-    for path in ("README.md", "CONTRIBUTING.md", *(str(p.relative_to(ROOT)) for p in ROOT.glob("plugins/*/README.md"))):
-        for name in re.findall(
-            r"`(crbench(?:\.[A-Za-z_]+)+)(?:\([^`]*\))?`", (ROOT / path).read_text(encoding="utf-8")
-        ):
+    for path in (*PAGES, *ROOT.glob("plugins/*/README.md")):
+        for name in re.findall(r"`(crbench(?:\.[A-Za-z_]+)+)(?:\([^`]*\))?`", path.read_text(encoding="utf-8")):
             assert pkgutil.resolve_name(name) is not None, (path, name)
 
 
@@ -86,25 +87,28 @@ def test_exit_codes_are_documented(capsys):
     shown = capsys.readouterr().out
     for code in {*EXIT_CODES.values(), *(SIGNAL_BASE + number for number in SIGNALS), SIGNAL_BASE + 13}:
         assert re.search(rf"\b{code}\s+\w", shown)
-    rows = re.findall(r"^\| (\d[\d, ]*) \|", README, flags=re.MULTILINE)
+    table = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d[\d, ]*) \|", table, flags=re.MULTILINE)
     known = {0, *EXIT_CODES.values(), *(SIGNAL_BASE + number for number in SIGNALS), SIGNAL_BASE + 13}
     assert sorted(int(code) for row in rows for code in row.split(",")) == sorted(known)
 
 
-def test_what_the_readme_links_to_is_there():
-    linked = re.findall(r"\]\((?!http|#)([^)#]+)", README)
-    assert any(path.startswith("tests/campaign/") for path in linked)
-    assert [path for path in linked if not (ROOT / path).exists()] == []
+@pytest.mark.parametrize(
+    "page", [*PAGES, *ROOT.glob("plugins/*/README.md")], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_what_the_guides_link_to_is_there(page):
+    linked = re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [path for path in linked if not (page.parent / path).exists()] == []
 
 
 def commands():
-    blocks = re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    blocks = re.findall(r"```sh\n(.*?)```", GUIDES, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     return sorted({line for line in lines if line.startswith("crbench ")})
 
 
 @pytest.mark.parametrize("line", commands())
-def test_commands_of_the_readme_parse(line):
+def test_commands_of_the_guides_parse(line):
     from crbench.cli import crbench as group
 
     words = shlex.split(line.partition("#")[0].partition(">")[0])[1:]
@@ -115,8 +119,8 @@ def test_commands_of_the_readme_parse(line):
     command.make_context(words[0], list(arguments), resilient_parsing=False)
 
 
-def test_python_examples_of_the_readme_run(tmp_path):
-    (example,) = re.findall(r"```python\n(# A notebook.*?)```", README, flags=re.DOTALL)
+def test_the_notebook_of_the_guides_runs(tmp_path):
+    (example,) = re.findall(r"```python\n(# A notebook.*?)```", GUIDES, flags=re.DOTALL)
     environment = {f"CRBENCH_{name}": str(tmp_path / name) for name in ("DATA", "CACHE", "WEIGHTS")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
