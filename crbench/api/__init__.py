@@ -45,6 +45,7 @@ Helpers, by what they are for:
 
 - aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`, `nearest_domain`,
   `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates to levels);
+  `denormals_flushed` for the loop of a training that is called without a run, which flushes them itself;
   `OtherMethod` lets users choose an aligner that is a part of this one;
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
@@ -146,6 +147,7 @@ if TYPE_CHECKING:
     from crbench.data.splits import draw_split as draw_split
     from crbench.data.splits import lr_cameras as lr_cameras
     from crbench.data.splits import with_drawn_rates as with_drawn_rates
+    from crbench.denormals import denormals_flushed as denormals_flushed
     from crbench.files.feature_files import FEATURE_SUFFIXES as FEATURE_SUFFIXES
     from crbench.files.feature_files import load_arrays as load_arrays
     from crbench.files.table import Meta as Meta
@@ -258,6 +260,7 @@ _ROOMS = {
     "hookimpl": "api.hooks",
     "image_digest": "data.decode",
     "is_image": "api.datasets",
+    "denormals_flushed": "denormals",
     "linear_layers": "linear",
     "list_images": "api.datasets",
     "load_arrays": "files.feature_files",

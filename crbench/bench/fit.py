@@ -16,6 +16,7 @@ from crbench.api.context import Progress, RunContext, Tracker, no_progress
 from crbench.api.interfaces import Aligner
 from crbench.api.pairing import TrainFeatures
 from crbench.bench.repeat import LEAST, Quantiles, Sample, call_seconds, repeat
+from crbench.denormals import denormals_flushed
 from crbench.harness.timing import Clock
 
 _WARM_UP = 2
@@ -85,10 +86,12 @@ def fit_pace(aligner: Aligner, train: TrainFeatures, *, device: str, spread: flo
         yield pace
 
     try:
-        whole = call_seconds(lambda: aligner.fit(train, run=repeated(device, progress)), device)
+        with denormals_flushed():
+            whole = call_seconds(lambda: aligner.fit(train, run=repeated(device, progress)), device)
     except _EnoughError:
         return pace.sample()
     if pace.seconds:
         return pace.sample()
-    fits = repeat(lambda: aligner.fit(train, run=repeated(device)), device, spread=spread, budget_s=budget_s)
+    with denormals_flushed():
+        fits = repeat(lambda: aligner.fit(train, run=repeated(device)), device, spread=spread, budget_s=budget_s)
     return attrs.evolve(fits, first_s=whole, unit="fits")

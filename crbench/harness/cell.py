@@ -12,6 +12,7 @@ from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Reader, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
+from crbench.denormals import denormals_flushed
 from crbench.errors import PluginError, SystemFaultError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
@@ -203,7 +204,7 @@ class CellRunner:
         made_by = fit_facts(self.aligner, self.table.origin)
         unfinished = UnfinishedFit(self._path(key, "fits"), key, cache, made_by, content, self.facts.run)
         run = attrs.evolve(self.facts.run, session=attrs.evolve(self.facts.run.session, fit=unfinished))
-        with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()):
+        with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()), denormals_flushed():
             transform = aligner.fit(train, run=run)
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             kept = {"key": key, "fit_seconds": clock.seconds, "features": content, "made_by": made_by}
@@ -218,7 +219,7 @@ class CellRunner:
     def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
         some = source.take(np.arange(min(len(source), _TIMED_ROWS)))
         rows = TestFeatures.of(some, self.aligner.needs)
-        with plugin_stage(self._owner, "transform", passing=()):
+        with plugin_stage(self._owner, "transform", passing=()), denormals_flushed():
             per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
         macs = transform_macs(transform, rows, self._owner)
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows), macs=macs)

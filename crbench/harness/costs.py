@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from crbench import linear
 from crbench.api.capabilities import HoldsNetwork
 from crbench.api.interfaces import Backbone, Precomputed, Transform
+from crbench.denormals import denormals_flushed
 from crbench.errors import PluginError
 from crbench.records import Batch, Samples, TestFeatures
 from crbench.registry.guard import Owner, plugin_stage
@@ -45,7 +46,7 @@ class NetworkCost:
             modality=rows.modality,
         )
         try:
-            with plugin_stage(owner, "extract", passing=()):
+            with plugin_stage(owner, "extract", passing=()), denormals_flushed():
                 flops = count_flops(lambda: backbone.extract(batch))
         except PluginError:
             flops = 0  # extraction, which comes next, says what is wrong; or it takes whole batches only
@@ -72,7 +73,7 @@ def transform_macs(transform: Transform, feats: TestFeatures, owner: Owner) -> i
         return None
     one = feats.take(np.arange(1))
     given: list[object] = []
-    with plugin_stage(owner, "transform", passing=()):
+    with plugin_stage(owner, "transform", passing=()), denormals_flushed():
         flops = count_flops(lambda: given.append(transform(one)))
     same = isinstance(given[0], TestFeatures) and given[0].x is one.x
     return 0 if same else flops // 2 or None

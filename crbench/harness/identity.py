@@ -43,17 +43,18 @@ from crbench.protocol.hashing import digest, sha256_file
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Raised when crbench makes another feature of the same stored image by the same rules and network: in decoding,
-degrading, resizing, normalising or mirroring, in `crbench.harness.extract` or `crbench.linear`."""
+degrading, resizing, normalising or mirroring, in `crbench.harness.extract`, `crbench.linear` or `crbench.denormals`."""
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Raised when crbench trains other weights from the same images and recipe: in `crbench.training`, in the LR copies of
-training rows, or in degrading and decoding."""
+training rows, in degrading and decoding, or in `crbench.denormals`."""
 
-PAIRING_VERSION = 1
+PAIRING_VERSION = 2
 """Raised when a fit by the same code is given something else: other pairs, domains or order (`crbench.api.pairing`,
-`crbench.api.domains`), or other results of the helpers that it computes with (`crbench.linear`)."""
+`crbench.api.domains`), or other results of the helpers that it computes with (`crbench.linear`,
+`crbench.denormals`)."""
 
 _PROCESS = secrets.token_hex(6)
 """Stands for code that cannot be read: two processes never have the same."""

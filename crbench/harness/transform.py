@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.interfaces import Transform
+from crbench.denormals import denormals_flushed
 from crbench.errors import PluginError
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.records import Features, TestFeatures, blind_order
@@ -85,7 +86,7 @@ def _shown(aligner: Resolved, views: Views, which: NDArray[np.intp], table: Feat
 def _call(transform: Transform, aligner: Resolved, shown: TestFeatures) -> TestFeatures:
     """What the transform makes of features, which are of its own; checked."""
     owner, count, device = aligner.registered.owner, len(shown), shown.x.device
-    with plugin_stage(owner, "transform", passing=()):
+    with plugin_stage(owner, "transform", passing=()), denormals_flushed():
         found = transform(shown)
     if not isinstance(found, TestFeatures):
         raise PluginError(

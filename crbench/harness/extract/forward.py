@@ -13,6 +13,7 @@ from crbench.api.capabilities import HoldsNetwork
 from crbench.api.interfaces import Backbone
 from crbench.config.amp import half_dtype
 from crbench.data.preprocess import Normaliser
+from crbench.denormals import denormals_flushed
 from crbench.errors import ConfigError, PluginError
 from crbench.harness.extract.pipeline import Loaded
 from crbench.linear import linear_layers
@@ -66,7 +67,7 @@ class Forward:
             camids=rows.camids[batch.index],
             modality=rows.modality,
         )
-        with self._arithmetic():
+        with self._arithmetic(), denormals_flushed():
             x, dims = self._features(inputs)
         return x[: batch.count], None if dims is None else dims[: batch.count]
 
