@@ -30,19 +30,21 @@ def keep(
     noise: float = 0.0,
     trials: Sequence[int] = (0,),
     rules: dict[str, Any] | None = None,
+    rates: Sequence[float] = (2, 3, 4),
     **options: Any,
 ) -> Path:
     """Write a result of six people, whose queries are spoiled by so much noise; its path.
 
     Args:
         rules: of the protocol, which is multi-shot by default.
+        rates: each image is asked for at each of them.
         options: see `keep_outcomes`.
     """
     protocol = EvalProtocol.of(**({"shot": "multi"} | (rules or {})))
     gallery = random_features(persons=6, images=4, dim=4, rates=(1,), seed=2)
     outcomes = []
     for index in trials:
-        query = random_features(persons=6, images=3, dim=4, rates=(2, 3, 4), seed=2)
+        query = random_features(persons=6, images=3, dim=4, rates=tuple(rates), seed=2)
         generator = torch.Generator().manual_seed(index)
         moved = query.x + (0.5 + noise) * torch.randn(query.x.shape, generator=generator)
         found = evaluate(attrs.evolve(query, x=moved), gallery, protocol)

@@ -69,6 +69,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Memory of an evaluation on top of the features; default: 40MiB a thread, 1/16 of a GPU's.",
 )
 @click.option("--baseline/--no-baseline", default=None, help="Evaluate the aligner 'none' too; default: yes.")
+@click.option("--bound/--no-bound", default=None, help="Evaluate 'none' on unshrunk queries too; default: no.")
 @click.option("--cache/--no-cache", default=None, help="Keep and reuse features and fits; default: yes.")
 @click.option("--outcomes/--no-outcomes", default=None, help="Keep what became of each query; default: yes.")
 @click.option("--hash-keys/--no-hash-keys", default=None, help="Keep hashes of image names there; default: no.")

@@ -76,6 +76,7 @@ class RunSpec:
         compile: compile the network for extraction by ``torch.compile``.
         on_bad_image: ``error`` stops at an unreadable image, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` too.
+        bound: evaluate ``none`` on the same queries unshrunk too, so that tables say how much of the gap a row closes.
         cache: keep and reuse features and fitted transforms.
         outcomes: keep what became of each query in a file beside each result, see `crbench.results.outcomes`.
         hash_keys: keep hashes in place of the names of query images there.
@@ -114,6 +115,7 @@ class RunSpec:
     compile: bool = False
     on_bad_image: str = attrs.field(default="error", validator=v.in_(("error", "skip")))
     baseline: bool = True
+    bound: bool = False
     cache: bool = True
     outcomes: bool = True
     hash_keys: bool = False

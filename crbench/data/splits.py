@@ -59,7 +59,7 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
         query_mask, gallery_mask = _by_camera(index, protocol, trial, test_ids)
     gallery_mask, notes = _admit(index, protocol, gallery_mask, test_ids)
     query = rows.take(query_mask)
-    if protocol.split.query_rates and protocol.split.lr_camera not in ("none", "smaller"):
+    if protocol.split.shrinks_queries:
         query = with_drawn_rates(query, protocol, f"{index.name}|trial {trial}")
     return Split(train=train, query=query, gallery=rows.take(gallery_mask), notes=notes)
 

@@ -38,7 +38,7 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
     methods = {"backbone": job.backbone.registered.entry, "dataset": job.dataset.registered.entry}
     # --backbone NAME:ARGUMENT says it
     said = {f"{part}.{entry.argument}" for kind, entry in methods.items() for part in (kind, entry.name)}
-    for key, value in sorted((key, value) for key, value in spec.set.items() if key not in said):
+    for key, value in sorted((key, value) for key, value in job.settings.items() if key not in said):
         part = key.partition(".")[0]
         if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
             part == "aligner" and key.partition(".")[2] in aligner.parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -34,6 +34,7 @@ class Job:
         source: the data set itself.
         distance: where it is a plugin's; None = one of crbench's own.
         trials: trial numbers, sorted.
+        settings: the changes by ``part.name`` that lead to it, as ``--set`` takes them.
     """
 
     dataset: Resolved
@@ -43,6 +44,7 @@ class Job:
     backbone: Resolved
     aligners: tuple[Resolved, ...]
     trials: tuple[int, ...]
+    settings: Mapping[str, Any]
 
 
 @attrs.frozen
@@ -90,12 +92,40 @@ def make_plan(spec: RunSpec) -> Plan:
                 backbone=backbone,
                 aligners=tuple(_aligner(spec, dataset, name, notes) for name in aligners),
                 trials=trials,
+                settings=spec.set,
             )
             for aligner in job.aligners:
                 check_lengths(backbone, aligner)
             jobs.append(job)
     _check_parts(spec, jobs)
+    if spec.bound:
+        jobs += _bounds(jobs, notes)
     return Plan(jobs=tuple(jobs), notes=tuple(dict.fromkeys(notes)))
+
+
+def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
+    """For each job whose protocol shrinks queries, the baseline on the same queries unshrunk.
+
+    Raises:
+        ConfigError: there is no such job.
+    """
+    shrunk = [job for job in jobs if job.protocol.split.has_bound]
+    others = dict.fromkeys(f"protocol {job.protocol.name} of {job.dataset.name}" for job in jobs if job not in shrunk)
+    texts = [f"{name} has no bound: it does not shrink its queries, or not them alone" for name in others]
+    if not shrunk:
+        raise ConfigError(f"--bound: {'; '.join(texts)}")
+    notes.extend(texts)
+    notes.append(f"aligner {BASELINE} on unshrunk queries (--bound)")
+    baseline = resolve("aligner", BASELINE)
+    return [
+        attrs.evolve(
+            job,
+            protocol=change_protocol(job.protocol, {"query_rates": []}),
+            aligners=(baseline,),
+            settings={**job.settings, "protocol.query_rates": []},
+        )
+        for job in shrunk
+    ]
 
 
 def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, Any]) -> EvalProtocol:

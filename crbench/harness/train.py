@@ -124,7 +124,7 @@ def plan_training(spec: RunSpec) -> tuple[Job, tuple[str, ...]]:
     Raises:
         ConfigError: unknown names or parameters; more than one data set, backbone or trial.
     """
-    plan = make_plan(attrs.evolve(spec, aligner=("none",), baseline=True))
+    plan = make_plan(attrs.evolve(spec, aligner=("none",), baseline=True, bound=False))
     job = plan.jobs[0]
     if len(plan.jobs) > 1 or len(job.trials) > 1:
         raise ConfigError("train: give one data set, one backbone and one trial")

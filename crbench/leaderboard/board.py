@@ -59,6 +59,9 @@ class Row:
         gain: Rank-1 minus that of the baseline with the same backbone, weights and extraction, as a fraction; None
             where there is no such baseline, and for the baseline itself.
         over: the trainings of that baseline, which need not be a row; one for each of `trainings`, or none.
+        bound: the aligner ``none`` on the same queries unshrunk, of another table; one for each training, or none.
+        gap: the share of R1 between that baseline and the bound that the row closes; None where the data do not tell
+            that there is a gap.
         fit_s: seconds of one fit, as the run took them; None = not measured.
         samples_per_s: throughput of the fitted aligner in the run; None = not measured.
         marks: ``best`` or ``second`` by `Score.key`.
@@ -76,6 +79,8 @@ class Row:
     like_best: bool | None = None
     gain: Spread | None = None
     over: tuple[Joined, ...] = ()
+    bound: tuple[Joined, ...] = ()
+    gap: Spread | None = None
     fit_s: float | None = None
     samples_per_s: float | None = None
     marks: Mapping[str, str] = attrs.field(factory=dict)
@@ -164,6 +169,7 @@ class Block:
         title: the data set, with its changed parameters.
         unranked: why rows have no places; empty = they have.
         chosen: phrases on the methods that the reader chose; only they are rows, and they have their places among them.
+        bound: its queries are those of another block unshrunk, and a row of it is the bound of rows there.
         data: digest of the lists and images of `trials`.
         queries, gallery, persons: the numbers of queries, gallery images and identities among the queries that occur in
             trials; empty = not known (version 1).
@@ -198,6 +204,7 @@ class Block:
     resolution: float | None = None
     people: int | None = None
     notes: tuple[str, ...] = ()
+    bound: bool = False
 
     def speeds(self) -> list[Speed]:
         """One speed for each column of speeds that any row has, in the order of the columns."""

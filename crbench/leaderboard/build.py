@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from crbench.leaderboard.board import Block, Board, Row
+from crbench.leaderboard.bounds import Bounds, bounds_of, marked_bounds, with_bounds
 from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, join
@@ -63,11 +64,13 @@ def build(
     sets: dict[tuple[object, ...], list[Joined]] = defaultdict(list)
     for joined in (row for joining in joinings for row in joining.rows):
         sets[*_group(joined.result), joined.trial_set].append(joined)
+    bounds = bounds_of(row for rows in sets.values() for row in rows)
     found = (
-        _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice)
+        _block([(one,) for one in rows] if expand else by_recipe(rows), scores, shown, ranks, choice, bounds)
         for rows in sets.values()
     )
-    blocks = sorted((_compared(block, scores, compare, unasked) for block in found if block.rows), key=_order)
+    made = marked_bounds([block for block in found if block.rows])
+    blocks = sorted((_compared(block, scores, compare, unasked) for block in made), key=_order)
     speeds = (speed for block in blocks for row in block.rows for speed in row.speeds)
     return Board(
         blocks=tuple(block for block in blocks if not block.unranked),
@@ -106,8 +109,8 @@ def _grouped(results: Iterable[Result]) -> list[list[Result]]:
 
 
 def _order(block: Block) -> tuple[object, ...]:
-    """Of one fingerprint the largest set of trials first."""
-    group = block.dataset, block.protocol, block.rate_source, block.fingerprint
+    """Of one fingerprint the largest set of trials first; bounds below what they are bounds of."""
+    group = block.dataset, block.protocol, block.rate_source, block.bound, block.fingerprint
     return *group, -len(block.trials), block.trials, block.data
 
 
@@ -127,6 +130,7 @@ def _block(
     benches: Sequence[Bench],
     ranks: Sequence[int],
     choice: Choice,
+    bounds: Bounds,
 ) -> Block:
     joined = [one for trainings in methods for one in trainings]
     first = joined[0].result
@@ -136,7 +140,8 @@ def _block(
     rows = [_row(one, *label, benches, ranks) for one, label in zip(methods, distinct_labels(methods), strict=True)]
     rows.sort(key=lambda row: (row.backbone, row.aligner))
     unranked = _unranked(first)
-    chosen = [row for row in (rows if unranked else with_gains(rows)) if choice.shows(row.result)]
+    known = rows if unranked else with_bounds(with_gains(rows), bounds)
+    chosen = [row for row in known if choice.shows(row.result)]
     return Block(
         dataset=first.dataset,
         title=dataset_label(first),

@@ -14,7 +14,7 @@ from crbench.leaderboard import formats
 from crbench.leaderboard.board import Row, View, trial_list
 from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.marks import aligner_marks, backbone_marks, marked
-from crbench.leaderboard.score_columns import gain_column, score_column, trainings_column
+from crbench.leaderboard.score_columns import gain_column, gap_columns, score_column, trainings_column
 from crbench.leaderboard.scores import Score
 from crbench.leaderboard.speeds import Speed
 from crbench.results import Component, Result, TrialScores
@@ -213,6 +213,7 @@ def measured_columns(
         *before,
         *own,
         gain_column(view, rows),
+        *gap_columns(rows),
         trainings_column(rows),
         _passes_column(rows),
         *_AFTER,

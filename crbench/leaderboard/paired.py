@@ -13,6 +13,7 @@ import numpy as np
 
 from crbench.errors import CrbenchError
 from crbench.leaderboard.board import Block, Pair, Row
+from crbench.leaderboard.bounds import with_gap
 from crbench.leaderboard.ranking import without_unfounded
 from crbench.leaderboard.scores import Score, Spread, ends_of
 from crbench.results.labels import clean
@@ -66,9 +67,10 @@ def with_comparison(block: Block, scores: Sequence[Score]) -> Block:
             block, pairs=tuple(_pairs(order, found)), resolution=found.resolution, people=found.identities
         )
         notes = (*notes, *_lost(queries.values(), shared[0]))
-    hidden: dict[int, list[TrialQueries]] = {}
+    others = dict(read)
     for row in order:
-        rows[id(row)] = _over_hidden(rows[id(row)], queries[id(row)], hidden)
+        own = _over_hidden(rows[id(row)], queries[id(row)], others)
+        rows[id(row)] = with_gap(own, queries[id(row)], others, SCORE)
     shown = tuple(rows.get(id(row), row) for row in block.rows)
     return attrs.evolve(block, rows=shown, notes=(*block.notes, *notes))
 

@@ -31,7 +31,7 @@ def _doubted(row: Row) -> Row:
 
 
 def _without_gain(row: Row) -> Row:
-    return attrs.evolve(row, gain=None, over=())
+    return attrs.evolve(row, gain=None, over=(), gap=None)
 
 
 def with_gains(rows: Sequence[Row]) -> list[Row]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from crbench.leaderboard import formats
 from crbench.leaderboard.board import Row, View
-from crbench.leaderboard.column import Column
+from crbench.leaderboard.column import MISSING, Column
 from crbench.leaderboard.scores import Score, Spread, SpreadKind
 
 _TRAININGS = (
@@ -15,6 +16,10 @@ _TRAININGS = (
 )
 _PER_CENT = "Scores in per cent, means over the trials; ranked by R1, then mAP, as printed, and only within one table."
 _STD = "±: standard deviation over trials, which differ by the protocol's draws only."
+_GAP = (
+    "gap closed: of the R1 points between 'none' and 'none' on the same queries unshrunk (the bound, in a table of its "
+    "own), the share in per cent that the row gains; ?: the data do not tell that there is such a gap."
+)
 INTERVAL = (
     "[low, high]: 95 % interval for other people like these: people are drawn anew, each with all its queries in all "
     "trials."
@@ -56,6 +61,33 @@ def gain_column(view: View, rows: Sequence[Row]) -> Column[Row]:
             *_explained(kind, [row.gain for row in rows if row.gain is not None]),
         ),
     )
+
+
+def gap_columns(rows: Sequence[Row]) -> tuple[Column[Row], Column[Row]]:
+    """The bound of a row, and the share of the gap that it closes; people get it where any row has a bound."""
+    return (
+        Column(key="bound", get=_bound, text=formats.per_cent),
+        Column(
+            key="gap",
+            title="gap closed" if any(row.bound for row in rows) else "",
+            better="higher",
+            spread=True,
+            ranked=True,
+            get=lambda row: row.gap,
+            label=_gap_text,
+            footnotes=(_GAP, INTERVAL),
+        ),
+    )
+
+
+def _bound(row: Row) -> float | None:
+    return fmean(one.metrics["R1"].mean for one in row.bound) if row.bound else None
+
+
+def _gap_text(row: Row) -> str:
+    if row.gap is None:
+        return "?" if row.bound and row.over else MISSING
+    return row.gap.text(formats.per_cent, "interval", first=formats.per_cent)
 
 
 def trainings_column(rows: Sequence[Row]) -> Column[Row]:

@@ -174,7 +174,7 @@ def _facts(block: Block, shown: int) -> tuple[str, ...]:
         *block.chosen,
         f"{shown} of {len(block.rows)} rows" if shown < len(block.rows) else "",
         f"protocol {block.protocol}",
-        f"{block.rate_source} rates",
+        "queries unshrunk: the bound of another table" if block.bound else f"{block.rate_source} rates",
         f"trial{'' if len(block.trials) == 1 else 's'} {trial_list(block.trials)}",
         *_sizes(block),
         *_deviations(block.deviations),

@@ -99,6 +99,16 @@ class SplitRules(RuleGroup):
         return parse_identities(self.identities)
 
     @property
+    def shrinks_queries(self) -> bool:
+        """Whether queries are shrunk; if not, they are as they are stored."""
+        return bool(self.query_rates) and self.lr_camera not in ("none", "smaller")
+
+    @property
+    def has_bound(self) -> bool:
+        """Whether the same protocol without `query_rates` has the same queries unshrunk, and the same gallery."""
+        return self.shrinks_queries and self.lr_camera != "per-id-and-folder"
+
+    @property
     def full_height(self) -> int | None:
         """The height in pixels from which rates are estimated; None where they are known or presumed."""
         return parse_rate_source(self.rate_source)

@@ -6,7 +6,7 @@ result that was read from a file, from the outcomes beside it, and `read_joined`
 `intervals` gives the interval of every score; a run stores them in its result. `aligned` finds the queries that several
 rows share, `averaged` those of one row that was trained several times, and `differences` compares rows on them:
 intervals and p-values of all pairs, Holm's correction, the places that each row may have, and the difference that these
-queries resolve.
+queries resolve. `gap_closed` gives the share of what shrinking costs that a row brings back.
 
 People are what is drawn, exchanged and counted, as queries of one person are alike. Draws go by the names of people, so
 every machine has the same, and in whatever order rows and trials come.
@@ -15,17 +15,20 @@ every machine has the same, and in whatever order rows and trials come.
 from __future__ import annotations
 
 from crbench.statistics.bootstrap import check_intervals, intervals
+from crbench.statistics.gap import GapClosed, gap_closed
 from crbench.statistics.matching import aligned, averaged
 from crbench.statistics.paired import Differences, differences
 from crbench.statistics.queries import TrialQueries, numbers_of, read_joined, read_queries, recomputable
 
 __all__ = [
     "Differences",
+    "GapClosed",
     "TrialQueries",
     "aligned",
     "averaged",
     "check_intervals",
     "differences",
+    "gap_closed",
     "intervals",
     "numbers_of",
     "read_joined",

@@ -74,6 +74,10 @@ class TrialQueries:
         """The same with `hashed_keys`."""
         return attrs.evolve(self, keys=np.array(hashed_keys(self.keys.tolist())))
 
+    def without_rates(self) -> TrialQueries:
+        """The same images, whatever their rates: those of protocols with other rates are paired so."""
+        return attrs.evolve(self, rates=np.full(len(self.rates), "any"))
+
     def at_rate(self, rate: str) -> TrialQueries:
         """Those of a rate; none where none of them has a match, as such a rate is in no result."""
         mask = self.rates == rate
