@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 
@@ -24,6 +25,11 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory):
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
             patch.setenv(name, str(folder / name.lower()))
         yield
+
+
+def pytest_sessionfinish() -> None:
+    """Commands that read a board freeze what they find, which helps a process that soon ends; this one does not."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,8 +121,9 @@ def _tuple_by(converter: Converter) -> Callable[[Any, Any], Any]:
         _typed(value, (list, tuple), "a list")
         kinds = typing.get_args(kind)
         if kinds[1:] == (...,):
-            if set(map(type, value)) <= _SCALARS.get(kinds[0], set()) and (kinds[0] is not float or _finite(value)):
-                return tuple(map(kinds[0], value))  # most of a result file are curves of numbers
+            plain = kinds[0] in _SCALARS and set(map(type, value)) == {kinds[0]}
+            if plain and (kinds[0] is not float or math.isfinite(sum(value))):
+                return tuple(value)  # most of a result file are curves of numbers
             items: Any = list[kinds[0]]  # type: ignore[valid-type]
             return tuple(converter.structure(value, items))
         if len(value) != len(kinds):
@@ -148,15 +149,12 @@ def _record_by(converter: Converter, record: type[Any], complete: bool) -> Calla
     needed = [field.name for field in given if complete or field.default is attrs.NOTHING]
 
     def structure(value: Any, _: Any) -> Any:
-        if missing := [name for name in needed if name not in _typed(value, dict, "an object")]:
+        names = _typed(value, dict, "an object").keys()
+        if missing := [name for name in needed if name not in names]:
             raise ValueError(f"lacks {', '.join(missing)}")
         return inner(value, record)
 
     return structure
-
-
-def _finite(values: Sequence[float]) -> bool:
-    return all(map(math.isfinite, values))
 
 
 def _typed(value: Any, accepted: Any, expected: str) -> Any:

@@ -16,6 +16,7 @@ from crbench.leaderboard.differences import differences as unlike
 from crbench.leaderboard.differences import shared_trials
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
+from crbench.leaderboard.scores import Score, in_order
 from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.results import Interval, MetricFacts, Result
@@ -201,10 +202,11 @@ def _check_metric(trainings: Sequence[Joined], metric: str) -> MetricFacts | Non
     """What is known of a score; None of the CMC."""
     known = [name for name in trainings[0].metrics if all(name in one.metrics for one in trainings)]
     if metric not in known:
+        names = (score.key for score in in_order(map(Score, known)))
         why = why_undefined(metric, [result for one in trainings for result in one.results])
         raise ConfigError(
             f"--metric {clean(metric)}: not a score of both results{why and f', as {why}'}; known: "
-            f"{', '.join(map(clean, known))}"
+            f"{', '.join(map(clean, names))}"
         )
     facts = [one.result.metric_facts.get(metric) for one in trainings]
     if len({one and (one.code_sha256, one.unit, one.higher_is_better) for one in facts}) > 1:

@@ -242,9 +242,9 @@ def check_summaries(where: str, metrics: Mapping[str, Summary], scores: Sequence
     """
     expected = _values(scores)
     if metrics.keys() != expected.keys():
-        raise ValueError(
-            f"{where}: has {', '.join(metrics) or 'no scores'}, the trials give {', '.join(expected) or 'none'}"
-        )
+        # a file has them sorted, which puts R10 before R5
+        given_names = ", ".join(sorted(metrics, key=lambda name: [*expected, name].index(name))) or "no scores"
+        raise ValueError(f"{where}: has {given_names}, the trials give {', '.join(expected) or 'none'}")
     for name, summary in metrics.items():
         given = [summary.mean, summary.std or 0.0, *summary.values]
         own = [*_mean_and_deviation(expected[name]), *expected[name]]

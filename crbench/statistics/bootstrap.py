@@ -19,7 +19,6 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from crbench.errors import DataError
 from crbench.results import Interval, Intervals, Result
@@ -150,6 +149,8 @@ def expanded_tail(effective: float, level: float) -> float:
         >>> [round(expanded_tail(people, 0.95), 4) for people in (5, 10, 50, 1000)]
         [0.001, 0.0086, 0.0212, 0.0248]
     """
+    from scipy import special  # takes as long to import as a small table to print
+
     freedom = degrees_of_freedom(effective)
     quantile = special.stdtrit(freedom, (1 + level) / 2)
     return float(special.ndtr(-np.sqrt(1 + 1 / freedom) * quantile))

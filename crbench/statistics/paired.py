@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from crbench.statistics.bootstrap import LEVEL, degrees_of_freedom, percentile_interval
 from crbench.statistics.draws import REPLICATES, drawn_signs, drawn_weights
@@ -200,6 +199,8 @@ def power(difference: float, deviation: float, effective: float, level: float = 
         >>> round(power(2.8, 1.0, 1000), 2)
         0.8
     """
+    from scipy import special  # takes as long to import as a small table to print
+
     freedom, shift = degrees_of_freedom(effective), difference / deviation
     critical = special.stdtrit(freedom, (1 + level) / 2)
     return float(1 - special.nctdtr(freedom, shift, critical) + special.nctdtr(freedom, shift, -critical))
@@ -207,5 +208,7 @@ def power(difference: float, deviation: float, effective: float, level: float = 
 
 def resolvable(deviation: float, effective: float, level: float = LEVEL) -> float:
     """The difference that is found with a probability of 80 %, nearly; see `power`."""
+    from scipy import special  # takes as long to import as a small table to print
+
     freedom = degrees_of_freedom(effective)
     return float(deviation * (special.stdtrit(freedom, (1 + level) / 2) + special.stdtrit(freedom, _POWER)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 import statistics
 from collections.abc import Callable
 from importlib import resources
@@ -28,6 +30,7 @@ from crbench.results import (
     Summary,
     Timing,
     TrialScores,
+    files,
     from_json,
     load_results,
     schema,
@@ -309,10 +312,42 @@ def test_a_file_that_was_edited_is_named_even_where_it_agrees_with_itself(edit: 
     from_json(json.dumps(resealed(content)), "file")
 
 
-def test_another_layout_of_the_same_content_is_no_edit(result: Result) -> None:
-    content = json.loads(TEXT)
-    other = dict(reversed(content.items()))
-    assert from_json(json.dumps(other, indent=4), "file") == result
+@pytest.mark.parametrize(
+    "layout",
+    [
+        lambda content: json.dumps(dict(reversed(content.items())), indent=4),
+        lambda content: json.dumps(content, separators=(",", ":")),
+        lambda content: json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False),
+        lambda content: json.dumps(content, indent="\t", sort_keys=True).replace("\n", "\r\n"),
+    ],
+    ids=["reversed", "compact", "letters", "tabs"],
+)
+def test_another_layout_of_the_same_content_is_no_edit(result: Result, layout: Callable[[Any], str]) -> None:
+    odd = attrs.evolve(result, warnings=('he said: "a": b\n  and left', "\u00e9\\", f'"content_sha256":"{"0" * 64}",'))
+    content = json.loads(to_json(odd))
+    assert from_json(layout(content), "file") == odd
+    content["warnings"][0] += " again"
+    with pytest.raises(DataError, match=r"^file: edited after it was written"):
+        from_json(layout(content), "file")
+
+
+def test_the_text_of_a_file_gives_its_digest_without_its_layout() -> None:
+    """A text that has ``": `` in a string takes a program that knows JSON."""
+    compact = re.sub(r"\n *", "", TEXT).replace('": ', '":')
+    seal = json.loads(TEXT)["content_sha256"]
+    assert hashlib.sha256(compact.replace(f'"content_sha256":"{seal}",', "").encode()).hexdigest() == seal
+
+
+def test_what_crbench_wrote_is_not_written_again_to_check_it(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "sealed", None)
+    assert from_json(TEXT, "file") == result
+
+
+def test_integers_of_any_size_are_read(result: Result) -> None:
+    """A parameter may be one that the quick parser does not know."""
+    method = attrs.evolve(result.method, aligner=attrs.evolve(result.method.aligner, parameters={"huge": 10**30}))
+    huge = attrs.evolve(result, method=method)
+    assert from_json(to_json(huge), "file") == huge
 
 
 def test_many_faults_are_counted() -> None:
