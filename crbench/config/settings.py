@@ -20,7 +20,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         (('aligner.hidden', 512), ('protocol.kernel', 'bicubic'))
     """
     name, equals, value = text.partition("=")
-    if not equals or name.count(".") != 1 or not all(name.split(".")):
+    if not equals or "." not in name or not all(name.split(".")):
         raise ConfigError(f"--set {text!r}: expected PART.NAME=VALUE with PART one of {', '.join(PARTS)} or a method")
     try:
         return name, tomllib.loads(f"value = {value}")["value"]

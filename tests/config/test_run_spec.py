@@ -33,13 +33,14 @@ def test_bad_trials(text):
         ("protocol.kernel=bicubic", ("protocol.kernel", "bicubic")),
         ("protocol.shot=single:mc:10", ("protocol.shot", "single:mc:10")),
         ("aligner.path=a=b", ("aligner.path", "a=b")),
+        ("match-rate.inner.alpha=10", ("match-rate.inner.alpha", 10)),  # a parameter of a method within one
     ],
 )
 def test_settings(text, expected):
     assert parse_setting(text) == expected
 
 
-@pytest.mark.parametrize("text", ["aligner.hidden", "hidden=3", ".hidden=3", "a.b.c=3", "=3"])
+@pytest.mark.parametrize("text", ["aligner.hidden", "hidden=3", ".hidden=3", "a..c=3", "a.b.=3", "=3"])
 def test_bad_settings(text):
     with pytest.raises(ConfigError, match=r"expected PART\.NAME=VALUE"):
         parse_setting(text)
