@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import pkgutil
 import re
-import shlex
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -99,38 +96,6 @@ def test_exit_codes_are_documented(capsys):
 def test_what_the_guides_link_to_is_there(page):
     linked = re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [path for path in linked if not (page.parent / path).exists()] == []
-
-
-def commands():
-    blocks = re.findall(r"```sh\n(.*?)```", GUIDES, flags=re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return sorted({line for line in lines if line.startswith("crbench ")})
-
-
-@pytest.mark.parametrize("line", commands())
-def test_commands_of_the_guides_parse(line):
-    from crbench.cli import crbench as group
-
-    words = shlex.split(line.partition("#")[0].partition(">")[0])[1:]
-    command, arguments = group, words
-    while arguments and hasattr(command, "get_command") and command.get_command(None, arguments[0]):
-        command, arguments = command.get_command(None, arguments[0]), arguments[1:]
-    assert command is not group
-    command.make_context(words[0], list(arguments), resilient_parsing=False)
-
-
-def test_the_notebook_of_the_guides_runs(tmp_path):
-    (example,) = re.findall(r"```python\n(# A notebook.*?)```", GUIDES, flags=re.DOTALL)
-    environment = {f"CRBENCH_{name}": str(tmp_path / name) for name in ("DATA", "CACHE", "WEIGHTS")}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example],
-        cwd=tmp_path,
-        env={"PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_version_has_one_place():
