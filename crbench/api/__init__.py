@@ -30,6 +30,7 @@ capability          of           the user gets                                  
 `VariesInLength`    its class    a refusal of aligners that need one length        the aligner fails at its fit
 `GalleryByRate`     both         a gallery encoded for each rate of the queries    one gallery for all
 `HoldsNetwork`      backbone     ``--compile``, parameters and MACs in results     refused; numbers not known
+`HasInferenceForm`  backbone     a faster network in extraction                    the one that it trains
 `KnowsWeights`      backbone     downloaded weights told apart                     they count as none
 `TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work
 `Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run
@@ -48,9 +49,10 @@ Helpers, by what they are for:
   `denormals_flushed` for the loop of a training that is called without a run, which flushes them itself;
   `OtherMethod` lets users choose an aligner that is a part of this one;
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
-  `content_digest`; `Flattened` offers the fields of a record, such as a recipe, as parameters; feature
-  files and tables: `load_arrays`, `load_meta`, `to_torch`; files of other kinds: `read_input`, `read_text_input`,
-  `check_input` (which refuse what a read would wait for, and understand byte-order marks), `memory_fault` (damaged file
+  `content_digest`; `folded` (a network without its batch normalisations, for `HasInferenceForm`); `Flattened` offers
+  the fields of a record, such as a recipe, as parameters; feature files and tables: `load_arrays`, `load_meta`,
+  `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (which refuse what a read would wait
+  for, and understand byte-order marks), `memory_fault` (damaged file
   or too little memory); numbers as text: `parse_number`;
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
   `digest_images`, `files_below`; draws that are equal on every machine: `hashes`, `choices`; `from_heights` (to
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from crbench.api.capabilities import CountsParameters as CountsParameters
     from crbench.api.capabilities import DigestsContent as DigestsContent
     from crbench.api.capabilities import GalleryByRate as GalleryByRate
+    from crbench.api.capabilities import HasInferenceForm as HasInferenceForm
     from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
     from crbench.api.capabilities import KnowsWeights as KnowsWeights
     from crbench.api.capabilities import LocatesFolder as LocatesFolder
@@ -152,6 +155,7 @@ if TYPE_CHECKING:
     from crbench.files.feature_files import load_arrays as load_arrays
     from crbench.files.table import Meta as Meta
     from crbench.files.table import load_meta as load_meta
+    from crbench.folding import folded as folded
     from crbench.inputs import check_input as check_input
     from crbench.inputs import files_below as files_below
     from crbench.inputs import memory_fault as memory_fault
@@ -197,6 +201,7 @@ _ROOMS = {
     "FEATURE_SUFFIXES": "files.feature_files",
     "Features": "records",
     "GalleryByRate": "api.capabilities",
+    "HasInferenceForm": "api.capabilities",
     "HoldsNetwork": "api.capabilities",
     "ImageFile": "api.datasets",
     "ImageFiles": "api.datasets",
@@ -261,6 +266,7 @@ _ROOMS = {
     "image_digest": "data.decode",
     "is_image": "api.datasets",
     "denormals_flushed": "denormals",
+    "folded": "folding",
     "linear_layers": "linear",
     "list_images": "api.datasets",
     "load_arrays": "files.feature_files",

@@ -131,6 +131,29 @@ class HoldsNetwork(Protocol):
 
 
 @runtime_checkable
+class HasInferenceForm(Protocol):
+    """A backbone that has a faster form for extraction, such as one without batch normalisation.
+
+    The user gets its speed wherever features are extracted, but with ``--compile``, which is left to the compiler.
+    Features may differ from its own by roundings. Without it, the backbone itself extracts. It is asked anew for each
+    extraction, as weights change while a backbone trains. `crbench.api.folded` makes such forms of torch networks.
+
+    Example:
+        >>> import attrs
+        >>> @attrs.frozen
+        ... class Learned:
+        ...     network: str = "with batch normalisation"
+        ...     def for_inference(self):
+        ...         return attrs.evolve(self, network="folded")
+        >>> isinstance(Learned(), HasInferenceForm), Learned().for_inference().network
+        (True, 'folded')
+    """
+
+    def for_inference(self) -> Backbone:
+        """The form that extracts, with the same `dim` and `preprocess`; the backbone itself stays as it is."""
+
+
+@runtime_checkable
 class KnowsWeights(Protocol):
     """A backbone that fetched its weights by itself and tells them from others.
 

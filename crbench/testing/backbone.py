@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crbench.api.capabilities import Trainable
+from crbench.api.capabilities import HasInferenceForm, Trainable
 from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.records import Batch, Encoded
@@ -143,6 +143,18 @@ def state(case: Case) -> None:
         require(len(found) > 0 and are_tensors(found), "state() of a trainable backbone must hold named tensors")
 
 
+def inference_form(case: Case) -> None:
+    """The form for inference gives the same features but for roundings, and leaves the backbone as it is."""
+    if isinstance(case.backbone, HasInferenceForm):
+        found = case.backbone.for_inference()
+        require(isinstance(found, Backbone), f"for_inference gave {type(found).__name__}, not a backbone")
+        before, after = case.x, Case(lambda: found)
+        require(after.backbone.dim == case.backbone.dim, "the form for inference has another dim")
+        require(after.backbone.preprocess == case.backbone.preprocess, "the form for inference has another preprocess")
+        require(close(after.x, before), "the form for inference gives other features")
+        require(same(case.extract(case.batch).x, before), "for_inference changed the backbone")
+
+
 RULES: Sequence[Callable[[Case], None]] = (
     interface,
     preprocess,
@@ -159,4 +171,5 @@ RULES: Sequence[Callable[[Case], None]] = (
     flat_images,
     global_state,
     state,
+    inference_form,
 )

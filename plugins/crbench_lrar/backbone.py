@@ -22,6 +22,7 @@ from crbench.api import (
     RunContext,
     Samples,
     TestRows,
+    folded,
     load_weights,
     module_state,
     quantise,
@@ -175,6 +176,13 @@ class LrarBackbone:
         # ordinary tensors, so that an aligner may use them in a computation with gradients
         dims = None if self._blueprint.shape.length == "full" else codes.float().sum(dim=1).long().clone()
         return Encoded(x=features.float().clone(), dims=dims)
+
+    def for_inference(self) -> LrarBackbone:
+        """A backbone of the same features but for roundings, whose batch normalisations are folded."""
+        faster, device = copy.copy(self), self.model.rates.device
+        levels = 1 + torch.arange(len(self.model.rates), device=device)
+        faster.model = folded(self.model, torch.zeros(len(levels), 3, *self.preprocess.size, device=device), levels)
+        return faster
 
     def train(self, rows: Samples, read: Reader, *, run: RunContext) -> LrarBackbone:
         """A new backbone with a level for each rate that occurs; `self` is unchanged.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
 
-from crbench.api import Batch, Encoded, Preprocess, load_weights
+from crbench.api import Batch, Encoded, Preprocess, folded, load_weights
 from crbench.errors import MissingWeightsError
 from crbench_osnet.network import FEATURES, VARIANTS, OSNet
 
@@ -61,3 +62,10 @@ class OSNetBackbone:
             x = self.model(batch.inputs.to(next(self.model.parameters()).device))
         # an ordinary tensor, so that an aligner may use it in a computation with gradients
         return Encoded(x=x.clone())
+
+    def for_inference(self) -> OSNetBackbone:
+        """A backbone of the same features but for roundings, whose batch normalisations are folded."""
+        faster = copy.copy(self)
+        image = torch.zeros(1, 3, *self.preprocess.size, device=next(self.model.parameters()).device)
+        faster.model = folded(self.model, image)
+        return faster

@@ -23,6 +23,7 @@ from crbench.api import (
 )
 from crbench.training import Embedder, Recipe, train
 from crbench_timm.architectures import ARCHITECTURES, build_embedder
+from crbench_timm.inference import fast_form
 
 FEATURES = ("before", "after")
 PRETRAINED = ("none", "imagenet")
@@ -132,6 +133,12 @@ class TimmBackbone:
             before, after = self.model(inputs)
         # an ordinary tensor, so that an aligner may use it in a computation with gradients
         return Encoded(x=(after if self._feature == "after" else before).clone())
+
+    def for_inference(self) -> TimmBackbone:
+        """A backbone of the same features but for roundings, whose batch normalisations are folded."""
+        faster = copy.copy(self)
+        faster.model = fast_form(self.model, self.preprocess.size)
+        return faster
 
     def train(self, rows: Samples, read: Reader, *, run: RunContext) -> TimmBackbone:
         """A new backbone, trained by `recipe` on HR rows; `self` is unchanged.

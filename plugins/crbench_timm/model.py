@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import warnings
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from crbench.api import KERNELS, Batch, Encoded, Preprocess, content_digest, load_weights, weights_root
 from crbench.errors import ConfigError, DataError
+from crbench_timm.inference import fast_form
 
 
 class TimmModel:
@@ -73,6 +75,12 @@ class TimmModel:
             x = self.model(batch.inputs.to(next(self.model.parameters()).device))
         # an ordinary tensor, so that an aligner may use it in a computation with gradients
         return Encoded(x=x.clone())
+
+    def for_inference(self) -> TimmModel:
+        """A backbone of the same features but for roundings, whose batch normalisations are folded."""
+        faster = copy.copy(self)
+        faster.model = fast_form(self.model, self.preprocess.size)
+        return faster
 
 
 def _check_name(name: str) -> None:

@@ -28,7 +28,7 @@ OWN = {name: value for name, value in ALL.items() if value.__module__ == capabil
 @pytest.mark.parametrize(
     ("thing", "expected"),
     [
-        (TimmBackbone(), {"Trainable", "Stateful", "StartsFromFile", "HoldsNetwork"}),
+        (TimmBackbone(), {"Trainable", "Stateful", "StartsFromFile", "HoldsNetwork", "HasInferenceForm"}),
         (LRAR(), {"TakesAnyLength"}),
         (Identity(), {"TakesAnyLength", "Restorable"}),
         (Ridge(), {"Restorable"}),

@@ -246,6 +246,7 @@ def test_it_keeps_the_contracts() -> None:
     assert isinstance(backbone, Trainable)
     assert isinstance(backbone, GalleryByRate)
     check_backbone(LrarBackbone)
+    check_backbone(lambda: LrarBackbone(networks="per-rate"))
 
 
 def test_lengths_are_exact_under_autocast() -> None:

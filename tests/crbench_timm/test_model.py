@@ -11,6 +11,7 @@ import torch
 from crbench_timm.model import TimmModel
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
+from torch.nn import BatchNorm2d
 
 from crbench import load_backbone
 from crbench.errors import ConfigError, DataError
@@ -34,6 +35,8 @@ def test_a_timm_model_is_a_backbone(name: str, size: tuple[int, ...], tmp_path: 
         backbone = TimmModel(name, weights=file, size=size)
         check_backbone(lambda: backbone)
     assert backbone.preprocess.size == (size or (160, 160))
+    left = [module for module in backbone.for_inference().model.modules() if isinstance(module, BatchNorm2d)]
+    assert not left
     assert backbone.weights_sha256 is None
 
 

@@ -365,3 +365,35 @@ def test_sizes_that_are_left_open():
     assert worker_count(3) == 3
     assert 1 <= worker_count(0) <= 16
     assert (auto_batch_size("cpu"), auto_batch_size("cuda:1"), auto_batch_size("xpu")) == (64, 256, 64)
+
+
+@attrs.frozen
+class Learned(RandomBackbone):
+    """A backbone with a form for inference, which doubles all features here so that it is told apart."""
+
+    form: object = None
+    model: torch.nn.Module = attrs.field(factory=torch.nn.Identity)
+
+    def for_inference(self):
+        return Doubled() if self.form is None else self.form
+
+
+class Doubled(RandomBackbone):
+    def extract(self, batch):
+        return Encoded(x=2 * super().extract(batch).x)
+
+
+def test_the_form_for_inference_extracts_but_where_the_network_is_compiled():
+    rows = make_rows()
+    plain = extract(rows)[0]
+    assert torch.equal(extract(rows, Learned())[0], 2 * plain)
+    compiled = Extraction(batch_size=4, compile=True)
+    assert torch.equal(extract(rows, Learned(), extraction=compiled)[0], plain)
+
+
+@pytest.mark.parametrize(
+    ("form", "told"), [(7, "for_inference gave int"), (RandomBackbone(dim=3), "for_inference gave RandomBackbone")]
+)
+def test_a_form_for_inference_that_is_none_fails_the_extraction(form, told):
+    with pytest.raises(PluginError, match=f"failed at extract: {told}; expected the backbone in another form"):
+        extract(make_rows(), Learned(form=form))

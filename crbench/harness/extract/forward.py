@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from crbench.api.capabilities import HoldsNetwork
+from crbench.api.capabilities import HasInferenceForm, HoldsNetwork
 from crbench.api.interfaces import Backbone
 from crbench.config.amp import half_dtype
 from crbench.data.preprocess import Normaliser
@@ -27,7 +27,8 @@ class Forward:
     """A backbone as extraction calls it: normalises, runs the network as `extraction` says, averages mirror images.
 
     Args:
-        backbone: with ``extraction.compile`` its network, the attribute ``model``, is compiled in place.
+        backbone: with ``extraction.compile`` its network, the attribute ``model``, is compiled in place; otherwise its
+            form for inference is taken, where it has one.
         extraction: autocast and compilation; every batch has its `batch_size`.
         flip: average with the features of the mirror image.
         device: torch device name.
@@ -36,12 +37,12 @@ class Forward:
 
     Raises:
         ConfigError: the backbone has no network that torch could compile.
+        PluginError: its form for inference fails, or is none.
     """
 
     def __init__(
         self, backbone: Backbone, extraction: Extraction, *, flip: bool, device: str, owner: Owner = UNKNOWN
     ) -> None:
-        self._backbone = backbone
         self._owner = owner
         self._checked = False
         self._extraction = extraction
@@ -50,6 +51,7 @@ class Forward:
         self._normalise = Normaliser(backbone.preprocess, device)
         if extraction.compile:
             _compile(backbone)
+        self._backbone = backbone if extraction.compile else self._inference_form(backbone)
 
     def __call__(self, batch: Loaded, rows: Samples) -> tuple[Tensor, Tensor | None]:
         """Features f32[count, dim] of the batch's first `count` rows and, where they vary, lengths i64[count].
@@ -70,6 +72,15 @@ class Forward:
         with self._arithmetic(), denormals_flushed():
             x, dims = self._features(inputs)
         return x[: batch.count], None if dims is None else dims[: batch.count]
+
+    def _inference_form(self, backbone: Backbone) -> Backbone:
+        if not isinstance(backbone, HasInferenceForm):
+            return backbone
+        with plugin_stage(self._owner, "for_inference"):
+            found: object = backbone.for_inference()
+        if not isinstance(found, Backbone) or (found.dim, found.preprocess) != (backbone.dim, backbone.preprocess):
+            raise self._fault(f"for_inference gave {type(found).__name__}; expected the backbone in another form")
+        return found
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         if self._extraction.amp == "off":
