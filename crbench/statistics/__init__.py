@@ -8,6 +8,8 @@ rows share, `averaged` those of one row that was trained several times, and `dif
 intervals and p-values of all pairs, Holm's correction, the places that each row may have, and the difference that these
 queries resolve. `gap_closed` gives the share of what shrinking costs that a row brings back.
 
+`interval_over_people` is for numbers of other kinds than scores.
+
 People are what is drawn, exchanged and counted, as queries of one person are alike. Draws go by the names of people, so
 every machine has the same, and in whatever order rows and trials come.
 """
@@ -15,6 +17,7 @@ every machine has the same, and in whatever order rows and trials come.
 from __future__ import annotations
 
 from crbench.statistics.bootstrap import check_intervals, intervals
+from crbench.statistics.functions import interval_over_people
 from crbench.statistics.gap import GapClosed, gap_closed
 from crbench.statistics.matching import aligned, averaged
 from crbench.statistics.paired import Differences, differences
@@ -29,6 +32,7 @@ __all__ = [
     "check_intervals",
     "differences",
     "gap_closed",
+    "interval_over_people",
     "intervals",
     "numbers_of",
     "read_joined",
