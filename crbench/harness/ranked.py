@@ -1,7 +1,6 @@
 """One trial of a cell once more, for those who want to see which images it ranks for a query.
 
-Features, weights and fits come from the cache and the weights folder, as in any run; what is not there is made anew.
-Nothing is recorded.
+Nothing is recorded; see `crbench.harness.opened`.
 """
 
 from __future__ import annotations
@@ -14,23 +13,15 @@ from numpy.typing import NDArray
 
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
-from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.evaluation import Evaluation
 from crbench.evaluation.nearest import nearest
-from crbench.harness.backbone import job_weights, provide_backbone
-from crbench.harness.cell import CellRunner, evaluate_trial
-from crbench.harness.environment import pick_device
-from crbench.harness.extract.extractor import extraction_for
-from crbench.harness.facts import JobFacts
-from crbench.harness.features import add_features, feature_table
-from crbench.harness.plan import make_plan
-from crbench.harness.rows import TrialRows
-from crbench.harness.run import open_cache
-from crbench.harness.trial import TrialData, load_trials, make_reader
+from crbench.harness.cell import evaluate_trial
+from crbench.harness.opened import OpenedTrial
+from crbench.harness.trial import TrialData
 from crbench.protocol import EvalProtocol
 from crbench.records import Features
-from crbench.store.features import FeatureTable
+from crbench.registry.resolve import Resolved
 
 
 @attrs.frozen(eq=False)
@@ -74,35 +65,25 @@ def ranked_trial(spec: RunSpec, *, context: RunContext) -> RankedTrial:
     Raises:
         CrbenchError: see `crbench.harness.run.run`.
     """
-    job = make_plan(spec).jobs[0]
-    job = attrs.evolve(job, trials=job.trials[:1])
-    run = attrs.evolve(context, seed=spec.seed, device=pick_device(spec.device))
-    trials = load_trials(job, spec, run)
-    weights = job_weights(job, trials, spec, run)
-    facts = JobFacts.of(
-        job,
-        trials,
-        spec,
-        run,
-        extraction=extraction_for(spec, run.device),
-        weights=weights,
-        cache=open_cache(spec, run),
-    )
-    read = make_reader(job, trials[0].digest_of, data_root(spec.data_root))
-    ready = provide_backbone(job, trials, weights, read=read, run=run)
-    rows = TrialRows.of(trials[0], ready.backbone, job.backbone.registered.owner)
-    table = feature_table(facts, ready, FeatureTable.open(None, {}))
-    for some in (rows.train, rows.test):
-        add_features(facts, ready.backbone, table, some, read)
-    runner = CellRunner(facts, job.aligners[0], ready, table, read)
-    fitted = runner.fit(rows)
-    rows, _ = runner.rows(rows, fitted)
+    opened = OpenedTrial.of(spec, context=context)
+    return ranked(opened, opened.job.aligners[0])
+
+
+def ranked(opened: OpenedTrial, aligner: Resolved) -> RankedTrial:
+    """An opened trial as the cell of one of its aligners ranks it.
+
+    Raises:
+        PluginError: the aligner fails; or see `crbench.harness.cell.CellRunner`.
+    """
+    runner = opened.runner(aligner)
+    fitted = runner.fit(opened.rows)
+    rows, _ = runner.rows(opened.rows, fitted)
     compared = runner.compared(rows, fitted)
     return RankedTrial(
-        trial=trials[0],
-        protocol=job.protocol,
-        evaluation=evaluate_trial(job, rows, compared, spec),
+        trial=opened.trial,
+        protocol=opened.job.protocol,
+        evaluation=evaluate_trial(opened.job, rows, compared, opened.facts.spec),
         compared=compared,
         places=rows.places,
-        read=read,
+        read=opened.read,
     )
