@@ -1,8 +1,9 @@
 """Numbers that papers print: facts with their source, transcribed, never measured here.
 
 ``scores.csv`` holds one line for each row of VPFA's Tables 3, 4a, 4b, 5, 6, 8 to 11 and of LRAR's Tables I to VII, as
-printed; ``efficiency.csv`` holds what VPFA prints of its speed and size. `published` gives the scores as people read
-them: what several tables print alike is one line, and what they print unlike is several, each with a remark.
+printed; ``efficiency.csv`` holds what VPFA prints of its speed and size, ``directions.csv`` its Tables 2a, 2b and 7
+(Table 1 has no numbers in the text at hand). `published` gives the scores as people read them: what several tables
+print alike is one line, and what they print unlike is several, each with a remark.
 """
 
 from __future__ import annotations
@@ -87,6 +88,28 @@ class Efficiency:
     note: str
 
 
+@attrs.frozen(kw_only=True)
+class PrintedDirection:
+    """What a paper prints of the directions from LR to HR features.
+
+    Attributes:
+        table: of the paper, ``2a``, ``2b`` or ``7``.
+        quantity: ``R1`` to ``R3``, also ``broken``, by the public script (2a); ``mean``, ``deviation`` and ``share``
+            (2b); ``before`` and ``after`` (7).
+        rate, person: which row; None = it has none.
+        value: as printed; shares as fractions.
+    """
+
+    table: str
+    quantity: str
+    dataset: str
+    rate: float | None
+    person: int | None
+    value: float
+    source: str
+    note: str
+
+
 def as_printed(fraction: float) -> str:
     """A fraction in per cent, with one decimal or two as the source has.
 
@@ -142,6 +165,26 @@ def efficiency() -> tuple[Efficiency, ...]:
             source=f"{row['paper']}, {row['place']}",
         )
         for row in _table("efficiency.csv")
+    )
+
+
+@functools.cache
+def printed_directions() -> tuple[PrintedDirection, ...]:
+    """What papers print of directions, in the order of their tables.
+
+    Example:
+        >>> [row.value for row in printed_directions() if row.quantity == "mean"]
+        [0.5373, 0.5533, 0.5721]
+    """
+    return tuple(
+        PrintedDirection(
+            **{name: row[name] for name in ("table", "quantity", "dataset", "note")},
+            rate=float(row["rate"]) if row["rate"] else None,
+            person=int(row["person"]) if row["person"] else None,
+            value=float(row["value"]),
+            source=f"{row['paper']}, Table {row['table']}",
+        )
+        for row in _table("directions.csv")
     )
 
 

@@ -7,7 +7,15 @@ from collections import Counter
 
 import pytest
 
-from crbench.published import SCORES, SOURCES, Published, efficiency, printed_rows, published
+from crbench.published import (
+    SCORES,
+    SOURCES,
+    Published,
+    efficiency,
+    printed_directions,
+    printed_rows,
+    published,
+)
 from crbench.registry.load import list_plugins
 from crbench.registry.resolve import resolve
 
@@ -124,3 +132,14 @@ def test_what_vpfa_prints_of_speed_and_size() -> None:
     assert size.value == 24.14e6
     operations = 2 * 24_117_248 * speed.value
     assert f"{operations / 1e12:.0f} TFLOP/s" in speed.note
+
+
+def test_what_vpfa_prints_of_directions_is_whole() -> None:
+    found = Counter(row.table for row in printed_directions())
+    assert found == {"2a": 18, "2b": 9, "7": 10}
+    script = [row for row in printed_directions() if row.table == "2a"]
+    assert all(0 < row.value <= 0.5 for row in script), "|cov| / (var + var) is at most a half"
+    assert {row.rate for row in printed_directions() if row.table != "7"} == {2, 3, 4}
+    assert all((row.person is None) == (row.table != "7") for row in printed_directions())
+    shares = [row.value for row in printed_directions() if row.quantity == "share"]
+    assert [int(10_000 * share) for share in shares] == [int(10_000 * count / 751) for count in (710, 728, 740)]
