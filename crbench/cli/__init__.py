@@ -17,6 +17,7 @@ _COMMANDS = {
     "train": "crbench.cli.train:train",
     "evaluate": "crbench.cli.evaluate:evaluate",
     "merge": "crbench.cli.merge:merge",
+    "analyze": "crbench.cli.analyze:analyze",
     "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "report": "crbench.cli.report:report",

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "h5py")
+HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "sklearn", "h5py")
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ HEAVY = ("torch", "timm", "cupy", "matplotlib", "PIL", "scipy", "h5py")
         "from crbench.cli import invoke; invoke(['train', '--help'])",
         "from crbench.cli import invoke; invoke(['leaderboard', '--help'])",
         "from crbench.cli import invoke; invoke(['report', '--help'])",
+        "from crbench.cli import invoke; invoke(['analyze', 'directions', '--help'])",
         "from crbench.cli import invoke; invoke(['plugins'])",
         "from crbench.cli import invoke; invoke(['plugins', 'check', '--help'])",
         "from crbench.cli import invoke; invoke(['data', 'list'])",

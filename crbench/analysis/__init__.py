@@ -1,0 +1,40 @@
+"""What features say beyond scores: directions from LR to HR, thresholds, and figures.
+
+`canonical_correlations`, `identity_correlations`, `direction_cosine` and `centre_distances` are the formulas of VPFA's
+Tables 2a, 2b, 1 and 7, for features of the same images in LR and HR. `directions` computes all of them for several
+rates, each beside what gives it meaning (broken pairs, chance, held-out people, intervals over people), and
+`directions_of` does so for a run.
+"""
+
+from crbench.analysis.centres import CentreDistances, centre_distances
+from crbench.analysis.correlation import (
+    broken_correlations,
+    canonical_correlations,
+    held_out_correlations,
+    script_ratios,
+)
+from crbench.analysis.directions import Directions, SameImages, directions
+from crbench.analysis.explained import explained, explained_by_rank, explained_by_shift
+from crbench.analysis.of_run import directions_of
+from crbench.analysis.offsets import Estimate, direction_cosine, identity_correlations
+from crbench.analysis.report import DirectionsReport
+
+__all__ = [
+    "CentreDistances",
+    "Directions",
+    "DirectionsReport",
+    "Estimate",
+    "SameImages",
+    "broken_correlations",
+    "canonical_correlations",
+    "centre_distances",
+    "direction_cosine",
+    "directions",
+    "directions_of",
+    "explained",
+    "explained_by_rank",
+    "explained_by_shift",
+    "held_out_correlations",
+    "identity_correlations",
+    "script_ratios",
+]

@@ -1,0 +1,69 @@
+"""``crbench analyze``: what features say beyond scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crbench.cli.cell import cell_options, context, trial_spec
+from crbench.cli.numbers import IntegerRange
+from crbench.cli.options import format_option
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FORMATS = ("table", "github", "latex", "json")
+_OUTPUT = click.option("-o", "--output", type=_FILE, help="Write to a file instead of the standard output.")
+
+
+@click.group()
+def analyze() -> None:
+    """What features say beyond scores, for one trial of any backbone, data set and aligner.
+
+    Features, weights and fits come from the cache, as in crbench run; what is not there is made. Nothing is recorded.
+
+    \b
+    crbench analyze directions --dataset mlr-synthetic --aligner vpfa
+    """
+
+
+@analyze.command()
+@cell_options
+@click.option(
+    "--people",
+    type=click.Choice(["test", "train"]),
+    help="Whose images: the gallery's people, or the training people as in the paper; default: test (features: train).",
+)
+@click.option(
+    "--permutations", type=IntegerRange(min=1), default=20, show_default=True, help="Broken pairs for Table 2a."
+)
+@format_option(_FORMATS)
+@_OUTPUT
+def directions(
+    people: Any, permutations: int, form: str, output: Path | None, quiet: int, verbose: int, **options: Any
+) -> None:
+    """Is there a resolution direction? VPFA's Tables 1, 2a, 2b and 7, with the controls that they lack.
+
+    Each image of the chosen people is encoded in HR and at each rate of the protocol. Beside each number stands what
+    gives it meaning: broken pairs, chance, other people than those that a map was fitted on, 95 % intervals over
+    people, and what the paper prints. --aligner adds Table 7 and the share of the offsets that it explains.
+
+    \b
+    crbench analyze directions --dataset mlr-synthetic --aligner vpfa --aligner ridge
+    crbench analyze directions --dataset mlr-market1501 --backbone features:mine --format json -o directions.json
+    crbench analyze directions --dataset mlr-cuhk03 --people train --format github
+    """
+    from crbench.analysis import directions_of
+
+    spec = trial_spec("analyze directions", **options)
+    report = directions_of(spec, people=people, permutations=permutations, context=context(quiet, verbose))
+    _show(report.render(form), output)
+
+
+def _show(text: str, output: Path | None) -> None:
+    from crbench.store.files import write_text
+
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        write_text(output, text)

@@ -1,0 +1,88 @@
+"""Options that name one trial of data set, backbone and aligners, for commands that look at it and record nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
+from crbench.cli.names import PluginName
+from crbench.cli.numbers import INTEGER
+
+if TYPE_CHECKING:
+    from crbench.api.context import RunContext
+    from crbench.config.run_spec import RunSpec
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+def cell_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options, by the names of `RunSpec`, and -q and -v; `trial_spec` and `context` take what they give."""
+    for option in reversed(
+        (
+            click.option("--dataset", type=PluginName("dataset"), help="Data set."),
+            click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's."),
+            click.option(
+                "--aligner",
+                type=PluginName("aligner"),
+                multiple=True,
+                help="NAME[/PRESET]; may be given several times.",
+            ),
+            click.option(
+                "--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr)."
+            ),
+            click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial to look at."),
+            click.option("--seed", type=INTEGER, help="Seed of training, fitting, and what the analysis draws."),
+            click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto."),
+            click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run."),
+            click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256."),
+            click.option(
+                "--set",
+                "settings",
+                type=SETTING,
+                multiple=True,
+                metavar="PART.NAME=VALUE",
+                help="Change one parameter or rule.",
+            ),
+            click.option(
+                "--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."
+            ),
+            click.option(
+                "--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform."
+            ),
+            click.option("--limit", type=INTEGER, help="Only the first N identities."),
+            click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto."),
+            click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize."),
+            click.option("-q", "--quiet", count=True, help="Warnings only."),
+            click.option("-v", "--verbose", count=True, help="More notes."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def trial_spec(command: str, settings: tuple[str, ...], trial: int, **options: Any) -> RunSpec:
+    """The trial that the options ask for.
+
+    Raises:
+        ConfigError: no data set, or values that do not fit.
+    """
+    from crbench.config.run_spec import build_spec
+    from crbench.config.settings import parse_setting
+
+    given = {name: value for name, value in options.items() if value is not None and value != ()}
+    return build_spec({**given, "trial": trial, "set": dict(parse_setting(text) for text in settings)}, command)
+
+
+def context(quiet: int, verbose: int) -> RunContext:
+    """Notes on stderr, and progress bars."""
+    import logging
+
+    from crbench.api.context import RunContext
+    from crbench.cli.progress import configure_logging, progress
+
+    configure_logging(-1 if quiet else verbose)
+    return RunContext(logger=logging.getLogger("crbench"), progress=progress)

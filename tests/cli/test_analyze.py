@@ -1,0 +1,66 @@
+"""`crbench analyze` as users call it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from main_job import SMALL
+
+from crbench.cli import invoke
+
+ON = ["--dataset", "mlr-synthetic", *SMALL, "-q"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A folder with cache and weights, shared by these tests."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(autouse=True)
+def _kept_folders(kept, _own_folders, monkeypatch):
+    monkeypatch.setenv("CRBENCH_CACHE", str(kept / "cache"))
+    monkeypatch.setenv("CRBENCH_WEIGHTS", str(kept / "weights"))
+
+
+def test_directions_of_a_run(capsys, tmp_path):
+    asked = ["analyze", "directions", *ON, "--aligner", "ridge", "--aligner", "mean-shift", "--permutations", "2"]
+    assert invoke(asked) == 0
+    text = capsys.readouterr().out
+    assert "test people, whom neither backbone nor aligner was trained on" in text
+    assert "x3 ridge" in text
+    assert "mean-shift explains" in text
+    assert "none explains" not in text
+    assert invoke([*asked, "--people", "train", "--format", "json", "-o", "new/d.json"]) == 0
+    assert capsys.readouterr().out == ""
+    content = json.loads((tmp_path / "new" / "d.json").read_text())
+    assert content["subject"]["people"] == "train"
+    assert {rate: one["people"] for rate, one in content["directions"]["rates"].items()} == {"2": 8, "3": 8, "4": 8}
+    assert content["directions"]["rates"]["2"]["images"] == 8 * 12
+
+
+def test_nothing_is_recorded(tmp_path):
+    assert invoke(["analyze", "directions", *ON, "--permutations", "1"]) == 0
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "no data set given; name one with --dataset"),
+        (["--dataset", "mlr-sinthetic"], 2, "mlr-synthetic"),
+        ([*ON, "--aligner", "match-rate"], 2, "match-rate asks for a gallery of its own"),
+        ([*ON, "--set", "protocol.query_rates=[]"], 2, "shrinks nothing (query_rates is empty)"),
+        ([*ON, "--trial", "10"], 2, "trial 10 is not one of 0-9"),
+        ([*ON, "--limit", "3"], 3, "3 people; expected at least 4"),
+        ([*ON, "--permutations", "0"], 2, "0 is not in the range x>=1"),
+        (["--dataset", "mlr-viper"], 3, "mlr-viper"),
+    ],
+)
+def test_what_cannot_be_analysed_is_one_line(capsys, arguments, code, says):
+    assert invoke(["analyze", "directions", *arguments]) == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert captured.err.count("crbench: error:") + captured.err.count("Error:") == 1
+    assert "Traceback" not in captured.err
