@@ -35,6 +35,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--dataset", type=PluginName("dataset"), multiple=True, help="Data set; may be given several times.")
 @click.option("--backbone", type=PluginName("backbone"), multiple=True, help="NAME[/PRESET]; default: the data set's.")
 @click.option("--aligner", type=PluginName("aligner"), multiple=True, help="NAME[/PRESET]; default: none.")
+@click.option(
+    "--fit-on",
+    type=PluginName("dataset"),
+    multiple=True,
+    help="Fit aligners on the training rows of this data set; may be given several times; default: the data set's own.",
+)
 @click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr).")
 @click.option("--trial", help="Trials, e.g. 3, 0-9 or 0,2,5-7; default: all.")
 @click.option("--seed", type=INTEGER, help="Seed of training and fitting; the protocol's draws do not depend on it.")
@@ -207,6 +213,8 @@ def _print_plan(specs: list[RunSpec]) -> None:
         "aligner": [aligner.name for _, aligner in cells],
         "trials": [len(job.trials) for job, _ in cells],
     }
+    if any(job.partner for job, _ in cells):
+        columns["fitted on"] = [job.fitting.dataset.name for job, _ in cells]
     told_apart = _differences(cells)
     if any(told_apart):
         columns["settings"] = told_apart
@@ -219,7 +227,10 @@ def _differences(cells: Sequence[tuple[Job, Resolved]]) -> list[str]:
     """For each cell, the settings that tell it from those of the same name."""
     from crbench.leaderboard.labels import differences
 
-    names = [(job.dataset.name, job.protocol.name, job.backbone.name, aligner.name) for job, aligner in cells]
+    names = [
+        (job.dataset.name, job.fitting.dataset.name, job.protocol.name, job.backbone.name, aligner.name)
+        for job, aligner in cells
+    ]
     settings = [_settings(*cell) for cell in cells]
     told_apart = [""] * len(cells)
     for name in set(names):
@@ -233,6 +244,7 @@ def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
     """All settings of a cell, by the names that ``--set`` knows."""
     parts = {
         "dataset": job.dataset.parameters,
+        "partner": job.fitting.dataset.parameters,
         "protocol": job.protocol.flat(),
         "backbone": job.backbone.parameters,
         "aligner": aligner.parameters,

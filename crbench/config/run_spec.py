@@ -59,6 +59,8 @@ class RunSpec:
     Attributes:
         dataset, backbone, aligner: names, aligners and backbones with an optional preset (``vpfa/paper``). Without
             a backbone, the aligner's or data set's default is taken; without an aligner, ``none``.
+        fit_on: data sets on whose training rows aligners are fitted, each in a cell of its own; by default the data set
+            that is evaluated on. Its name stands for itself, too.
         protocol: name of one of the data set's protocols; its first by default.
         trial: trials to evaluate, e.g. ``"0-9"``; all by default.
         seed: start of everything random in training and fitting; draws of the protocol do not depend on it.
@@ -98,6 +100,7 @@ class RunSpec:
     dataset: tuple[str, ...] = attrs.field(converter=_strings, validator=v.min_len(1))
     backbone: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     aligner: tuple[str, ...] = attrs.field(default=("none",), converter=_strings, validator=v.min_len(1))
+    fit_on: tuple[str, ...] = attrs.field(default=(), converter=_strings)
     protocol: str | None = None
     trial: tuple[int, ...] | None = attrs.field(default=None, converter=_trials)
     seed: int = attrs.field(default=0, validator=[v.ge(0), v.lt(2**32)])

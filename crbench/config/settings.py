@@ -8,8 +8,9 @@ from typing import Any
 
 from crbench.errors import ConfigError
 
-PARTS = ("aligner", "backbone", "dataset", "protocol")
-"""What ``--set PART.NAME=VALUE`` can change; a method's own name works in place of its kind."""
+PARTS = ("aligner", "backbone", "dataset", "partner", "protocol")
+"""What ``--set PART.NAME=VALUE`` can change; a method's own name works in place of its kind.
+``partner`` is the data set of ``--fit-on``."""
 
 
 def parse_setting(text: str) -> tuple[str, Any]:

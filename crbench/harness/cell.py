@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 
 from crbench.api.capabilities import CountsParameters, Restorable, Stateful
-from crbench.api.interfaces import Aligner, Reader, Transform
+from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.denormals import denormals_flushed
@@ -20,8 +20,8 @@ from crbench.harness.cards import make_fit_card, seen_digest, write_card
 from crbench.harness.costs import transform_macs
 from crbench.harness.distance import check_distance, guarded, naming
 from crbench.harness.facts import JobFacts
-from crbench.harness.features import add_features
-from crbench.harness.identity import fit_facts, fit_key
+from crbench.harness.features import Encoded, add_features
+from crbench.harness.identity import data_digest, fit_facts, fit_key
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.state import plugin_state
@@ -35,7 +35,6 @@ from crbench.registry.resolve import Resolved
 from crbench.results import Timing, TrialScores
 from crbench.results.outcomes import TrialOutcomes, scores_of
 from crbench.statistics import TrialQueries
-from crbench.store.features import FeatureTable
 from crbench.store.tensors import DamagedFileError, load_state, save_state
 
 _TIMED_ROWS = 1024
@@ -89,15 +88,13 @@ class CellRunner:
 
     Attributes:
         ready: the backbone.
-        table: its features for all rows of these trials.
-        read: gives the image of a row whose features are still to be extracted.
+        encoded: its features for all rows of these trials.
     """
 
     facts: JobFacts
     aligner: Resolved
     ready: ReadyBackbone
-    table: FeatureTable
-    read: Reader
+    encoded: Encoded
     _fitted: dict[str, Fitted] = attrs.field(factory=dict, init=False)
     _checked: set[str] = attrs.field(factory=set, init=False)
 
@@ -106,14 +103,14 @@ class CellRunner:
         own = trial.for_transform(fitted.transform, self._owner)
         if own is trial:
             return own, Timing(seconds=0.0, count=0, unit="images", cached=True)
-        return own, add_features(self.facts, self.ready.backbone, self.table, own.test, self.read)
+        return own, add_features(self.facts, self.ready.backbone, self.encoded.table, own.test, self.encoded.read)
 
     def trial(self, rows: TrialRows, fitted: Fitted) -> TrialRun:
         """Transform and evaluate the rows of one trial."""
         new = fitted.key not in self._checked
         self._checked.add(fitted.key)
         if new:
-            check_companions(fitted.transform, self.aligner, rows, self.table, self.facts.run.device)
+            check_companions(fitted.transform, self.aligner, rows, self.encoded.table, self.facts.run.device)
         compared = self.compared(rows, fitted)
         if new and self.facts.job.distance is not None:
             check_distance(self.facts.job.distance, *compared[0])
@@ -144,6 +141,7 @@ class CellRunner:
             index=trial.index,
             split=split.checksum,
             data=self.facts.digests[trial.index],
+            fitted=None if trial.partner is None else data_digest(trial.partner),
             skipped=trial.skipped,
             weights_sha256=self.ready.weights_sha256,
             training=self.ready.training,
@@ -154,12 +152,15 @@ class CellRunner:
 
     def fit(self, rows: TrialRows) -> Fitted:
         """The aligner fitted on the training rows of a trial, from the cache where it is there."""
-        key = fit_key(self.aligner, self.table.origin, rows.training_digest, self.facts.run)
+        table = self.encoded.fitting
+        key = fit_key(self.aligner, table.origin, rows.training_digest, self.facts.run)
         if key not in self._fitted:
             rates = rows.train.rows.rates
-            source, target = (self._features(rows.train.take(mask)) for mask in (rates > 1, rates == 1))
+            source, target = (
+                rows.train.take(mask).features(table, self.facts.run.device) for mask in (rates > 1, rates == 1)
+            )
             train = TrainFeatures(source=source, target=target)
-            content = self.table.content(rows.train.ids)
+            content = table.content(rows.train.ids)
             self._fitted[key] = self._restored(key, content, source) or self._fresh(key, content, train, rows.trial)
         return self._fitted[key]
 
@@ -168,10 +169,7 @@ class CellRunner:
         return self.aligner.registered.owner
 
     def _transformed(self, fitted: Fitted, views: Sequence[IdentifiedRows]) -> Features:
-        return transformed(fitted.transform, self.aligner, views, self.table, self.facts.run.device)
-
-    def _features(self, rows: IdentifiedRows) -> Features:
-        return rows.features(self.table, self.facts.run.device)
+        return transformed(fitted.transform, self.aligner, views, self.encoded.table, self.facts.run.device)
 
     def _restored(self, key: str, content: str, source: Features) -> Fitted | None:
         """The kept fit, unless its file is damaged or it was fitted on features of other content."""
@@ -201,7 +199,7 @@ class CellRunner:
     def _fresh(self, key: str, content: str, train: TrainFeatures, trial: TrialData) -> Fitted:
         aligner: Aligner = self.aligner.build()
         cache, path = self.facts.cache, self._path(key)
-        made_by = fit_facts(self.aligner, self.table.origin)
+        made_by = fit_facts(self.aligner, self.encoded.fitting.origin)
         unfinished = UnfinishedFit(self._path(key, "fits"), key, cache, made_by, content, self.facts.run)
         run = attrs.evolve(self.facts.run, session=attrs.evolve(self.facts.run.session, fit=unfinished))
         with Clock(self.facts.run.device) as clock, plugin_stage(self._owner, "fit", passing=()), denormals_flushed():
@@ -209,7 +207,7 @@ class CellRunner:
         if cache and path and isinstance(aligner, Restorable) and isinstance(transform, Stateful):
             kept = {"key": key, "fit_seconds": clock.seconds, "features": content, "made_by": made_by}
             state = plugin_state(transform, self._owner)
-            card = make_fit_card(self.facts.job, trial, self.facts.run, self.aligner)
+            card = make_fit_card(self.facts.job.fitting, trial.fitting, self.facts.run, self.aligner)
             # The card comes first: a fit without a card looks like one of unknown origin.
             cache.keep(lambda: write_card(path, card))
             cache.keep(lambda: save_state(path, state, {**kept, "card": seen_digest(card)}))

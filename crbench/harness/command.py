@@ -8,11 +8,15 @@ from typing import Any
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
 
+_PARTS = ("protocol", "dataset", "backbone")
+
 
 def command_line(facts: JobFacts, aligner: Resolved) -> str:
     """The command that repeats one cell; it names every method, trial and setting, and relies on no default."""
     spec, job = facts.spec, facts.job
     words = ["crbench", "run", "--dataset", _without_folders(job.dataset), "--protocol", job.protocol.name]
+    if job.partner is not None:
+        words += ["--fit-on", _without_folders(job.partner.dataset)]
     words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
     words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
     words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
@@ -40,8 +44,10 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
     said = {f"{part}.{entry.argument}" for kind, entry in methods.items() for part in (kind, entry.name)}
     for key, value in sorted((key, value) for key, value in job.settings.items() if key not in said):
         part = key.partition(".")[0]
-        if part in {"protocol", "dataset", "backbone", *_names(job.dataset, job.backbone, aligner)} or (
-            part == "aligner" and key.partition(".")[2] in aligner.parameters
+        if (
+            part in {*_PARTS, *_names(job.dataset, job.backbone, aligner)}
+            or (part in {"partner", *_names(job.fitting.dataset)} and job.partner is not None)
+            or (part == "aligner" and key.partition(".")[2] in aligner.parameters)
         ):
             words += ["--set", f"{key}={_toml(value)}"]
     return shlex.join(words)

@@ -68,6 +68,11 @@ class JobFacts:
         return None if None in (self.job.dataset.code_sha256, self.job.backbone.code_sha256) else self.run_cache
 
     @property
+    def fitting(self) -> JobFacts:
+        """The facts of the job whose training rows aligners are fitted on."""
+        return self if self.job.partner is None else attrs.evolve(self, job=self.job.partner)
+
+    @property
     def skipped(self) -> int:
         """Unreadable test images that were left out, over all trials."""
         return sum(trial.skipped for trial in self.trials)
@@ -79,6 +84,9 @@ class JobFacts:
             aligner,
             fingerprint=self.fingerprint,
             trials=[(trial.index, trial.split.checksum, self.digests[trial.index]) for trial in self.trials],
+            fitted=[
+                (trial.partner.split.checksum, data_digest(trial.partner)) for trial in self.trials if trial.partner
+            ],
             weights=self.weights,
             extraction=self.extraction,
             run=self.run,

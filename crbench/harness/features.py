@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
+
 from crbench.api.interfaces import Backbone, Precomputed, Reader
-from crbench.errors import ComparisonError
+from crbench.config.paths import data_root
+from crbench.errors import ComparisonError, ConfigError
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.extract.extractor import Extractor
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import feature_origin
-from crbench.harness.rows import IdentifiedRows
+from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock
+from crbench.harness.trial import make_reader
 from crbench.results import Timing
 from crbench.store.features import FeatureTable
 
@@ -27,6 +33,66 @@ def feature_table(facts: JobFacts, ready: ReadyBackbone, last: FeatureTable) -> 
     if origin == last.origin:
         return last
     return FeatureTable.open(None if isinstance(ready.backbone, Precomputed) else facts.cache, origin)
+
+
+@attrs.frozen(eq=False)
+class Readers:
+    """What gives the images of a job: of its own rows, and of those that aligners are fitted on."""
+
+    own: Reader
+    fitting: Reader
+
+    @classmethod
+    def of(cls, facts: JobFacts) -> Readers:
+        """The readers of a job, which share what they have decoded where both are one."""
+        root, first = data_root(facts.spec.data_root), facts.trials[0]
+        own = make_reader(facts.job, first.digest_of, root)
+        if facts.job.partner is None:
+            return cls(own, own)
+        return cls(own, make_reader(facts.job.partner, first.fitting.digest_of, root))
+
+
+@attrs.frozen(eq=False)
+class Encoded:
+    """The features that the trials of a backbone need, as far as no transform asks for more.
+
+    Attributes:
+        table: of the test rows, and of the training rows unless these are of another data set.
+        fitting: of the training rows that aligners are fitted on.
+        read: gives the image of a test row.
+        timing: what had to be extracted.
+    """
+
+    table: FeatureTable
+    fitting: FeatureTable
+    read: Reader
+    timing: Timing
+
+
+def encode(
+    facts: JobFacts, ready: ReadyBackbone, trials: Sequence[TrialRows], readers: Readers, last: FeatureTable
+) -> Encoded:
+    """The features of all rows of some trials.
+
+    Args:
+        last: see `feature_table`.
+
+    Raises:
+        ConfigError: the features are given, which those of another data set are not.
+        CrbenchError: see `add_features`.
+    """
+    if facts.job.partner is not None and isinstance(ready.backbone, Precomputed):
+        raise ConfigError(f"--fit-on: {facts.job.backbone.name} gives features of one data set; use another backbone")
+    table, read = feature_table(facts, ready, last), readers.own
+    if facts.job.partner is None:
+        rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
+        return Encoded(table, table, read, add_features(facts, ready.backbone, table, rows, read))
+    timing = add_features(facts, ready.backbone, table, IdentifiedRows.concat([trial.test for trial in trials]), read)
+    other = facts.fitting
+    fitting = FeatureTable.open(other.cache, feature_origin(other.job, ready.backbone, ready.facts, other.extraction))
+    rows = IdentifiedRows.concat([trial.train for trial in trials])
+    more = add_features(other, ready.backbone, fitting, rows, readers.fitting)
+    return Encoded(table, fitting, read, timing.plus(more))
 
 
 def add_features(

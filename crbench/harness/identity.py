@@ -7,7 +7,7 @@ it may change without making anything stale.
 |---|---|---|---|
 | `data_digest` | the images of a trial | names and bytes of all images | their lists (`Split.checksum`), rules |
 | `block_fingerprint` | results of one block | data set, protocol, limit | trials, methods, seed |
-| `cell_id` | one result | block, trials, methods, weights, seed, extraction, device | engine, threads |
+| `cell_id` | one result | block, trials, rows of fits, methods, weights, seed, extraction, device | engine, threads |
 | `feature_origin` | features | backbone, weights, image rules, reading, extraction, device | aligner, seed |
 | `training_key` | trained weights | backbone, start, training rows, reading, seed, device | test rows, test rules |
 | `fit_key` | a fitted aligner | aligner, features and persons of the training rows, seed | their order, test rows |
@@ -73,6 +73,7 @@ def cell_id(
     *,
     fingerprint: str,
     trials: Sequence[tuple[int, str, str]],
+    fitted: Sequence[tuple[str, str]] = (),
     weights: Path | None,
     extraction: Extraction,
     run: RunContext,
@@ -82,10 +83,13 @@ def cell_id(
     Args:
         fingerprint: of its block, see `crbench.results.block_fingerprint`.
         trials: of each trial its index, the checksum of its split and `data_digest`.
+        fitted: the same of the rows of another data set on which the aligner is fitted.
         weights: the one weights file for all trials; None = each trial has its own.
     """
+    partner = {} if job.partner is None else {"fit on": [job.partner.dataset.identity(), fitted]}
     return digest(
         {
+            **partner,
             "block": fingerprint,
             "trials": trials,
             "methods": [method.identity() for method in _methods(job, aligner)],
@@ -99,7 +103,7 @@ def cell_id(
 
 def unreadable(job: Job, aligner: Resolved) -> list[Resolved]:
     """The methods of a cell whose code cannot be read, so that no earlier result can be taken for theirs."""
-    return [method for method in _methods(job, aligner) if method.code_sha256 is None]
+    return [method for method in _behind(job, aligner) if method.code_sha256 is None]
 
 
 def further_methods(job: Job) -> tuple[Resolved, ...]:
@@ -110,6 +114,11 @@ def further_methods(job: Job) -> tuple[Resolved, ...]:
 def _methods(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
     dataset, *distance = further_methods(job)
     return (dataset, job.backbone, aligner, *distance)
+
+
+def _behind(job: Job, aligner: Resolved) -> tuple[Resolved, ...]:
+    partner = () if job.partner is None else (job.partner.dataset,)
+    return (*_methods(job, aligner), *partner)
 
 
 def backbone_facts(job: Job, sha256: str | None, device: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from crbench.api.capabilities import GalleryByRate
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Precomputed, Reader
 from crbench.api.pairing import Pairs, TrainFeatures, check_alignable
-from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
 from crbench.harness.backbone import ReadyBackbone, job_weights, provide_backbone
@@ -23,12 +22,12 @@ from crbench.harness.cell import CellRunner, Fitted
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import extraction_for
 from crbench.harness.facts import JobFacts
-from crbench.harness.features import add_features, feature_table
+from crbench.harness.features import Encoded, Readers, add_features, encode
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.run import open_cache
 from crbench.harness.transform import transformed
-from crbench.harness.trial import TrialData, load_trials, make_reader
+from crbench.harness.trial import TrialData, load_trials
 from crbench.records import Features, Samples
 from crbench.registry.resolve import Resolved
 from crbench.store.features import FeatureTable
@@ -45,15 +44,13 @@ class OpenedTrial:
         facts: what the cells of its job share.
         ready: the backbone.
         rows: the rows of the trial, the gallery as the backbone wants it.
-        table: features by row.
-        read: gives the image of a row, as the protocol shows it.
+        encoded: the features of its rows.
     """
 
     facts: JobFacts
     ready: ReadyBackbone
     rows: TrialRows
-    table: FeatureTable
-    read: Reader
+    encoded: Encoded
 
     @classmethod
     def of(cls, spec: RunSpec, *, context: RunContext) -> Self:
@@ -78,13 +75,10 @@ class OpenedTrial:
             weights=weights,
             cache=open_cache(spec, run),
         )
-        read = make_reader(job, trials[0].digest_of, data_root(spec.data_root))
-        ready = provide_backbone(job, trials, weights, read=read, run=run)
+        readers = Readers.of(facts)
+        ready = provide_backbone(job, trials, weights, read=readers.own, run=run)
         rows = TrialRows.of(trials[0], ready.backbone, job.backbone.registered.owner)
-        opened = cls(facts, ready, rows, feature_table(facts, ready, FeatureTable.open(None, {})), read)
-        for some in (rows.train, rows.test):
-            opened.add(some)
-        return opened
+        return cls(facts, ready, rows, encode(facts, ready, [rows], readers, FeatureTable.open(None, {})))
 
     @property
     def job(self) -> Job:
@@ -97,6 +91,16 @@ class OpenedTrial:
         return self.rows.trial
 
     @property
+    def table(self) -> FeatureTable:
+        """Features by row."""
+        return self.encoded.table
+
+    @property
+    def read(self) -> Reader:
+        """Gives the image of a row, as the protocol shows it."""
+        return self.encoded.read
+
+    @property
     def people(self) -> People:
         """Whom to look at unless somebody says otherwise: features that were given are of the rows of a run only."""
         return "train" if isinstance(self.ready.backbone, Precomputed) else "test"
@@ -107,7 +111,7 @@ class OpenedTrial:
 
     def runner(self, aligner: Resolved) -> CellRunner:
         """What fits and applies one of the aligners."""
-        return CellRunner(self.facts, aligner, self.ready, self.table, self.read)
+        return CellRunner(self.facts, aligner, self.ready, self.encoded)
 
     def hr_rows(self, people: People) -> Samples:
         """HR images: of the training rows, or of the people of the gallery, without distractors and junk."""

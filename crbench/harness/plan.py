@@ -35,6 +35,7 @@ class Job:
         distance: where it is a plugin's; None = one of crbench's own.
         trials: trial numbers, sorted.
         settings: the changes by ``part.name`` that lead to it, as ``--set`` takes them.
+        partner: the same job on the data set on whose training rows its aligners are fitted; None = on its own.
     """
 
     dataset: Resolved
@@ -45,6 +46,12 @@ class Job:
     aligners: tuple[Resolved, ...]
     trials: tuple[int, ...]
     settings: Mapping[str, Any]
+    partner: Job | None = None
+
+    @property
+    def fitting(self) -> Job:
+        """The job whose training rows aligners are fitted on."""
+        return self.partner or self
 
 
 @attrs.frozen
@@ -96,11 +103,41 @@ def make_plan(spec: RunSpec) -> Plan:
             )
             for aligner in job.aligners:
                 check_lengths(backbone, aligner)
-            jobs.append(job)
+            jobs += by_partner(job, spec)
     _check_parts(spec, jobs)
     if spec.bound:
         jobs += _bounds(jobs, notes)
     return Plan(jobs=tuple(jobs), notes=tuple(dict.fromkeys(notes)))
+
+
+def by_partner(job: Job, spec: RunSpec) -> list[Job]:
+    """A job for each data set that aligners are fitted on (``--fit-on``); the baseline learns nothing and has its own.
+
+    Raises:
+        ConfigError: no such data set or parameter, or it lacks a trial of the job.
+    """
+    partners = [_partner(job, name, spec) for name in spec.fit_on] or [job]
+    baseline = tuple(aligner for aligner in job.aligners if aligner.registered.entry.name == BASELINE)
+    others = tuple(aligner for aligner in job.aligners if aligner not in baseline)
+    own = [attrs.evolve(job, aligners=job.aligners if job in partners else baseline)]
+    rest = [attrs.evolve(job, aligners=others, partner=partner) for partner in partners if partner is not job]
+    return [one for one in (*own, *rest) if one.aligners]
+
+
+def _partner(job: Job, name: str, spec: RunSpec) -> Job:
+    """`job` on another data set: its split, with the images and, if both have some, the training rates of the job."""
+    dataset = resolve("dataset", name, {**_part(spec, Request.parse(name).name), **_part(spec, "partner")})
+    if dataset.identity() == job.dataset.identity():
+        return job
+    source = dataset.build()
+    own = source.protocols.get(job.protocol.name) or next(iter(source.protocols.values()))
+    if max(job.trials) >= own.split.trials:
+        raise ConfigError(f"--fit-on {name}: it has trials 0-{own.split.trials - 1} only, not {max(job.trials)}")
+    rates = job.protocol.split.train_rates if own.split.train_rates else ()
+    split = attrs.evolve(own.split, train_rates=rates or own.split.train_rates)
+    return attrs.evolve(
+        job, dataset=dataset, source=source, protocol=attrs.evolve(own, split=split, images=job.protocol.images)
+    )
 
 
 def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
@@ -109,8 +146,10 @@ def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
     Raises:
         ConfigError: there is no such job.
     """
-    shrunk = [job for job in jobs if job.protocol.split.has_bound]
-    others = dict.fromkeys(f"protocol {job.protocol.name} of {job.dataset.name}" for job in jobs if job not in shrunk)
+    shrunk = [job for job in jobs if job.protocol.split.has_bound and job.partner is None]
+    others = dict.fromkeys(
+        f"protocol {job.protocol.name} of {job.dataset.name}" for job in jobs if not job.protocol.split.has_bound
+    )
     texts = [f"{name} has no bound: it does not shrink its queries, or not them alone" for name in others]
     if not shrunk:
         raise ConfigError(f"--bound: {'; '.join(texts)}")
@@ -181,8 +220,14 @@ def _part(spec: RunSpec, part: str) -> Mapping[str, Any]:
 
 
 def _check_parts(spec: RunSpec, jobs: list[Job]) -> None:
-    methods = {method.registered.entry.name for job in jobs for method in (job.dataset, job.backbone, *job.aligners)}
+    methods = {
+        method.registered.entry.name
+        for job in jobs
+        for method in (job.dataset, job.fitting.dataset, job.backbone, *job.aligners)
+    }
     for key in spec.set:
         part, dot, name = key.partition(".")
+        if part == "partner" and not spec.fit_on:
+            raise ConfigError(f"set {key!r}: partner is the data set of --fit-on, and there is none")
         if not (dot and name and part in {*PARTS, *methods}):
             raise ConfigError(f"set {key!r}: expected PART.NAME{suggestion(part, [*PARTS, *sorted(methods)])}")

@@ -17,11 +17,13 @@ from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import describe_environment
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import further_methods
+from crbench.harness.plan import Job
 from crbench.harness.time_limit import Stopwatch
 from crbench.registry.resolve import Resolved
 from crbench.results import (
     Component,
     DataFacts,
+    FittedOn,
     Method,
     MetricFacts,
     ProtocolFacts,
@@ -122,12 +124,7 @@ class CellAccumulator:
 
     def _count(self, stage: str, more: Timing) -> None:
         before = self.timings.get(stage, Timing(seconds=0.0, count=0, unit=more.unit, cached=True))
-        self.timings[stage] = Timing(
-            seconds=before.seconds + more.seconds,
-            count=before.count + more.count,
-            unit=more.unit,
-            cached=before.cached and more.cached,
-        )
+        self.timings[stage] = before.plus(more)
 
 
 def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Result:
@@ -182,9 +179,23 @@ def _method(facts: JobFacts, cell: CellAccumulator) -> Method:
             parameter_count=cell.parameters,
             macs=cell.macs,
             transductive=cell.aligner.transductive,
+            fitted_on=_fitted_on(facts.job),
         ),
         columns=cell.columns,
         gallery_passes=cell.gallery_passes,
+    )
+
+
+def _fitted_on(job: Job) -> FittedOn | None:
+    if job.partner is None:
+        return None
+    dataset = job.partner.dataset
+    return FittedOn(
+        dataset=dataset.public_name,
+        parameters=dataset.public_parameters,
+        changed=changed_parameters(dataset),
+        protocol=job.partner.protocol.name,
+        code_sha256=dataset.code_sha256,
     )
 
 

@@ -86,8 +86,8 @@ class TrialRows:
 
     @cached_property
     def train(self) -> IdentifiedRows:
-        """HR training rows and their LR copies."""
-        return IdentifiedRows.of(self.trial.train_all, self.trial)
+        """HR training rows and their LR copies, of the data set that aligners are fitted on."""
+        return IdentifiedRows.of(self.trial.fitting.train_all, self.trial.fitting)
 
     @cached_property
     def training_digest(self) -> str:

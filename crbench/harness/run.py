@@ -10,7 +10,7 @@ from itertools import groupby
 import attrs
 
 from crbench.api.context import RunContext
-from crbench.config.paths import cache_root, data_root
+from crbench.config.paths import cache_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultError
 from crbench.evaluation import Selection
@@ -20,13 +20,13 @@ from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import BatchTooLargeError, extraction_for, with_half_batches
 from crbench.harness.facts import JobFacts
-from crbench.harness.features import add_features, feature_table
+from crbench.harness.features import Readers, encode
 from crbench.harness.identity import unreadable
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.time_limit import TimeLimitReached, check_time_limit, time_limit
-from crbench.harness.trial import load_trials, make_reader
+from crbench.harness.trial import load_trials
 from crbench.inputs import check_utf8
 from crbench.metrics.choice import ChosenMetric
 from crbench.registry.resolve import Resolved
@@ -186,17 +186,17 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
     """
     job, run = facts.job, facts.run
     owner = job.backbone.registered.owner
-    read = make_reader(job, facts.trials[0].digest_of, data_root(facts.spec.data_root))
+    readers = Readers.of(facts)
     groups = [list(group) for _, group in groupby(facts.trials, lambda t: backbone_key(job, t, facts.weights, run))]
     table = FeatureTable.open(None, {})
     for group in groups:
         try:
-            ready = provide_backbone(job, group, facts.weights, read=read, run=run)
+            ready = provide_backbone(job, group, facts.weights, read=readers.own, run=run)
             trials = [TrialRows.of(trial, ready.backbone, owner) for trial in group]
-            table = feature_table(facts, ready, table)
             rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
             network = NetworkCost.of(ready.backbone, rows.rows, run.device, owner)
-            extraction = add_features(facts, ready.backbone, table, rows, read)
+            encoded = encode(facts, ready, trials, readers, table)
+            table = encoded.table
         except Exception as error:  # noqa: BLE001  one failing backbone must not stop the others
             failure = _failure(error)
             for cell in cells:
@@ -204,8 +204,8 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
             yield from cells
             return
         for cell in cells:
-            cell.add_backbone(ready, network, extraction)
-            _run_cell(CellRunner(facts, cell.aligner, ready, table, read), trials, cell)
+            cell.add_backbone(ready, network, encoded.timing)
+            _run_cell(CellRunner(facts, cell.aligner, ready, encoded), trials, cell)
             if group is groups[-1]:
                 yield cell
 

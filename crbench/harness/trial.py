@@ -48,6 +48,8 @@ class TrialData:
         train_all: HR training rows and their LR copies at the protocol's training rates.
         digest_of: content hash by image key.
         skipped: unreadable test images that were left out.
+        partner: the training rows of another data set, on which aligners are fitted; it has no test rows. None = they
+            are fitted on these.
     """
 
     index: int
@@ -55,6 +57,12 @@ class TrialData:
     train_all: Samples
     digest_of: Mapping[str, str]
     skipped: int
+    partner: TrialData | None = None
+
+    @property
+    def fitting(self) -> TrialData:
+        """The trial whose training rows aligners are fitted on."""
+        return self.partner or self
 
     def digests(self, rows: Samples) -> NDArray[np.str_]:
         """Content hash per row."""
@@ -66,10 +74,21 @@ def load_trials(job: Job, spec: RunSpec, run: RunContext) -> list[TrialData]:
 
     Raises:
         DataError: data missing, or an unreadable image (found when it is read) unless the spec says to skip it.
-        ComparisonError: a test image is also a training image.
+        ComparisonError: a test image is also a training image, or aligners would be fitted on persons of the test.
     """
+    trials = _load(job, [read_split(job, trial, data_root(spec.data_root)) for trial in job.trials], spec, run)
+    if job.partner is None:
+        return trials
+    partner = job.partner
+    splits = [_train_only(read_split(partner, trial, data_root(spec.data_root))) for trial in job.trials]
+    fitted = _load(partner, splits, spec, run)
+    for trial, other in zip(trials, fitted, strict=True):
+        _check_partner(job, trial, partner, other)
+    return [attrs.evolve(trial, partner=other) for trial, other in zip(trials, fitted, strict=True)]
+
+
+def _load(job: Job, splits: list[Split], spec: RunSpec, run: RunContext) -> list[TrialData]:
     root = data_root(spec.data_root)
-    splits = [read_split(job, trial, root) for trial in job.trials]
     if left_out := splits[0].notes:
         listed = ", ".join(f"{name}: {count}" for name, count in left_out.items())
         run.logger.info("%s leaves out images (%s)", job.dataset.name, listed)
@@ -164,6 +183,29 @@ def _with_estimated_rates(
         return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
 
     return attrs.evolve(split, query=estimated(split.query), gallery=estimated(split.gallery))
+
+
+def _train_only(split: Split) -> Split:
+    nobody = split.query.take(np.zeros(len(split.query), dtype=np.bool_))
+    return attrs.evolve(split, query=nobody, gallery=nobody)
+
+
+def _check_partner(job: Job, trial: TrialData, partner: Job, other: TrialData) -> None:
+    """Refuse persons and images of the test among the rows of another data set that aligners are fitted on.
+
+    Numbers of persons mean the same within a data set of one name only; across data sets, images tell.
+    """
+    query, gallery = trial.split.query, trial.split.gallery
+    same = partner.source.info.name == job.source.info.name
+    people = np.concatenate([query.pids, gallery.pids[gallery.pids > 0]])
+    shared = np.intersect1d(other.split.train.pids, people) if same else np.empty(0, dtype=np.int64)
+    asked = np.concatenate([query.keys, gallery.keys[np.isin(gallery.pids, query.pids)]])
+    images = {trial.digest_of[key] for key in asked.tolist()} & set(other.digests(other.split.train).tolist())
+    if len(shared) or images:
+        raise ComparisonError(
+            f"--fit-on {partner.dataset.name}: its training rows show {len(shared)} identities and {len(images)} "
+            f"images of the test in trial {trial.index} of {job.dataset.name}; fit on people whom it does not show"
+        )
 
 
 def _roles(split: Split) -> tuple[Samples, Samples, Samples]:

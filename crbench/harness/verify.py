@@ -140,6 +140,8 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
     method, rules = result.method, {name: value for name, value in result.protocol.rules.items() if name != "name"}
     parts = {"dataset": result.data.changed, "protocol": rules}
     parts |= {"backbone": method.backbone.changed, "aligner": method.aligner.changed}
+    if method.aligner.fitted_on is not None:
+        parts |= {"partner": method.aligner.fitted_on.changed}
     fields: dict[str, Any] = {
         "dataset": result.dataset,
         "protocol": result.protocol.name,
@@ -149,6 +151,7 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
         "seed": result.seed,
         "limit": result.limit,
         "metric": tuple(result.metric_facts),
+        "fit_on": () if method.aligner.fitted_on is None else (method.aligner.fitted_on.dataset,),
         "set": {f"{part}.{name}": value for part, own in parts.items() for name, value in own.items()},
         "batch_size": result.extraction.batch_size,
         "amp": result.extraction.amp,
@@ -216,6 +219,8 @@ def _difference(result: Result, found: Sequence[TrialScores], *, within: float, 
             raise ComparisonError(f"{result.origin}: trial {stated.index} has other lists of images here")
         if stated.data != own.data:
             raise ComparisonError(f"{result.origin}: trial {stated.index} has other images here, under the same names")
+        if stated.fitted != own.fitted:
+            raise ComparisonError(f"{result.origin}: trial {stated.index} is fitted on other images here")
         if _counts(stated) != _counts(own):
             raise ComparisonError(f"{result.origin}: trial {stated.index} has other numbers of queries or images here")
         for name, one, other in _pairs(stated, own, result):

@@ -150,7 +150,9 @@ def _methods(result: Result) -> dict[str, Any]:
 
 
 def _component(part: Component) -> dict[str, Any]:
-    return {"preset": part.preset, "trained": part.trained, "transductive": part.transductive, **part.parameters}
+    return {"preset": part.preset, "trained": part.trained, "transductive": part.transductive, **part.parameters} | (
+        {f"fitted on: {name}": value for name, value in attrs.asdict(part.fitted_on).items()} if part.fitted_on else {}
+    )
 
 
 def _code(result: Result) -> dict[str, Any]:

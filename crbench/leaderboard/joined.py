@@ -176,7 +176,8 @@ def fitted_weights(result: Result) -> tuple[str, ...]:
 def component_identity(part: Component) -> tuple[object, ...]:
     """What a backbone or aligner is, up to its weights; the version counts where the code is not known."""
     code = part.code_sha256 or f"version {part.version}"
-    return part.name, part.preset, json.dumps(part.parameters, sort_keys=True), part.distribution, code
+    on = part.fitted_on and json.dumps(attrs.asdict(part.fitted_on), sort_keys=True)
+    return part.name, part.preset, json.dumps(part.parameters, sort_keys=True), part.distribution, code, on
 
 
 def _in_order(results: Sequence[Result]) -> list[Result]:
@@ -209,7 +210,7 @@ def _covers(one: Result, other: Result) -> bool:
 
 
 def _place(trial: TrialScores) -> tuple[object, ...]:
-    return trial.index, trial.split, trial.data
+    return trial.index, trial.split, trial.data, trial.fitted
 
 
 def _misfit(one: Result, other: Result) -> Reason | None:

@@ -10,7 +10,7 @@ from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.files import from_json, load_results, to_json
 from crbench.results.intervals import Interval, Intervals
 from crbench.results.json_schema import schema
-from crbench.results.method import Component, Extraction, Method, WeightsFacts
+from crbench.results.method import Component, Extraction, FittedOn, Method, WeightsFacts
 from crbench.results.records import (
     BASELINE,
     SANITY,
@@ -34,6 +34,7 @@ __all__ = [
     "Environment",
     "Evidence",
     "Extraction",
+    "FittedOn",
     "Interval",
     "Intervals",
     "Level",

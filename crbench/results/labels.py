@@ -32,10 +32,14 @@ def inert(value: Any) -> Any:
 
 
 def component_label(component: Component) -> str:
-    """``NAME/preset:argument``, as far as there are any, and what was changed: ``vpfa/paper [epochs=1]``."""
+    """``NAME/preset:argument``, as far as there are any, and what was changed: ``vpfa/paper [epochs=1]``.
+
+    Where it was fitted on another data set, that follows: ``ridge on mlr-market1501``.
+    """
     name, colon, argument = component.name.partition(":")
     label = (f"{name}/{component.preset}" if component.preset else name) + colon + argument
-    return _with_changes(label, component.changed)
+    on = component.fitted_on
+    return _with_changes(label, component.changed) + (f" on {_with_changes(on.dataset, on.changed)}" if on else "")
 
 
 def dataset_label(result: Result) -> str:

@@ -14,6 +14,22 @@ from crbench.results.scores import COUNT, SHA256
 
 
 @attrs.frozen(kw_only=True)
+class FittedOn:
+    """Another data set, on whose training rows an aligner was fitted.
+
+    Attributes:
+        dataset, parameters, changed, code_sha256: as of the data set of a result.
+        protocol: whose split it is.
+    """
+
+    dataset: str
+    parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
+    changed: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
+    protocol: str
+    code_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
+
+
+@attrs.frozen(kw_only=True)
 class Component:
     """A backbone or an aligner as it was used.
 
@@ -30,6 +46,7 @@ class Component:
         parameter_count: learned parameters; None = not known.
         transductive: what it does to one sample depends on the others that it is given with.
         macs: multiply-accumulate operations for one image or sample; None = not known.
+        fitted_on: of an aligner that was fitted on another data set than the one that is evaluated on; else None.
     """
 
     name: str
@@ -44,6 +61,7 @@ class Component:
     parameter_count: int | None = attrs.field(default=None, validator=v.optional(COUNT))
     transductive: bool = False
     macs: int | None = attrs.field(default=None, validator=v.optional(COUNT))
+    fitted_on: FittedOn | None = None
 
 
 @attrs.frozen

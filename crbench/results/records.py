@@ -110,6 +110,15 @@ class Timing:
     )
     cached: bool = False
 
+    def plus(self, more: Timing) -> Timing:
+        """Both together; cached where both are."""
+        return Timing(
+            seconds=self.seconds + more.seconds,
+            count=self.count + more.count,
+            unit=more.unit,
+            cached=self.cached and more.cached,
+        )
+
 
 @attrs.frozen(kw_only=True)
 class Environment:

@@ -107,6 +107,7 @@ class TrialScores(RateScores):
         split: `Split.checksum` of its lists of images.
         data: digest of the content of its images, see `crbench.harness.identity`; None in version 1, which has one for
             all trials (`DataFacts.checksum`).
+        fitted: digest of the content of the images that the aligner was fitted on; None = training images of `data`.
         skipped: unreadable test images that were left out; None in version 1, where it is known for all trials only.
         weights_sha256: of the backbone's weights; None = it has none, or of version 1, each trial had its own.
         training: names the training that made these weights: equal for equal rows, seed and recipe; None = they were
@@ -120,6 +121,7 @@ class TrialScores(RateScores):
     index: int = attrs.field(validator=v.ge(0))
     split: str = attrs.field(validator=SHA256)
     data: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))
+    fitted: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))
     skipped: int | None = attrs.field(default=None, validator=v.optional(v.ge(0)))
     weights_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
     training: str | None = attrs.field(default=None, validator=v.optional(_DIGEST))

@@ -75,6 +75,7 @@ def _facts_of_trials(content: dict[str, Any]) -> dict[str, Any]:
     backbone = method.get("backbone")
     own = {
         "data": None,
+        "fitted": None,
         "skipped": skipped if len(trials) == 1 or not skipped else None,
         "weights_sha256": backbone.get("weights_sha256") if isinstance(backbone, dict) else None,
         "training": None,
@@ -103,7 +104,7 @@ def _facts_of_methods(content: dict[str, Any]) -> dict[str, Any]:
     method = content.get("method")
     if not isinstance(method, dict):
         return content
-    new: dict[str, Any] = {"changed": {}, "code_sha256": None, "transductive": False, "macs": None}
+    new: dict[str, Any] = {"changed": {}, "code_sha256": None, "transductive": False, "macs": None, "fitted_on": None}
     parts = {name: {**new, **one} if isinstance(one, dict) else one for name, one in method.items()}
     return {**content, "method": {"columns": None, "gallery_passes": None, **parts}}
 
