@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 from crbench import __version__
+from crbench.api.entry import KINDS
+from crbench.scaffold import write_plugin
 
 project = "crbench"
 author = "The crbench developers"
@@ -32,18 +40,45 @@ napoleon_use_ivar = True
 napoleon_attr_annotations = False  # the signature has them
 python_maximum_signature_line_length = 88
 
+_PAGES = {"README.md": "/overview.md", "CONTRIBUTING.md": "/contributing.md", "CHANGELOG.md": "/changelog.md"}
+"""Where files of the repository are on the site."""
+
 html_theme = "furo"
 html_title = f"crbench {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_math_renderer = "mathml"  # browsers draw it; scripts that do would be asked for from a network
 html_show_copyright = False
 
 
-def _links_to_included(app: Any, name: str, source: list[str]) -> None:
-    """Lead links to files that are a page of the site to that page."""
-    source[0] = re.sub(r"\]\((?:\.\./)+plugins/crbench_(\w+)/README\.md", r"](/methods/\1.md", source[0])
-    source[0] = re.sub(r"\]\((?:\.\./)+CONTRIBUTING\.md", "](/contributing.md", source[0])
+def _new_plugins(app: Any) -> None:
+    """Write what ``crbench plugins new`` writes, so that pages show it as it is."""
+    made = Path(app.srcdir).parent / "build" / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    for kind in KINDS:
+        write_plugin(f"my-{kind}", kind, made / f"my-{kind}")
+
+
+def _pages_of_files(app: Any, name: str, source: list[str]) -> None:
+    """Read files of the repository in the place of their ``include``, and lead links to such files to their page."""
+    docs = Path(app.srcdir)
+    page = docs / f"{name}.md"
+    if found := re.fullmatch(r"```\{include\} (\S+)\n```\n", source[0]):
+        page = (page.parent / found[1]).resolve()
+        app.env.note_dependency(str(page))
+        source[0] = page.read_text(encoding="utf-8")
+    source[0] = re.sub(r"\]\((?!\w+:|#)([^)#]+)", lambda link: f"]({_target(docs, page.parent, link[1])}", source[0])
+
+
+def _target(docs: Path, folder: Path, link: str) -> str:
+    """Where a link of a file in a folder leads to on the site, seen from the folder of all pages."""
+    place = os.path.relpath((folder / link).resolve(), docs.parent)
+    if plugin := re.fullmatch(r"plugins/crbench_(\w+)/README\.md", place):
+        return f"/methods/{plugin[1]}.md"
+    if place in _PAGES:
+        return _PAGES[place]
+    return "/" + os.path.relpath(docs.parent / place, docs)
 
 
 def _examples_as_code(app: Any, ctx: Any, lines: list[str]) -> None:
@@ -62,8 +97,17 @@ def _plain_defaults(app: Any, what: str, name: str, obj: Any, options: Any, sign
     return re.sub(r"= NOTHING\b", "= ...", signature or "") or None, returns
 
 
+def _formula(translator: Any, node: Any) -> None:
+    """Write a formula as MathML."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    translator.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
     """Connect what is above."""
-    app.connect("source-read", _links_to_included)
+    app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
+    app.connect("builder-inited", _new_plugins)
+    app.connect("source-read", _pages_of_files)
     app.connect("sphinx-click-process-description", _examples_as_code)
     app.connect("autodoc-process-signature", _plain_defaults)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from shutil import copyfile, copytree
@@ -20,7 +21,7 @@ from crbench.registry.discovery import installed
 
 @pytest.fixture(scope="session")
 def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with results, features and people, and the folder ``site`` with the plugins that the pages make."""
+    """A folder with the folder ``own``, which holds results and features, and the folder ``people``."""
     folder = tmp_path_factory.mktemp("reader")
     output = ["--aligner", "procrustes", "--quiet", "-o", str(folder / "own" / "results")]
     assert invoke([*JOB, *output, "--cache-dir", str(folder / "own" / "their" / "cache")]) == 0
@@ -70,9 +71,14 @@ def reader(belongings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def with_plugins(plugins: Path, monkeypatch: pytest.MonkeyPatch):
-    """The plugins are found in this process."""
-    monkeypatch.syspath_prepend(str(plugins))
-    installed.cache_clear()
-    yield
+def install(plugins: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """What installs the plugins for this process, instead of a ``pip install`` of one of them."""
+
+    def now() -> None:
+        monkeypatch.syspath_prepend(str(plugins))
+        installed.cache_clear()
+
+    yield now
+    for kind in KINDS:
+        sys.modules.pop(f"my_{kind}", None)
     installed.cache_clear()

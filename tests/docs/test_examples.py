@@ -25,7 +25,7 @@ def test_commands_parse(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if examples(page)], ids=name)
-def test_examples_run(page, reader, with_plugins):
-    session = Session()
+def test_examples_run(page, reader, install):
+    session = Session(install)
     for example in examples(page):
         session.follow(example)
