@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crbench.arrays import to_features, to_integers, to_torch
 from crbench.errors import EvaluationError
+from crbench.evaluation.gallery import MAX_ROWS
 from crbench.evaluation.placement import placed
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 22
 """Elements checked in one go."""
-
-_MAX_ROWS = 2**31 - 1
-"""Longest list; the engines count in 32 bits."""
 
 _MAX_COLUMNS = 1 << 20
 """Longest feature; the error bounds of the fast engines hold up to here."""
@@ -74,8 +72,8 @@ def _converted(query: Features, gallery: Features, *, by_plugin: bool) -> tuple[
     for role, feats in (("query", query), ("gallery", gallery)):
         if len(feats) == 0:
             raise EvaluationError(f"the {role} is empty; expected at least one row")
-        if len(feats) > _MAX_ROWS:
-            raise EvaluationError(f"the {role} has {len(feats)} rows; expected at most {_MAX_ROWS}")
+        if len(feats) > MAX_ROWS:
+            raise EvaluationError(f"the {role} has {len(feats)} rows; expected at most {MAX_ROWS}")
     sides = [(to_torch if by_plugin else to_features)(feats.x) for feats in (query, gallery)]
     if len({x.dtype for x in sides}) > 1:
         sides = [x.double() for x in sides]

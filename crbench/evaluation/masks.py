@@ -1,12 +1,13 @@
-"""From a protocol's rules to ranking tasks: positives, junk, camera rules, single-shot draws."""
+"""From a protocol's rules to pairs and tasks: positives, junk, camera rules."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.data.draws import hashes, repeated
 from crbench.errors import EvaluationError
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import RankTask
@@ -16,21 +17,49 @@ UNKNOWN_CAMERA = -1
 
 
 @attrs.frozen(eq=False)
-class Identities:
-    """The identities of a task's candidates, for single-shot scores.
-
-    Distractors (pid 0) and kept junk (pid -1) are unknown people, so each of their images is an identity of its own. In
-    a data set that numbers its persons from 0, pid 0 is a person: it is one as soon as a query has it.
+class Pairs:
+    """Query-gallery pairs of one person.
 
     Attributes:
-        columns: intp[c], column of each candidate: 0 for the only image of an identity, else the identity's own.
-        sizes: intp[width], images per column.
-        labels: intp[c], a number per identity.
+        owners, positives: intp[P] each, query rows and gallery rows of the pairs that the rules leave.
+        same_person: pairs before the rules.
+        themselves: of these, a query and the same image.
+        seen: pids and camids that occur in the gallery, for messages.
     """
 
-    columns: NDArray[np.intp]
-    sizes: NDArray[np.intp]
-    labels: NDArray[np.intp]
+    owners: NDArray[np.intp]
+    positives: NDArray[np.intp]
+    same_person: int
+    themselves: int
+    seen: tuple[NDArray[np.int64], NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, query: Samples, gallery: Samples, protocol: EvalProtocol) -> Pairs:
+        """All pairs of a query and another image of its person that the camera rules let meet."""
+        order = np.argsort(gallery.pids, kind="stable")
+        pids = gallery.pids[order]
+        first = np.searchsorted(pids, query.pids, side="left")
+        sizes = np.searchsorted(pids, query.pids, side="right") - first
+        owners = np.repeat(np.arange(len(query)), sizes)
+        positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
+        cameras, seen_by = query.camids[owners], gallery.camids[positives]
+        kept = np.ones(len(owners), dtype=np.bool_)
+        for camera, ignored in protocol.scoring.ignored.items():
+            kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
+        if protocol.scoring.same_camera == "ignore":
+            kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
+        images, themselves = image_numbers(query, gallery), 0
+        if images is not None:
+            others = images[0][owners] != images[1][positives]
+            kept &= others
+            themselves = int((~others).sum())
+        return cls(
+            owners=owners[kept],
+            positives=positives[kept],
+            same_person=len(owners),
+            themselves=themselves,
+            seen=(np.unique(gallery.pids), np.unique(gallery.camids)),
+        )
 
 
 def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTask:
@@ -39,33 +68,39 @@ def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTas
     Raises:
         EvaluationError: no query has a positive.
     """
-    order = np.argsort(gallery.pids, kind="stable")
-    pids = gallery.pids[order]
-    first = np.searchsorted(pids, query.pids, side="left")
-    sizes = np.searchsorted(pids, query.pids, side="right") - first
-    owners = np.repeat(np.arange(len(query)), sizes)
-    positives = order[np.arange(len(owners)) + np.repeat(first - (np.cumsum(sizes) - sizes), sizes)]
-    cameras, seen_by = query.camids[owners], gallery.camids[positives]
-    kept = np.ones(len(owners), dtype=np.bool_)
-    for camera, ignored in protocol.scoring.ignored.items():
-        kept &= (cameras != camera) | ~np.isin(seen_by, ignored)
-    if protocol.scoring.same_camera == "ignore":
-        kept &= (cameras == UNKNOWN_CAMERA) | (cameras != seen_by)
-    images = image_numbers(query, gallery)
-    if images is not None:
-        others = images[0][owners] != images[1][positives]
-        kept &= others
-        if len(owners) and not others.any():
-            raise EvaluationError(_only_itself(len(owners)))
-    if not kept.any():
-        raise EvaluationError(_why_no_match(query, gallery, len(owners), protocol))
-    candidates = np.flatnonzero((gallery.pids >= 0) | (protocol.scoring.junk == "keep"))
+    pairs = Pairs.of(query, gallery, protocol)
+    check_some_match(query, [pairs], protocol)
+    found = candidates(gallery, protocol)
     return RankTask(
-        positives=positives[kept],
-        starts=np.concatenate([[0], np.cumsum(np.bincount(owners[kept], minlength=len(query)))]),
-        candidates=candidates,
-        columns=np.zeros(len(candidates), dtype=np.intp),
+        positives=pairs.positives,
+        starts=np.concatenate([[0], np.cumsum(np.bincount(pairs.owners, minlength=len(query)))]),
+        candidates=found,
+        columns=np.zeros(len(found), dtype=np.intp),
     )
+
+
+def check_some_match(query: Samples, pairs: Sequence[Pairs], protocol: EvalProtocol) -> None:
+    """Refuse what has no score.
+
+    Args:
+        pairs: with each part of the gallery.
+
+    Raises:
+        EvaluationError: no query has a positive; the message says why.
+    """
+    if any(len(found.owners) for found in pairs):
+        return
+    same_person = sum(found.same_person for found in pairs)
+    if 0 < same_person == sum(found.themselves for found in pairs):
+        raise EvaluationError(_only_itself(same_person))
+    pids, camids = (np.unique(np.concatenate(seen)) for seen in zip(*(found.seen for found in pairs), strict=True))
+    raise EvaluationError(_why_no_match(query, pids, camids, same_person, protocol))
+
+
+def candidates(gallery: Samples, protocol: EvalProtocol, ignored: Sequence[int] = ()) -> NDArray[np.intp]:
+    """Gallery rows intp[c] that may be ahead of a positive: everything but junk, and no image of an ignored camera."""
+    kept = (gallery.pids >= 0) | (protocol.scoring.junk == "keep")
+    return np.flatnonzero(kept & ~np.isin(gallery.camids, ignored) if len(ignored) else kept)
 
 
 def image_numbers(query: Samples, gallery: Samples) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -84,97 +119,19 @@ def image_numbers(query: Samples, gallery: Samples) -> tuple[NDArray[np.int64], 
     return np.array(own, dtype=np.int64), np.array([numbers.get(k, -1) for k in gallery.keys.tolist()], dtype=np.int64)
 
 
+def camera_groups(query: Samples, protocol: EvalProtocol) -> list[tuple[NDArray[np.intp], Sequence[int]]]:
+    """Groups of queries intp[b] that the camera rules treat alike, each with the cameras that it does not meet."""
+    ignored = protocol.scoring.ignored
+    found: list[tuple[NDArray[np.intp], Sequence[int]]] = [(np.flatnonzero(~np.isin(query.camids, list(ignored))), ())]
+    found += [(np.flatnonzero(query.camids == camera), others) for camera, others in ignored.items()]
+    return [(queries, others) for queries, others in found if len(queries)]
+
+
 def query_gallery_masks(
     query: Samples, gallery: Samples, protocol: EvalProtocol
 ) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
     """Groups of queries intp[b] that the camera rules treat alike, each with a mask bool[g] of its gallery images."""
-    ignored = protocol.scoring.ignored
-    unrestricted = np.flatnonzero(~np.isin(query.camids, list(ignored)))
-    found = [(unrestricted, np.ones(len(gallery), dtype=np.bool_))]
-    for camera, others in ignored.items():
-        found.append((np.flatnonzero(query.camids == camera), ~np.isin(gallery.camids, others)))
-    return [(queries, items) for queries, items in found if len(queries)]
-
-
-def restricted(task: RankTask, queries: NDArray[np.intp], items: NDArray[np.bool_] | None = None) -> RankTask:
-    """The task for some queries intp[b] only, against the gallery items of a mask bool[g]; None = all items.
-
-    All positives of these queries must be among the items.
-    """
-    chosen = np.zeros(len(task.sizes), dtype=np.bool_)
-    chosen[queries] = True
-    sizes = np.where(chosen, task.sizes, 0)
-    kept = slice(None) if items is None else items[task.candidates]
-    return attrs.evolve(
-        task,
-        positives=task.positives[np.repeat(chosen, task.sizes)],
-        starts=np.concatenate([[0], np.cumsum(sizes)]),
-        candidates=task.candidates[kept],
-        columns=task.columns[kept],
-    )
-
-
-def valid_items(task: RankTask, query: Samples, gallery: Samples) -> NDArray[np.int64]:
-    """i64[q], how many gallery images a query may find: the positives, and candidates of other persons."""
-    pids = np.sort(gallery.pids[task.candidates])
-    own = np.searchsorted(pids, query.pids, side="right") - np.searchsorted(pids, query.pids, side="left")
-    return len(pids) - own + task.sizes
-
-
-def identities(task: RankTask, query: Samples, gallery: Samples) -> Identities:
-    """The identities of the candidates."""
-    pids = gallery.pids[task.candidates]
-    unknown = (pids < 0) | ((pids == 0) & ~np.any(query.pids == 0))
-    # Unknown people get labels of their own, after all others.
-    labels = np.where(unknown, pids.max(initial=0) + 1 + np.arange(len(pids)), pids)
-    _, labels, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    several = counts > 1
-    column_of = np.where(several, np.cumsum(several), 0)
-    sizes = np.concatenate([[int((~several).sum())], counts[several]])
-    return Identities(columns=column_of[labels], sizes=sizes, labels=labels)
-
-
-def by_identity(task: RankTask, who: Identities) -> RankTask:
-    """The task of the exact single-shot expectation: candidates are counted per identity."""
-    return attrs.evolve(task, columns=who.columns, width=len(who.sizes))
-
-
-class Drawing:
-    """Single-shot draws: one gallery image per identity, and for each query one of its positives.
-
-    In each draw an image gets a priority from its key alone (`crbench.data.draws`). An identity is represented by its
-    image of the highest priority, the person of the query by the highest among the query's positives.
-    """
-
-    def __init__(self, task: RankTask, who: Identities, gallery: Samples, stream: str) -> None:
-        """Args: the task of all images, their identities, and the name of the draws."""
-        self._task = task
-        self._seeds = hashes(stream, gallery.keys)
-        order = np.argsort(who.labels, kind="stable")
-        self._items = task.candidates[order]
-        self._first_items = np.flatnonzero(np.diff(who.labels[order], prepend=-1))
-        answered = task.sizes > 0
-        self._first_positives = task.starts[:-1][answered]
-        self._starts = np.concatenate([[0], np.cumsum(answered)])
-
-    def task(self, number: int) -> RankTask:
-        """The task of one draw."""
-        priorities = repeated(self._seeds, number)
-        candidates = np.sort(_highest(self._items, self._first_items, priorities))
-        return RankTask(
-            positives=_highest(self._task.positives, self._first_positives, priorities),
-            starts=self._starts,
-            candidates=candidates,
-            columns=np.zeros(len(candidates), dtype=np.intp),
-        )
-
-
-def _highest(items: NDArray[np.intp], first: NDArray[np.intp], priorities: NDArray[np.uint64]) -> NDArray[np.intp]:
-    """The item of the highest priority in each run of items; runs begin at `first`."""
-    own = priorities[items]
-    runs = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
-    at = np.flatnonzero(own == np.maximum.reduceat(own, first)[runs])
-    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # The first one, should two be equal.
+    return [(queries, ~np.isin(gallery.camids, others)) for queries, others in camera_groups(query, protocol)]
 
 
 def _only_itself(pairs: int) -> str:
@@ -184,11 +141,14 @@ def _only_itself(pairs: int) -> str:
     )
 
 
-def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: EvalProtocol) -> str:
+def _why_no_match(
+    query: Samples, pids: NDArray[np.int64], camids: NDArray[np.int64], same_person: int, protocol: EvalProtocol
+) -> str:
+    """Args: the pids and camids of the gallery, and how many pairs show one person."""
     if same_person == 0:
         return (
             "no query has a match: query and gallery have no person in common "
-            f"(query pids {_few(query.pids)}, gallery pids {_few(gallery.pids)})"
+            f"(query pids {_few(query.pids)}, gallery pids {_few(pids)})"
         )
     if protocol.scoring.ignored_cameras != "none":
         return (
@@ -197,7 +157,7 @@ def _why_no_match(query: Samples, gallery: Samples, same_person: int, protocol: 
         )
     return (
         f"no query has a match: the same-camera rule removes all {same_person} pairs of one person, as the cameras are "
-        f"equal (query camids {_few(query.camids)}, gallery camids {_few(gallery.camids)}); "
+        f"equal (query camids {_few(query.camids)}, gallery camids {_few(camids)}); "
         "give the true camids, -1 for unknown, or evaluate with same_camera=keep"
     )
 

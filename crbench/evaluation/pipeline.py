@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from crbench.api.context import Progress, no_progress
 from crbench.errors import EvaluationError
-from crbench.evaluation import masks
-from crbench.evaluation.engines import Asked, chosen, load
+from crbench.evaluation.engines import Asked
+from crbench.evaluation.gallery import Gallery, Matches
+from crbench.evaluation.gallery_shards import Engines, InOne, InSeveral
 from crbench.evaluation.inputs import checked
 from crbench.evaluation.outcomes import Outcomes
 from crbench.evaluation.ranks import Ranking
-from crbench.evaluation.scores import Evaluation
+from crbench.evaluation.scores import Evaluation, names
 from crbench.evaluation.selection import Selection
 from crbench.evaluation.shards import Part, Shard, content
 from crbench.inputs import check_memory
 from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import RankInputs
 from crbench.records import Features, Samples
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     query: Features,
-    gallery: Features,
+    gallery: Features | Sequence[Features],
     protocol: EvalProtocol | None = None,
     *,
     engine: str = "auto",
@@ -58,7 +59,9 @@ def evaluate(
     Args:
         query, gallery: features as NumPy, torch or CuPy arrays, float32 or float64 (others are converted); see also
             `crbench.records.features_from_arrays`. Float64 is ranked as float64 gives, by every engine; only a
-            `distance` of a plugin gets float32.
+            `distance` of a plugin gets float32. A gallery may be a sequence of shards, which gives the scores of all in
+            one, to the bit. It is gone through several times, and no shard is held when the next but one is asked for:
+            a sequence may read them from files. A plugin's distance and re-ranking need the whole gallery.
         protocol: the rules; None = ``EvalProtocol()``, i.e. exact single-shot with cosine distance.
         engine: one of `ENGINES`, or ``auto`` to choose; ``reference`` is the definition, and slow.
         stream: names the draws of ``single:mc:N`` (see `crbench.data.draws`); same name, same draws.
@@ -100,8 +103,9 @@ def evaluate(
     asked = Asked.checked(engine, precision, memory_budget)
     selection = Selection.of(protocol, metrics)
     _check_curve(curve, len(query))
-    inputs, gallery_rows = _inputs(query, gallery, protocol, distance, needs, device)
-    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, range(len(query)), curve)
+    custom = None if distance is None else _Custom(distance, needs)
+    ready = _ready(query, Gallery.of(gallery), protocol, custom, device, Engines(protocol, asked, progress))
+    found = _ranked(query.rows, ready, protocol, stream, progress, range(len(query)), curve)
     return Evaluation.of(
         query.rows,
         found.outcomes,
@@ -115,7 +119,7 @@ def evaluate(
 
 def evaluate_part(
     query: Features,
-    gallery: Features,
+    gallery: Features | Sequence[Features],
     protocol: EvalProtocol | None = None,
     *,
     shard: Shard,
@@ -151,14 +155,15 @@ def evaluate_part(
     """
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
-    inputs, gallery_rows = _inputs(query, gallery, protocol, distance, needs, device)
+    custom = None if distance is None else _Custom(distance, needs)
+    ready = _ready(query, Gallery.of(gallery), protocol, custom, device, Engines(protocol, asked, progress))
     rows = shard.rows(len(query))
-    found = _ranked(inputs, query.rows, gallery_rows, protocol, asked, stream, progress, rows)
+    found = _ranked(query.rows, ready, protocol, stream, progress, rows)
     return Part(
         shard=shard,
         queries=query.rows.take(np.array(rows, dtype=np.intp)),
         outcomes=found.outcomes,
-        features=content(query.rows, inputs.query, gallery_rows, inputs.gallery),
+        features=content(query.rows, ((one.rows, one.checked()) for one in ready.shards)),
         protocol=protocol,
         stream=stream,
         engine=found.engine,
@@ -183,45 +188,69 @@ class _Found:
     ambiguous: int
 
 
-def _inputs(
-    query: Features,
-    gallery: Features,
-    protocol: EvalProtocol,
-    distance: Distance | None,
-    needs: Sequence[str],
-    device: str | None,
-) -> tuple[RankInputs, Samples]:
-    """What the engines get, and the gallery rows in the order in which they get them."""
-    inputs = checked(query, gallery, protocol, distance, device)
-    if distance is None:
-        return inputs, gallery.rows
-    from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
+@attrs.frozen(eq=False)
+class _Custom:
+    """A distance in the place of the protocol's, and what it sees of the rows; see `evaluate`."""
 
-    return with_distance(inputs, query, gallery, distance, needs)
+    distance: Distance
+    needs: Sequence[str]
+
+
+@attrs.frozen(eq=False)
+class _Ready:
+    """What engines get: the positives of each query, intp[P] their rows, and the shards of the gallery."""
+
+    matches: Matches
+    positives: NDArray[np.intp]
+    shards: InOne | InSeveral
+    engines: Engines
+
+
+def _ready(
+    query: Features,
+    gallery: Gallery,
+    protocol: EvalProtocol,
+    custom: _Custom | None,
+    device: str | None,
+    engines: Engines,
+) -> _Ready:
+    if gallery.whole:
+        (only,) = gallery
+        inputs, rows = checked(query, only, protocol, None if custom is None else custom.distance, device), only.rows
+        if custom is not None:
+            from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
+
+            inputs, rows = with_distance(inputs, query, only, custom.distance, custom.needs)
+        matches = Matches.of(query.rows, [rows], protocol)
+        return _Ready(matches, matches.rows, InOne(inputs, rows, engines), engines)
+    for what, given in (("a plugin's distance", custom), ("re-ranking", protocol.scoring.reranking)):
+        if given is not None:
+            raise EvaluationError(f"{what} needs the whole gallery at once; give one file, not {len(gallery.shards)}")
+    shards, matches, positives = InSeveral.of(query, gallery, protocol, device, engines)
+    return _Ready(matches, positives, shards, engines)
 
 
 def _ranked(
-    inputs: RankInputs,
     query: Samples,
-    gallery: Samples,
+    ready: _Ready,
     protocol: EvalProtocol,
-    asked: Asked,
     stream: str,
     progress: Progress,
     rows: range,
     curve: int = CURVE_LENGTH,
 ) -> _Found:
-    """What the engine says of the queries in these rows."""
-    task = masks.matches(query, gallery, protocol)
-    name, settings = chosen(asked, inputs)
-    if (how := protocol.scoring.reranking) is None:
-        engine = load(name)(inputs, settings)
-    else:
-        from crbench.ranking.rerank.engine import RerankedEngine
-        from crbench.ranking.rerank.k_reciprocal import KReciprocal
-
-        parameters = KReciprocal(how.k1, how.k2, how.weight)
-        name, engine = "reranked", RerankedEngine(inputs, settings, parameters, task.candidates, progress)
-    ranking = Ranking(task, query, gallery, protocol, stream, progress, curve)
-    outcomes, ambiguous = ranking.outcomes(engine, rows)
-    return _Found(outcomes, name, engine.precision, ambiguous)
+    """What the engines say of the queries in these rows."""
+    ranking = Ranking(
+        matches=ready.matches,
+        positives=ready.positives,
+        query=query,
+        shards=ready.shards,
+        protocol=protocol,
+        stream=stream,
+        progress=progress,
+        counts=ready.engines.counts,
+        length=curve,
+    )
+    outcomes, ambiguous = ranking.outcomes(rows)
+    used, precisions = ready.engines.used()
+    return _Found(outcomes, names(used), names(precisions), ambiguous)

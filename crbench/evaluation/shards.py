@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -22,7 +22,7 @@ from crbench.evaluation.outcomes import Outcomes
 from crbench.evaluation.scores import Evaluation, names
 from crbench.evaluation.selection import Selection
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import RankRows
+from crbench.ranking.interface import RankInputs, RankRows
 from crbench.records import Samples
 
 _CHUNK = 1 << 22
@@ -144,15 +144,21 @@ def complete(parts: Sequence[Part]) -> list[Part]:
     return [first, *others]
 
 
-def content(query: Samples, query_rows: RankRows, gallery: Samples, gallery_rows: RankRows) -> str:
-    """64 hex digits of SHA-256 over features and labels of both sides."""
+def content(query: Samples, gallery: Iterable[tuple[Samples, RankInputs]]) -> str:
+    """64 hex digits of SHA-256 over features and labels of both sides.
+
+    Args:
+        gallery: the rows of each shard, and what the engines get for it.
+    """
     total = hashlib.sha256()
-    for rows, feats in ((query, query_rows), (gallery, gallery_rows)):
-        columns = feats.dims, rows.pids, rows.camids, rows.rates, np.char.encode(rows.keys, "utf-8")
-        kinds = (column.dtype.str for column in columns)
-        total.update(str((tuple(feats.x.shape), rows.named, *kinds)).encode())
-        for block in (*columns, *_blocks(feats)):
-            total.update(np.ascontiguousarray(block).tobytes())
+    for number, (rows, inputs) in enumerate(gallery):
+        sides = [(query, inputs.query), (rows, inputs.gallery)]
+        for labels, feats in sides if number == 0 else sides[1:]:
+            columns = feats.dims, labels.pids, labels.camids, labels.rates, np.char.encode(labels.keys, "utf-8")
+            kinds = (column.dtype.str for column in columns)
+            total.update(str((tuple(feats.x.shape), labels.named, *kinds)).encode())
+            for block in (*columns, *_blocks(feats)):
+                total.update(np.ascontiguousarray(block).tobytes())
     return total.hexdigest()
 
 

@@ -52,7 +52,10 @@ class PositiveScores:
 
 
 class QueryBlock(Protocol):
-    """What the engine asks of a block; `owners` i64[m] are places in the block, `items` i64[m] gallery rows."""
+    """What the engine asks of a block.
+
+    `owners` i64[m] are places in the block, `items` i64[m] gallery rows, `positives` i64[m] rows of the positives.
+    """
 
     def approximate_positives(self, owners: torch.Tensor, positives: torch.Tensor) -> ApproximateDistances:
         """Distances f64[m] of positives with their errors."""
@@ -101,7 +104,7 @@ class FeatureBlock:
         rows = self.rows[owners]
         distances, errors = (torch.empty(len(rows), dtype=torch.float64, device=rows.device) for _ in range(2))
         for prefix, same in self._by_prefix(positives):
-            found = self.comparison.approximate(rows[same], positives[same], prefix)
+            found = self.comparison.positives.approximate(rows[same], positives[same], prefix)
             distances[same], errors[same] = found.distances, found.errors
         return ApproximateDistances(distances, errors)
 
@@ -109,7 +112,7 @@ class FeatureBlock:
         rows = self.rows[owners]
         found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
         for prefix, same in self._by_prefix(positives):
-            found[same] = self.comparison.exact(rows[same], positives[same], prefix)
+            found[same] = self.comparison.positives.exact(rows[same], positives[same], prefix)
         return found
 
     def approximate(self, owners: torch.Tensor, items: torch.Tensor, prefix: int) -> ApproximateDistances:
@@ -151,7 +154,7 @@ class FeatureBlock:
         return positives.scores - error, positives.scores + error
 
     def _by_prefix(self, positives: torch.Tensor) -> list[tuple[int, torch.Tensor]]:
-        prefixes = self.comparison.gallery.dims[positives].clamp(max=self.dims)
+        prefixes = self.comparison.positives.gallery.dims[positives].clamp(max=self.dims)
         return [(prefix, (prefixes == prefix).nonzero()[:, 0]) for prefix in torch.unique(prefixes).tolist()]
 
 

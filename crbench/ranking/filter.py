@@ -99,6 +99,7 @@ class Comparison:
         centroids: of both sides; rows that are compared with several sides have the same one for all.
         dot: see `crbench.ranking.distance.distances`.
         backend: gives inner products of pairs where the rows lie.
+        apart: of the queries with positives that are no gallery rows; None = they are.
     """
 
     query: NormalisedRows
@@ -106,6 +107,7 @@ class Comparison:
     centroids: Centroids
     dot: bool
     backend: CountingBackend
+    apart: Comparison | None = None
 
     @classmethod
     def of(
@@ -120,8 +122,15 @@ class Comparison:
         home = inputs.query.x.device
         if backend is None or home != inputs.device:
             backend = _backend_where_rows_lie(home, inputs.query.x.shape[1])
-        query, gallery = NormalisedRows.both(inputs, backend, workers or Workers.on(inputs.device))
-        return cls(query, gallery, Centroids(query, gallery), dot=inputs.dot, backend=backend)
+        query, gallery, positives = NormalisedRows.sides(inputs, backend, workers or Workers.on(inputs.device))
+        centroids = Centroids(query, gallery)
+        apart = None if positives is gallery else cls(query, positives, centroids, dot=inputs.dot, backend=backend)
+        return cls(query, gallery, centroids, dot=inputs.dot, backend=backend, apart=apart)
+
+    @property
+    def positives(self) -> Comparison:
+        """The comparison of the queries with their positives."""
+        return self if self.apart is None else self.apart
 
     def squared(self, distances: torch.Tensor) -> torch.Tensor:
         """Squared distances of the operands f64[m], from distances by the definition."""

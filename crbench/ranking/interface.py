@@ -56,6 +56,8 @@ class RankInputs:
 
     Attributes:
         query, gallery: both in one place.
+        positives: the rows of the positives, beside the query and gallery rows, where the gallery is a part of a larger
+            one and others hold positives as well; None = they are rows of `gallery`. Not with `distances`.
         device: where they are compared; where they lie, or a CUDA device whose memory does not hold them.
         unit: rows are divided by their norm, after they were cut to the columns that are compared.
         dot: rank by the inner product, otherwise by the squared Euclidean distance. Needs `unit`.
@@ -70,6 +72,7 @@ class RankInputs:
     dot: bool
     pessimistic: bool
     distances: DistanceBlocks | None = None
+    positives: RankRows | None = None
 
 
 @attrs.frozen(eq=False)
@@ -77,7 +80,7 @@ class RankTask:
     """Which positives to rank, and which gallery items may be ahead of them.
 
     Attributes:
-        positives: intp[P], gallery rows, query by query.
+        positives: intp[P], rows of `RankInputs.positives`, or of the gallery where there are none, query by query.
         starts: intp[q + 1]; the positives of query i are ``positives[starts[i]:starts[i + 1]]``.
         candidates: intp[c], gallery rows that may be ahead.
         columns: intp[c], in which of `width` counts a candidate is counted.

@@ -60,17 +60,21 @@ class NormalisedRows:
         self._along: dict[int, torch.Tensor] = {}
 
     @classmethod
-    def both(
+    def sides(
         cls, inputs: RankInputs, backend: CountingBackend, workers: Workers
-    ) -> tuple[NormalisedRows, NormalisedRows]:
-        """Queries and gallery; where rows are not normalised, one scale brings all norms below 1."""
-        query, gallery = (
+    ) -> tuple[NormalisedRows, NormalisedRows, NormalisedRows]:
+        """Queries, gallery and positives; where rows are not normalised, one scale brings all norms below 1."""
+        query, gallery, *apart = (
             cls(rows, inputs.device, unit=inputs.unit, backend=backend, workers=workers)
-            for rows in (inputs.query, inputs.gallery)
+            for rows in (inputs.query, inputs.gallery, inputs.positives)
+            if rows is not None
         )
+        sides = query, gallery, apart[0] if apart else gallery
         if not inputs.unit:
-            query.scale = gallery.scale = 2.0 ** math.frexp(max(query.longest(), gallery.longest()))[1]
-        return query, gallery
+            scale = 2.0 ** math.frexp(max(side.longest() for side in sides))[1]
+            for side in sides:
+                side.scale = scale
+        return sides
 
     def exact(self, index: torch.Tensor, prefix: int) -> torch.Tensor:
         """f64[m, prefix], some rows as the definition compares them, where the features lie."""

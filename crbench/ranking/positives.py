@@ -21,7 +21,7 @@ class BlockPositives:
     Attributes:
         query_tasks: see `crbench.ranking.backends.interface.QueryTasks`.
         owners: i64[p], which of the block's queries each positive belongs to.
-        positives: i64[p], gallery rows.
+        positives: i64[p], rows of the positives.
         approximate: their distances.
     """
 

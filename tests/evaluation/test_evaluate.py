@@ -327,7 +327,7 @@ def test_ids_beyond_32_bits_are_people_like_others(shot, engine):
 
 
 def test_more_rows_than_32_bits_can_count_are_refused(monkeypatch):
-    monkeypatch.setattr(inputs, "_MAX_ROWS", 2)
+    monkeypatch.setattr(inputs, "MAX_ROWS", 2)
     with pytest.raises(EvaluationError, match="the gallery has 3 rows; expected at most 2"):
         score(line([0], [1]), line([1, 2, 3], [1, 1, 2]))
 

@@ -17,7 +17,7 @@ from ranking.test_engines import assert_same, run
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from crbench import EvalProtocol, features_from_arrays
-from crbench.evaluation import PRECISIONS, pipeline
+from crbench.evaluation import PRECISIONS, gallery_shards
 from crbench.ranking import engine
 from crbench.ranking.backends import cuda
 from crbench.ranking.threads import Workers
@@ -92,7 +92,7 @@ def host_engine(launch):
 def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, share):
     expected = run(case, engine="reference")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "load", lambda name: host_engine(launch))
+        patch.setattr(gallery_shards, "load", lambda name: host_engine(launch))
         patch.setattr(cuda, "_UNCERTAIN_SHARE", share)
         patch.setattr(engine.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
@@ -103,7 +103,7 @@ def test_uncertain_pairs_beyond_the_list_are_listed_in_parts_and_counted_once(la
     query, gallery = features_from_arrays(x[:20], np.arange(20)), features_from_arrays(x, np.arange(120) % 30)
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
     expected = run(case, engine="reference")
-    monkeypatch.setattr(pipeline, "load", lambda name: host_engine(launch))
+    monkeypatch.setattr(gallery_shards, "load", lambda name: host_engine(launch))
     launched = []
 
     def watched(name, blocks, arguments):
@@ -118,7 +118,7 @@ def test_uncertain_pairs_beyond_the_list_are_listed_in_parts_and_counted_once(la
 
 def evaluated(launch, case):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "load", lambda name: host_engine(launch))
+        patch.setattr(gallery_shards, "load", lambda name: host_engine(launch))
         return run(case, precision="fp32")
 
 
@@ -149,7 +149,7 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
             seen.append(WAITING & set(operations.names))
             return found
 
-    monkeypatch.setattr(pipeline, "load", lambda name: Watched)
+    monkeypatch.setattr(gallery_shards, "load", lambda name: Watched)
     rng = np.random.default_rng(1)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))

@@ -1,0 +1,145 @@
+"""A gallery in shards: which of its images are positives of which query, wherever they lie.
+
+A gallery of many files is looked at file by file. What is ahead of a positive is counted in each shard, and the counts
+add up (`crbench.evaluation.ranks`). So of several shards at once only the positives are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.arrays import to_features
+from crbench.errors import EvaluationError
+from crbench.evaluation.masks import Pairs, check_some_match
+from crbench.protocol import EvalProtocol
+from crbench.records import Features, Samples
+
+MAX_ROWS = 2**31 - 1
+"""Longest list; the engines count in 32 bits."""
+
+
+@attrs.frozen(eq=False)
+class Gallery:
+    """All gallery images, one shard after the other.
+
+    Attributes:
+        shards: at least one; each is asked for anew whenever it is needed, so what is read from files need not be held.
+    """
+
+    shards: Sequence[Features]
+
+    @classmethod
+    def of(cls, gallery: Features | Sequence[Features]) -> Gallery:
+        """A gallery of one shard or of several.
+
+        Raises:
+            EvaluationError: of none.
+        """
+        shards = (gallery,) if isinstance(gallery, Features) else gallery
+        if not len(shards):
+            raise EvaluationError("the gallery has no shards; expected at least one")
+        return cls(shards)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is in one shard."""
+        return len(self.shards) == 1
+
+    def __iter__(self) -> Iterator[Features]:
+        """The shards; rows without names are numbered through, as draws take the number for the name."""
+        if self.whole:
+            yield self.shards[0]
+            return
+        first = 0
+        for shard in self.shards:
+            rows = shard.rows
+            if not rows.named:
+                rows = attrs.evolve(rows, keys=np.arange(first, first + len(rows)).astype(np.str_))
+            first += len(rows)
+            if first > MAX_ROWS:
+                raise EvaluationError(f"the gallery has more than {MAX_ROWS} rows, which ranks do not count")
+            yield attrs.evolve(shard, rows=rows)
+
+
+@attrs.frozen(eq=False)
+class Matches:
+    """The positives of each query.
+
+    Attributes:
+        shards: intp[P], the shard of the gallery in which each positive lies, from 0.
+        rows: intp[P], its row there.
+        starts: intp[q + 1]; those of query i are from ``starts[i]`` to ``starts[i + 1]``, in the order of the gallery.
+    """
+
+    shards: NDArray[np.intp]
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, query: Samples, gallery: Iterable[Samples], protocol: EvalProtocol) -> Matches:
+        """What the protocol's rules leave of the pairs of one person.
+
+        Raises:
+            EvaluationError: no query has a positive.
+        """
+        pairs = [Pairs.of(query, rows, protocol) for rows in gallery]
+        check_some_match(query, pairs, protocol)
+        owners = np.concatenate([found.owners for found in pairs])
+        shards = np.repeat(np.arange(len(pairs)), [len(found.owners) for found in pairs])
+        rows = np.concatenate([found.positives for found in pairs])
+        order = np.argsort(owners, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(query)))])
+        return cls(shards[order], rows[order], starts)
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """intp[q], positives of each query."""
+        return np.diff(self.starts)
+
+    def distinct(self, count: int) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
+        """Each positive once.
+
+        Args:
+            count: of shards.
+
+        Returns:
+            The rows of each shard that are a positive of some query; and intp[P], the place of each positive among all
+            of these, shard after shard.
+        """
+        rows, places, first = [], np.empty(len(self.rows), dtype=np.intp), 0
+        for shard in range(count):
+            mine = self.shards == shard
+            found, inverse = np.unique(self.rows[mine], return_inverse=True)
+            places[mine] = first + inverse
+            rows.append(found)
+            first += len(found)
+        return rows, places
+
+
+def gathered(gallery: Gallery, rows: Sequence[NDArray[np.intp]]) -> tuple[Features, bool]:
+    """Some rows of each shard, one after the other; and whether any shard is float64 (`crbench.arrays.to_features`).
+
+    Raises:
+        EvaluationError: the shards have features of several lengths.
+    """
+    import torch
+
+    found, samples, dims, wide = [], [], [], False
+    for shard, mine in zip(gallery, rows, strict=True):
+        x = to_features(shard.x)
+        wide |= x.dtype == torch.float64
+        found.append(x[torch.from_numpy(mine).to(x.device)].cpu())
+        samples.append(shard.rows.take(mine))
+        columns = np.full(len(shard), x.shape[1]) if shard.dims is None else np.asarray(shard.dims)
+        dims.append(columns[mine].astype(np.int64))
+    if len(lengths := {x.shape[1] for x in found}) > 1:
+        raise EvaluationError(
+            f"shards of the gallery have features of {', '.join(map(str, sorted(lengths)))} columns; expected equal "
+            "lengths"
+        )
+    x = torch.cat([one.double() if wide else one for one in found])
+    return Features(x=x, rows=Samples.concat(samples), dims=np.concatenate(dims)), wide

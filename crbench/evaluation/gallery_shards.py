@@ -1,0 +1,158 @@
+"""A gallery as engines get it: in one shard, or in several of which each is given the positives of all.
+
+Memory beside the features of one shard: labels and features of the positives, and what `crbench.evaluate` is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.api.context import Progress
+from crbench.arrays import to_features
+from crbench.config.units import THREAD_BUDGET
+from crbench.errors import EvaluationError
+from crbench.evaluation import masks
+from crbench.evaluation.engines import Asked, chosen, load
+from crbench.evaluation.gallery import Gallery, Matches, gathered
+from crbench.evaluation.inputs import checked
+from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import Engine, RankInputs, RankRows
+from crbench.records import Features, Samples
+
+_COUNT_BYTES = 8
+
+
+class Engines:
+    """Makes the engines of an evaluation, and knows which ones there were."""
+
+    def __init__(self, protocol: EvalProtocol, asked: Asked, progress: Progress) -> None:
+        self._protocol = protocol
+        self._asked = asked
+        self._progress = progress
+        self._last: Engine | None = None
+        self._names: set[str] = set()
+        self._precisions: set[str] = set()
+
+    def make(self, inputs: RankInputs, gallery: Samples) -> Engine:
+        """The engine for these rows; it is the only one at work until the next one is made."""
+        name, settings = chosen(self._asked, inputs)
+        if (how := self._protocol.scoring.reranking) is None:
+            engine: Engine = load(name)(inputs, settings)
+        else:
+            from crbench.ranking.rerank.engine import RerankedEngine
+            from crbench.ranking.rerank.k_reciprocal import KReciprocal
+
+            parameters, found = KReciprocal(how.k1, how.k2, how.weight), masks.candidates(gallery, self._protocol)
+            name, engine = "reranked", RerankedEngine(inputs, settings, parameters, found, self._progress)
+        self._note()
+        self._names.add(name)
+        self._last = engine
+        return engine
+
+    @property
+    def counts(self) -> int:
+        """Most counts of several shards that are held at a time: half of what an evaluation may take."""
+        budget = THREAD_BUDGET if self._asked.memory is None else self._asked.memory
+        return max(1, budget // 2 // _COUNT_BYTES)
+
+    def used(self) -> tuple[set[str], set[str]]:
+        """Names of the engines, and the precisions that they had at the end."""
+        self._note()
+        return self._names, self._precisions
+
+    def _note(self) -> None:
+        if self._last is not None:
+            self._precisions.add(self._last.precision)
+
+
+@attrs.frozen(eq=False)
+class GalleryShard:
+    """One shard, ready to be ranked; see `crbench.evaluation.ranks.Shard`.
+
+    Attributes:
+        rows: its images, in the order in which the engine knows them.
+        checked: gives what the engine gets.
+    """
+
+    rows: Samples
+    checked: Callable[[], RankInputs]
+    engines: Engines
+
+    @cached_property
+    def engine(self) -> Engine:
+        """What ranks in it."""
+        return self.engines.make(self.checked(), self.rows)
+
+
+@attrs.frozen(eq=False)
+class InOne:
+    """A gallery in one shard, which is checked already."""
+
+    inputs: RankInputs
+    rows: Samples
+    engines: Engines
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[GalleryShard]:
+        yield self._only
+
+    @cached_property
+    def _only(self) -> GalleryShard:
+        """The same each time, as an engine may keep what it found."""
+        return GalleryShard(self.rows, lambda: self.inputs, self.engines)
+
+
+@attrs.frozen(eq=False)
+class InSeveral:
+    """A gallery in several shards, each of which is checked when its turn comes."""
+
+    query: Features
+    gallery: Gallery
+    positives: Features
+    protocol: EvalProtocol
+    device: str | None
+    engines: Engines
+
+    @classmethod
+    def of(
+        cls, query: Features, gallery: Gallery, protocol: EvalProtocol, device: str | None, engines: Engines
+    ) -> tuple[InSeveral, Matches, NDArray[np.intp]]:
+        """The shards; the positives of each query; and intp[P], where these are among `positives`.
+
+        Raises:
+            EvaluationError: no query has a positive, features of several lengths, too many images.
+        """
+        import torch
+
+        matches = Matches.of(query.rows, (shard.rows for shard in gallery), protocol)
+        rows, places = matches.distinct(len(gallery.shards))
+        positives, wide = gathered(gallery, rows)
+        x = to_features(query.x)
+        if wide or x.dtype == torch.float64:
+            x, positives = x.double(), attrs.evolve(positives, x=positives.x.double())
+        return cls(attrs.evolve(query, x=x), gallery, positives, protocol, device, engines), matches, places
+
+    def __len__(self) -> int:
+        return len(self.gallery.shards)
+
+    def __iter__(self) -> Iterator[GalleryShard]:
+        for number, shard in enumerate(self.gallery, start=1):
+            yield GalleryShard(shard.rows, partial(self._checked, number, shard), self.engines)
+
+    def _checked(self, number: int, shard: Features) -> RankInputs:
+        from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
+
+        try:
+            inputs = checked(self.query, shard, self.protocol, None, self.device)
+        except EvaluationError as error:
+            raise EvaluationError(f"shard {number} of {len(self)} of the gallery: {error}") from error
+        x = self.positives.x.to(inputs.query.x.device)
+        rows = RankRows(x, self.positives.rows.pids, np.asarray(self.positives.dims), row_norms(x))
+        return attrs.evolve(inputs, positives=rows)
