@@ -71,7 +71,7 @@ def _measured(
         try:
             built = built or build_backbone(job.backbone, spec.weights, pick_device(spec.device))
             stages = (*(() if isinstance(built, Precomputed) else forward), "fit", "transform")
-            asked = attrs.evolve(options, stages=stages, aligner=aligner.name, **_shared(spec, job))
+            asked = attrs.evolve(options, stages=stages, aligner=aligner.name, **_shared(spec, job, result))
             with plugin_stage(aligner.registered.owner, "bench"):
                 bench = bench_method(asked, job.backbone, built, aligner, progress=context.progress, command=command)
         except CrbenchError as error:
@@ -81,10 +81,11 @@ def _measured(
         yield aligner, bench, result
 
 
-def _shared(spec: RunSpec, job: Job) -> dict[str, Any]:
+def _shared(spec: RunSpec, job: Job, result: Result) -> dict[str, Any]:
     """What a benchmark takes from a run."""
-    names = ("weights", "device", "amp", "compile")
-    return {**{name: getattr(spec, name) for name in names}, "backbone": job.backbone.name, "settings": spec.set}
+    names = ("weights", "device", "compile")
+    shared = {name: getattr(spec, name) for name in names}
+    return {**shared, "amp": result.extraction.amp, "backbone": job.backbone.name, "settings": spec.set}
 
 
 def _finished(job: Job, results: Sequence[Result]) -> Iterator[tuple[Resolved, Result]]:

@@ -15,7 +15,7 @@ from crbench.cli.numbers import INTEGER
 from crbench.cli.per_query import write_all_outcomes
 from crbench.cli.scores import metric_option, per_query_option, ranks_option
 from crbench.cli.terminal import command_text, wants_colour
-from crbench.config.amp import AMP
+from crbench.config.amp import AMP_REQUESTS
 from crbench.leaderboard import RANKS
 from crbench.report import FORMATS, render
 
@@ -64,7 +64,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--limit", type=INTEGER, help="Only the first N identities; the result is not rankable.")
 @click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto, 64 (CUDA: 256).")
 @click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize; default: one per processor.")
-@click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the network; default: off, float32.")
+@click.option(
+    "--amp",
+    type=click.Choice(AMP_REQUESTS),
+    help="Arithmetic of the network; default: off, float32. auto: what is fast here and changes no ranks.",
+)
 @click.option("--compile/--no-compile", default=None, help="Compile the network for extraction; default: no.")
 @click.option("--on-bad-image", type=click.Choice(["error", "skip"]), help="Stop at an unreadable image, or skip it.")
 @click.option("--engine", help="Evaluation engine: auto, numba, cupy, torch, reference.")

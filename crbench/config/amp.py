@@ -13,6 +13,11 @@ Amp = Literal["off", "bf16", "fp16"]
 
 AMP: tuple[Amp, ...] = typing.get_args(Amp)
 
+AmpRequest = Literal["off", "bf16", "fp16", "auto"]
+"""What a run may be asked for: ``auto`` takes what is fast on the machine and changes no ranks."""
+
+AMP_REQUESTS: tuple[AmpRequest, ...] = typing.get_args(AmpRequest)
+
 
 def half_dtype(amp: str) -> torch.dtype | None:
     """The type that autocast computes in; None for ``off``.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 from attrs import validators as v
 
-from crbench.config.amp import AMP, Amp
+from crbench.config.amp import AMP_REQUESTS, AmpRequest
 from crbench.config.convert import convert
 from crbench.config.home import expanded
 from crbench.config.settings import flatten_settings
@@ -73,8 +73,8 @@ class RunSpec:
         batch_size: images per network call, or ``auto``: 64 on a CPU, 256 on a CUDA device. Where the device's memory
             does not hold that many, it is halved.
         num_workers: threads that decode images; 0 = one per processor, at most 16.
-        amp: arithmetic of the network in extraction: ``off`` (float32), or autocast to ``bf16`` or ``fp16``
-            (slow on most CPUs).
+        amp: arithmetic of the network in extraction: ``off`` (float32), autocast to ``bf16`` or ``fp16`` (slow
+            on most CPUs), or ``auto``: measured once for each backbone and machine, see `crbench.harness.arithmetic`.
         compile: compile the network for extraction by ``torch.compile``.
         on_bad_image: ``error`` stops at an unreadable image, ``skip`` leaves it out and counts it.
         baseline: evaluate the aligner ``none`` too.
@@ -114,7 +114,7 @@ class RunSpec:
     limit: int | None = attrs.field(default=None, validator=v.optional(v.ge(2)))
     batch_size: int | Literal["auto"] = attrs.field(default="auto", converter=_batch_size)
     num_workers: int = attrs.field(default=0, validator=v.ge(0))
-    amp: Amp = attrs.field(default="off", validator=v.in_(AMP))
+    amp: AmpRequest = attrs.field(default="off", validator=v.in_(AMP_REQUESTS))
     compile: bool = False
     on_bad_image: str = attrs.field(default="error", validator=v.in_(("error", "skip")))
     baseline: bool = True

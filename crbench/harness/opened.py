@@ -17,10 +17,10 @@ from crbench.api.interfaces import Precomputed, Reader
 from crbench.api.pairing import Pairs, TrainFeatures, check_alignable
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
+from crbench.harness.arithmetic import settled_extraction
 from crbench.harness.backbone import ReadyBackbone, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner, Fitted
 from crbench.harness.environment import pick_device
-from crbench.harness.extract.extractor import extraction_for
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, Readers, add_features, encode
 from crbench.harness.plan import Job, make_plan
@@ -66,15 +66,9 @@ class OpenedTrial:
         run = attrs.evolve(context, seed=spec.seed, device=pick_device(spec.device))
         trials = load_trials(job, spec, run)
         weights = job_weights(job, trials, spec, run)
-        facts = JobFacts.of(
-            job,
-            trials,
-            spec,
-            run,
-            extraction=extraction_for(spec, run.device),
-            weights=weights,
-            cache=open_cache(spec, run),
-        )
+        cache = open_cache(spec, run)
+        extraction = settled_extraction(job, trials, weights, spec, run, cache)
+        facts = JobFacts.of(job, trials, spec, run, extraction=extraction, weights=weights, cache=cache)
         readers = Readers.of(facts)
         ready = provide_backbone(job, trials, weights, read=readers.own, run=run)
         rows = TrialRows.of(trials[0], ready.backbone, job.backbone.registered.owner)

@@ -14,11 +14,12 @@ from crbench.config.paths import cache_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultError
 from crbench.evaluation import Selection
+from crbench.harness.arithmetic import settled_extraction
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
 from crbench.harness.cell import CellRunner
 from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import pick_device
-from crbench.harness.extract.extractor import BatchTooLargeError, extraction_for, with_half_batches
+from crbench.harness.extract.extractor import BatchTooLargeError, with_half_batches
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import Readers, encode
 from crbench.harness.identity import unreadable
@@ -106,8 +107,8 @@ def _run_job(job: Job, spec: RunSpec, context: RunContext, cache: Cache | None) 
     started = time.perf_counter()
     _say_unreadable(job, Selection.of(job.protocol, spec.metric).metrics, context)
     trials = load_trials(job, spec, context)
-    extraction = extraction_for(spec, context.device)
     weights = job_weights(job, trials, spec, context)
+    extraction = settled_extraction(job, trials, weights, spec, context, cache)
     facts = JobFacts.of(job, trials, spec, context, extraction=extraction, weights=weights, cache=cache)
     _say_deviations(facts)
     if job.dataset.file is not None:

@@ -54,9 +54,12 @@ def auto_batch_size(device: str) -> int:
 
 
 def extraction_for(spec: RunSpec, device: str) -> Extraction:
-    """How a run computes features on a device; a batch size left open is settled."""
+    """How a run computes features on a device; a batch size left open is settled, and ``amp="auto"`` is float32 here.
+
+    See `crbench.harness.arithmetic.settled_extraction`.
+    """
     size = auto_batch_size(device) if spec.batch_size == "auto" else spec.batch_size
-    return Extraction(batch_size=size, amp=spec.amp, compile=spec.compile)
+    return Extraction(batch_size=size, amp="off" if spec.amp == "auto" else spec.amp, compile=spec.compile)
 
 
 def with_half_batches(extraction: Extraction, error: BatchTooLargeError, run: RunContext) -> Extraction:
