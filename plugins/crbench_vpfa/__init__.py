@@ -12,7 +12,7 @@ OFFICIAL_CODE = {
     "schedule": "step30",
 }
 
-LIGHT = {"epochs": 6, "batch_size": 64, "lr": 1e-4}
+LIGHT = {"hidden": 512, "epochs": 6, "batch_size": 64, "lr": 1e-4}
 
 BIBTEX = """
 @misc{liu2025vpfa,

@@ -59,10 +59,14 @@ def test_the_first_preset_is_the_paper() -> None:
     assert (paper.pairs, paper.min_count, paper.draws, paper.scope) == ("id_mean", 2, 5000, "shared")
 
 
-def test_the_light_preset_changes_the_training_only() -> None:
+def test_the_light_preset_changes_the_training_and_the_width_for_which_it_was_tuned() -> None:
     light, paper = (resolve("aligner", f"vpfa/{preset}").parameters for preset in ("light", "paper"))
-    changed = [name for name, value in light.items() if value != paper[name]]
-    assert set(changed) <= {"epochs", "batch_size", "lr", "schedule"}
+    assert {name: value for name, value in light.items() if value != paper[name]} == {
+        "hidden": 512,
+        "epochs": 6,
+        "batch_size": 64,
+        "lr": 1e-4,
+    }
 
 
 @pytest.mark.parametrize("preset", ["paper", "official-code", "light"])
