@@ -40,6 +40,7 @@ capability          of           the user gets                                  
 `LocatesFolder`     data set     its folder from ``crbench data path``             the data root
 `VerifiesFiles`     data set     ``crbench data verify``                           cannot be verified
 `CountsImages`      data set     copies that differ from the published set marked  nobody is told
+`BringsWeights`     data set     weights that are the same on every machine        each machine trains its own
 ==================  ===========  ================================================  =============================
 
 Helpers, by what they are for:
@@ -67,6 +68,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crbench.api.capabilities import BringsWeights as BringsWeights
     from crbench.api.capabilities import CountsImages as CountsImages
     from crbench.api.capabilities import CountsParameters as CountsParameters
     from crbench.api.capabilities import DigestsContent as DigestsContent
@@ -188,6 +190,7 @@ _ROOMS = {
     "Assign": "data.rates",
     "Backbone": "api.interfaces",
     "Batch": "records",
+    "BringsWeights": "api.capabilities",
     "CountsImages": "api.capabilities",
     "CountsParameters": "api.capabilities",
     "Dataset": "api.interfaces",

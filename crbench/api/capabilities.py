@@ -309,6 +309,26 @@ class CountsImages(Protocol):
 
 
 @runtime_checkable
+class BringsWeights(Protocol):
+    """A data set that has weights of a backbone, trained on its own training rows.
+
+    The user gets the same weights on every machine, and no training. They are taken where their card, the ``.json``
+    file that ``crbench train`` wrote beside them, shows the training that would be due: of the same backbone with the
+    same parameters and seed, on the same persons and images. Without it, each machine trains weights of its own.
+
+    Example:
+        >>> class Shop:
+        ...     def weights_of(self, backbone):
+        ...         return Path("shop.safetensors") if backbone == "resnet-tiny" else None
+        >>> isinstance(Shop(), BringsWeights)
+        True
+    """
+
+    def weights_of(self, backbone: str) -> Path | None:
+        """The weights file of a backbone, given by its name with preset; None = the data set brings none."""
+
+
+@runtime_checkable
 class VerifiesFiles(Protocol):
     """A data set that compares the user's copy with what was published.
 

@@ -14,6 +14,7 @@ from crbench.api.context import RunContext
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.run_spec import RunSpec
 from crbench.errors import MissingWeightsError
+from crbench.harness.brought import brought_weights
 from crbench.harness.cards import examine, provenance
 from crbench.harness.identity import backbone_facts, file_sha256, training_key
 from crbench.harness.plan import Job
@@ -49,15 +50,24 @@ class ReadyBackbone:
 def job_weights(job: Job, trials: Sequence[TrialData], spec: RunSpec, run: RunContext) -> Path | None:
     """The one weights file for all trials of a job; None = each trial has weights that are trained on its rows.
 
-    Given weights come first, then weights that were trained here for any of the trials, then released ones in the
-    weights folder. Where a SHA-256 is asked for, weights that were trained here are not considered.
+    Given weights come first, then weights that were trained here for any of the trials, then those that the data set
+    brings, then released ones in the weights folder. Where a SHA-256 is asked for, weights that were trained here or
+    that the data set brings are not considered.
 
     Raises:
         ConfigError, DataError: see `crbench.registry.load.choose_weights`.
+        PluginError: see `crbench.harness.brought.brought_weights`.
     """
-    free = spec.weights is None and spec.weights_sha256 is None
-    if free and (job.backbone.released is None or any(_is_trained(job, trial, run) for trial in trials)):
-        return None
+    if spec.weights is None and spec.weights_sha256 is None:
+        brought = brought_weights(job, trials, run)
+        known = brought is not None or job.backbone.released is not None
+        if not known or any(_is_trained(job, trial, run) for trial in trials):
+            if brought is not None:
+                run.logger.info("weights that were trained here, not those that %s brings", job.dataset.name)
+            return None
+        if brought is not None:
+            run.logger.info("weights %s (%s brings them)", brought.name, job.dataset.name)
+            return brought
     found = choose_weights(job.backbone, spec.weights, spec.weights_sha256)
     if found is not None and spec.weights is None:
         run.logger.info("weights %s (released ones for %s)", found, job.backbone.name)

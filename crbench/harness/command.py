@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from crbench.harness.brought import brought_file
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
 
@@ -25,7 +26,7 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
     if facts.extraction.compile:
         words += ["--compile"]
     weights = spec.weights or facts.weights
-    if weights is not None:
+    if weights is not None and weights != brought_file(job):  # those lie in another folder on each machine
         words += ["--weights", str(weights)]
     if spec.weights_sha256 is not None:
         words += ["--weights-sha256", spec.weights_sha256]

@@ -34,6 +34,8 @@ GENERATOR_VERSION = 1
 
 MAX_IDENTITIES = 1_000_000
 
+_WEIGHTS = Path(__file__).parent / "weights" / "resnet-tiny.safetensors"
+
 _KEY = re.compile(r"(train|test)/(\d{7})_c([1-4])_(\d{2})", re.ASCII)
 _IMAGE_BYTES = HEIGHT * WIDTH * 3
 
@@ -160,6 +162,10 @@ class SyntheticPedestrians:
     def digests(self, keys: NDArray[np.str_], *, root: Path) -> NDArray[np.str_]:
         """SHA-256 of what determines each image (generator, seed, person, camera, shot); nothing is drawn."""
         return np.array([self._digest(key) for key in keys.tolist()])
+
+    def weights_of(self, backbone: str) -> Path | None:
+        """Weights of ``resnet-tiny`` that were trained on the 200 training persons of the default size and seed."""
+        return _WEIGHTS if backbone == "resnet-tiny" else None
 
     def verify(self, *, root: Path, track: Progress = no_progress) -> Verification:
         """Draw every image and count; two equal images are reported."""

@@ -34,7 +34,7 @@ OWN = {name: value for name, value in ALL.items() if value.__module__ == capabil
         (Ridge(), {"Restorable"}),
         (Ridge().fit(train_features(), run=RunContext()), {"Stateful", "CountsParameters"}),
         (market1501.mlr(), {"CountsImages", "LocatesFolder", "VerifiesFiles"}),
-        (SyntheticPedestrians(), {"VerifiesFiles"}),
+        (SyntheticPedestrians(), {"BringsWeights", "VerifiesFiles"}),
         (RandomBackbone(), set()),
         (lambda feats: feats, set()),
     ],
