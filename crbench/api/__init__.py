@@ -45,16 +45,15 @@ capability          of           the user gets                                  
 
 Helpers, by what they are for:
 
-- aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`, `nearest_domain`,
-  `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates to levels);
-  `denormals_flushed` for the loop of a training that is called without a run, which flushes them itself;
+- aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`,
+  `nearest_domain`, `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates
+  to levels); `denormals_flushed` for the loop of a training that is called without a run, which flushes them itself;
   `OtherMethod` lets users choose an aligner that is a part of this one;
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `folded` (a network without its batch normalisations, for `HasInferenceForm`); `Flattened` offers
   the fields of a record, such as a recipe, as parameters; feature files and tables: `load_arrays`, `load_meta`,
-  `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (which refuse what a read would wait
-  for, and understand byte-order marks), `memory_fault` (damaged file
-  or too little memory); numbers as text: `parse_number`;
+  `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (none waits, and byte-order
+  marks are understood), `memory_fault` (damaged file or too little memory); numbers as text: `parse_number`;
 - data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
   `digest_images`, `files_below`; draws that are equal on every machine: `hashes`, `choices`; `from_heights` (to
   rates); `read_stored`, `image_digest`, `read_rgb`, `read_size`.
