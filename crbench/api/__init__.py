@@ -45,10 +45,9 @@ capability          of           the user gets                                  
 
 Helpers, by what they are for:
 
-- aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`,
-  `nearest_domain`, `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `quantise` (rates
-  to levels); `denormals_flushed` (around a training without a run, which flushes them itself); `OtherMethod` lets
-  users choose an aligner that is a part of this one;
+- aligners: `TrainFeatures`, `Pairs`, `by_scope`, `check_alignable`; maps by domain: `map_by_domain`, `nearest_domain`,
+  `domains_key`, `parse_domains`; `linear_layers` (fast float32 layers on a CPU), `denormals_flushed` (around a training
+  without a run), `quantise` (rates to levels); `OtherMethod` lets users choose an aligner that is a part of this one;
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `folded` (a network without its batch normalisations, for `HasInferenceForm`); `Flattened` offers
   the fields of a record, such as a recipe, as parameters; feature files and tables: `load_arrays`, `load_meta`,
