@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.errors import EvaluationError
 from crbench.evaluation.inputs import checked
-from crbench.evaluation.masks import matches, query_gallery_masks
+from crbench.evaluation.pairs import check_pairs_have_distances, valid_pairs
 from crbench.protocol import EvalProtocol
-from crbench.ranking.distance import DISTANCES
 from crbench.ranking.interface import Settings
 from crbench.ranking.reference import ReferenceEngine
 from crbench.records import Features
@@ -29,19 +27,9 @@ def nearest(
     Raises:
         EvaluationError: a distance of a plugin or re-ranking, or see `crbench.evaluate`.
     """
-    scoring = protocol.scoring
-    if scoring.distance not in DISTANCES or scoring.reranking is not None:
-        raise EvaluationError(
-            f"the nearest images are known by the distances {', '.join(DISTANCES)} without re-ranking only"
-        )
+    check_pairs_have_distances(protocol)
     some = query.take(rows)
-    task = matches(some.rows, gallery.rows, protocol)
-    valid = np.zeros((len(rows), len(gallery.rows)), dtype=np.bool_)
-    valid[:, task.candidates] = True
-    for queries, items in query_gallery_masks(some.rows, gallery.rows, protocol):
-        valid[queries] &= items
-    valid &= some.rows.pids[:, None] != gallery.rows.pids
-    valid[np.repeat(np.arange(len(rows)), task.sizes), task.positives] = True
+    valid, _ = valid_pairs(some.rows, gallery.rows, protocol)
     engine = ReferenceEngine(checked(some, gallery, protocol, None, "cpu"), Settings(memory=0))
     found = []
     for place, distances in engine.rows():

@@ -45,5 +45,5 @@ def test_some_queries_get_their_first_rows(sides):
 @pytest.mark.parametrize("rules", [{"distance": "of-a-plugin"}, {"rerank": "k1=4,k2=2,lambda=0.3"}])
 def test_other_distances_are_refused(sides, rules):
     query, gallery, _ = sides
-    with pytest.raises(EvaluationError, match="by the distances cosine, euclidean, sqeuclidean without re-ranking"):
+    with pytest.raises(EvaluationError, match="by cosine, euclidean, sqeuclidean without re-ranking"):
         nearest(query, gallery, EvalProtocol.of(shot="multi", **rules), np.arange(1), 3)
