@@ -3,7 +3,7 @@
 `canonical_correlations`, `identity_correlations`, `direction_cosine` and `centre_distances` are the formulas of VPFA's
 Tables 2a, 2b, 1 and 7, for features of the same images in LR and HR. `directions` computes all of them for several
 rates, each beside what gives it meaning (broken pairs, chance, held-out people, intervals over people), and
-`directions_of` does so for a run.
+`directions_of` does so for a run. `thresholds_of` says which distance of a run means "the same person".
 """
 
 from crbench.analysis.centres import CentreDistances, centre_distances
@@ -18,6 +18,7 @@ from crbench.analysis.explained import explained, explained_by_rank, explained_b
 from crbench.analysis.of_run import directions_of
 from crbench.analysis.offsets import Estimate, direction_cosine, identity_correlations
 from crbench.analysis.report import DirectionsReport
+from crbench.analysis.thresholds import ThresholdsReport, thresholds_of
 
 __all__ = [
     "CentreDistances",
@@ -25,6 +26,7 @@ __all__ = [
     "DirectionsReport",
     "Estimate",
     "SameImages",
+    "ThresholdsReport",
     "broken_correlations",
     "canonical_correlations",
     "centre_distances",
@@ -37,4 +39,5 @@ __all__ = [
     "held_out_correlations",
     "identity_correlations",
     "script_ratios",
+    "thresholds_of",
 ]

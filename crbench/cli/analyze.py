@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
-from crbench.cli.numbers import IntegerRange
+from crbench.cli.numbers import IntegerRange, shares
 from crbench.cli.options import format_option
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,6 +57,48 @@ def directions(
 
     spec = trial_spec("analyze directions", **options)
     report = directions_of(spec, people=people, permutations=permutations, context=context(quiet, verbose))
+    _show(report.render(form), output)
+
+
+@analyze.command()
+@cell_options
+@click.option(
+    "--fpr",
+    "fprs",
+    default="1e-2,1e-3",
+    show_default=True,
+    callback=shares,
+    metavar="LIST",
+    help="Shares of false pairs that may be accepted.",
+)
+@click.option(
+    "--far",
+    "fars",
+    default="0.1,0.01",
+    show_default=True,
+    callback=shares,
+    metavar="LIST",
+    help="Shares of the queries of unknown people that may be answered.",
+)
+@format_option(_FORMATS)
+@_OUTPUT
+def thresholds(
+    fprs: list[float], fars: list[float], form: str, output: Path | None, quiet: int, verbose: int, **options: Any
+) -> None:
+    """Which distance means "the same person", by rate, and what becomes of people who are not in the gallery.
+
+    At each share of false pairs (--fpr): the distance below which a pair is accepted, the share of true pairs that it
+    accepts, and what one distance for all rates accepts. Open set: half of the people are taken out of the gallery, 20
+    times; at each share of their queries that may be answered (--far), how many of the others are answered rightly.
+
+    \b
+    crbench analyze thresholds --dataset mlr-synthetic --aligner vpfa
+    crbench analyze thresholds --dataset mlr-market1501 --backbone osnet --fpr 1e-4 --format json -o thresholds.json
+    """
+    from crbench.analysis import thresholds_of
+
+    spec = trial_spec("analyze thresholds", **options)
+    report = thresholds_of(spec, fprs=fprs, fars=fars, context=context(quiet, verbose))
     _show(report.render(form), output)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.cli.numbers import IntegerRange
+from crbench.cli.numbers import IntegerRange, shares
 from crbench.cli.per_query import write_outcomes
 from crbench.cli.replaced import check_inputs_kept, check_result_replaced
 from crbench.cli.scores import FILE, groups, output_options, show
@@ -19,7 +19,6 @@ from crbench.cli.terminal import command_text
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.metrics.cmc import CURVE_LENGTH
-from crbench.numerals import parse_number
 from crbench.protocol.declare import rule_names
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
 
@@ -29,16 +28,6 @@ if TYPE_CHECKING:
     from crbench.protocol import EvalProtocol
 
 _RULES = rule_names(type(OWN_FEATURES.scoring))
-
-
-def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
-    try:
-        shares = [] if value is None else [parse_number(part) for part in value.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{value!r} is not a list of shares; expected e.g. 1e-2,1e-3") from None
-    if wrong := [share for share in shares if not 0 <= share < 1]:
-        raise click.BadParameter(f"{wrong[0]:g} is not a share of false pairs; expected 0 or more and less than 1")
-    return shares
 
 
 @click.command()
@@ -60,7 +49,7 @@ def _shares(_: click.Context, parameter: click.Parameter, value: str | None) -> 
 @click.option("--precision", type=click.Choice(["auto", *PRECISIONS]), default="auto", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--memory-budget", help="Memory to use on top of the features; default: 40MiB a thread, 1/16 of a GPU's.")
-@click.option("--fpr", "fprs", callback=_shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
+@click.option("--fpr", "fprs", callback=shares, metavar="LIST", help="Verification: TPR at each FPR, e.g. 1e-2,1e-3.")
 @click.option("--shard", "shard_text", metavar="I/N", help="Score part I of N of the queries only; see crbench merge.")
 @click.option("--name", help="Name of the method, for a result that a leaderboard shows; with --output.")
 @click.option("--dataset", metavar="NAME", help="Data set of the result; default: features.")

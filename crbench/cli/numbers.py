@@ -37,3 +37,14 @@ class Number(click.types.FloatParamType):
 
 INTEGER = Integer()
 NUMBER = Number()
+
+
+def shares(_: click.Context, parameter: click.Parameter, value: str | None) -> list[float]:
+    """Callback of options that take a list of shares, as in ``1e-2,1e-3``."""
+    try:
+        found = [] if value is None else [parse_number(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of shares; expected e.g. 1e-2,1e-3") from None
+    if wrong := [share for share in found if not 0 <= share < 1]:
+        raise click.BadParameter(f"{wrong[0]:g} is not a share; expected 0 or more and less than 1")
+    return found

@@ -64,3 +64,31 @@ def test_what_cannot_be_analysed_is_one_line(capsys, arguments, code, says):
     assert says in captured.err
     assert captured.err.count("crbench: error:") + captured.err.count("Error:") == 1
     assert "Traceback" not in captured.err
+
+
+def test_thresholds_of_a_run(capsys, tmp_path):
+    asked = ["analyze", "thresholds", *ON, "--aligner", "ridge", "--fpr", "0.1", "--far", "0.2"]
+    assert invoke(asked) == 0
+    text = capsys.readouterr().out
+    assert "x2 0.1 none" in text
+    assert "all 0.2 ridge" in text
+    assert invoke([*asked, "--format", "json", "-o", "t.json"]) == 0
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert list(content["methods"]) == ["none", "ridge"]
+    assert content["methods"]["none"]["verification"]["0.1"]["all"]["own"]["true"] == 18 * 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--fpr", "1"], 2, "1 is not a share; expected 0 or more and less than 1"),
+        (["--far", "a"], 2, "'a' is not a list of shares"),
+        (["--set", "protocol.distance=nothing"], 2, "nothing"),
+        (["--set", "protocol.shot=multi", "--set", "protocol.rerank=k1=4,k2=2,lambda=0.3"], 1, "without re-ranking"),
+    ],
+)
+def test_thresholds_that_cannot_be_had_are_one_line(capsys, arguments, code, says):
+    assert invoke(["analyze", "thresholds", *ON, *arguments]) == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Traceback" not in captured.err

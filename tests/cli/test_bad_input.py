@@ -649,7 +649,7 @@ CASES = {
     "features-unknown-tool": (features(), [*EVALUATE, "--as", "oml"], 2, "'oml' is not one of"),
     "features-fpr-no-number": (features(), [*EVALUATE, "--fpr", "low"], 2, "not a list of shares"),
     "features-fpr-too-large": (features(), [*EVALUATE, "--fpr", "2"], 2, "expected 0 or more and less than 1"),
-    "features-fpr-negative": (features(), [*EVALUATE, "--fpr=-0.1"], 2, "-0.1 is not a share of false pairs"),
+    "features-fpr-negative": (features(), [*EVALUATE, "--fpr=-0.1"], 2, "-0.1 is not a share; expected"),
     "leaderboard-into-a-folder": (nothing, ["leaderboard", "-o", "."], 2, "'.' is a directory"),
     "features-group-unknown": (features(), [*EVALUATE, "--group-by", "hat"], 2, "no such column; known: pid, camid"),
     "bench-unknown-stage": (nothing, ["bench", "--stage", "alignment"], 2, "unknown stage 'alignment'"),
