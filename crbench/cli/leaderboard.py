@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from crbench.cli.board import board_options, read_board
-from crbench.cli.terminal import wants_colour
+from crbench.cli.terminal import table_width, wants_colour, wide_option
 from crbench.report import FORMATS, render
 
 _ENDINGS = {".html": "html", ".csv": "csv", ".json": "json", ".tex": "latex", ".md": "github"}
@@ -31,9 +31,11 @@ _ENDINGS = {".html": "html", ".csv": "csv", ".json": "json", ".tex": "latex", ".
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write to a file instead of the standard output.",
 )
+@wide_option
 def leaderboard(
     results: tuple[Path, ...],
     form: str,
+    wide: bool,
     benches: tuple[Path, ...],
     strict: bool,
     output: Path | None,
@@ -63,7 +65,8 @@ def leaderboard(
         form = _ENDINGS.get(output.suffix.lower(), form)
     found, measured = read_board(results, benches, strict=strict)
     colour = output is None and wants_colour()
-    text = render(found, format=form, colour=colour, benches=measured, **view)
+    width = table_width(wide or output is not None)
+    text = render(found, format=form, colour=colour, benches=measured, width=width, **view)
     if output is None:
         encoding = sys.stdout.encoding or "utf-8"
         click.echo(text.encode(encoding, "replace").decode(encoding), nl=False, color=colour)

@@ -14,7 +14,7 @@ from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 from crbench.cli.per_query import write_all_outcomes
 from crbench.cli.scores import metric_option, per_query_option, ranks_option
-from crbench.cli.terminal import command_text, wants_colour
+from crbench.cli.terminal import command_text, table_width, wants_colour, wide_option
 from crbench.config.amp import AMP_REQUESTS
 from crbench.leaderboard import RANKS
 from crbench.report import FORMATS, render
@@ -92,6 +92,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
 @per_query_option
 @click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked.")
+@wide_option
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
 @click.option("-v", "--verbose", count=True, help="More notes.")
 def run(
@@ -105,6 +106,7 @@ def run(
     per_rate: bool,
     per_query: Path | None,
     timings: bool,
+    wide: bool,
     quiet: int,
     verbose: int,
     **options: Any,
@@ -152,6 +154,7 @@ def run(
             colour=wants_colour(),
             benches=benches,
             timings=timings,
+            width=table_width(wide),
         )
         click.echo(text, nl=False)
     if done and per_query is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
+
+import click
 
 
 def wants_colour() -> bool:
@@ -12,6 +15,16 @@ def wants_colour() -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def table_width(wide: bool) -> int | None:
+    """Characters of a line that tables may take: those of the terminal; None where there is none or `wide` is asked."""
+    return None if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
+
+
+wide_option = click.option(
+    "--wide", is_flag=True, help="Show all columns; by default those are left out that the terminal has no place for."
+)
 
 
 def shown(text: str) -> str:

@@ -41,6 +41,7 @@ def arrange(
     expand: bool = False,
     compare: bool | None = None,
     pairwise: bool = False,
+    width: int | None = None,
     unasked: int = UNASKED,
 ) -> tuple[Board, View]:
     """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
@@ -77,6 +78,7 @@ def arrange(
         top=top,
         spread=spread,
         pairwise=pairwise,
+        width=width,
     )
     view = attrs.evolve(view, ranks=asked_ranks(view))
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:

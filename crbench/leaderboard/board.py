@@ -29,6 +29,7 @@ class View:
         top: rows of each table that are shown; None = all.
         spread: what tables print beside a mean.
         pairwise: a table of all pairs of rows too.
+        width: characters that a line of plain text may have, see `crbench.leaderboard.text`; None = any number.
     """
 
     ranks: tuple[int, ...] = RANKS
@@ -40,6 +41,7 @@ class View:
     top: int | None = None
     spread: SpreadKind = "auto"
     pairwise: bool = False
+    width: int | None = None
 
 
 @attrs.frozen(kw_only=True)

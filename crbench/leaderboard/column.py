@@ -65,6 +65,7 @@ class Column(Generic[Line]):
             ``_high`` and ``_between``.
         ranked: people get it in ranked tables only.
         of_cell: a failed cell has it too.
+        kept: it stays where a table must be narrow.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Column(Generic[Line]):
     spread: bool = False
     ranked: bool = False
     of_cell: bool = False
+    kept: bool = False
 
     @property
     def name(self) -> str:

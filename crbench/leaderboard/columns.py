@@ -93,7 +93,7 @@ def _per_trial(key: str, get: Callable[[TrialScores], int | None]) -> Column[Row
 
 
 _BEFORE: tuple[Column[Row], ...] = (
-    Column(key="rank", title="rank", ranked=True, get=lambda row: row.rank),
+    Column(key="rank", title="rank", ranked=True, kept=True, get=lambda row: row.rank),
     Column(
         key="rank_low",
         title="places",
@@ -113,6 +113,7 @@ _BEFORE: tuple[Column[Row], ...] = (
         key="backbone",
         title="backbone",
         numeric=False,
+        kept=True,
         of_cell=True,
         get=lambda row: row.backbone,
         label=lambda row: marked(row.backbone, backbone_marks(row)),
@@ -121,6 +122,7 @@ _BEFORE: tuple[Column[Row], ...] = (
         key="aligner",
         title="aligner",
         numeric=False,
+        kept=True,
         of_cell=True,
         get=lambda row: row.aligner,
         label=lambda row: marked(row.aligner, aligner_marks(row)),

@@ -37,6 +37,7 @@ def score_column(score: Score, view: View, rows: Sequence[Row]) -> Column[Row]:
         title="" if hidden else score.title,
         better="lower" if score.lower_is_better else "higher",
         spread=True,
+        kept=score.key == "R1",
         get=lambda row: row.scores.get(score.key),
         text=lambda spread: spread.text(score.text, kind, first=score.text),
         footnotes=(
@@ -54,6 +55,7 @@ def gain_column(view: View, rows: Sequence[Row]) -> Column[Row]:
         better="higher",
         spread=True,
         ranked=True,
+        kept=True,
         get=lambda row: row.gain,
         text=lambda gain: gain.text(formats.per_cent, kind, first=formats.signed),
         footnotes=(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
+import attrs
 from tabulate import tabulate
 
 from crbench.leaderboard.board import Board, View
 from crbench.leaderboard.column import Cell
 from crbench.leaderboard.markup import LATEX_MARKS, PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.leaderboard.tables import Table, below, tables
+
+Item = TypeVar("Item")
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
 _MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
@@ -19,11 +24,62 @@ def render_table(board: Board, view: View, *, colour: bool) -> str:
     """Plain text; with `colour`, best and second best are bold and underlined by terminal codes."""
 
     def section(table: Table) -> str:
-        body = _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
-        return "\n".join(filter(None, (", ".join(table.facts), table.rules, body, *table.notes, *table.warnings)))
+        body = _plain(table, colour=colour)
+        above = (broken(", ".join(table.facts), view.width), table.rules)
+        return "\n".join(filter(None, (*above, body, *lines((*table.notes, *table.warnings)))))
 
-    shown = tables(board, view)
-    return "\n\n".join([*map(section, shown), "\n".join(below(shown, board, view))]) + "\n"
+    def lines(texts: Iterable[str]) -> list[str]:
+        return [broken(text, view.width) for text in texts]
+
+    width = None if view.columns else view.width  # columns that somebody names are all shown
+    shown = [narrowed(table, width) for table in tables(board, view)]
+    return "\n\n".join([*map(section, shown), "\n".join(lines(below(shown, board, view)))]) + "\n"
+
+
+def narrowed(table: Table, width: int | None) -> Table:
+    """The table with as many of its columns, from the left, as lines of `width` characters hold.
+
+    Columns that are `kept` stay, whatever the width; a note names those that do not.
+    """
+    left_out: list[str] = []
+    while width is not None and _width(table) > width:
+        places = [place for place, column in enumerate(table.columns) if not column.kept]
+        if not places or len(places) == len(table.columns):
+            break
+        left_out.insert(0, table.columns[places[-1]].title)
+        table = attrs.evolve(
+            table,
+            columns=_without(table.columns, places[-1]),
+            rows=tuple(_without(row, places[-1]) for row in table.rows),
+        )
+    if not left_out:
+        return table
+    note = f"columns left out, as lines have {width} characters: {', '.join(left_out)} (--wide shows them)"
+    return attrs.evolve(table, notes=(note, *table.notes))
+
+
+def _width(table: Table) -> int:
+    return max(map(len, _plain(table, colour=False).splitlines()))
+
+
+def _without(items: tuple[Item, ...], place: int) -> tuple[Item, ...]:
+    return items[:place] + items[place + 1 :]
+
+
+def broken(text: str, width: int | None) -> str:
+    """The text in lines of at most `width` characters, but for longer words.
+
+    Example:
+        >>> broken("one two three", 8)
+        'one two\\nthree'
+    """
+    if width is None:
+        return text
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _plain(table: Table, *, colour: bool) -> str:
+    return _grid(table, "simple", lambda cell: _wrap(cell.text, _ANSI[cell.mark if colour else ""]), str)
 
 
 def render_github(board: Board, view: View) -> str:

@@ -43,6 +43,7 @@ def render(
     details: bool = False,
     compare: bool | None = None,
     pairwise: bool = False,
+    width: int | None = None,
     strips: Request | None = None,
 ) -> str:
     """The leaderboard of `results` as text that ends with a newline; see `crbench.leaderboard.build` for its rules.
@@ -68,6 +69,8 @@ def render(
             that each may have, intervals of gains, the difference that the queries resolve. None = in tables of up to
             20 results, and in a report with details up to `UNASKED`.
         pairwise: add the difference of every pair of rows, with p-values corrected for their number; compares them.
+        width: characters that a line may have: lines are broken, and columns left out from the right and named
+            (``table`` only; none is left out where `columns` names them). None = any number.
         strips: images of queries and of what two methods find for them, if the user may publish them (``html`` only).
 
     Raises:
@@ -99,6 +102,7 @@ def render(
         compare=compare,
         unasked=UNASKED if details else TABLE_UNASKED,
         pairwise=pairwise,
+        width=width,
     )
     if format != "html":
         return as_text(board, view, format, colour=colour)
