@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.given_features import RULES, notes, sides
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange, shares
 from crbench.cli.per_query import write_outcomes
@@ -19,25 +20,30 @@ from crbench.cli.terminal import command_text
 from crbench.config.protocol_changes import own_protocol
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.metrics.cmc import CURVE_LENGTH
-from crbench.protocol.declare import rule_names
-from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+from crbench.protocol.presets import CONVENTIONS
 
 if TYPE_CHECKING:
     from crbench.evaluation import Evaluation, Shard
     from crbench.harness.given import GivenFeatures
     from crbench.protocol import EvalProtocol
 
-_RULES = rule_names(type(OWN_FEATURES.scoring))
-
 
 @click.command()
 @click.option(
     "--query", "query_file", type=FILE, required=True, help="Features of the queries: npz, npy, safetensors, mat."
 )
-@click.option("--gallery", "gallery_file", type=FILE, required=True, help="Features of the gallery.")
+@click.option(
+    "--gallery",
+    "gallery_file",
+    type=FILE,
+    required=True,
+    metavar="FILE...",
+    help="Features of the gallery, in one file or in several.",
+)
+@click.argument("more_gallery_files", type=FILE, nargs=-1, metavar="")
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
-@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(_RULES)}.")
+@click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
 @click.option(
     "--distance",
     type=PluginName("distance"),
@@ -60,6 +66,7 @@ _RULES = rule_names(type(OWN_FEATURES.scoring))
 def evaluate(
     query_file: Path,
     gallery_file: Path,
+    more_gallery_files: tuple[Path, ...],
     meta_file: Path | None,
     tool: str | None,
     settings: tuple[str, ...],
@@ -91,20 +98,22 @@ def evaluate(
     camera, is_query, is_gallery) are understood too. An image that is query and gallery, by its path or key or as a row
     of one file, does not meet itself. A gallery pid of -1 is junk; a camid of -1 is unknown.
 
+    A gallery may be many files, so that it need not fit into memory: the scores are those of all in one. Each file
+    holds its labels, or a npy file has its CSV file beside it.
+
     \b
     crbench evaluate --query q.npz --gallery g.npz --format json
     crbench evaluate --query q.npy --gallery g.npy --meta meta.csv --group-by camid
     crbench evaluate --query pytorch_result.mat --gallery pytorch_result.mat --as layumi
     crbench evaluate --query q.npz --gallery g.npz --name mine -o results/mine.json
     crbench evaluate --query q.npz --gallery g.npz --shard 2/8 --output part2.npz
+    crbench evaluate --query q.npz --gallery shard*.npz
     """
     import time
 
     from crbench.cli.progress import configure_logging, progress
     from crbench.config.units import parse_budget
     from crbench.evaluation.verification import verification
-    from crbench.files.feature_files import load_sides
-    from crbench.files.table import load_meta
     from crbench.harness.given import GivenFeatures
 
     short = {"rerank": rerank, "distance": distance}
@@ -113,16 +122,16 @@ def evaluate(
     whole = {"--fpr": fprs, "--metric": metric, "--group-by": group_by, "--per-query": per_query, "--curve": curve}
     shard = _shard(shard_text, output, {**whole, "--name": name})
     _check_output(shard, output, name, dataset, hash_keys)
-    check_inputs_kept((output, per_query), (query_file, gallery_file, meta_file))
+    gallery_files = (gallery_file, *more_gallery_files)
+    check_inputs_kept((output, per_query), (query_file, *gallery_files, meta_file))
     if fprs:
         _check_verification(protocol)
     configure_logging(-1)
     options: dict[str, Any] = {"engine": engine, "precision": precision, "progress": progress}
     options["memory_budget"] = None if memory_budget is None else parse_budget(memory_budget)
     options["device"] = _device(device, engine, precision)
-    meta = None if meta_file is None else load_meta(meta_file)
-    query, items = load_sides(query_file, gallery_file, meta=meta)
-    given = GivenFeatures.of(query.features, items.features, protocol)
+    query, gallery = sides(query_file, gallery_files, meta_file, fprs)
+    given = GivenFeatures.of(query.features, gallery, protocol)
     if shard is not None and output is not None:
         click.echo(_write_part(given, shard, output, options), err=True)
         return
@@ -134,14 +143,14 @@ def evaluate(
     started = time.perf_counter()
     found = given.evaluate(metrics=metric, curve=max(CURVE_LENGTH, curve or 0), **options)
     seconds = time.perf_counter() - started
-    accepted = verification(given.query, given.gallery, protocol, fprs) if fprs else {}
-    for note in _notes(given, settings, tool):
+    accepted = verification(given.query, given.gallery.shards[0], protocol, fprs) if fprs else {}
+    for note in notes(given, settings, tool):
         click.echo(f"crbench: {note}", err=True)
     if per_query is not None:
         write_outcomes(per_query, given.query.rows, found, ranks)
     if name is not None and output is not None:
         kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
-        command = _without_folders(query_file, gallery_file, meta_file, output, per_query)
+        command = _without_folders(query_file, *gallery_files, meta_file, output, per_query)
         facts = {"name": name, "dataset": dataset, "device": options["device"], "command": command}
         _write_result(given, kept, output, hash_keys, seconds=seconds, **facts)
     click.echo(show(found, protocol, form, ranks, group_by, masks, accepted, curve=curve), nl=form != "csv")
@@ -247,27 +256,3 @@ def _protocol(settings: tuple[str, ...], tool: str | None) -> EvalProtocol:
             raise ConfigError(f"--set {name}: expected protocol.NAME=VALUE; given features have no {part}")
         changes[field] = value
     return own_protocol(changes, tool=tool)
-
-
-def _notes(given: GivenFeatures, settings: tuple[str, ...], tool: str | None) -> list[str]:
-    from crbench.evaluation.copies import copied_queries, own_images
-
-    query, gallery, rules = given.query, given.gallery, given.protocol.scoring
-    asked = {text.partition("=")[0].partition(".")[2] for text in settings}
-    of_tool = [name for name in _RULES if tool and name in CONVENTIONS[tool] and name not in asked]
-    by_default = [name for name in _RULES if name not in asked and name not in of_tool]
-    notes = [
-        f"{whose}: {', '.join(f'{name}={getattr(rules, name)}' for name in names)}"
-        for whose, names in ((f"rules of {tool}", of_tool), ("defaults taken", by_default))
-        if names
-    ]
-    own = own_images(query.rows, gallery.rows)
-    if own:
-        notes.append(f"{own} queries are in the gallery too, as the same image; they do not meet themselves")
-    copies = copied_queries(query, gallery, same_camera=rules.same_camera)
-    if copies:
-        notes.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")
-    unknown = [role for role, feats in (("query", query), ("gallery", gallery)) if (feats.rows.camids == -1).all()]
-    if unknown and rules.same_camera == "ignore":
-        notes.append(f"cameras of the {' and '.join(unknown)} are unknown, so the same-camera rule removes nothing")
-    return notes

@@ -25,7 +25,7 @@ _ANY = click.Path(path_type=Path)
     "--features",
     multiple=True,
     type=_ANY,
-    help="Of a result of evaluate: its query file, then its gallery file. Of a run: its cache, which is only read.",
+    help="Of a result of evaluate: its query file, then its gallery files. Of a run: its cache, which is only read.",
 )
 @click.option("--meta", "meta_file", type=FILE, help="The table of the features, as in crbench evaluate.")
 @click.option("--rerun", is_flag=True, help="Run the cells again, without any cache.")
@@ -103,8 +103,6 @@ def verify(
 def _check_options(features: tuple[Path, ...], meta_file: Path | None, rerun: bool, within: float) -> None:
     from crbench.errors import ConfigError
 
-    if len(features) > 2:
-        raise ConfigError("--features: expected a query and a gallery file, or one cache folder")
     if meta_file is not None and not features:
         raise ConfigError("--meta is the table of features; give --features too")
     if within < 0:
@@ -138,10 +136,8 @@ def _shown(
 
 
 def _of_features(result: Result, files: tuple[Path, ...], meta_file: Path | None) -> Verified:
-    from crbench.files.feature_files import load_sides
-    from crbench.files.table import load_meta
+    from crbench.cli.given_features import sides
     from crbench.harness.verify import verify_features
 
-    meta = None if meta_file is None else load_meta(meta_file)
-    query, gallery = (side.features for side in load_sides(files[0], files[-1], meta=meta))
-    return verify_features(result, query, gallery)
+    query, gallery = sides(files[0], files[1:] or files, meta_file)
+    return verify_features(result, query.features, gallery)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crbench.evaluation.masks import image_numbers
 from crbench.records import Features, Samples
 
 
-def own_images(query: Samples, gallery: Samples) -> int:
-    """How many queries are in the gallery too, as the same image of the same person; `evaluate` keeps them apart.
+def own_images(query: Samples, gallery: Samples) -> NDArray[np.bool_]:
+    """bool[q], which queries are in the gallery too, as the same image; `evaluate` keeps them apart.
 
     Example:
-        >>> own_images(Samples(keys=["a", "b"], pids=[1, 2]), Samples(keys=["b", "c"], pids=[2, 1]))
-        1
+        >>> own_images(Samples(keys=["a", "b"], pids=[1, 2]), Samples(keys=["b", "c"], pids=[2, 1])).tolist()
+        [False, True]
     """
     images = image_numbers(query, gallery)
     if images is None:
-        return 0
+        return np.zeros(len(query), dtype=np.bool_)
     there = set(zip(images[1].tolist(), gallery.pids.tolist(), strict=True))
-    return sum(row in there for row in zip(images[0].tolist(), query.pids.tolist(), strict=True))
+    return np.array([row in there for row in zip(images[0].tolist(), query.pids.tolist(), strict=True)], dtype=np.bool_)
 
 
-def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> int:
-    """How many queries have a match with the very same features, as where the query's image is in the gallery.
+def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> NDArray[np.bool_]:
+    """bool[q], which queries have a match with the very same features, as where the query's image is in the gallery.
 
     Args:
         query, gallery: features in host memory.
@@ -37,9 +38,9 @@ def copied_queries(query: Features, gallery: Features, *, same_camera: str) -> i
     for row in np.flatnonzero(np.isin(y[:, 0], x[:, 0])).tolist():
         seen = int(gallery.rows.camids[row]), int(theirs[row])
         found.setdefault((int(gallery.rows.pids[row]), y[row].tobytes()), set()).add(seen)
-    count = 0
+    copied = np.zeros(len(query), dtype=np.bool_)
     for row, (pid, camera) in enumerate(zip(query.rows.pids.tolist(), query.rows.camids.tolist(), strict=True)):
         removed = camera if same_camera == "ignore" and camera != -1 else None
         copies = found.get((pid, x[row].tobytes()), set())
-        count += any(other != removed and image != own[row] for other, image in copies)
-    return count
+        copied[row] = any(other != removed and image != own[row] for other, image in copies)
+    return copied

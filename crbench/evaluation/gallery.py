@@ -49,6 +49,15 @@ class Gallery:
         """Whether it is in one shard."""
         return len(self.shards) == 1
 
+    @property
+    def rows(self) -> Samples:
+        """The images of all shards."""
+        return Samples.concat([shard.rows for shard in self])
+
+    def __len__(self) -> int:
+        """Images in all shards."""
+        return sum(map(len, self))
+
     def __iter__(self) -> Iterator[Features]:
         """The shards; rows without names are numbered through, as draws take the number for the name."""
         if self.whole:

@@ -13,6 +13,7 @@ import numpy as np
 from crbench._version import __version__
 from crbench.arrays import to_torch
 from crbench.evaluation import Evaluation, Part, Shard, evaluate, evaluate_part
+from crbench.evaluation.gallery import Gallery
 from crbench.harness.distance import check_distance, guarded
 from crbench.harness.environment import describe_environment
 from crbench.harness.plan import choose_distance
@@ -51,30 +52,33 @@ class GivenFeatures:
     """
 
     query: Features
-    gallery: Features
+    gallery: Gallery
     protocol: EvalProtocol
     distance: Resolved | None
 
     @classmethod
-    def of(cls, query: Features, gallery: Features, protocol: EvalProtocol) -> Self:
+    def of(cls, query: Features, gallery: Features | Sequence[Features], protocol: EvalProtocol) -> Self:
         """Both sides, once the distance of a plugin is found and keeps its contract.
+
+        Args:
+            gallery: whole, or in shards, see `crbench.evaluate`.
 
         Raises:
             ConfigError: an unknown distance.
             PluginError: the distance of two rows depends on the rows beside them, or it fails.
         """
-        distance = choose_distance(protocol.scoring.distance)
-        if distance is not None:
-            check_distance(distance, *map(_as_compared, (query, gallery)))
-        return cls(query, gallery, protocol, distance)
+        distance, shards = choose_distance(protocol.scoring.distance), Gallery.of(gallery)
+        if distance is not None and shards.whole:
+            check_distance(distance, *map(_as_compared, (query, *shards)))
+        return cls(query, shards, protocol, distance)
 
     def evaluate(self, **options: Any) -> Evaluation:
         """Their scores; see `crbench.evaluate` for the options."""
-        return evaluate(self.query, self.gallery, self.protocol, **self._custom, **options)
+        return evaluate(self.query, self.gallery.shards, self.protocol, **self._custom, **options)
 
     def part(self, shard: Shard, **options: Any) -> Part:
         """A part of it; see `crbench.evaluation.evaluate_part`."""
-        return evaluate_part(self.query, self.gallery, self.protocol, shard=shard, **self._custom, **options)
+        return evaluate_part(self.query, self.gallery.shards, self.protocol, shard=shard, **self._custom, **options)
 
     @property
     def lists(self) -> str:
@@ -84,9 +88,9 @@ class GivenFeatures:
 
     @property
     def sha256(self) -> str:
-        """64 hex digits of SHA-256 over the features of both sides, row by row."""
+        """64 hex digits of SHA-256 over the features of both sides, shard by shard and row by row."""
         total = hashlib.sha256()
-        for side in (self.query, self.gallery):
+        for side in (self.query, *self.gallery):
             x = side.x if isinstance(side.x, np.ndarray) else side.x.cpu().numpy()
             dims = np.full(len(side), x.shape[1]) if side.dims is None else np.asarray(side.dims)
             total.update(str((x.shape, x.dtype.str, dims.tolist())).encode())

@@ -69,10 +69,13 @@ def verify_outcomes(result: Result) -> Verified:
     return Verified("recomputed", f"all scores of {_trials(result)}, anew from the outcomes of the queries")
 
 
-def verify_features(result: Result, query: Features, gallery: Features, **options: Any) -> Verified:
+def verify_features(
+    result: Result, query: Features, gallery: Features | Sequence[Features], **options: Any
+) -> Verified:
     """Evaluate the features that a result of `crbench evaluate` was made of.
 
     Args:
+        gallery: cut as it was there.
         options: engine and the like, see `crbench.evaluate`.
 
     Raises:

@@ -41,6 +41,10 @@ def belongings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         features = {"features": rng.normal(size=(12, 8)).astype(np.float32), "pids": np.arange(12) // 2 + 1}
         np.savez(folder / "own" / f"{name}.npz", camids=np.full(12, 1 + (name == "g")), **features)
         np.save(folder / "own" / f"{name}.npy", features["features"])
+        if name == "g":
+            for shard in range(3):
+                mine = {column: values[4 * shard : 4 * shard + 4] for column, values in features.items()}
+                np.savez(folder / "own" / f"shard{shard}.npz", camids=np.full(4, 2), **mine)
     sides = [word for name in ("query", "gallery") for word in (f"--{name}", str(folder / "own" / f"{name[0]}.npz"))]
     assert invoke(["evaluate", *sides, "--name", "mine", "-o", str(folder / "own" / "results" / "mine.json")]) == 0
     rows = [f"{row // 2 + 1},{1 + (role == 'gallery')},1,{role}" for role in ("query", "gallery") for row in range(12)]

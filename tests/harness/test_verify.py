@@ -260,7 +260,6 @@ def test_what_does_not_suit_a_result_is_refused(options, code, said, given, caps
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--features", "a", "--features", "b", "--features", "c"], "expected a query and a gallery file"),
         (["--meta", "m.csv"], "give --features too"),
         (["--rerun", "--within", "-1"], "expected points from 0 upwards"),
         (["--within", "1"], "--within is for scores of a run"),

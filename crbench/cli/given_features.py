@@ -1,0 +1,76 @@
+"""What ``crbench evaluate`` is given: features from files, and what to say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crbench.protocol.declare import rule_names
+from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
+
+if TYPE_CHECKING:
+    from crbench.files.feature_files import Loaded
+    from crbench.harness.given import GivenFeatures
+    from crbench.records import Features
+
+RULES = rule_names(type(OWN_FEATURES.scoring))
+"""Rules that play a role for given features."""
+
+
+def sides(
+    query: Path, gallery: tuple[Path, ...], meta_file: Path | None, fprs: Sequence[float] = ()
+) -> tuple[Loaded, Features | Sequence[Features]]:
+    """What the files hold; a gallery of several files is read when its turn comes.
+
+    Raises:
+        ConfigError: an option that needs the gallery in one file.
+        DataError: see `crbench.files.feature_files.load_features`.
+    """
+    from crbench.errors import ConfigError
+    from crbench.files.feature_files import load_sides
+    from crbench.files.gallery_files import load_query_and_shards
+    from crbench.files.table import load_meta
+
+    if len(gallery) == 1:
+        queries, items = load_sides(query, gallery[0], meta=None if meta_file is None else load_meta(meta_file))
+        return queries, items.features
+    for option, value, instead in (
+        ("--meta", meta_file, "put a CSV file of the same name beside each npy file"),
+        ("--fpr", fprs, "pairs are counted over the whole gallery at once"),
+    ):
+        if value:
+            raise ConfigError(f"{option} goes with a gallery in one file, not in {len(gallery)}; {instead}")
+    return load_query_and_shards(query, gallery)
+
+
+def notes(given: GivenFeatures, settings: tuple[str, ...], tool: str | None) -> list[str]:
+    """Lines about rules that were taken by default, and about features that look like a mistake."""
+    import numpy as np
+
+    from crbench.evaluation.copies import copied_queries, own_images
+
+    query, rules = given.query, given.protocol.scoring
+    asked = {text.partition("=")[0].partition(".")[2] for text in settings}
+    of_tool = [name for name in RULES if tool and name in CONVENTIONS[tool] and name not in asked]
+    by_default = [name for name in RULES if name not in asked and name not in of_tool]
+    found = [
+        f"{whose}: {', '.join(f'{name}={getattr(rules, name)}' for name in names)}"
+        for whose, names in ((f"rules of {tool}", of_tool), ("defaults taken", by_default))
+        if names
+    ]
+    own, copies, unknown = np.zeros(len(query), dtype=np.bool_), np.zeros(len(query), dtype=np.bool_), True
+    for shard in given.gallery:
+        own |= own_images(query.rows, shard.rows)
+        copies |= copied_queries(query, shard, same_camera=rules.same_camera)
+        unknown &= bool((shard.rows.camids == -1).all())
+    if own.any():
+        found.append(f"{own.sum()} queries are in the gallery too, as the same image; they do not meet themselves")
+    if copies.any():
+        found.append(
+            f"{copies.sum()} queries have a match with the very same features: is the query itself in the gallery?"
+        )
+    sides = [("query", (query.rows.camids == -1).all()), ("gallery", unknown)]
+    if (roles := [role for role, missing in sides if missing]) and rules.same_camera == "ignore":
+        found.append(f"cameras of the {' and '.join(roles)} are unknown, so the same-camera rule removes nothing")
+    return found
