@@ -33,6 +33,7 @@ capability          of           the user gets                                  
 `HasInferenceForm`  backbone     a faster network in extraction                    the one that it trains
 `KnowsWeights`      backbone     downloaded weights told apart                     they count as none
 `TakesAnyLength`    its class    the aligner on backbones of varying length        refused before any work
+`MayLearnNothing`   aligner      no extraction of training rows for nothing        all of them are extracted
 `Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run
 `Stateful`          transform    fits that are kept, with `Restorable`             fitted again in every run
 `DigestsContent`    its class    results that follow what is read of a file        all of its bytes count
@@ -51,11 +52,10 @@ Helpers, by what they are for:
 - backbones: `load_weights`, `fill_weights`, `read_tensors`, `module_state`, `find_imagenet`, `weights_root`,
   `content_digest`; `folded` (a network without its batch normalisations, for `HasInferenceForm`); `Flattened` offers
   the fields of a record, such as a recipe, as parameters; feature files and tables: `load_arrays`, `load_meta`,
-  `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (none waits, and byte-order
-  marks are understood), `memory_fault` (damaged file or too little memory); numbers as text: `parse_number`;
-- data sets (`crbench.api.datasets` has a whole one): `match_images`, `ImageFiles`, `draw_split`, `verify_images`,
-  `digest_images`, `files_below`; draws that are equal on every machine: `hashes`, `choices`; `from_heights` (to
-  rates); `read_stored`, `image_digest`, `read_rgb`, `read_size`.
+  `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (none waits),
+  `memory_fault` (damaged file or too little memory); numbers as text: `parse_number`;
+- data sets (see `crbench.api.datasets`): `match_images`, `ImageFiles`, `draw_split`, `verify_images`, `files_below`,
+  `digest_images`, `from_heights`, `read_stored`, `image_digest`, `read_rgb`, `read_size`; draws: `hashes`, `choices`.
 
 Every name is loaded at its first use, so that this import stays light (no torch, no Pillow, no timm).
 """
@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
     from crbench.api.capabilities import KnowsWeights as KnowsWeights
     from crbench.api.capabilities import LocatesFolder as LocatesFolder
+    from crbench.api.capabilities import MayLearnNothing as MayLearnNothing
     from crbench.api.capabilities import Restorable as Restorable
     from crbench.api.capabilities import StartsFromFile as StartsFromFile
     from crbench.api.capabilities import Stateful as Stateful
@@ -212,6 +213,7 @@ _ROOMS = {
     "KERNELS": "protocol",
     "KnowsWeights": "api.capabilities",
     "LocatesFolder": "api.capabilities",
+    "MayLearnNothing": "api.capabilities",
     "Distance": "api.interfaces",
     "Metric": "api.metric",
     "Meta": "files.table",

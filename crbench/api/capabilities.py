@@ -189,6 +189,25 @@ class TakesAnyLength(Protocol):
 
 
 @runtime_checkable
+class MayLearnNothing(Protocol):
+    """An aligner that says whether its fit looks at training features.
+
+    The user waits for no training image to go through the network where nothing looks at it. Without it, all training
+    rows are extracted, HR and LR.
+
+    Example:
+        >>> class Unchanged:
+        ...     learns = False
+        >>> isinstance(Unchanged(), MayLearnNothing)
+        True
+    """
+
+    @property
+    def learns(self) -> bool:
+        """Whether `fit` looks at them; where it does not, it is given features f32[0, D] of no row."""
+
+
+@runtime_checkable
 class Stateful(Protocol):
     """A transform that can be written to a file; its aligner is then `Restorable`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.capabilities import CountsParameters, Restorable, Stateful
+from crbench.api.capabilities import CountsParameters, MayLearnNothing, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
@@ -49,7 +49,8 @@ class Fitted:
         key: equal for fits by the same aligner on the same rows, and only for those.
         seconds: of the fit, even where the transform was restored from the cache.
         cached: the transform was restored.
-        samples_per_s: throughput of the transform, measured on `timed` LR training rows.
+        samples_per_s: throughput of the transform, measured on `timed` LR training rows, or on queries where nothing
+            is learned from any.
         macs: multiply-accumulate operations of the transform for one sample; None = not known.
     """
 
@@ -155,13 +156,15 @@ class CellRunner:
         table = self.encoded.fitting
         key = fit_key(self.aligner, table.origin, rows.training_digest, self.facts.run)
         if key not in self._fitted:
-            rates = rows.train.rows.rates
-            source, target = (
-                rows.train.take(mask).features(table, self.facts.run.device) for mask in (rates > 1, rates == 1)
-            )
+            seen = rows.train if learns(self.aligner) else rows.train.take(np.arange(0))
+            rates, device = seen.rows.rates, self.facts.run.device
+            source, target = (seen.take(mask).features(table, device) for mask in (rates > 1, rates == 1))
+            timed = source if len(source) else rows.queries.features(self.encoded.table, device)
             train = TrainFeatures(source=source, target=target)
-            content = table.content(rows.train.ids)
-            self._fitted[key] = self._restored(key, content, source) or self._fresh(key, content, train, rows.trial)
+            content = table.content(seen.ids)
+            self._fitted[key] = self._restored(key, content, timed) or self._fresh(
+                key, content, train, timed, rows.trial
+            )
         return self._fitted[key]
 
     @property
@@ -171,7 +174,7 @@ class CellRunner:
     def _transformed(self, fitted: Fitted, views: Sequence[IdentifiedRows]) -> Features:
         return transformed(fitted.transform, self.aligner, views, self.encoded.table, self.facts.run.device)
 
-    def _restored(self, key: str, content: str, source: Features) -> Fitted | None:
+    def _restored(self, key: str, content: str, timed: Features) -> Fitted | None:
         """The kept fit, unless its file is damaged or it was fitted on features of other content."""
         aligner, path = self.aligner.build(), self._path(key)
         if path is None or not isinstance(aligner, Restorable):
@@ -194,9 +197,9 @@ class CellRunner:
             return None
         with plugin_stage(self._owner, "restore", passing=()):
             transform = aligner.restore(state)
-        return self._timed(key, transform, source, float(facts["fit_seconds"]), cached=True)
+        return self._timed(key, transform, timed, float(facts["fit_seconds"]), cached=True)
 
-    def _fresh(self, key: str, content: str, train: TrainFeatures, trial: TrialData) -> Fitted:
+    def _fresh(self, key: str, content: str, train: TrainFeatures, timed: Features, trial: TrialData) -> Fitted:
         aligner: Aligner = self.aligner.build()
         cache, path = self.facts.cache, self._path(key)
         made_by = fit_facts(self.aligner, self.encoded.fitting.origin)
@@ -212,10 +215,10 @@ class CellRunner:
             cache.keep(lambda: write_card(path, card))
             cache.keep(lambda: save_state(path, state, {**kept, "card": seen_digest(card)}))
         unfinished.delete()
-        return self._timed(key, transform, train.source, clock.seconds, cached=False)
+        return self._timed(key, transform, timed, clock.seconds, cached=False)
 
-    def _timed(self, key: str, transform: Transform, source: Features, seconds: float, *, cached: bool) -> Fitted:
-        some = source.take(np.arange(min(len(source), _TIMED_ROWS)))
+    def _timed(self, key: str, transform: Transform, feats: Features, seconds: float, *, cached: bool) -> Fitted:
+        some = feats.take(np.arange(min(len(feats), _TIMED_ROWS)))
         rows = TestFeatures.of(some, self.aligner.needs)
         with plugin_stage(self._owner, "transform", passing=()), denormals_flushed():
             per_s = len(rows) / median_seconds(lambda: transform(rows), self.facts.run.device) if len(rows) else 0.0
@@ -256,6 +259,21 @@ def evaluate_trial(
     return joined(evaluations, rows.places, rows.trial.split.query, job.protocol)
 
 
+def learns(aligner: Resolved) -> bool:
+    """Whether the fit of an aligner looks at training features.
+
+    Raises:
+        PluginError: it says something else than yes or no.
+    """
+    made: Aligner = aligner.build()
+    if not isinstance(made, MayLearnNothing):
+        return True
+    answer: object = made.learns
+    if not isinstance(answer, bool):
+        raise PluginError(f"{aligner.registered.owner} failed at learns: expected True or False, got {answer!r}")
+    return answer
+
+
 def parameter_count(transform: Transform, owner: Owner) -> int | None:
     """Learned parameters of a transform: what it says, else the size of its state, else not known.
 
@@ -274,6 +292,6 @@ def parameter_count(transform: Transform, owner: Owner) -> int | None:
 
 
 def transform_timing(fitted: Fitted) -> Timing:
-    """The throughput of a transform, measured on LR training rows."""
+    """The throughput of a transform, see `Fitted`."""
     seconds = fitted.timed / fitted.samples_per_s if fitted.samples_per_s else 0.0
     return Timing(seconds=seconds, count=fitted.timed, unit="samples")

@@ -70,12 +70,19 @@ class Encoded:
 
 
 def encode(
-    facts: JobFacts, ready: ReadyBackbone, trials: Sequence[TrialRows], readers: Readers, last: FeatureTable
+    facts: JobFacts,
+    ready: ReadyBackbone,
+    trials: Sequence[TrialRows],
+    readers: Readers,
+    last: FeatureTable,
+    *,
+    learning: bool = True,
 ) -> Encoded:
     """The features of all rows of some trials.
 
     Args:
         last: see `feature_table`.
+        learning: of the training rows too; else nobody learns from them.
 
     Raises:
         ConfigError: the features are given, which those of another data set are not.
@@ -84,8 +91,10 @@ def encode(
     if facts.job.partner is not None and isinstance(ready.backbone, Precomputed):
         raise ConfigError(f"--fit-on: {facts.job.backbone.name} gives features of one data set; use another backbone")
     table, read = feature_table(facts, ready, last), readers.own
-    if facts.job.partner is None:
-        rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
+    if facts.job.partner is None or not learning:
+        rows = IdentifiedRows.concat(
+            [some for trial in trials for some in ((trial.train, trial.test) if learning else (trial.test,))]
+        )
         return Encoded(table, table, read, add_features(facts, ready.backbone, table, rows, read))
     timing = add_features(facts, ready.backbone, table, IdentifiedRows.concat([trial.test for trial in trials]), read)
     other = facts.fitting

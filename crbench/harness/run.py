@@ -16,7 +16,7 @@ from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultE
 from crbench.evaluation import Selection
 from crbench.harness.arithmetic import settled_extraction
 from crbench.harness.backbone import backbone_key, job_weights, provide_backbone
-from crbench.harness.cell import CellRunner
+from crbench.harness.cell import CellRunner, learns
 from crbench.harness.costs import NetworkCost
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import BatchTooLargeError, with_half_batches
@@ -194,9 +194,10 @@ def _run_trials(facts: JobFacts, cells: list[CellAccumulator]) -> Iterator[CellA
         try:
             ready = provide_backbone(job, group, facts.weights, read=readers.own, run=run)
             trials = [TrialRows.of(trial, ready.backbone, owner) for trial in group]
-            rows = IdentifiedRows.concat([some for trial in trials for some in (trial.train, trial.test)])
+            rows = IdentifiedRows.concat([trials[0].train, trials[0].test])
             network = NetworkCost.of(ready.backbone, rows.rows, run.device, owner)
-            encoded = encode(facts, ready, trials, readers, table)
+            learning = any(learns(cell.aligner) for cell in cells)
+            encoded = encode(facts, ready, trials, readers, table, learning=learning)
             table = encoded.table
         except Exception as error:  # noqa: BLE001  one failing backbone must not stop the others
             failure = _failure(error)

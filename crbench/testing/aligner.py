@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import torch
 
-from crbench.api.capabilities import CountsParameters, GalleryByRate, Restorable, Stateful
+from crbench.api.capabilities import CountsParameters, GalleryByRate, MayLearnNothing, Restorable, Stateful
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
@@ -235,6 +235,19 @@ def parameter_count(case: Case) -> None:
         require(type(count) is int and count >= 0, f"parameter_count is {count!r}, not a whole number from 0")
 
 
+def learning(case: Case) -> None:
+    """An aligner that says to learn nothing gives the same features when it is fitted on no row."""
+    made = case.factory()
+    if not isinstance(made, MayLearnNothing):
+        return
+    require(isinstance(made.learns, bool), f"learns is {made.learns!r}, not True or False")
+    if not made.learns:
+        nobody = np.arange(0)
+        transform = case.fit(TrainFeatures(case.train.source.take(nobody), case.train.target.take(nobody)))
+        expected = case.map(case.source).x
+        require(same(transform(case.source).x, expected), "fitted on no row, it gives other features, so it learns")
+
+
 def _shown(feats: Features) -> TestFeatures:
     """A copy of the features as a transform sees them that needs all that it can ask for."""
     return TestFeatures.of(_copied(feats), NEEDS)
@@ -284,4 +297,5 @@ RULES: Sequence[Callable[[Case], None]] = (
     gallery_views,
     restored,
     parameter_count,
+    learning,
 )

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from crbench.api import (
     Aligner,
     CountsParameters,
+    MayLearnNothing,
     OtherMethod,
     Restorable,
     RunContext,
@@ -57,6 +58,13 @@ class MatchRate:
             raise ValueError("inner: match-rate cannot hold itself")
         if self.inner is not None and self.halves == "matched":
             raise ValueError("inner: halves=matched leaves the query as it is; use halves=both, or no inner aligner")
+
+    @property
+    def learns(self) -> bool:
+        """Whether the inner aligner does, or the rates of the training rows count."""
+        if self.inner is None:
+            return self.rates == "all"
+        return self.rates == "all" or not isinstance(self.inner, MayLearnNothing) or self.inner.learns
 
     def fit(self, train: TrainFeatures, *, run: RunContext) -> MatchRateTransform:
         """Fit the inner aligner.

@@ -17,6 +17,7 @@ class Identity:
     """Leaves all features as they are."""
 
     any_length: ClassVar[bool] = True
+    learns: ClassVar[bool] = False
 
     def fit(self, train: TrainFeatures, *, run: RunContext) -> AffineTransform:
         """A transform without any map."""

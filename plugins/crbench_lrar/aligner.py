@@ -24,6 +24,7 @@ class LRAR:
     """
 
     any_length: ClassVar[bool] = True
+    learns: ClassVar[bool] = False
 
     query_length: float = attrs.field(default=0.0, validator=[v.ge(0), v.le(1)])
 

@@ -29,8 +29,8 @@ OWN = {name: value for name, value in ALL.items() if value.__module__ == capabil
     ("thing", "expected"),
     [
         (TimmBackbone(), {"Trainable", "Stateful", "StartsFromFile", "HoldsNetwork", "HasInferenceForm"}),
-        (LRAR(), {"TakesAnyLength"}),
-        (Identity(), {"TakesAnyLength", "Restorable"}),
+        (LRAR(), {"MayLearnNothing", "TakesAnyLength"}),
+        (Identity(), {"MayLearnNothing", "TakesAnyLength", "Restorable"}),
         (Ridge(), {"Restorable"}),
         (Ridge().fit(train_features(), run=RunContext()), {"Stateful", "CountsParameters"}),
         (market1501.mlr(), {"CountsImages", "LocatesFolder", "VerifiesFiles"}),

@@ -186,6 +186,21 @@ class Viewing:
         return attrs.evolve(feats, x=torch.cat([feats.x, *(view.x for view in feats.views)], dim=1))
 
 
+class Unsure(Fitting):
+    """Does not say whether it learns."""
+
+    learns: Any = "perhaps"
+
+
+class Denies(Fitting):
+    """Says that it learns nothing, and moves features by the number of its training rows."""
+
+    learns = False
+
+    def __init__(self) -> None:
+        super().__init__(lambda train: lambda feats: attrs.evolve(feats, x=feats.x + len(train.source)))
+
+
 class Forgetful(Fitting):
     """Restores another transform than the one that was kept."""
 
@@ -240,6 +255,8 @@ class Forgetful(Fitting):
         ("restored", r"no restore\(state\)", fixed(Kept())),
         ("restored", "restored transform gives other features", lambda: Forgetful(lambda train: Kept())),
         ("parameter-count", "parameter_count is -1", fixed(Miscounted())),
+        ("learning", "learns is 'perhaps', not True or False", lambda: Unsure(lambda train: lambda feats: feats)),
+        ("learning", "fitted on no row, it gives other features", Denies),
     ],
 )
 def test_aligners(name: str, message: str, factory: Callable[[], Any]) -> None:
