@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
-from crbench.cli.numbers import IntegerRange, shares
+from crbench.cli.numbers import NUMBER, IntegerRange, shares
 from crbench.cli.options import format_option
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -100,6 +100,76 @@ def thresholds(
     spec = trial_spec("analyze thresholds", **options)
     report = thresholds_of(spec, fprs=fprs, fars=fars, context=context(quiet, verbose))
     _show(report.render(form), output)
+
+
+@analyze.command()
+@cell_options
+@click.option(
+    "--figure",
+    "figures",
+    type=click.Choice(("tsne", "ranked", "rate", "height", "distances")),
+    multiple=True,
+    help="Only this one; may be given again.",
+)
+@click.option(
+    "--people", type=IntegerRange(min=2), default=10, show_default=True, help="People of t-SNE, drawn by the seed."
+)
+@click.option(
+    "--queries", type=IntegerRange(min=1), default=3, show_default=True, help="Ranked lists, drawn by the seed."
+)
+@click.option(
+    "--usable",
+    type=NUMBER,
+    default=50.0,
+    show_default=True,
+    metavar="PERCENT",
+    help="Rank-1 from which on a height is of use.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
+)
+def plot(
+    figures: tuple[str, ...],
+    people: int,
+    queries: int,
+    usable: float,
+    output: Path,
+    quiet: int,
+    verbose: int,
+    **options: Any,
+) -> None:
+    """Draw what features look like and what is found with them, as PNG and SVG.
+
+    \b
+    tsne       people in HR and LR before and after aligners: identity by colour, rate by brightness
+    ranked     what is found first for some queries, with green and red frames
+    rate       Rank-1 by rate, with 95 % intervals
+    height     Rank-1 by the height of the query's image, and down to which it is usable
+    distances  distances of true and false pairs, by rate
+
+    Figures need matplotlib and scikit-learn: pip install 'crbench[plot]'.
+
+    \b
+    crbench analyze plot --dataset mlr-synthetic --aligner vpfa
+    crbench analyze plot --dataset mlr-caviar --figure height --usable 40 -o figures
+    """
+    from crbench.analysis import PlotOptions, plots_of
+    from crbench.errors import ConfigError
+
+    if not 0 < usable <= 100:
+        raise ConfigError(f"--usable {usable:g}: expected more than 0 and up to 100 per cent")
+    spec = trial_spec("analyze plot", **options)
+    wanted = PlotOptions(people=people, queries=queries, usable=usable / 100)
+    for drawn in plots_of(spec, output, figures, options=wanted, context=context(quiet, verbose)):
+        for path in drawn.paths:
+            click.echo(path)
+        for finding in drawn.findings:
+            click.echo(f"crbench: {finding}", err=True)
 
 
 def _show(text: str, output: Path | None) -> None:

@@ -92,3 +92,42 @@ def test_thresholds_that_cannot_be_had_are_one_line(capsys, arguments, code, say
     captured = capsys.readouterr()
     assert says in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_figures_of_a_run(capsys, tmp_path):
+    asked = ["analyze", "plot", *ON, "--aligner", "ridge", "--people", "4", "--queries", "2", "--usable", "1"]
+    assert invoke([*asked, "-o", "new/figures"]) == 0
+    captured = capsys.readouterr()
+    names = ("tsne", "ranked", "rate", "height", "distances")
+    written = [f"new/figures/{name}.{form}" for name in names for form in ("png", "svg")]
+    assert captured.out.split() == written
+    assert all((tmp_path / path).stat().st_size > 5000 for path in written)
+    assert "crbench: ridge: usable (Rank-1 from 1 % on) down to a height of" in captured.err
+    assert "`crbench data info NAME` tells the terms" in captured.err
+
+
+def test_a_gallery_for_each_rate_has_figures_of_what_it_finds(tmp_path):
+    figures = ["--figure", "ranked", "--figure", "rate", "--figure", "distances"]
+    assert invoke(["analyze", "plot", *ON, "--aligner", "match-rate", *figures]) == 0
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"ranked", "rate", "distances"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--figure", "cmc"], 2, "'cmc' is not one of 'tsne', 'ranked', 'rate', 'height', 'distances'"),
+        (["--usable", "0"], 2, "expected more than 0 and up to 100 per cent"),
+        (["--usable", "nan"], 2, "nan"),
+        (["--people", "1"], 2, "1 is not in the range x>=2"),
+        (["-o", "taken"], 2, "is a file"),
+        (["-o", "taken/figures"], 6, "a file is where a folder should be"),
+        (["--aligner", "match-rate", "--figure", "tsne"], 2, "match-rate asks for a gallery of its own"),
+    ],
+)
+def test_figures_that_cannot_be_had_are_one_line(capsys, tmp_path, arguments, code, says):
+    (tmp_path / "taken").write_text("mine")
+    assert invoke(["analyze", "plot", *ON, *arguments]) == code
+    captured = capsys.readouterr()
+    assert says in captured.err
+    assert "Traceback" not in captured.err
+    assert (tmp_path / "taken").read_text() == "mine"
