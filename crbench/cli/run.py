@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.config.run_spec import RunSpec
     from crbench.harness.plan import Job
+    from crbench.published import Published
     from crbench.registry.resolve import Resolved
     from crbench.results import Result
 
@@ -133,6 +134,7 @@ def run(
 
     configure_logging(-1 if quiet else verbose)
     specs = _specs(options, settings, config, scale)
+    printed = _printed(config)
     if dry_run:
         _print_plan(specs)
         return 0
@@ -155,11 +157,21 @@ def run(
             benches=benches,
             timings=timings,
             width=table_width(wide),
+            published=printed,
         )
         click.echo(text, nl=False)
     if done and per_query is not None:
         write_all_outcomes(per_query, done, ranks)
     return 0 if len(done) == len(results) else 1
+
+
+def _printed(config: str | None) -> tuple[Published, ...]:
+    """The printed rows of the table that a config is about."""
+    from crbench.config.toml import published_in
+    from crbench.published import printed_in
+
+    table = published_in(config) if config is not None else ""
+    return printed_in(table) if table else ()
 
 
 def _benches(spec: RunSpec, results: Sequence[Result], context: RunContext) -> list[Bench]:

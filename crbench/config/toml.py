@@ -1,7 +1,8 @@
 """Config files: from TOML to one `RunSpec`, or to several that together make a table.
 
 Top-level keys are the fields of `RunSpec`. Each ``[[run]]`` is a run of its own and changes some of them. A table
-``[scale.NAME]``, at the top or within a run, changes them again for users who choose that scale.
+``[scale.NAME]``, at the top or within a run, changes them again for users who choose that scale. The key ``published``
+names the table of a paper that the runs are those of; its printed rows are shown below what was measured.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from crbench.wording import suggestion
 
 FOLDER = "specs"
 """Where a plugin's package keeps the config files that it ships."""
+
+_PUBLISHED = "published"
 
 _LONGEST = 1 << 16
 """Characters of a config file. A dotted key takes memory with the square of its parts: 400 KB of them took 19 GB."""
@@ -60,6 +63,7 @@ def read_specs(config: str, *, scale: str | None = None, given: Mapping[str, Any
         [('mlr-synthetic',)]
     """
     content = load_toml(_find(config))
+    content.pop(_PUBLISHED, None)
     runs = content.pop("run", [{}])
     scales = content.pop("scale", {})
     if not isinstance(runs, list) or not all(isinstance(run, Mapping) for run in runs):
@@ -76,6 +80,18 @@ def read_specs(config: str, *, scale: str | None = None, given: Mapping[str, Any
         parts += [known[scale] for known in (scales, own_scales) if scale in known]
         specs.append(build_spec(_merged([*parts, given or {}]), config))
     return specs
+
+
+def published_in(config: str) -> str:
+    """The table of a paper that a config file names, as `crbench.published.printed_in` takes it; empty = none.
+
+    Raises:
+        ConfigError: the file does not exist or is not TOML, or it names no text.
+    """
+    table = load_toml(_find(config)).get(_PUBLISHED, "")
+    if not isinstance(table, str):
+        raise ConfigError(f"config {config}: {_PUBLISHED}: expected text such as 'wu2023lrar, Table I', got {table!r}")
+    return table
 
 
 def _names(scales: Any, config: str) -> list[str]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.leaderboard.board import Board, View
     from crbench.leaderboard.scores import SpreadKind
+    from crbench.published import Published
     from crbench.results import Result
 
 TEXT_FORMATS = ("table", "github", "latex", "csv", "json")
@@ -28,7 +29,7 @@ def arrange(
     *,
     ranks: Sequence[int] = RANKS,
     per_rate: bool = False,
-    published: bool = False,
+    published: bool | Sequence[Published] = False,
     benches: Iterable[Bench] = (),
     timings: bool = False,
     columns: Sequence[str] = (),
@@ -72,7 +73,9 @@ def arrange(
         ranks=tuple(ranks),
         per_rate=per_rate,
         timings=timings,
-        published=published_for(datasets or (result.dataset for result in results)) if published else (),
+        published=tuple(
+            published_for(datasets or (result.dataset for result in results)) if published is True else published or ()
+        ),
         columns=tuple(map(plain_name, columns)),
         sort=plain_name(sort),
         top=top,

@@ -37,9 +37,9 @@ def differences(rows: Sequence[Published], blocks: Iterable[Block]) -> Iterator[
 
 def _is(printed: Published, row: Row) -> bool:
     """Whether a row is the method of printed numbers, with whatever preset where these name none of its own."""
-    if not printed.measured_as:
-        return False
     method = row.result.method
+    if not printed.measured_as or method.aligner.fitted_on is not None:
+        return False
     names = printed.measured_as.split("+")
     return all(_fits(name, part) for name, part in zip(names, (method.backbone, method.aligner), strict=True))
 

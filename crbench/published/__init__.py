@@ -16,6 +16,8 @@ from typing import Literal, cast
 
 import attrs
 
+from crbench.errors import ConfigError
+
 SOURCES = {
     "liu2025vpfa": "Liu et al., arXiv:2510.00936v1, 2025",
     "wu2023lrar": "Wu et al., IEEE TIP 32:4800-4811, 2023, doi:10.1109/TIP.2023.3305817",
@@ -152,6 +154,26 @@ def printed_rows() -> tuple[Published, ...]:
         )
         for row in _table("scores.csv")
     )
+
+
+def printed_in(source: str) -> tuple[Published, ...]:
+    """The rows of one table, as printed.
+
+    Args:
+        source: citation key and table.
+
+    Raises:
+        ConfigError: nothing was transcribed of it.
+
+    Example:
+        >>> [row.scores["R1"] for row in printed_in("liu2025vpfa, Table 11")]
+        [0.94, 0.905, 0.941, 0.947]
+    """
+    found = tuple(row for row in printed_rows() if row.source == source)
+    if not found:
+        known = dict.fromkeys(row.source for row in printed_rows())
+        raise ConfigError(f"published: no rows of {source!r} are known; known: {'; '.join(known)}")
+    return found
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from crbench.leaderboard import UNASKED as TABLE_UNASKED
 if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.leaderboard.scores import SpreadKind
+    from crbench.published import Published
     from crbench.report.strips import Request
     from crbench.results import Result
 
@@ -28,7 +29,7 @@ def render(
     format: str = "table",
     ranks: Sequence[int] = RANKS,
     per_rate: bool = False,
-    published: bool = False,
+    published: bool | Sequence[Published] = False,
     colour: bool = False,
     benches: Iterable[Bench] = (),
     timings: bool = False,
@@ -53,7 +54,7 @@ def render(
         format: one of `FORMATS`.
         ranks: of the CMC, from 1 to 50, that tables have; R1 is always there. CSV and JSON have R1, R5, R10, R20 too.
         per_rate: add Rank-1 of the queries of each down-sampling rate.
-        published: add the numbers that papers print for the same data sets, in tables of their own.
+        published: add the numbers that papers print for the same data sets, or given ones, in tables of their own.
         colour: mark best and second best by terminal codes (``table`` only).
         benches: as from `crbench.bench.load_benches`; adds the speed of each method, by machine.
         timings: add what the runs took, marked as unchecked: it depends on what else the machine did.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crbench.config.toml import read_specs
+from crbench.config.toml import published_in, read_specs
 from crbench.errors import ConfigError
 
 
@@ -55,3 +55,16 @@ def test_runs_scales_and_the_command_line_win_in_this_order(tmp_path: Path) -> N
     assert first.set == {"protocol.kernel": "hamming", "protocol.trials": 3}
     first, second = read_specs(str(path), scale="small", given={"seed": 9})
     assert (first.limit, second.limit, first.seed) == (5, 7, 9)
+
+
+def test_a_file_names_the_table_whose_rows_are_shown_below(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('dataset = "mlr-synthetic"\n')
+    assert published_in(str(path)) == ""
+    path.write_text('published = "wu2023lrar, Table I"\ndataset = "mlr-synthetic"\n')
+    assert published_in(str(path)) == "wu2023lrar, Table I"
+    (spec,) = read_specs(str(path))
+    assert spec.dataset == ("mlr-synthetic",)
+    path.write_text('published = 3\ndataset = "mlr-synthetic"\n')
+    with pytest.raises(ConfigError, match="published: expected text such as"):
+        published_in(str(path))

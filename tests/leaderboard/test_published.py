@@ -8,8 +8,9 @@ import attrs
 import pytest
 
 from crbench.leaderboard import TEXT_FORMATS
+from crbench.published import printed_in
 from crbench.report import render
-from crbench.results import DataFacts, Result, WeightsFacts
+from crbench.results import DataFacts, FittedOn, Result, WeightsFacts
 
 Make = Callable[..., Result]
 
@@ -65,3 +66,14 @@ def test_remarks_stand_in_every_format_for_people(make: Make) -> None:
     for form in (*TEXT_FORMATS, "html"):
         text = render([result], format=form, published=True)
         assert "R10 is 96.5 in liu2025vpfa, Table 3; 86.5 in wu2023lrar, Table I" in text, form
+
+
+def test_no_difference_from_what_was_fitted_on_the_same_data(make: Make) -> None:
+    fitted = FittedOn(dataset="mlr-market1501", protocol="mlr")
+    assert _difference([_vpfa(make, of_aligner={"fitted_on": fitted})]) == []
+
+
+def test_printed_rows_may_be_given(make: Make) -> None:
+    rows = printed_in("liu2025vpfa, Table 11")
+    text = render([make("ridge", (0.5,))], published=rows)
+    assert text.count("liu2025vpfa, Table 11") == len(rows) == 4

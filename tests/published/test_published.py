@@ -7,12 +7,14 @@ from collections import Counter
 
 import pytest
 
+from crbench.errors import ConfigError
 from crbench.published import (
     SCORES,
     SOURCES,
     Published,
     efficiency,
     printed_directions,
+    printed_in,
     printed_rows,
     published,
 )
@@ -143,3 +145,14 @@ def test_what_vpfa_prints_of_directions_is_whole() -> None:
     assert all((row.person is None) == (row.table != "7") for row in printed_directions())
     shares = [row.value for row in printed_directions() if row.quantity == "share"]
     assert [int(10_000 * share) for share in shares] == [int(10_000 * count / 751) for count in (710, 728, 740)]
+
+
+def test_the_rows_of_one_table_are_those_of_the_file() -> None:
+    assert [row.setting for row in printed_in("liu2025vpfa, Table 11")][:2] == [
+        "fitted on mlr-market1501",
+        "fitted on mlr-cuhk03",
+    ]
+    with pytest.raises(
+        ConfigError, match=r"no rows of 'liu2025vpfa, Table 12' are known; known: liu2025vpfa, Table 3; "
+    ):
+        printed_in("liu2025vpfa, Table 12")
