@@ -212,7 +212,7 @@ def spec_of(command: str) -> RunSpec:
         options = dict(run.make_context("run", words[2:]).params)
     except click.ClickException as error:
         raise ConfigError(f"{command}: {error.format_message()}") from error
-    shown = ("measure", "dry_run", "form", "ranks", "per_rate", "timings", "quiet", "verbose")
+    shown = ("measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
     settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
     (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
     return spec
