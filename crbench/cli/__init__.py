@@ -39,6 +39,8 @@ comparable (test data in training, unfit benchmarks, other protocols) or not con
 no permission, out of memory. 128 and the number of a signal (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP) that ended it, 141
 where nobody read the output."""
 _COMPLETION = "_CRBENCH_COMPLETE"
+_WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+"""Variables by which users say how the threads of OpenMP wait."""
 
 
 class _LazyGroup(click.Group):
@@ -79,7 +81,18 @@ def crbench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    wait_passively()
     sys.exit(invoke(arguments))
+
+
+def wait_passively() -> None:
+    """Let the threads of OpenMP sleep while they wait for work, unless the user says how they wait.
+
+    By default they wait in a loop, on processors that other jobs of the machine may need: where these are as many as
+    the processors, each step of a fit waits for threads that do not run. To be called before torch is imported.
+    """
+    if not any(name in os.environ for name in _WAITING):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def invoke(arguments: list[str] | None = None) -> int:

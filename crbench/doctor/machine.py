@@ -47,6 +47,8 @@ def threads() -> Iterator[Finding]:
     found = f"torch computes with {count}, {allowed} processors may be used"
     if asked:
         found += f", OMP_NUM_THREADS={asked}"
+    if policy := os.environ.get("OMP_WAIT_POLICY"):
+        found += f", OMP_WAIT_POLICY={policy}"
     if count > allowed:
         advice = f"threads wait for each other: set OMP_NUM_THREADS={allowed}"
         yield Finding("threads", "note", found, advice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -113,6 +114,9 @@ def _session(file: Path, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its errors are raised too
     options.intra_op_num_threads = torch.get_num_threads()
+    # As torch's threads wait, see `crbench.cli.wait_passively`.
+    spinning = os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive"
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # Its threads are its own, and need to be told by itself what `denormals_flushed` tells torch's.
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     # The first session of a process sets the flags of the calling thread for good, which this undoes.
