@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-import timm
 from crbench_timm.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
 from crbench.api import Preprocess
@@ -116,14 +114,16 @@ def _resnet(name: str) -> Architecture:
 
 def _swin(name: str, *, classes: str = "ms_in22k_ft_in1k") -> Architecture:
     """A Swin transformer at 256x128 with its own strides: the last map is 8x4."""
-    from timm.models.swin_transformer import checkpoint_filter_fn
-
     size = (256, 128)
 
     def build() -> Body:
+        import timm
+
         return SwinBody(timm.create_model(name, pretrained=False, num_classes=0, img_size=size))
 
     def adapt(tensors: Mapping[str, Tensor], network: nn.Module) -> Mapping[str, Tensor]:
+        from timm.models.swin_transformer import checkpoint_filter_fn
+
         with warnings.catch_warnings():
             # timm's resize of position tables warns of an argument of its own that torch will require
             warnings.simplefilter("ignore", UserWarning)
@@ -137,6 +137,8 @@ def _swin(name: str, *, classes: str = "ms_in22k_ft_in1k") -> Architecture:
 
 def _thin() -> Any:
     """A ResNet of four basic blocks with half the channels of ``resnet-tiny``: one training in a minute on one core."""
+    from timm.models.resnet import BasicBlock, ResNet
+
     block: Any = BasicBlock  # timm annotates the argument as an instance
     return ResNet(block, (1, 1, 1, 1), channels=(16, 32, 64, 128), stem_type="deep", stem_width=8, num_classes=0)
 

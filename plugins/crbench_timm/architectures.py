@@ -1,4 +1,8 @@
-"""The network bodies, by name: how each is built, what it wants as input, and where its ImageNet weights come from."""
+"""The network bodies, by name: how each is built, what it wants as input, and where its ImageNet weights come from.
+
+timm is imported when a body is built: its import takes as long as that of torch, and a run that finds its results in
+the output folder builds none.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-import timm
-from timm.models.resnet import BasicBlock, ResNet
 from torch import nn
 
 from crbench.api import Preprocess
@@ -39,12 +41,16 @@ def build_embedder(architecture: Architecture, seed: int) -> Embedder:
 
 
 def _resnet_tiny() -> nn.Module:
+    from timm.models.resnet import BasicBlock, ResNet
+
     block: Any = BasicBlock  # timm annotates the argument as an instance
     body = ResNet(block, (1, 1, 1, 1), channels=(32, 64, 128, 256), stem_type="deep", stem_width=16, num_classes=0)
     return _last_stride_one(body)
 
 
 def _resnet50() -> nn.Module:
+    import timm
+
     return _last_stride_one(timm.create_model("resnet50", pretrained=False, num_classes=0))
 
 

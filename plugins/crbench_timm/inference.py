@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
-from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
 from crbench.api import folded
@@ -19,6 +18,8 @@ def fast_form(network: Network, size: tuple[int, int]) -> Network:
     Args:
         size: (height, width) of its input in pixels.
     """
+    from timm.layers.norm_act import BatchNormAct2d  # here, see crbench_timm.architectures
+
     image = torch.zeros(1, 3, *size, device=next(network.parameters()).device)
     # timm's own normalisation goes on with dropout and activation
     return folded(network, image, rest={BatchNormAct2d: lambda norm: nn.Sequential(norm.drop, norm.act)})
