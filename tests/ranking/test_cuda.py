@@ -23,24 +23,41 @@ from crbench.ranking.backends import cuda
 from crbench.ranking.threads import Workers
 from crbench.ranking.tiling import Sizes
 
-SHIM = r"""
+THREADS = 8
+"""Threads of a block on the host; a power of two, and more than the processor has."""
+
+SHIM = (
+    f"enum {{ THREADS = {THREADS} }};"
+    + r"""
+#include <barrier>
+#include <thread>
 struct Index { long long x; };
-static Index blockIdx, gridDim;
-static const Index threadIdx = {0}, blockDim = {1};
+static thread_local Index blockIdx, threadIdx;
+static Index gridDim;
+static const Index blockDim = {THREADS};
+static std::barrier together(THREADS);
 #define __global__
 #define __device__ static
 #define __shared__ static
-#define __syncthreads()
-static int atomicAdd(int *at, int more) { int old = *at; *at += more; return old; }
-static unsigned long long atomicAdd(unsigned long long *at, unsigned long long more)
-{ unsigned long long old = *at; *at += more; return old; }
+static void __syncthreads() { together.arrive_and_wait(); }
+template <typename T> static T atomicAdd(T *at, T more) { return __atomic_fetch_add(at, more, __ATOMIC_RELAXED); }
 """
+)
 LOOP = """
 extern "C" void run_{name}(long long blocks, long long *v)
 {{
     gridDim.x = blocks;
-    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
-        {name}({values});
+    std::thread threads[THREADS];
+    for (int number = 0; number < THREADS; number++)
+        threads[number] = std::thread([=] {{
+            threadIdx.x = number;
+            for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {{
+                {name}({values});
+                __syncthreads();  // what is shared is that of the next block from here on
+            }}
+        }});
+    for (std::thread &thread : threads)
+        thread.join();
 }}
 """
 KINDS = {
@@ -52,7 +69,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def launch(tmp_path_factory):
-    """Runs the kernels on the host, one block after the other, each of one thread."""
+    """Runs the kernels on the host, one block after the other, each of `THREADS` threads that run at the same time."""
     compiler = shutil.which("g++")
     if compiler is None:
         pytest.skip("needs g++ to run the kernels on the host")
@@ -60,7 +77,7 @@ def launch(tmp_path_factory):
     source, library = folder / "kernels.cpp", folder / "kernels.so"
     loops = [LOOP.format(name=name, values=", ".join(_casts(kinds))) for name, kinds in KINDS.items()]
     source.write_text("typedef unsigned long long u64;\n" + SHIM + cuda.SOURCE + "".join(loops), encoding="utf-8")
-    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    subprocess.run([compiler, "-std=c++20", "-O1", "-pthread", "-shared", "-fPIC", "-o", library, source], check=True)
     loaded = ctypes.CDLL(str(library))
 
     def launch(name, blocks, arguments):
@@ -96,6 +113,18 @@ def test_kernels_on_the_host_equal_the_reference(launch, case, precision, tile, 
         patch.setattr(cuda, "_UNCERTAIN_SHARE", share)
         patch.setattr(engine.TiledEngine, "_sizes", lambda *_: Sizes(queries=9, items=tile, counts=1000))
         assert_same(run(case, precision=precision), expected)
+
+
+def test_no_count_is_lost_where_all_threads_count_for_one_positive(launch):
+    """Two persons, whose positives are farther than everybody else; most counts are of one place in shared memory."""
+    angles = np.linspace(0.1, 1, 20_000)
+    x = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    query = features_from_arrays([[1.0, 0.0], [1.0, 0.01]], pids=[1, 2])
+    gallery = features_from_arrays(np.concatenate([x, -query.x.numpy()]), pids=[9] * len(x) + [1, 2])
+    case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
+    expected = run(case, engine="reference")
+    for _ in range(5):
+        assert_same(evaluated(launch, case), expected)
 
 
 def test_uncertain_pairs_beyond_the_list_are_listed_in_parts_and_counted_once(launch, monkeypatch):
@@ -159,14 +188,15 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
     assert not set().union(*seen[1:])
 
 
-def test_kernels_compile_for_cuda():
+@pytest.mark.parametrize("capability", [80, 90])
+def test_kernels_compile_for_cuda(capability):
     nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="needs cuda-bindings", exc_type=ImportError)
     try:
         status, program = nvrtc.nvrtcCreateProgram(cuda.SOURCE.encode(), b"kernels.cu", 0, [], [])
     except RuntimeError as error:
         pytest.skip(f"needs the NVRTC library: {error}")
     assert status == nvrtc.nvrtcResult.NVRTC_SUCCESS
-    (status,) = nvrtc.nvrtcCompileProgram(program, 1, [b"--gpu-architecture=compute_90"])
+    (status,) = nvrtc.nvrtcCompileProgram(program, 1, [f"--gpu-architecture=sm_{capability}".encode()])
     _, size = nvrtc.nvrtcGetProgramLogSize(program)
     log = bytearray(size)
     nvrtc.nvrtcGetProgramLog(program, log)
