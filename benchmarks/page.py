@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import targets
+from sensors import SENSORS
 from tabulate import tabulate
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ def render(results: Path) -> str:
         for name in ("market-2048", "market-3840", "hard-2048", "large", "single-shot")
         if name in records
     ]
-    for name, section in (("memory", _memory), ("vpfa", _vpfa), ("extraction", _extraction)):
+    for name, section in (("memory", _memory), ("vpfa", _vpfa), ("extraction", _extraction), ("gpu", _gpu)):
         if name in records:
             parts.append(section(records[name]))
     return "\n\n".join(parts) + "\n"
@@ -48,7 +49,8 @@ def _origin(records: dict[str, dict]) -> str:
         "Made by `python benchmarks/measure.py` from `benchmarks/results/`; every block is one run in which the lines "
         "took turns. Medians with quartiles, wall time. The matrix product is float32, by the fastest of oneDNN, NumPy "
         "and torch on this processor; NumPy's is beside it, as it is the one that most users get. "
-        f"Measured on: {'; '.join(sorted(lines)) or 'nothing yet'}. No GPU was at hand: nothing here was run on one. "
+        f"Measured on: {'; '.join(sorted(lines)) or 'nothing yet'}. "
+        f"{'' if 'gpu' in records else 'No GPU was at hand: nothing here was run on one. '}"
         "How long an evaluation takes depends on the features, as strangers that come before a positive are counted: "
         "every block says what its features score; `hard-2048` is what features cost that know nothing of people."
     )
@@ -114,6 +116,21 @@ def _extraction(record: dict) -> str:
     ]
     headers = ("backbone", *(f"{stage} ms" for stage in stages), "share of the network's own pace")
     return f"## Extraction, batches of {record['batch']}, per image\n\n" + _table(rows, headers)
+
+
+def _gpu(record: dict) -> str:
+    rows = [
+        (
+            name,
+            f"{step['seconds']:.0f}",
+            "done" if step["ok"] else step["error"].strip().splitlines()[-1],
+            "; ".join(step["before"]) or "-",
+            "; ".join(step["after"]) or "-",
+        )
+        for name, step in record["steps"].items()
+    ]
+    headers = ("step", "seconds", "outcome", f"before ({SENSORS})", "after")
+    return f"## GPU: {record['environment']['device']}\n\n" + _table(rows, headers)
 
 
 def _table(rows: list[tuple], headers: tuple[str, ...]) -> str:

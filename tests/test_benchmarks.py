@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from crbench.harness.environment import describe_environment
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -42,6 +44,9 @@ FACTS = {
     "threads": 3,
     "environment": {"cpu": "Abacus", "torch": "2", "python": "3"},
 }
+
+
+FACTS_OF_A_MACHINE = describe_environment("cpu", ())
 
 
 def test_numbers_of_a_result_are_on_its_page(page, tmp_path):
@@ -100,6 +105,68 @@ def test_what_needs_a_gpu_is_said_to_be_not_run(scripts):
     lines = scripts("targets").lines({})
     assert len(lines) == 5
     assert {line[2] for line in lines} == {"not run here"}
+
+
+def test_goals_of_a_gpu_are_held_against_what_it_did(scripts, page, tmp_path):
+    seconds = times(**{"cupy, fp32": 0.007, "cupy, bf16": 0.003, "torch, fp32": 0.02})
+    transform = {"float32": {"samples_per_s": 9e6}, "bf16": {"samples_per_s": 13e6}}
+    found = {"market": {"seconds": seconds}, "transform": {"transform": transform}, "fit": {"seconds_of_18840": 5.0}}
+    about = {"seconds": 9.0, "before": ["H200, 1980 MHz"], "after": []}
+    steps = {name: {**about, "ok": True, "found": one} for name, one in found.items()}
+    steps["large"] = {**about, "ok": False, "error": "Traceback\nout of memory"}
+    record = {**FACTS, "scale": 1, "environment": {**FACTS["environment"], "device": "Abacus GPU"}, "steps": steps}
+    lines = {line[0]: line[2:] for line in scripts("targets").lines({"gpu": record})}
+    assert lines["3,368 x 15,913 x 3,840 on the device, ranks exact as in float64"] == (
+        "7 ms fp32; 3 ms by cupy, bf16",
+        "1.5 x",
+        "no",
+        "Abacus GPU",
+    )
+    assert lines["VPFA transform, 3,840 columns"] == ("13 M samples/s", "1.08 x", "yes", "Abacus GPU")
+    assert lines["VPFA fit, 18,840 steps of batch 32"][2] == "yes"
+    assert lines["100,000 x 1,000,000 x 512, exact"] == ("failed", "-", "no", "Abacus GPU")
+    assert lines["extraction by TransReID's ViT-B"][0] == "not run here"
+    (tmp_path / "gpu.json").write_text(json.dumps(record))
+    text = page.render(tmp_path)
+    assert "No GPU was at hand" not in text
+    assert re.search(r"large +\| 9 +\| out of memory +\| H200, 1980 MHz", text)
+
+
+@pytest.mark.parametrize("step", ["engines", "market", "large", "transform", "fit", "extraction"])
+def test_every_step_for_a_gpu_is_rehearsed(step, scripts):
+    gpu = scripts("gpu")
+    work, _ = gpu.STEPS[step]
+    assert json.loads(json.dumps(work(gpu.Scene("cpu", 0.002))))
+
+
+def test_a_step_that_fails_leaves_the_others_as_they_are(scripts, tmp_path, monkeypatch, capsys):
+    gpu = scripts("gpu")
+    (tmp_path / "gpu.json").write_text(json.dumps({"steps": {"market": {"ok": True, "seconds": 1.0}}}))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "fit", "--device", "cuda:99", "--results", str(tmp_path)])
+    monkeypatch.setattr(gpu, "describe_environment", lambda *_: FACTS_OF_A_MACHINE)
+    assert gpu.main() == 1
+    steps = json.loads((tmp_path / "gpu.json").read_text())["steps"]
+    assert steps["market"]["ok"]
+    assert not steps["fit"]["ok"]
+    assert steps["fit"]["error"]
+    assert "fit: " in capsys.readouterr().err
+
+
+def test_engines_that_rank_otherwise_fail_their_step(scripts, monkeypatch):
+    gpu = scripts("gpu")
+    monkeypatch.setattr(gpu.Scene, "engines", ["numba"])
+    monkeypatch.setattr(gpu, "ON_CUDA", ["fp32"])
+    real = gpu.evaluate
+
+    def other(query, gallery, protocol, **options):
+        reverse = options["engine"] == "numba"
+        return real(
+            query, gallery, protocol.changed(distance="euclidean", normalise="none") if reverse else protocol, **options
+        )
+
+    monkeypatch.setattr(gpu, "evaluate", other)
+    with pytest.raises(RuntimeError, match="other ranks than the reference: "):
+        gpu.engines(gpu.Scene("cpu", 0.002))
 
 
 def test_a_small_run_of_everything_gives_a_page(scripts, tmp_path, monkeypatch):
