@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import attrs
 import numpy as np
@@ -18,6 +19,12 @@ Point = tuple[float, float]
 Plane = NDArray[np.float32]
 
 _PLAIN = np.zeros((1, 1), dtype=np.uint8)
+
+
+@cache
+def _centres(count: int) -> Plane:
+    """Coordinates of the centres of `count` pixels in a row."""
+    return np.arange(count, dtype=np.float32) + np.float32(0.5)
 
 
 @attrs.frozen(eq=False)
@@ -66,7 +73,7 @@ class Canvas:
         x, y = x - x0, y - y0
         along = x * dx + y * dy
         across = x * dy - y * dx
-        inside: Plane = np.clip(along, 0.0, length)
+        inside: Plane = np.minimum(np.maximum(along, 0.0), length)  # as np.clip, at half its price for small arrays
         radius = r0 + inside * ((r1 - r0) / length)
         beyond = along - inside
         squared = (across * across + beyond * beyond) / (radius * radius)
@@ -109,9 +116,7 @@ class Canvas:
         height, width = self.materials.shape
         rows = slice(min(max(int(top), 0), height), max(min(int(bottom) + 1, height), 0))
         columns = slice(min(max(int(left), 0), width), max(min(int(right) + 1, width), 0))
-        x = np.arange(columns.start, max(columns.start, columns.stop), dtype=np.float32)[None, :] + np.float32(0.5)
-        y = np.arange(rows.start, max(rows.start, rows.stop), dtype=np.float32)[:, None] + np.float32(0.5)
-        return (rows, columns), x, y
+        return (rows, columns), _centres(width)[None, columns], _centres(height)[rows, None]
 
     def _fill(self, box: tuple[slice, slice], squared: Plane, side: Plane, u: Plane, v: Plane, paint: Paint) -> None:
         """Write where `squared` <= 1; `u`, `v` are the pattern's coordinates in pixels, `side` is in [-1, 1]."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crbench_synthetic.cameras import CAMERAS, Camera, Pixels, heading, record, scene, soft
 from crbench_synthetic.canvas import Canvas, Plane
@@ -71,13 +72,28 @@ def _add(light: Plane, person: Person, view: View, chance: Chance) -> None:
     """Put a person, with a shadow at the feet, into the scene."""
     canvas = Canvas.blank(_TALL, _WIDE, light=chance.between(-0.18, 0.18))
     draw(Sketch(canvas, person, Pose.drawn(chance), view))
-    foot = view.at(0.0, 0.985)
-    y = np.arange(_TALL, dtype=np.float32)[:, None] + (0.5 - foot[1])
-    x = np.arange(_WIDE, dtype=np.float32)[None, :] + (0.5 - foot[0])
-    far = x * x * (1 / 1900.0) + y * y * (1 / 110.0)
-    light *= (1.0 - 0.4 * np.maximum(1.0 - far, 0.0))[:, :, None]
-    colours = person.palette()[canvas.materials] * (canvas.shades * _folds(chance))[:, :, None]
-    np.copyto(light, np.clip(colours, 0, 255), where=(canvas.materials > 0)[:, :, None])
+    _cast_shadow(light, *view.at(0.0, 0.985))
+    drawn = canvas.materials > 0
+    box = _around(drawn)
+    materials, shades, drawn = canvas.materials[box], canvas.shades[box] * _folds(chance)[box], drawn[box]
+    for channel, colours in enumerate(person.palette().T):
+        shaded = colours.take(materials) * shades
+        np.copyto(light[box][:, :, channel], np.clip(shaded, 0, 255), where=drawn)
+
+
+def _around(drawn: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The smallest box with all that is drawn."""
+    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
+    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else (slice(0), slice(0))
+
+
+def _cast_shadow(light: Plane, x: float, y: float) -> None:
+    """Darken an ellipse on the ground around a point; what lies outside is not touched."""
+    rows, columns = (slice(max(int(at) - reach, 0), max(int(at) + reach, 0)) for at, reach in ((y, 12), (x, 45)))
+    down = np.arange(_TALL, dtype=np.float32)[rows, None] + (0.5 - y)
+    right = np.arange(_WIDE, dtype=np.float32)[None, columns] + (0.5 - x)
+    far = right * right * (1 / 1900.0) + down * down * (1 / 110.0)
+    light[rows, columns] *= (1.0 - 0.4 * np.maximum(1.0 - far, 0.0))[:, :, None]
 
 
 def _folds(chance: Chance) -> Plane:
@@ -106,4 +122,7 @@ def _occlude(light: Plane, chance: Chance) -> None:
 def _halved(light: Plane) -> Plane:
     """Mean of 2 x 2 pixels."""
     rows = light[0::2] + light[1::2]
-    return (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
+    halved = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
+    for channel in range(3):  # whole rows at once: NumPy would go through all three channels pixel by pixel
+        np.add(rows[:, 0::2, channel], rows[:, 1::2, channel], out=halved[:, :, channel])
+    return halved * np.float32(0.25)

@@ -47,6 +47,14 @@ def test_golden_digests():
     assert {key: digest(data, key) for key in GOLDEN} == GOLDEN
 
 
+def test_every_tenth_image_is_as_it_was_drawn_at_first():
+    data = SyntheticPedestrians()
+    hasher = hashlib.sha256()
+    for key in data.index.rows.keys[::10].tolist():
+        hasher.update(pixels(data, key).tobytes())
+    assert hasher.hexdigest() == "2ada01e526fd7e077ec1e9249f463f6ec37e7d93593dab2e6b6546bf0f244c23"
+
+
 def test_order_of_drawing_does_not_matter():
     data = SyntheticPedestrians()
     assert {key: digest(data, key) for key in reversed(GOLDEN)} == GOLDEN
