@@ -4,7 +4,7 @@
 Tables 2a, 2b, 1 and 7, for features of the same images in LR and HR. `directions` computes all of them for several
 rates, each beside what gives it meaning (broken pairs, chance, held-out people, intervals over people), and
 `directions_of` does so for a run. `thresholds_of` says which distance of a run means
-"the same person", and `plots_of` draws figures of a run.
+"the same person", and `plots_of` draws figures of a run. `sweep` runs every query at every rate.
 """
 
 from crbench.analysis.centres import CentreDistances, centre_distances
@@ -20,6 +20,7 @@ from crbench.analysis.of_run import directions_of
 from crbench.analysis.offsets import Estimate, direction_cosine, identity_correlations
 from crbench.analysis.plots import FIGURES, PlotOptions, plots_of
 from crbench.analysis.report import DirectionsReport
+from crbench.analysis.sweep import Sweep, sweep
 from crbench.analysis.thresholds import ThresholdsReport, thresholds_of
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Estimate",
     "PlotOptions",
     "SameImages",
+    "Sweep",
     "ThresholdsReport",
     "broken_correlations",
     "canonical_correlations",
@@ -44,5 +46,6 @@ __all__ = [
     "identity_correlations",
     "plots_of",
     "script_ratios",
+    "sweep",
     "thresholds_of",
 ]

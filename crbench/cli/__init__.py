@@ -18,6 +18,7 @@ _COMMANDS = {
     "evaluate": "crbench.cli.evaluate:evaluate",
     "merge": "crbench.cli.merge:merge",
     "analyze": "crbench.cli.analyze:analyze",
+    "sweep": "crbench.cli.sweep:sweep",
     "bench": "crbench.cli.bench:bench",
     "leaderboard": "crbench.cli.leaderboard:leaderboard",
     "report": "crbench.cli.report:report",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_BINS = 8
+_MOST_INSIDE = 4
+"""Methods whose legend fits among the lines."""
+
+_DASHES = ((0, (4, 2)), (0, (1, 1.5)))
 _FEWEST_QUERIES = 25
 """Queries of a bin of heights, at least."""
 
@@ -104,22 +108,35 @@ def usable_down_to(sizes: Sequence[Size], least: float) -> Size | None:
     return usable
 
 
-def draw(methods: Mapping[str, Sequence[Size]], xlabel: str, *, rising: bool, least: float | None = None) -> Figure:
+def draw(
+    methods: Mapping[str, Sequence[Size]],
+    xlabel: str,
+    *,
+    rising: bool,
+    least: float | None = None,
+    references: Sequence[str] = (),
+) -> Figure:
     """Rank-1 with bands, a line for each method.
 
     Args:
         rising: sizes grow to the right; else they shrink.
         least: fraction above which a method counts as usable, drawn as a line.
+        references: lines that others are read against, dashed and grey.
     """
-    figure = new_figure(5.2, 3.4)
+    many = len(methods) > _MOST_INSIDE
+    figure = new_figure(6.8 if many else 5.2, 3.4)
     axes = figure.add_subplot()
-    for place, (name, sizes) in enumerate(methods.items()):
-        colour = SERIES[place % len(SERIES)]
+    numbers = iter(range(len(methods)))
+    for name, sizes in methods.items():
+        reference = name in references
+        place = references.index(name) if reference else next(numbers)
+        colour = SOFT if reference else SERIES[place % len(SERIES)]
+        line = {"linestyle": _DASHES[place % len(_DASHES)]} if reference else {"marker": MARKERS[place % len(MARKERS)]}
         at = [size.at for size in sizes]
         values, low, high = (
             100 * np.array([getattr(size.rank1, end) for size in sizes]) for end in ("value", "low", "high")
         )
-        axes.plot(at, values, color=colour, marker=MARKERS[place % len(MARKERS)], markersize=5, label=name)
+        axes.plot(at, values, color=colour, markersize=5, label=name, **line)
         axes.fill_between(at, low, high, color=colour, alpha=0.14, linewidth=0)
     sizes = next(iter(methods.values()))
     axes.set_xticks([size.at for size in sizes], [f"{size.label}\n{size.queries}" for size in sizes])
@@ -128,5 +145,9 @@ def draw(methods: Mapping[str, Sequence[Size]], xlabel: str, *, rising: bool, le
     if least is not None:
         axes.axhline(100 * least, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(xlabel=xlabel, ylabel="Rank-1, per cent", ylim=(0, 100))
-    axes.legend(title="bands: 95 % intervals over people", title_fontsize=7)
+    about: dict[str, Any] = {"title": "bands: 95 %\nintervals over people", "title_fontsize": 7}
+    if many:
+        figure.legend(loc="outside right center", **about)
+    else:
+        axes.legend(**about)
     return figure

@@ -1,0 +1,54 @@
+"""``crbench sweep``: Rank-1 by the rate of the queries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crbench.cli.cell import cell_options, context, trial_spec
+from crbench.cli.numbers import rates
+from crbench.cli.options import format_option
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@cell_options
+@click.option(
+    "--rates",
+    "tested",
+    default="1-8",
+    show_default=True,
+    callback=rates,
+    metavar="LIST",
+    help="Rates of the queries, e.g. 1-8 or 1,1.5,2; 1 = as they are stored.",
+)
+@click.option("--matrix", is_flag=True, help="Fit at each of these rates alone, too, and test at all of them.")
+@click.option("-o", "--output", type=_FOLDER, help="Folder for results; default: results.")
+@click.option("--figure", type=_FILE, help="Draw it: NAME.png and NAME.svg.")
+@format_option(("table", "github", "latex", "json"))
+def sweep(
+    tested: tuple[float, ...], matrix: bool, figure: Path | None, form: str, quiet: int, verbose: int, **options: Any
+) -> int:
+    """Show every query at every rate: down to which resolution is a method of use?
+
+    Maps are fitted at the training rates of the protocol, so that other rates show how they carry over; with --matrix
+    at one rate each. The baseline at rate 1 is the bound. Results stay in the output folder, and a sweep that was
+    stopped goes on. The figure needs matplotlib: pip install 'crbench[plot]'.
+
+    \b
+    crbench sweep --dataset mlr-synthetic --aligner ridge --aligner vpfa --figure sweep.png
+    crbench sweep --dataset mlr-synthetic --aligner ridge --rates 2-4 --matrix
+    """
+    from crbench.analysis import sweep as swept
+
+    spec = trial_spec("sweep", **options)
+    found = swept(spec, tested, "matrix" if matrix else "rates", context=context(quiet, verbose))
+    click.echo(found.render(form), nl=False)
+    if figure is not None:
+        for path in found.draw(figure.parent, figure.stem):
+            click.echo(path, err=True)
+    return 1 if found.failures else 0
