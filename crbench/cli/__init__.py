@@ -25,6 +25,7 @@ _COMMANDS = {
     "cite": "crbench.cli.cite:cite",
     "published": "crbench.cli.published:published",
     "compare": "crbench.cli.compare:compare",
+    "compare-features": "crbench.cli.compare_features:compare_features",
     "diff": "crbench.cli.diff:diff",
     "results": "crbench.cli.results:results",
     "verify": "crbench.cli.verify:verify",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from crbench.api.interfaces import Backbone, Reader
+from crbench.errors import PluginError
 from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline
 from crbench.harness.timing import Clock
@@ -19,7 +20,7 @@ from crbench.registry.guard import UNKNOWN, Owner
 from crbench.results import Extraction
 
 ROUNDS = 3
-"""Times that each way computes all images; the fastest counts, as others use the machine, too."""
+"""Others use the machine, too, so one time is not enough."""
 
 
 @attrs.frozen(eq=False)
@@ -48,11 +49,14 @@ class ImageSample:
         pipeline = Pipeline(read, backbone.preprocess, batch_size=size, device=device, workers=1)
         return cls(chosen, list(pipeline.batches(chosen)), device, owner)
 
-    def timed(self, ways: Sequence[tuple[Backbone, Extraction]]) -> list[Timed]:
+    def timed(self, ways: Sequence[tuple[Backbone, Extraction]], rounds: int = ROUNDS) -> list[Timed]:
         """Features by each backbone as its extraction says, in turns, after a first batch that does not count.
 
+        Args:
+            rounds: times that each way computes all images; the fastest counts.
+
         Raises:
-            PluginError: a backbone fails.
+            PluginError: a backbone fails, or gave values that are not finite.
         """
         calls = [
             Forward(backbone, attrs.evolve(how, batch_size=len(self.batches[0].index)), flip=False, device=self.device,
@@ -61,7 +65,7 @@ class ImageSample:
         ]  # fmt: skip
         for forward in calls:
             forward(self.batches[0], self.rows)
-        turns = [[self._once(forward) for forward in calls] for _ in range(ROUNDS)]
+        turns = [[self._once(forward) for forward in calls] for _ in range(rounds)]
         return [min(turn, key=lambda timed: timed.seconds) for turn in zip(*turns, strict=True)]
 
     def _once(self, forward: Forward) -> Timed:
@@ -71,4 +75,8 @@ class ImageSample:
         lengths = [dims for _, dims in found if dims is not None]
         if lengths:
             x = x * (torch.arange(x.shape[1], device=x.device) < torch.cat(lengths)[:, None])
+        bad = torch.nonzero(~torch.isfinite(x).all(dim=1))
+        if len(bad):
+            key = self.rows.keys[int(bad[0])]
+            raise PluginError(f"{self.owner} failed at extract: it gave NaN or infinite features for {key}")
         return Timed(x.cpu(), clock.seconds)
