@@ -9,8 +9,8 @@ rates, each beside what gives it meaning (broken pairs, chance, held-out people,
 
 from crbench.analysis.centres import CentreDistances, centre_distances
 from crbench.analysis.correlation import (
-    broken_correlations,
     canonical_correlations,
+    canonical_table,
     held_out_correlations,
     script_ratios,
 )
@@ -33,8 +33,8 @@ __all__ = [
     "SameImages",
     "Sweep",
     "ThresholdsReport",
-    "broken_correlations",
     "canonical_correlations",
+    "canonical_table",
     "centre_distances",
     "direction_cosine",
     "directions",

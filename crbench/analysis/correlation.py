@@ -2,7 +2,7 @@
 
 Both sides are centred and written in orthonormal bases; the singular values of the product of these are the
 correlations (Bjoerck and Golub, Mathematics of Computation 1973). With few rows for each column they are high for
-features that have nothing to do with each other, so beside them stand those of broken pairs (`broken_correlations`) and
+features that have nothing to do with each other, so beside them stand those of broken pairs (`canonical_table`) and
 those of maps that were fitted on other people (`held_out_correlations`).
 
 VPFA's public script divides the covariance of two variates by the *sum* of their variances. That is at most half of the
@@ -18,6 +18,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.sparse.linalg import svds
 
 from crbench.analysis.people import Floats, checked, halves
 from crbench.errors import DataError
@@ -26,6 +27,9 @@ from crbench.statistics import interval_over_people
 _SINGULAR = 1e-6
 """Directions whose length is a smaller share of the longest one are none: features are float32, and some columns of a
 network are dead but for rounding."""
+
+_SMALL = 256
+"""Directions of a side up to which all singular values are computed."""
 
 _PEOPLE_PER_COLUMN = 2
 """People, at least, for each principal component that held-out maps are fitted on."""
@@ -45,7 +49,7 @@ def canonical_correlations(lr: Floats, hr: Floats, components: int = 3) -> NDArr
         >>> canonical_correlations(x, x @ [[1.0, 2, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]]).round(6).tolist()
         [1.0, 1.0, 1.0]
     """
-    return _correlations(*_bases(lr, hr, components), components)
+    return _Sides.of(lr, hr, components).correlations()
 
 
 def script_ratios(lr: Floats, hr: Floats, components: int = 3) -> NDArray[np.float64]:
@@ -57,23 +61,42 @@ def script_ratios(lr: Floats, hr: Floats, components: int = 3) -> NDArray[np.flo
     Raises:
         DataError: see `canonical_correlations`.
     """
-    return _ratios(*_bases(_scaled(lr), _scaled(hr), components), components)
+    return _Sides.of(_scaled(lr), _scaled(hr), components).ratios()
 
 
-def broken_correlations(
+@attrs.frozen(eq=False)
+class CanonicalTable:
+    """Canonical correlations and script ratios of pairs, and where pairs are broken: f64[k], f64[permutations, k].
+
+    Attributes:
+        largest: f64[k], the share of each variate's variance that the LR side of a single image makes. A column that is
+            not zero for one image only, as networks have them, gives a correlation of 1.
+    """
+
+    correlations: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    ratios: NDArray[np.float64]
+    broken_correlations: NDArray[np.float64]
+    broken_ratios: NDArray[np.float64]
+
+
+def canonical_table(
     lr: Floats, hr: Floats, components: int = 3, *, permutations: int = 20, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Canonical correlations and script ratios, f64[permutations, components] each, where each LR row has any HR row.
+) -> CanonicalTable:
+    """`canonical_correlations` and `script_ratios`, and both where each LR row has any HR row, several times.
 
     Raises:
         DataError: see `canonical_correlations`.
     """
+    plain, scaled = _Sides.of(lr, hr, components), _Sides.of(_scaled(lr), _scaled(hr), components)
     generator = np.random.default_rng(seed)
-    one, other = _bases(_scaled(lr), _scaled(hr), components)
-    pairs = [(one, other.shuffled(generator.permutation(len(lr)))) for _ in range(permutations)]
-    return (
-        np.array([_correlations(*pair, components) for pair in pairs]),
-        np.array([_ratios(*pair, components) for pair in pairs]),
+    orders = [generator.permutation(len(lr)) for _ in range(permutations)]
+    return CanonicalTable(
+        correlations=plain.correlations(),
+        largest=plain.largest(),
+        ratios=scaled.ratios(),
+        broken_correlations=np.array([plain.shuffled(order).correlations() for order in orders]),
+        broken_ratios=np.array([scaled.shuffled(order).ratios() for order in orders]),
     )
 
 
@@ -146,9 +169,6 @@ class _Basis:
         kept = lengths > _SINGULAR * lengths.max(initial=0.0)
         return cls(rows @ left[:, kept], right[kept].T / lengths[kept])
 
-    def shuffled(self, order: NDArray[np.intp]) -> Self:
-        return attrs.evolve(self, rows=self.rows[order])
-
     def unit_variances(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """Variances f64[k] of variates ``rows @ coefficients`` once the weights of the features have unit length.
 
@@ -160,26 +180,50 @@ class _Basis:
         return variances
 
 
-def _bases(lr: Floats, hr: Floats, components: int) -> tuple[_Basis, _Basis]:
-    if len(lr) != len(hr):
-        raise DataError(f"{len(lr)} LR rows against {len(hr)} HR rows; each LR row needs the HR row of its image")
-    bases = _Basis.of(np.asarray(lr, dtype=np.float64)), _Basis.of(np.asarray(hr, dtype=np.float64))
-    least = min(basis.rows.shape[1] for basis in bases)
-    if components > least:
-        raise DataError(f"{components} canonical correlations asked for; these features span {least} directions")
-    return bases
+@attrs.frozen(eq=False)
+class _Sides:
+    """LR and HR features in orthonormal bases, and how many variates are looked at."""
 
+    lr: _Basis
+    hr: _Basis
+    components: int
 
-def _correlations(one: _Basis, other: _Basis, components: int) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = linalg.svd(one.rows.T @ other.rows, compute_uv=False)
-    return found[:components].clip(max=1.0)
+    @classmethod
+    def of(cls, lr: Floats, hr: Floats, components: int) -> Self:
+        if len(lr) != len(hr):
+            raise DataError(f"{len(lr)} LR rows against {len(hr)} HR rows; each LR row needs the HR row of its image")
+        sides = _Basis.of(np.asarray(lr, dtype=np.float64)), _Basis.of(np.asarray(hr, dtype=np.float64))
+        least = min(side.rows.shape[1] for side in sides)
+        if components > least:
+            raise DataError(f"{components} canonical correlations asked for; these features span {least} directions")
+        return cls(*sides, components)
 
+    def shuffled(self, order: NDArray[np.intp]) -> Self:
+        return attrs.evolve(self, hr=attrs.evolve(self.hr, rows=self.hr.rows[order]))
 
-def _ratios(one: _Basis, other: _Basis, components: int) -> NDArray[np.float64]:
-    left, found, right = linalg.svd(one.rows.T @ other.rows, full_matrices=False)
-    variances = one.unit_variances(left[:, :components]), other.unit_variances(right[:components].T)
-    ratios: NDArray[np.float64] = found[:components] * np.sqrt(variances[0] * variances[1]) / sum(variances)
-    return ratios
+    def correlations(self) -> NDArray[np.float64]:
+        return self._top()[1].clip(max=1.0)
+
+    def largest(self) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = ((self.lr.rows @ self._top()[0]) ** 2).max(axis=0)
+        return found
+
+    def ratios(self) -> NDArray[np.float64]:
+        left, values, right = self._top()
+        one, other = self.lr.unit_variances(left), self.hr.unit_variances(right)
+        found: NDArray[np.float64] = values * np.sqrt(one * other) / (one + other)
+        return found
+
+    def _top(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """The largest singular values of the product of both bases, f64[k], descending, and their vectors f64[r, k]."""
+        product = self.lr.rows.T @ self.hr.rows
+        if min(product.shape) <= _SMALL:
+            left, values, right = linalg.svd(product, full_matrices=False)
+        else:  # a few of many are found much faster than all
+            start = np.full(min(product.shape), 1.0)
+            left, values, right = svds(product, k=self.components, v0=start, solver="arpack")
+        order = np.argsort(-values)[: self.components]
+        return left[:, order], values[order], right[order].T
 
 
 def _scaled(x: Floats) -> NDArray[np.float64]:
@@ -196,9 +240,11 @@ def _variates(
     maps = []
     for side in (lr, hr):
         centre = side[fitted].mean(axis=0)
-        _, lengths, right = linalg.svd(side[fitted] - centre, full_matrices=False)
-        kept = min(rank, int((lengths > _SINGULAR * lengths[0]).sum()))
-        maps.append((centre, right[:kept].T / lengths[:kept]))
+        centred = side[fitted] - centre
+        dim = centred.shape[1]
+        squares, directions = linalg.eigh(centred.T @ centred, subset_by_index=(dim - rank, dim - 1))
+        kept = squares > _SINGULAR**2 * squares[-1]
+        maps.append((centre, directions[:, kept] / np.sqrt(squares[kept])))
     if min(whitened.shape[1] for _, whitened in maps) < components:
         raise DataError(f"{components} canonical correlations asked for; half of the people span fewer directions")
     rows = [(side - centre) @ whitened for side, (centre, whitened) in zip((lr, hr), maps, strict=True)]

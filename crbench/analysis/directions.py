@@ -13,12 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.analysis.centres import CentreDistances, centre_distances
-from crbench.analysis.correlation import (
-    broken_correlations,
-    canonical_correlations,
-    held_out_correlations,
-    script_ratios,
-)
+from crbench.analysis.correlation import canonical_table, held_out_correlations
 from crbench.analysis.explained import explained, explained_by_rank, explained_by_shift
 from crbench.analysis.offsets import Estimate, Offsets, angle, estimate, identity_correlations
 from crbench.analysis.people import Floats, checked
@@ -68,12 +63,14 @@ class Canonical:
 
     Attributes:
         correlation: the canonical correlation of all images.
+        largest: share of the LR variate's variance that a single image makes.
         script: what the public script prints in its place.
         broken, broken_script: means of both where each LR image has any HR image.
         held_out: correlation on one half of the people by maps that were fitted on the other half.
     """
 
     correlation: float
+    largest: float
     script: float
     broken: float
     broken_script: float
@@ -242,13 +239,14 @@ def _canonical(
     lr: NDArray[np.float64], hr: NDArray[np.float64], pids: NDArray[np.int64], seed: int, permutations: int
 ) -> tuple[tuple[Canonical, ...], int]:
     """The rows of Table 2a, and the principal components of the held-out ones."""
-    broken, broken_script = broken_correlations(lr, hr, COMPONENTS, permutations=permutations, seed=seed)
+    table = canonical_table(lr, hr, COMPONENTS, permutations=permutations, seed=seed)
     held = held_out_correlations(lr, hr, pids, COMPONENTS, seed=seed)
     columns = (
-        canonical_correlations(lr, hr, COMPONENTS),
-        script_ratios(lr, hr, COMPONENTS),
-        broken.mean(axis=0),
-        broken_script.mean(axis=0),
+        table.correlations,
+        table.largest,
+        table.ratios,
+        table.broken_correlations.mean(axis=0),
+        table.broken_ratios.mean(axis=0),
     )
     held_out = [Estimate(*map(float, row)) for row in zip(held.values, held.low, held.high, strict=True)]
     rows = zip(*(column.tolist() for column in columns), held_out, strict=True)

@@ -6,7 +6,7 @@ ways. 0 is LR as it is, 1 is HR; below 0 a map leads away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import attrs
@@ -95,14 +95,15 @@ def explained_by_rank(
     narrow, wide = checked(lr, hr, pids)
     dim = narrow.shape[1]
     wanted = sorted({rank for rank in ranks if 0 < rank < dim} | {dim})
-    mapped = {rank: np.empty_like(narrow) for rank in wanted}
+    left = {rank: np.empty(len(narrow)) for rank in wanted}
     for fitted in _ways(pids, seed):
-        penalty = _penalty(narrow, wide, pids, fitted, seed)
-        (own,) = _maps(narrow[fitted], wide[fitted], [penalty], wanted)
-        centred, shift = narrow[~fitted] - narrow[fitted].mean(axis=0), (wide - narrow)[fitted].mean(axis=0)
-        for rank, matrix in zip(wanted, own, strict=True):
-            mapped[rank][~fitted] = narrow[~fitted] + shift + centred @ matrix
-    return {rank: explained(narrow, wide, side, pids) for rank, side in mapped.items()}
+        ridge, penalty = _Ridge.of(narrow[fitted], wide[fitted]), _penalty(narrow, wide, pids, fitted, seed)
+        offsets, directions = ridge.offsets(narrow[~fitted], penalty), ridge.directions(penalty)
+        for rank in wanted:
+            kept = offsets if rank == dim else offsets @ directions[:, :rank] @ directions[:, :rank].T
+            left[rank][~fitted] = ((wide[~fitted] - narrow[~fitted] - ridge.shift - kept) ** 2).sum(axis=1)
+    total = ((wide - narrow) ** 2).sum(axis=1)
+    return {rank: Explained.of(own, total, pids) for rank, own in left.items()}
 
 
 def _ways(pids: NDArray[np.int64], seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -116,28 +117,45 @@ def _penalty(
     """The best penalty of a full map, by a quarter of these rows' people."""
     people = np.unique(pids[rows])
     held = np.isin(pids, people[:: max(2, min(4, len(people) // 2))]) & rows
-    fitted = rows & ~held
-    centred, shift = lr[held] - lr[fitted].mean(axis=0), (hr - lr)[fitted].mean(axis=0)
-    left = [
-        ((hr[held] - lr[held] - shift - centred @ matrix) ** 2).sum()
-        for (matrix,) in _maps(lr[fitted], hr[fitted], _PENALTIES, [lr.shape[1]])
-    ]
+    ridge = _Ridge.of(lr[rows & ~held], hr[rows & ~held])
+    target = hr[held] - lr[held] - ridge.shift
+    left = [((target - ridge.offsets(lr[held], penalty)) ** 2).sum() for penalty in _PENALTIES]
     return _PENALTIES[int(np.argmin(left))]
 
 
-def _maps(
-    lr: NDArray[np.float64], hr: NDArray[np.float64], penalties: Sequence[float], ranks: Sequence[int]
-) -> Iterator[list[NDArray[np.float64]]]:
-    """For each penalty the maps f64[D, D] of these ranks, from centred LR features to centred offsets."""
-    centred, offsets = lr - lr.mean(axis=0), hr - lr
-    left, lengths, right = linalg.svd(centred, full_matrices=False)
-    projected = left.T @ (offsets - offsets.mean(axis=0))
-    mean = (lengths**2).sum() / lr.shape[1]
-    for penalty in penalties:
-        shrunk = lengths / (lengths**2 + max(penalty * mean, np.finfo(np.float64).tiny))
-        full = right.T @ (shrunk[:, None] * projected)
-        if list(ranks) == [lr.shape[1]]:
-            yield [full]
-            continue
-        directions = linalg.svd(lengths[:, None] * right @ full, full_matrices=False)[2]
-        yield [full @ directions[:rank].T @ directions[:rank] if rank < lr.shape[1] else full for rank in ranks]
+@attrs.frozen(eq=False)
+class _Ridge:
+    """Ridge regression of centred offsets on centred LR features, for any penalty.
+
+    Attributes:
+        centre, shift: f64[D], means of the LR features and of the offsets.
+        squares, axes: f64[D] and f64[D, D], squared lengths of the principal axes of the features, and these.
+        projected: f64[D, D], products of features and offsets along these axes.
+    """
+
+    centre: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    projected: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, lr: NDArray[np.float64], hr: NDArray[np.float64]) -> Self:
+        centre, shift = lr.mean(axis=0), (hr - lr).mean(axis=0)
+        centred = lr - centre
+        squares, axes = linalg.eigh(centred.T @ centred)
+        return cls(centre, shift, squares.clip(min=0), axes, axes.T @ (centred.T @ (hr - lr - shift)))
+
+    def offsets(self, lr: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+        """Offsets f64[n, D] of other features, less the mean one."""
+        return (lr - self.centre) @ self.axes @ (self._shrunk(penalty)[:, None] * self.projected)
+
+    def directions(self, penalty: float) -> NDArray[np.float64]:
+        """f64[D, D], columns: the directions of the fitted offsets, those of most variance first."""
+        fitted = np.sqrt(self.squares)[:, None] * self._shrunk(penalty)[:, None] * self.projected
+        found: NDArray[np.float64] = linalg.eigh(fitted.T @ fitted)[1][:, ::-1]
+        return found
+
+    def _shrunk(self, penalty: float) -> NDArray[np.float64]:
+        scaled: NDArray[np.float64] = max(penalty * self.squares.mean(), np.finfo(np.float64).tiny) + self.squares
+        return 1 / scaled

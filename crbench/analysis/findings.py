@@ -64,6 +64,9 @@ def _how_much(found: Directions) -> Iterator[str]:
 
 def _canonical(found: Directions) -> Iterator[str]:
     firsts = [one.canonical[0] for one in found.rates.values()]
+    alone = [f"x{rate:g}" for rate, one in found.rates.items() if one.canonical[0].largest > 0.5]
+    if alone:
+        yield f"At {', '.join(alone)} the first canonical variate is a single image, which says nothing of others."
     yield (
         f"The first canonical correlation is {_range(one.correlation for one in firsts)}; broken pairs have "
         f"{_range(one.broken for one in firsts)}. On people that the maps were not fitted on it is "

@@ -72,10 +72,11 @@ def _cosines(found: Directions) -> Table:
 
 def _canonical(found: Directions) -> Table:
     printed = _printed("2a")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             f"{_rate(rate)} R{place}",
             number(row.correlation),
+            number(100 * row.largest, 1),
             number(row.broken),
             interval(row.held_out),
             number(row.script, 4),
@@ -87,9 +88,7 @@ def _canonical(found: Directions) -> Table:
     rows += [
         (
             f"{_PRINTED} {_rate(rate)} {name}",
-            "-",
-            "-",
-            "-",
+            *["-"] * 4,
             number(value, 4),
             number(printed[rate, f"{name} broken"], 4),
         )
@@ -99,10 +98,11 @@ def _canonical(found: Directions) -> Table:
     one = next(iter(found.rates.values()))
     return Table(
         f"Table 2a: canonical correlations of LR and HR features, {one.columns} columns",
-        ("", "correlation", "pairs broken", "held out", "script", "script, broken"),
+        ("", "correlation", "one image, %", "pairs broken", "held out", "script", "script, broken"),
         tuple(rows),
-        f"held out: on half of the people, by maps of {one.rank} principal components that were fitted on the other "
-        f"half. script: |cov| / (var + var), as the public script has it, at most half of the correlation. {_SOURCE}",
+        "one image: the most that a single image makes of the variance of a variate. held out: on half of the people, "
+        f"by maps of {one.rank} principal components that were fitted on the other half. script: |cov| / (var + var), "
+        f"as the public script has it, at most half of the correlation. {_SOURCE}",
     )
 
 

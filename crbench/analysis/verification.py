@@ -21,6 +21,11 @@ SPARE = 3.0
 _GRID = 1024
 """Thresholds that are tried for other people."""
 
+_AT_ONCE = 1 << 24
+"""False pairs times replicates that are weighed at once; bounds the memory."""
+
+_ROUNDING = 1e-9
+
 
 @attrs.frozen
 class Accepted:
@@ -43,7 +48,7 @@ class Accepted:
 
 def accepted(pairs: RatePairs, fpr: float) -> Accepted:
     """The threshold at a share of false pairs, and what it accepts."""
-    total = int(pairs.false_counts.sum())
+    total = pairs.false_total
     allowed = allowed_false_pairs(fpr, total)
     threshold = float(pairs.false[allowed]) if allowed < len(pairs.false) else np.inf
     low, high = _intervals(pairs, fpr, allowed) if allowed else ([np.nan] * 2, [np.nan] * 2)
@@ -62,7 +67,7 @@ def at_threshold(pairs: RatePairs, threshold: float) -> tuple[float, float]:
     False pairs are counted one by one as far as they are kept, and beyond by the histogram, within a bin.
     """
     true = float((pairs.true < threshold).mean()) if len(pairs.true) else np.nan
-    total = int(pairs.false_counts.sum())
+    total = pairs.false_total
     if len(pairs.false) and threshold <= pairs.false[-1]:
         return true, float((pairs.false < threshold).sum() / total)
     cumulative = np.concatenate([[0], np.cumsum(pairs.counts)])
@@ -70,29 +75,38 @@ def at_threshold(pairs: RatePairs, threshold: float) -> tuple[float, float]:
 
 
 def _intervals(pairs: RatePairs, fpr: float, allowed: int) -> tuple[list[float], list[float]]:
-    """Lower and upper ends of threshold and TPR."""
-    places = np.unique(np.linspace(0, min(len(pairs.false) - 1, SPARE * (allowed + 1)), _GRID).astype(np.intp))
-    grid = pairs.false[places]
-    false = _below(pairs.false, pairs.false_people, grid, len(pairs.people))
-    true = _below(pairs.true, pairs.true_people, grid, len(pairs.people))
-    true_counts = np.bincount(pairs.true_people, minlength=len(pairs.people))
+    """Lower and upper ends of threshold and TPR.
+
+    People are drawn as those of queries and of gallery images alike, as both decide which false pairs are near; who is
+    never asked for stays in the gallery. Such an interval is on the safe side: it is too wide where few people are
+    there (Owen, "The Pigeonhole Bootstrap", Annals of Applied Statistics 2007).
+    """
+    near = pairs.false[: int(min(len(pairs.false), SPARE * (allowed + 1)))]
+    starts = np.unique(np.linspace(0, len(near) - 1, _GRID).astype(np.intp))
+    owners, others = pairs.false_people[: len(near)], pairs.false_others[: len(near)]
+    grid, people = near[starts], len(pairs.people)
+    true_counts = np.bincount(pairs.true_people, minlength=people)
+    true = _nearer(pairs, grid)
 
     def of(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        limits = fpr * (weights @ pairs.false_counts) + 1e-9
-        last = ((weights @ false) <= limits[:, None]).sum(axis=1).clip(1) - 1
-        rows = np.arange(len(weights))
+        shown = np.column_stack([weights, np.ones(len(weights))])
+        total = ((weights @ pairs.false_counts) * shown).sum(axis=1)
+        last = np.zeros(len(weights), dtype=np.intp)
+        for rows in np.array_split(np.arange(len(weights)), max(1, len(weights) * len(near) // _AT_ONCE)):
+            parts = np.add.reduceat(weights[rows][:, owners] * shown[rows][:, others], starts, axis=1)
+            before = np.cumsum(parts, axis=1) - parts  # false pairs that are nearer than each threshold
+            last[rows] = (before <= fpr * total[rows, None] + _ROUNDING).sum(axis=1) - 1
         with np.errstate(invalid="ignore"):
-            shares = (weights @ true)[rows, last] / (weights @ true_counts)
+            shares = (weights @ true)[np.arange(len(weights)), last] / (weights @ true_counts)
         return np.column_stack([grid[last], shares])
 
-    low, high = interval_over_people(pairs.people, of, shares=pairs.false_counts.astype(float))
+    low, high = interval_over_people(pairs.people, of, shares=pairs.false_counts.sum(axis=1).astype(float))
     return low.tolist(), high.tolist()
 
 
-def _below(
-    distances: NDArray[np.float64], owners: NDArray[np.intp], grid: NDArray[np.float64], people: int
-) -> NDArray[np.float64]:
-    """f64[p, k], pairs of each person that are nearer than each of k rising distances."""
-    slots = np.searchsorted(grid, distances, side="right")
-    counts = np.bincount(owners * (len(grid) + 1) + slots, minlength=people * (len(grid) + 1))
-    return counts.reshape(people, -1)[:, : len(grid)].cumsum(axis=1).astype(np.float64)
+def _nearer(pairs: RatePairs, grid: NDArray[np.float64]) -> NDArray[np.float64]:
+    """f64[p, k], true pairs of each person that are nearer than each of k rising distances."""
+    slots = np.searchsorted(grid, pairs.true, side="right")
+    width = len(grid) + 1
+    counts = np.bincount(pairs.true_people * width + slots, minlength=len(pairs.people) * width)
+    return counts.reshape(-1, width)[:, :-1].cumsum(axis=1).astype(np.float64)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy import linalg
 from sklearn.cross_decomposition import CCA
 
-from crbench.analysis import broken_correlations, canonical_correlations, held_out_correlations, script_ratios
+from crbench.analysis import canonical_correlations, canonical_table, held_out_correlations, script_ratios
+from crbench.analysis import correlation as room
 from crbench.errors import DataError
 
 
@@ -78,9 +79,9 @@ def test_the_ratio_is_at_most_half_of_the_correlation(seed, noise):
 def test_features_that_have_nothing_to_do_with_each_other_have_what_broken_pairs_have():
     draw = np.random.default_rng(0)
     lr, hr = draw.normal(size=(2, 300, 20))
-    correlations, ratios = broken_correlations(lr, hr, permutations=50)
-    assert correlations.shape == ratios.shape == (50, 3)
-    found = canonical_correlations(lr, hr)
+    table = canonical_table(lr, hr, permutations=50)
+    correlations, found = table.broken_correlations, table.correlations
+    assert correlations.shape == table.broken_ratios.shape == (50, 3)
     assert found[0] > 0.3
     assert ((found > correlations.min(axis=0)) & (found < correlations.max(axis=0))).all()
     held = held_out_correlations(lr, hr, np.arange(300))
@@ -90,10 +91,22 @@ def test_features_that_have_nothing_to_do_with_each_other_have_what_broken_pairs
 
 def test_broken_pairs_are_canonical_correlations_of_shuffled_rows():
     lr, hr, _ = made(20, 3, 5)
-    correlations, ratios = broken_correlations(lr, hr, permutations=2, seed=4)
+    table = canonical_table(lr, hr, permutations=2, seed=4)
     order = np.random.default_rng(4).permutation(len(hr))
-    assert correlations[0] == pytest.approx(canonical_correlations(lr, hr[order]))
-    assert ratios[0] == pytest.approx(script_ratios(lr, hr[order]))
+    assert table.broken_correlations[0] == pytest.approx(canonical_correlations(lr, hr[order]))
+    assert table.broken_ratios[0] == pytest.approx(script_ratios(lr, hr[order]))
+    assert table.correlations == pytest.approx(canonical_correlations(lr, hr))
+    assert table.ratios == pytest.approx(script_ratios(lr, hr))
+
+
+def test_a_few_of_many_singular_values_are_those_of_all(monkeypatch):
+    lr, hr, _ = made(100, 4, 30, noise=3)
+    whole = canonical_table(lr, hr, permutations=2)
+    monkeypatch.setattr(room, "_SMALL", 4)
+    few = canonical_table(lr, hr, permutations=2)
+    for field in ("correlations", "ratios", "broken_correlations", "broken_ratios"):
+        assert getattr(few, field) == pytest.approx(getattr(whole, field), abs=1e-9), field
+    assert canonical_correlations(lr, lr) == pytest.approx([1, 1, 1])
 
 
 def test_a_shared_variable_is_found_on_other_people():
@@ -105,6 +118,16 @@ def test_a_shared_variable_is_found_on_other_people():
     assert held.low[0] < truth < held.high[0]
     assert held.high[1] < 0.5
     assert held.rank == 10
+
+
+def test_a_column_of_one_image_is_named():
+    lr, hr, _ = made(60, 4, 6, noise=3)
+    assert canonical_table(lr, hr, permutations=1).largest.max() < 0.2
+    spike = np.zeros(len(lr))
+    spike[17] = 0.01
+    table = canonical_table(np.column_stack([lr, spike]), np.column_stack([hr, spike]), permutations=1)
+    assert table.correlations[0] == pytest.approx(1)
+    assert table.largest[0] > 0.9
 
 
 def test_with_fewer_images_than_columns_the_correlation_is_one_whatever_they_are_and_held_out_tells():

@@ -54,7 +54,7 @@ def moved(query: Features, noise: float, *, seed: int) -> Features:
 def test_tpr_is_that_of_the_verification_scores(case, fpr):
     pairs = pairs_by_rate(Ranked([(case.query, case.gallery)], case.protocol), kept=min(1.0, SPARE * fpr))
     together = RatePairs.joined(list(pairs.values()), min(1.0, SPARE * fpr))
-    if together.false_counts.sum() == 0 or _near_ties(together):
+    if together.false_total == 0 or _near_ties(together):
         return  # equal distances differ in their last digits here
     expected = verification(case.query, case.gallery, case.protocol, [fpr])[fpr]
     assert accepted(together, fpr).tpr.value == pytest.approx(expected)
@@ -75,12 +75,13 @@ def test_rates_have_their_own_pairs_and_all_have_those_of_each():
         counted = (block.same & block.valid)[rows]
         assert np.sort(own.true) == pytest.approx(np.sort(block.distances[rows][counted]))
         assert own.false == pytest.approx(np.sort(block.distances[rows][~block.same[rows]]))
-        assert own.counts.sum() == own.false_counts.sum() == len(own.false)
+        assert own.counts.sum() == own.false_total == len(own.false)
         whose = query.rows.pids[rows]
         assert own.people[own.true_people].tolist() == np.repeat(whose, 3).tolist()  # one of four is the query itself
     together = RatePairs.joined(list(pairs.values()), 1.0)
     assert len(together.false) == sum(len(own.false) for own in pairs.values())
-    assert np.bincount(together.false_people).tolist() == together.false_counts.tolist()
+    assert np.bincount(together.false_people).tolist() == together.false_counts.sum(axis=1).tolist()
+    assert np.bincount(together.false_others).tolist() == together.false_counts.sum(axis=0)[:-1].tolist()
 
 
 def test_only_the_nearest_false_pairs_are_kept_whatever_the_blocks(monkeypatch):
