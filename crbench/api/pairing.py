@@ -15,7 +15,7 @@ from crbench.records import Domain, Features, Samples
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Pairing = Literal["image", "id_mean"]
+Pairing = Literal["image", "id_mean", "id_mean_pooled"]
 
 Scope = Literal["shared", "per_rate"]
 """One map for all source domains, or one for each."""
@@ -60,8 +60,9 @@ class TrainFeatures:
 
         Args:
             how: ``image``: each source row with the HR version of the same image; ``id_mean``: the mean of each
-                (person, source domain) with the person's target mean (VPFA, Eq. 2).
-            min_count: with ``id_mean``, persons with fewer source rows (over all domains) or fewer target rows
+                (person, source domain) with the person's target mean (VPFA, Eq. 2); ``id_mean_pooled``: the mean over
+                all source rows of a person, rates together; these means are called rows of the highest rate.
+            min_count: with means, persons with fewer source rows (over all domains) or fewer target rows
                 are left out. VPFA uses 2.
 
         Raises:
@@ -71,8 +72,16 @@ class TrainFeatures:
         if how == "image":
             return self._image_pairs()
         if how == "id_mean":
-            return self._mean_pairs(min_count)
-        raise ValueError(f"unknown pairing {how!r}; expected 'image' or 'id_mean'")
+            return self._mean_pairs(min_count, list(self.source.rows.domains()))
+        if how == "id_mean_pooled":
+            return self._mean_pairs(min_count, self._one_domain())
+        raise ValueError(f"unknown pairing {how!r}; expected 'image', 'id_mean' or 'id_mean_pooled'")
+
+    def _one_domain(self) -> list[tuple[Domain, NDArray[np.bool_]]]:
+        """All source rows as one domain."""
+        rows = self.source.rows
+        highest = max((domain.rate for domain, _ in rows.domains()), default=1.0)
+        return [(Domain(modality=rows.modality, rate=highest), np.ones(len(rows), dtype=np.bool_))]
 
     def _image_pairs(self) -> Pairs:
         order = np.argsort(self.target.rows.keys, kind="stable")
@@ -87,13 +96,13 @@ class TrainFeatures:
             )
         return Pairs(source=self.source.take(found), target=self.target.take(order[position[found]]))
 
-    def _mean_pairs(self, min_count: int) -> Pairs:
+    def _mean_pairs(self, min_count: int, domains: list[tuple[Domain, NDArray[np.bool_]]]) -> Pairs:
         source, target = self.source.rows, self.target.rows
         targets = dict(_by_person(target.pids, np.arange(len(target))))
         counts = dict(zip(*(column.tolist() for column in np.unique(source.pids, return_counts=True)), strict=True))
         groups = [
             (pid, domain, index)
-            for domain, mask in source.domains()
+            for domain, mask in domains
             for pid, index in _by_person(source.pids, np.flatnonzero(mask))
             if pid in targets and min(counts[pid], len(targets[pid])) >= min_count
         ]

@@ -80,6 +80,9 @@ def degrade(image: Image, factor: float, rules: ImageRules) -> Image:
     """
     if factor == 1:
         return through_codec(image, rules.codec) if rules.encode_hr else image
+    if rules.full_size is not None:
+        height, width = rules.full_size
+        image = resample(image, (width, height), "bilinear")
     size = lr_size(image.size, factor, rules.rounding)
     small = resample(image, size, rules.kernel, antialias=rules.antialias)
     return through_codec(small, rules.codec)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import attrs
 
 from crbench.protocol.declare import RuleGroup, rule, switch
-from crbench.protocol.parse import Codec, parse_codec
+from crbench.protocol.parse import Codec, parse_codec, parse_size
 
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Resampling kernels, by Pillow's names."""
@@ -32,6 +32,15 @@ class ImageRules(RuleGroup):
     rounding: str = rule(
         "rnd", "floor", "how each side of an LR image becomes whole", values=("floor", "round", "ceil")
     )
+    shrink_from: str = rule(
+        "from",
+        "stored",
+        "what is shrunk: the image as it is stored, or resized to this size first by the bilinear kernel (`256x128`: "
+        "Wu et al., TIP 2023); of an image that is smaller than that, less is lost",
+        values="stored, HEIGHTxWIDTH",
+        parse=parse_size,
+        option=True,
+    )
     encoder: str = rule(
         "enc",
         "none",
@@ -41,6 +50,11 @@ class ImageRules(RuleGroup):
     )
     encode_hr: bool = switch("ehr", False, "HR images pass the codec too")
     flip: bool = switch("flip", False, "features of an image and of its mirror image are averaged", test_only=True)
+
+    @property
+    def full_size(self) -> tuple[int, int] | None:
+        """Height and width to which an image is resized before it is shrunk; None = it is shrunk as it is stored."""
+        return parse_size(self.shrink_from)
 
     @property
     def codec(self) -> Codec | None:

@@ -18,6 +18,7 @@ _IDENTITIES = re.compile(r"official|random:([1-9]\d*)/([1-9]\d*)", re.ASCII)
 _LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:(\d+)", re.ASCII)
 _RATE_SOURCE = re.compile(r"oracle|presumed|(size)(?::([1-9]\d*))?", re.ASCII)
 _CODEC = re.compile(r"none|(png)|(jpeg):([1-9]\d?|100)", re.ASCII)
+_SIZE = re.compile(r"stored|([1-9]\d{0,3})x([1-9]\d{0,3})", re.ASCII)
 _SHOT = re.compile(r"multi|single:exact|single:mc:([1-9]\d*)", re.ASCII)
 _CAMERA_RULE = re.compile(r"\s*(\d+):(\d+(?:\+\d+)*)\s*", re.ASCII)
 
@@ -82,6 +83,17 @@ def parse_codec(text: str) -> Codec | None:
     if match[2]:
         return Codec(match[2], int(match[3]))
     return Codec(match[1]) if match[1] else None
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """The height and width of ``HEIGHTxWIDTH``; None for ``stored``.
+
+    Example:
+        >>> parse_size("256x128"), parse_size("stored")
+        ((256, 128), None)
+    """
+    match = _match(_SIZE, text)
+    return None if match[1] is None else (int(match[1]), int(match[2]))
 
 
 def parse_shot(text: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import attrs
 import torch
@@ -28,8 +28,9 @@ class VPFA:
     """Vector panning feature alignment (arXiv:2510.00936v1); the defaults are the paper's.
 
     Attributes:
-        pairs: ``id_mean``: LR and HR mean of each identity (Eq. 2); ``image``: each LR image with its HR version, as
-            in the official code; ``bootstrap``: means of a random half of the identity's images, anew for each draw.
+        pairs: ``id_mean``: HR mean of each identity (Eq. 2) and LR mean at each rate; ``id_mean_pooled``: LR mean over
+            all rates together; ``image``: each LR image with its HR version, as in the official code; ``bootstrap``:
+            means of a random half of the identity's images, anew for each draw.
         min_count: images that an identity needs on either side for a mean.
         draws: training pairs drawn, by cycling through shuffled identities; 0 takes every pair once.
         scope: one module for all rates (``shared``), or one for each (``per_rate``).
@@ -46,7 +47,7 @@ class VPFA:
         compile: let ``torch.compile`` fuse the fitted network; worth its seconds for many features on a GPU.
     """
 
-    pairs: PairRule = attrs.field(default="id_mean", validator=v.in_(("id_mean", "image", "bootstrap")))
+    pairs: PairRule = attrs.field(default="id_mean", validator=v.in_(get_args(PairRule)))
     min_count: int = attrs.field(default=2, validator=_AT_LEAST_1)
     draws: int = attrs.field(default=5000, validator=[v.instance_of(int), v.ge(0)])
     scope: Scope = attrs.field(default="shared", validator=v.in_(("shared", "per_rate")))
@@ -61,6 +62,10 @@ class VPFA:
     precision: Precision = attrs.field(default="float32", validator=v.in_(("float32", "bf16")))
     compile: bool = attrs.field(default=False, validator=v.instance_of(bool))
 
+    def __attrs_post_init__(self) -> None:
+        if self.pairs == "id_mean_pooled" and self.scope == "per_rate":
+            raise ValueError("pairs: id_mean_pooled joins the rates, so no rate has pairs of its own; use scope=shared")
+
     def fit(self, train: TrainFeatures, *, run: RunContext) -> PanningTransform:
         """Train on pairs of LR and HR features, or load `weights`.
 
@@ -74,6 +79,8 @@ class VPFA:
             return self._load(self.weights, dim)
         generator = torch.Generator().manual_seed(run.seed)
         parts = list(by_scope(paired(train, self.pairs, self.min_count, run.logger), self.scope))
+        if self.pairs == "id_mean_pooled":
+            parts = [(tuple(domain for domain, _ in train.source.rows.domains()), pairs) for _, pairs in parts]
         drawn = [draw(pairs, train, self.pairs, self.draws, generator) for _, pairs in parts]
         modules, resume = {}, Resume.of(run.session.fit)
         with run.progress(sum(self.recipe.steps(len(part.order)) for part in drawn), "vpfa fit", "step") as tracker:

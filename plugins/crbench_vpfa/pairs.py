@@ -13,7 +13,7 @@ from torch import Tensor
 
 from crbench.api import Pairs, Samples, TrainFeatures
 
-PairRule = Literal["id_mean", "image", "bootstrap"]
+PairRule = Literal["id_mean", "id_mean_pooled", "image", "bootstrap"]
 
 
 @attrs.frozen(eq=False)
@@ -31,13 +31,13 @@ class Drawn:
 
 
 def paired(train: TrainFeatures, rule: PairRule, min_count: int, logger: logging.Logger) -> Pairs:
-    """Image pairs, or LR and HR means of each identity and LR domain (``id_mean``, ``bootstrap``).
+    """Image pairs, or LR and HR means of each identity and LR domain (``id_mean``, ``bootstrap``) or of all domains.
 
     Identities with fewer than `min_count` LR or HR images have no mean; how many, is logged.
     """
     if rule == "image":
         return train.pairs("image")
-    pairs = train.pairs("id_mean", min_count=min_count)
+    pairs = train.pairs("id_mean_pooled" if rule == "id_mean_pooled" else "id_mean", min_count=min_count)
     everybody = np.union1d(train.source.rows.pids, train.target.rows.pids)
     left_out = len(everybody) - len(np.unique(pairs.source.rows.pids))
     if left_out:

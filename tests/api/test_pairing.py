@@ -39,6 +39,15 @@ def test_id_mean_pairs_each_person_and_domain_with_the_target_mean(train):
     assert found == {(1, 2.0): ([2, 0], [0, 3]), (2, 2.0): ([5, 0], [0, 1]), (1, 4.0): ([7, 0], [0, 3])}
 
 
+def test_pooled_means_are_over_the_source_rows_of_all_rates(train):
+    pairs = train.pairs("id_mean_pooled")
+    assert pairs.source.rows.pids.tolist() == [1, 2]
+    assert pairs.source.x.tolist() == [[pytest.approx(11 / 3), 0], [5, 0]]
+    assert pairs.target.x.tolist() == [[0, 3], [0, 1]]
+    assert [domain.rate for domain, _, _ in pairs.domains()] == [4.0]
+    assert train.pairs("id_mean_pooled", min_count=2).source.rows.pids.tolist() == [1]
+
+
 def test_persons_with_too_few_rows_are_left_out(train):
     assert set(train.pairs("id_mean", min_count=2).source.rows.pids.tolist()) == {1}
     with pytest.raises(DataError, match="at least 9"):

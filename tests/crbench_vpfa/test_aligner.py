@@ -14,7 +14,7 @@ from crbench import load_aligner
 from crbench.api.context import RunContext
 from crbench.api.pairing import TrainFeatures
 from crbench.errors import ConfigError, DataError
-from crbench.records import Domain, Features
+from crbench.records import Domain, Features, TestFeatures
 from crbench.registry.resolve import resolve
 from crbench.testing import check_aligner, train_features
 
@@ -216,3 +216,15 @@ def test_a_transform_refuses_features_of_another_length() -> None:
 def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
         load_aligner("vpfa/paper", **options)
+
+
+def test_pooled_means_give_one_module_for_all_rates() -> None:
+    train = train_features(persons=6, images=3, rates=(2, 3, 4))
+    transform = load_aligner("vpfa/paper", **SMALL, pairs="id_mean_pooled").fit(train, run=RunContext())
+    ((domains, _),) = transform.modules.items()  # type: ignore[attr-defined]
+    assert sorted(domain.rate for domain in domains) == [2, 3, 4]
+    separate = load_aligner("vpfa/paper", **SMALL).fit(train, run=RunContext())
+    rows = TestFeatures.of(train.source)
+    assert not torch.equal(transform(rows).x, separate(rows).x)
+    with pytest.raises(ConfigError, match="id_mean_pooled joins the rates"):
+        load_aligner("vpfa/paper", pairs="id_mean_pooled", scope="per_rate")

@@ -38,7 +38,9 @@ OTHER = {
     "flip": True,
     "ignored_cameras": "3:2",
     "rerank": "k1=20,k2=6,lambda=0.3",
+    "shrink_from": "256x128",
 }
+OPTIONS = ("ignored_cameras", "rerank", "shrink_from")
 
 
 @pytest.mark.parametrize("field", EvalProtocol().flat())
@@ -63,7 +65,7 @@ def test_an_option_that_is_not_asked_for_leaves_fingerprint_and_line_alone():
 
 
 def test_ranks_are_no_rule_and_every_other_one_kept_its_place_in_the_fingerprint():
-    rules = {name: value for name, value in EvalProtocol().flat().items() if name not in ("ignored_cameras", "rerank")}
+    rules = {name: value for name, value in EvalProtocol().flat().items() if name not in OPTIONS}
     assert digest({"protocol": rules, "version": 2}) == EvalProtocol().fingerprint()
     assert digest({"protocol": {**rules, "ranks": [1, 5, 10, 20]}, "version": 2}) == "e44a93f91539"
 
@@ -102,6 +104,8 @@ def test_fingerprint_is_the_same_in_another_process():
         ("ignored_cameras", "3:-1"),
         ("ignored_cameras", ""),
         ("ignored_cameras", ("3:2",)),
+        ("shrink_from", "256"),
+        ("shrink_from", "0x128"),
     ],
 )
 def test_values_out_of_range_are_refused(field, value):
