@@ -52,7 +52,7 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     rows = index.rows
     if protocol.split.lr_camera == "smaller":
         rows = _with_native_rates(index)
-    train = rows.take(_train_mask(index, train_ids))
+    train = attrs.evolve(rows.take(_train_mask(index, train_ids)), groups=None)  # images are what is learned from
     if protocol.split.query == "official":
         query_mask, gallery_mask = _official(index, test_ids)
     else:
@@ -107,8 +107,9 @@ def lr_cameras(rows: Samples, rule: str, stream: str) -> NDArray[np.int64]:
 
 
 def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samples:
-    """The rows with a rate drawn uniformly from ``protocol.query_rates``, per image or per identity."""
-    names = rows.keys if protocol.split.rate_per == "image" else rows.pids
+    """The rows with a rate drawn uniformly from ``protocol.query_rates``: per image or tracklet, or per identity."""
+    images = rows.keys if rows.groups is None else rows.groups
+    names = images if protocol.split.rate_per == "image" else rows.pids
     options = np.array(protocol.split.query_rates, dtype=np.float32)
     return attrs.evolve(
         rows, rates=options[choices(f"{stream}|rates {protocol.split.query_rates}", names, len(options))]

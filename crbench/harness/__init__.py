@@ -8,7 +8,7 @@
 | 4 features | a ready backbone (trained first where it has no weights); its features of all rows | see below |
 | 5 pairs | training features, LR beside HR | `cell` |
 | 6 fit | a transform, from training features only | `cell` |
-| 7 transform | query and gallery features as the aligner changes them | `cell` |
+| 7 transform | query and gallery features as the aligner changes them, those of a tracklet as one | `cell`, `pooling` |
 | 8 evaluate | scores of one trial | `cell` |
 | 9 record | a `Result`, written whole | `record`, `command` |
 | 10 table | `crbench.leaderboard` reads the results | |

@@ -23,6 +23,7 @@ from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, add_features
 from crbench.harness.identity import data_digest, fit_facts, fit_key
 from crbench.harness.plan import Job
+from crbench.harness.pooling import pooled
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.state import plugin_state
 from crbench.harness.timing import Clock, median_seconds
@@ -118,7 +119,7 @@ class CellRunner:
         prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
-        index, query = rows.trial.index, rows.trial.split.query
+        index, query = rows.trial.index, rows.trial.split.ranked.query
         return TrialRun(
             scores=self._scores(evaluation, rows.trial),
             outcomes=TrialOutcomes(index, query, evaluation.outcomes),
@@ -130,9 +131,10 @@ class CellRunner:
         )
 
     def compared(self, rows: TrialRows, fitted: Fitted) -> list[tuple[Features, Features]]:
-        """The transformed features of ``rows.compared``."""
+        """The transformed features of ``rows.compared``, those of a tracklet as one."""
         return [
-            (self._transformed(fitted, (query,)), self._transformed(fitted, views)) for query, views in rows.compared
+            (pooled(self._transformed(fitted, (query,))), pooled(self._transformed(fitted, views)))
+            for query, views in rows.compared
         ]
 
     def _scores(self, evaluation: Evaluation, trial: TrialData) -> TrialScores:
@@ -146,7 +148,7 @@ class CellRunner:
             skipped=trial.skipped,
             weights_sha256=self.ready.weights_sha256,
             training=self.ready.training,
-            n_gallery=len(split.gallery),
+            n_gallery=len(split.ranked.gallery),
             n_persons=len(np.unique(split.query.pids)),
             **scores_of(evaluation),
         )
@@ -234,7 +236,7 @@ class CellRunner:
 def evaluate_trial(
     job: Job, rows: TrialRows, compared: Sequence[tuple[Features, Features]], spec: RunSpec
 ) -> Evaluation:
-    """Step 8: the evaluation of one trial, its queries in the order of the split.
+    """Step 8: the evaluation of one trial, its queries in the order of the split's ranked ones.
 
     Args:
         compared: features of ``rows.compared``: of queries, and of the gallery that they are compared with.
@@ -256,7 +258,7 @@ def evaluate_trial(
             )
             for query, gallery in compared
         ]
-    return joined(evaluations, rows.places, rows.trial.split.query, job.protocol)
+    return joined(evaluations, rows.places, rows.trial.split.ranked.query, job.protocol)
 
 
 def learns(aligner: Resolved) -> bool:

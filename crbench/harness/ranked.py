@@ -20,7 +20,7 @@ from crbench.harness.cell import evaluate_trial
 from crbench.harness.opened import OpenedTrial
 from crbench.harness.trial import TrialData
 from crbench.protocol import EvalProtocol
-from crbench.records import Features
+from crbench.records import Features, Split
 from crbench.registry.resolve import Resolved
 
 
@@ -31,9 +31,9 @@ class RankedTrial:
     Attributes:
         trial: its split.
         protocol: its rules.
-        evaluation: scores, also of each query in the order of the split.
+        evaluation: scores, also of each query in the order of `split`.
         compared: features of queries, and of the gallery that they are compared with.
-        places: which of the split's queries each of these pairs has, intp[b].
+        places: which queries of `split` each of these pairs has, intp[b].
         read: gives the image of a row, as the protocol shows it.
     """
 
@@ -44,8 +44,13 @@ class RankedTrial:
     places: Sequence[NDArray[np.intp]]
     read: Reader
 
+    @property
+    def split(self) -> Split:
+        """What is ranked: tracklets by their first images."""
+        return self.trial.split.ranked
+
     def nearest(self, queries: NDArray[np.intp], count: int) -> dict[int, NDArray[np.intp]]:
-        """Rows of the split's gallery that are nearest to some queries intp[n] of the split, nearest first.
+        """Rows of the gallery of `split` that are nearest to some of its queries intp[n], nearest first.
 
         Raises:
             EvaluationError: see `crbench.evaluation.nearest.nearest`.

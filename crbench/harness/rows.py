@@ -96,8 +96,8 @@ class TrialRows:
 
     @property
     def places(self) -> list[NDArray[np.intp]]:
-        """Which of the split's queries each pair has, intp[b]: a pair has all queries of its rates, in order."""
-        rates = self.trial.split.query.rates
+        """Which of the ranked queries each pair has, intp[b]: a pair has all queries of its rates, in order."""
+        rates = self.trial.split.ranked.query.rates
         return [np.flatnonzero(np.isin(rates, query.rows.rates)) for query, _ in self.compared]
 
     @property

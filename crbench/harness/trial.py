@@ -174,11 +174,13 @@ def _with_estimated_rates(
     """The split with rates of query and gallery rows estimated from the heights of their images."""
 
     def estimated(rows: Samples) -> Samples:
-        heights = []
+        heights = np.empty(len(rows))
         with run.progress(len(rows), "measure images", "image") as bar:
             for index in range(len(rows)):
-                heights.append(read(rows.row(index)).height)
+                heights[index] = read(rows.row(index)).height
                 bar.advance()
+        _, item = rows.items()
+        heights = (np.bincount(item, heights) / np.bincount(item))[item]  # a tracklet has one rate
         rates = from_heights(heights, full_height, protocol.split.train_rates)
         return attrs.evolve(rows, rates=rates, native_rates=rates * rows.native_rates / rows.rates)
 

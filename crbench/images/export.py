@@ -27,11 +27,12 @@ _THREADS = min(8, (os.cpu_count() or 1) + 1)
 
 @attrs.frozen
 class _Item:
-    """One file to write: a row and its path below the output folder."""
+    """One file to write: a row, its path below the output folder, and its tracklet, if it is of one."""
 
     role: str
     row: Row
     path: str
+    group: str
 
 
 def export(
@@ -47,8 +48,8 @@ def export(
 
     Files are named ``0002_c1s1_000451_00.png``: person, camera, running number within the folder; LR images have
     the suffix ``_2x`` of their rate. Pixels are kept exactly: PNG, or JPEG where that is the protocol's codec. Beside
-    the folders lie ``manifest.tsv`` (path, role, key, pid, camid, rate, native_rate) and ``protocol.txt``. The
-    output folder appears whole or not at all.
+    the folders lie ``manifest.tsv`` (path, role, key, pid, camid, rate, native_rate; group, where images are of
+    tracklets) and ``protocol.txt``. The output folder appears whole or not at all.
 
     Raises:
         ConfigError: `output` is a file, or a folder that is not empty.
@@ -86,7 +87,8 @@ def _folder_items(folder: str, role: str, rows: Samples, rules: ImageRules) -> I
         person = f"{row.pid:04d}" if row.pid >= 0 else str(row.pid)
         shrunk = f"_{row.rate:g}x" if row.rate > 1 else ""
         name = f"{person}_c{max(row.camid, 0)}s1_{number:06d}_00{shrunk}.{_suffix(row, rules)}"
-        yield _Item(role, row, f"{folder}/{name}")
+        group = "" if rows.groups is None else str(rows.groups[position])
+        yield _Item(role, row, f"{folder}/{name}", group)
 
 
 def _suffix(row: Row, rules: ImageRules) -> str:
@@ -120,6 +122,7 @@ def _write_images(
 
 
 def _manifest(items: list[_Item]) -> str:
+    grouped = any(item.group for item in items)
     lines = [
         "\t".join(
             (
@@ -130,11 +133,13 @@ def _manifest(items: list[_Item]) -> str:
                 str(item.row.camid),
                 f"{item.row.rate:g}",
                 f"{item.row.native_rate:g}",
+                *([item.group] if grouped else []),
             )
         )
         for item in items
     ]
-    return "\n".join(["path\trole\tkey\tpid\tcamid\trate\tnative_rate", *sorted(lines)]) + "\n"
+    header = "path\trole\tkey\tpid\tcamid\trate\tnative_rate" + ("\tgroup" if grouped else "")
+    return "\n".join([header, *sorted(lines)]) + "\n"
 
 
 def _statement(dataset: Dataset, protocol: EvalProtocol, index: int, split: Split) -> str:

@@ -66,7 +66,8 @@ class Samples:
 
     Scalars given for `camids`, `rates` or `native_rates` are repeated for all rows. `named` says that the keys name
     images: rows of equal keys are the same image, and a query does not meet itself in the gallery. Where it is False,
-    keys are numbers of rows.
+    keys are numbers of rows. `groups` names the tracklet of each row, and rows of one tracklet are ranked as one; None:
+    each row is by itself.
 
     Raises:
         ValueError: columns of unequal length, pids or camids that are no integers, a rate below 1 or not finite.
@@ -86,9 +87,10 @@ class Samples:
     native_rates: NDArray[np.float32] = attrs.field(converter=floats, default=1.0)
     modality: str = RGB
     named: bool = True
+    groups: NDArray[np.str_] | None = attrs.field(converter=attrs.converters.optional(_text), default=None)
 
     def __attrs_post_init__(self) -> None:
-        check_columns(self, len(self.keys), ("pids", "camids", "rates", "native_rates"))
+        check_columns(self, len(self.keys), ("pids", "camids", "rates", "native_rates", "groups"))
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -114,7 +116,34 @@ class Samples:
             native_rates=self.native_rates[which],
             modality=self.modality,
             named=self.named,
+            groups=None if self.groups is None else self.groups[which],
         )
+
+    def items(self) -> tuple[Samples, NDArray[np.intp]]:
+        """What is ranked: the first row of each group, in order; and the item intp[n] that each row belongs to.
+
+        Raises:
+            ValueError: rows of a group differ in person, camera or rate.
+
+        Example:
+            >>> rows = Samples(keys=["a", "b", "c"], pids=[1, 2, 1], groups=["t1", "t2", "t1"])
+            >>> items, of = rows.items()
+            >>> items.keys.tolist(), of.tolist()
+            (['a', 'b'], [0, 1, 0])
+        """
+        if self.groups is None:
+            return self, np.arange(len(self))
+        _, first, item = np.unique(self.groups, return_index=True, return_inverse=True)
+        item = item.reshape(-1)  # NumPy 2.0 gives it another shape
+        for name in ("pids", "camids", "rates", "native_rates"):
+            column = getattr(self, name)
+            for row in np.flatnonzero(column != column[first[item]])[:1].tolist():
+                both = f"{column[first[item[row]]]} and {column[row]}"
+                raise ValueError(
+                    f"group {str(self.groups[row])!r}: {name} {both}; expected rows of one person, camera and rate"
+                )
+        order = np.argsort(first)
+        return attrs.evolve(self.take(first[order]), groups=None), np.argsort(order)[item]
 
     def at_rate(self, rate: float) -> Samples:
         """The same images, used at down-sampling rate `rate`."""
@@ -126,7 +155,7 @@ class Samples:
 
     @classmethod
     def concat(cls, parts: Sequence[Samples]) -> Samples:
-        """All rows of `parts`, in order; the parts share one modality."""
+        """All rows of `parts`, in order, each by itself; the parts share one modality."""
         modalities = {part.modality for part in parts}
         if len(modalities) != 1:
             raise ValueError(f"samples of one modality can be joined, not of {sorted(modalities)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Self
 
 import attrs
 import numpy as np
@@ -40,14 +41,26 @@ class Split:
             )
 
     def manifest(self) -> str:
-        """The split as tab-separated text: a header, then one line per row, sorted; the same on every machine."""
+        """The split as tab-separated text: a header, then one line per row, sorted; the same on every machine.
+
+        A column ``group`` is there where rows are of tracklets, and empty for a row that is of none.
+        """
+        grouped = any(rows.groups is not None for rows in (self.query, self.gallery))
         lines = []
         for role in ("train", "query", "gallery"):
             rows: Samples = getattr(self, role)
             columns = (rows.keys, rows.pids, rows.camids, rows.rates, rows.native_rates)
-            for key, pid, camid, rate, native in zip(*(column.tolist() for column in columns), strict=True):
-                lines.append(f"{role}\t{key}\t{pid}\t{camid}\t{rate:g}\t{native:g}\n")
-        return "role\tkey\tpid\tcamid\trate\tnative_rate\n" + "".join(sorted(lines))
+            groups = [""] * len(rows) if rows.groups is None else rows.groups.tolist()
+            for key, pid, camid, rate, native, group in zip(*(c.tolist() for c in columns), groups, strict=True):
+                of = f"\t{group}" if grouped else ""
+                lines.append(f"{role}\t{key}\t{pid}\t{camid}\t{rate:g}\t{native:g}{of}\n")
+        header = "role\tkey\tpid\tcamid\trate\tnative_rate" + ("\tgroup" if grouped else "")
+        return f"{header}\n" + "".join(sorted(lines))
+
+    @cached_property
+    def ranked(self) -> Self:
+        """What is asked for and found: query and gallery with one row for each tracklet, that of its first image."""
+        return attrs.evolve(self, query=self.query.items()[0], gallery=self.gallery.items()[0])
 
     @cached_property
     def checksum(self) -> str:

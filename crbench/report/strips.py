@@ -116,12 +116,12 @@ def strips(block: Block, request: Request) -> Strips | None:
         raise ComparisonError(f"{pair[0].name} and {pair[1].name} rank other queries; give results on the same data")
     name = "AP" if "mAP" in one.evaluation.per_query.values else "R1"
     scores = np.stack([_scores(found.evaluation, name) for found in (one, other)])
-    kinds = _kinds(scores, one.trial.split.query.pids, request.count)
+    kinds = _kinds(scores, one.split.query.pids, request.count)
     wanted = np.unique(np.array([query for _, queries in kinds for query in queries], dtype=np.intp))
     ranked = [found.nearest(wanted, _SHOWN) for found in (one, other)]
 
     def strip(why: str, query: int) -> Strip:
-        row = one.trial.split.query.row(query)
+        row = one.split.query.row(query)
         return Strip(
             why=why,
             rate=f"{row.rate:g}",
@@ -186,7 +186,7 @@ def _kinds(scores: NDArray[np.float64], pids: NDArray[np.int64], count: int) -> 
 
 
 def _pictures(found: RankedTrial, query: int, near: NDArray[np.intp], blur: bool) -> Iterator[Picture]:
-    split = found.trial.split
+    split = found.split
     for place in near.tolist():
         right = bool(split.gallery.pids[place] == split.query.pids[query])
         yield Picture(_uri(found, split.gallery.row(place), blur), right)

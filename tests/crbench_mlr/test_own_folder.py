@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench.errors import ConfigError, DataError
+from crbench.images.export import export
 from crbench.registry.resolve import resolve
 from crbench.testing import checks_for
 
@@ -67,7 +69,18 @@ def by_manifest(folder: Path) -> OwnFolder:
     return OwnFolder(folder)
 
 
-LAYOUTS = (by_person, by_name, by_role, market, by_manifest)
+def by_tracklet(folder: Path, *, cameras: bool = True) -> OwnFolder:
+    """Two tracklets of each person, of two and three images, and an image by itself; heights differ within each."""
+    lines = ["path,pid,camid,group,height"]
+    for name, camera, number in product(PEOPLE, (1, 2), range(3)):
+        group = f"{name}-{camera}" if number < 1 + camera else ""
+        lines.append(f"{name}_{camera}_{number}.png,{name},{camera if cameras else ''},{group},{250 + number}")
+    save_all(folder, [line.partition(",")[0] for line in lines[1:]])
+    (folder / "manifest.csv").write_text("\n".join(lines), encoding="utf-8")
+    return OwnFolder(folder)
+
+
+LAYOUTS = (by_tracklet, by_person, by_name, by_role, market, by_manifest)
 Build = Callable[[Path], OwnFolder]
 
 
@@ -364,7 +377,10 @@ def test_odd_files(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("pid\nann\n", "no column 'key'; expected at least path (or key) and pid, found pid"),
-        ("path,pid,group\n0.png,ann,t1\n", "column 'group': tracklets are not pooled"),
+        ("path,pid,group\n0.png,ann,0.png\n", "line 2, column 'group': '0.png' is the path of an image"),
+        ("path,pid,group\n0.png,ann,t\n1.png,bob,t\n", "line 3, column 'pid': 'bob', but line 2 of the same group 't'"),
+        ("path,pid,camid,group\n0.png,a,1,t\n1.png,a,2,t\n", "line 3, column 'camid': '2', but line 2 of the same"),
+        ("path,pid,rate,group\n0.png,a,1,t\n1.png,a,2,t\n", "line 3, column 'rate': 2.0, but line 2 of the same"),
         ("path,pid\n../0.png,ann\n", "line 2, path '../0.png': expected a path below the folder"),
         ("path,pid\n/0.png,ann\n", "line 2, path '/0.png': expected a path below the folder"),
         ("path,pid\n0.png,\n", "line 2, no pid"),
@@ -406,3 +422,57 @@ def test_images_that_names_leave_out_are_counted(tmp_path: Path) -> None:
     again = OwnFolder(tmp_path, pattern=folder.pattern)
     notes = again.split(again.protocols["mlr"], 0, root=ANYWHERE).notes
     assert notes["images that names or lists leave out"] == 1
+
+
+@pytest.mark.parametrize("cameras", [True, False])
+def test_a_tracklet_stays_whole_and_has_one_rate(cameras: bool, tmp_path: Path) -> None:
+    folder = by_tracklet(tmp_path, cameras=cameras)
+    seen = set()
+    for protocol, trial in product(("mlr", "standard"), range(3)):
+        split = folder.split(folder.protocols[protocol], trial, root=ANYWHERE)
+        assert split.train.groups is None
+        for rows in (split.query, split.gallery):
+            items, of = rows.items()  # which refuses a group of several rates
+            assert np.isin(np.bincount(of), (1, 2, 3)).all()
+            for item in np.unique(of):
+                name = items.keys[item].split("_")
+                whole = [n for n in range(3) if n < 1 + int(name[1])] if name[2] == "0.png" else [int(name[2][0])]
+                assert np.bincount(of)[item] == len(whole)
+            seen |= set(rows.rates.tolist())
+    assert seen == {1.0, 2.0, 3.0, 4.0}
+
+
+def test_a_column_of_groups_changes_lists_and_content(tmp_path: Path) -> None:
+    def made(name: str, column: Callable[[str], str]) -> OwnFolder:
+        folder = by_tracklet(tmp_path / name).path
+        rows = [line.split(",") for line in (folder / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]]
+        lines = [",".join([*row[:3], column(row[3])]) for row in rows]
+        (folder / "manifest.csv").write_text("\n".join(["path,pid,camid,group", *lines]), encoding="utf-8")
+        return OwnFolder(folder)
+
+    pooled, other, apart, none = (
+        made(name, column)
+        for name, column in (
+            ("a", lambda g: g),
+            ("b", lambda g: g and f"{g}x"),
+            ("c", lambda g: ""),
+            ("d", lambda g: ""),
+        )
+    )
+    checksums = [f.split(f.protocols["standard"], 0, root=ANYWHERE).checksum for f in (pooled, other, apart, none)]
+    assert len({pooled.listing.content_sha256, other.listing.content_sha256, apart.listing.content_sha256}) == 3
+    assert len(set(checksums)) == 3
+    assert checksums[2] == checksums[3]
+
+
+def test_an_export_keeps_tracklets(tmp_path: Path) -> None:
+    folder = by_tracklet(tmp_path / "a")
+    mlr = folder.protocols["mlr"]
+    export(folder, mlr, 0, root=ANYWHERE, output=tmp_path / "b")
+    again = OwnFolder(tmp_path / "b")
+    assert next(iter(again.protocols)) == "native"
+    before, after = (f.split(p, 0, root=ANYWHERE) for f, p in ((folder, mlr), (again, again.protocols["native"])))
+    for role in ("query", "gallery"):
+        sizes = [sorted(np.bincount(getattr(split, role).items()[1]).tolist()) for split in (before, after)]
+        assert sizes[0] == sizes[1]
+    assert len(after.ranked.query) < len(after.query)

@@ -31,6 +31,9 @@ def data_card(
     }
     if not listing.has_cameras:
         del card["persons seen by two cameras"]
+    if listing.has_groups:
+        _, lengths = np.unique([image.group or image.key for image in listing.images], return_counts=True)
+        card["tracklets"] = f"{len(lengths)}, of {_spread(lengths.tolist())} images"
     if listing.has_rates:
         card["images below rate 1"] = int((rows.rates > 1).sum())
     if looks:

@@ -191,9 +191,12 @@ def _in_halves(images: Index, trial: int) -> Index:
     """The images with camera 1 for a drawn half of each person's, rounded down, and camera 2 for the others."""
     rows = images.rows
     camids = np.full(len(rows), 2)
-    place = {key: at for at, key in enumerate(rows.keys.tolist())}
+    names = rows.keys if rows.groups is None else rows.groups  # a tracklet stays whole
+    places: dict[str, list[int]] = {}
+    for at, name in enumerate(names.tolist()):
+        places.setdefault(name, []).append(at)
     for pid in np.unique(rows.pids).tolist():
-        keys = rows.keys[rows.pids == pid].tolist()
-        drawn = shuffled(f"{images.name}|trial {trial}|halves", keys)[: len(keys) // 2]
-        camids[[place[str(key)] for key in drawn]] = 1
+        own = np.unique(names[rows.pids == pid]).tolist()
+        drawn = shuffled(f"{images.name}|trial {trial}|halves", own)[: len(own) // 2]
+        camids[[at for name in drawn for at in places[str(name)]]] = 1
     return attrs.evolve(images, rows=attrs.evolve(rows, camids=camids))

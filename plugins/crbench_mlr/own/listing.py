@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 
 @attrs.frozen
 class OwnImage:
-    """One image: its key (the path below the folder), file, person and camera by name, role, and rate as stored."""
+    """One image: its key (the path below the folder), file, person and camera by name, role, rate, tracklet."""
 
     key: str
     path: Path
@@ -34,6 +34,7 @@ class OwnImage:
     camera: str = ""
     role: str = "any"
     rate: float = 1.0
+    group: str = ""
 
 
 def _by_key(images: Iterable[OwnImage]) -> tuple[OwnImage, ...]:
@@ -81,6 +82,11 @@ class Listing:
         """Whether some images are of low resolution as they are stored."""
         return any(image.rate > 1 for image in self.images)
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether some images are of tracklets."""
+        return any(image.group for image in self.images)
+
     @cached_property
     def files(self) -> ImageFiles:
         """The images with numbers for persons and cameras; a camera that is not known is -1."""
@@ -103,7 +109,8 @@ class Listing:
         """
         index = self.files.index(NAME)
         rates = np.array([image.rate for image in self.images], dtype=np.float32)
-        return attrs.evolve(index, rows=attrs.evolve(index.rows, rates=rates, native_rates=rates))
+        groups = [image.group or image.key for image in self.images] if self.has_groups else None
+        return attrs.evolve(index, rows=attrs.evolve(index.rows, rates=rates, native_rates=rates, groups=groups))
 
     @cached_property
     def names_key(self) -> str:
@@ -122,7 +129,11 @@ class Listing:
         return self._digest(lambda image: digests[image.key])
 
     def _digest(self, pixels: Callable[[OwnImage], str]) -> str:
-        lines = [[i.key, i.person, i.camera, i.role, i.rate, pixels(i)] for i in self.images]
+        groups = [[i.group] if i.group else [] for i in self.images]
+        lines = [
+            [i.key, i.person, i.camera, i.role, i.rate, pixels(i), *group]
+            for i, group in zip(self.images, groups, strict=True)
+        ]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from statistics import mean
+
+import attrs
 
 from crbench.api import Meta, from_heights, load_meta, parse_number
 from crbench.errors import DataError
@@ -36,7 +39,7 @@ def read_manifest(folder: Path, path: Path, full_height: int) -> Listing:
     """The images that a manifest names.
 
     Columns: ``path`` (else ``key``), below the manifest's folder, and ``pid``; ``camid``, ``role`` (train, query,
-    gallery), and ``rate`` or ``height`` where known. Other columns are not looked at.
+    gallery), ``rate`` or ``height`` where known, and ``group``, the tracklet of an image. Other columns do not matter.
 
     Args:
         full_height: height in pixels of a person at rate 1, for the column ``height``.
@@ -52,17 +55,15 @@ def read_manifest(folder: Path, path: Path, full_height: int) -> Listing:
             raise DataError(
                 f"{path}: no column {name!r}; expected at least path (or key) and pid, found {', '.join(columns)}"
             )
-    if "group" in columns:
-        raise DataError(
-            f"{path}: column 'group': tracklets are not pooled, each row is an image by itself; leave the column out"
-        )
     rates = _rates(table, columns, full_height)
     images, missing = [], []
     taken: set[tuple[str, str]] = set()
+    groups = _Groups(set(columns[place]))
     for number, line in enumerate(table.lines):
         row = {name: column[number] for name, column in columns.items()}
         key, role = row[place], row.get("role", "any") or "any"
-        fault = next(_faults(key, role, row, (key, role) in taken), None)
+        faults = _faults(key, role, row, (key, role) in taken)
+        fault = next(faults, None) or groups.fault(row, rates[number], line)
         if fault is not None:
             raise DataError(f"{path}: line {line}, {fault}")
         taken.add((key, role))
@@ -70,13 +71,42 @@ def read_manifest(folder: Path, path: Path, full_height: int) -> Listing:
         if not file.exists():
             missing.append(key)
             continue
-        images.append(OwnImage(key, file, row["pid"], row.get("camid", ""), role, rates[number]))
+        images.append(OwnImage(key, file, row["pid"], row.get("camid", ""), role, rates[number], row.get("group", "")))
     if not images:
         raise DataError(f"{path}: none of its {len(missing)} files is there; expected {path.parent / missing[0]}")
     cameras = {image.camera for image in images}
     if cameras == {"-1"}:  # as crbench data export writes a camera that is not known
-        images = [OwnImage(i.key, i.path, i.person, "", i.role, i.rate) for i in images]
+        images = [attrs.evolve(image, camera="") for image in images]
     return Listing(folder, f"the manifest {path.name}", images, missing=tuple(missing))
+
+
+@attrs.frozen
+class _Groups:
+    """What the rows of each tracklet have in common; found row by row.
+
+    Args:
+        keys: of all images; a tracklet is not called like one.
+    """
+
+    keys: set[str]
+    _known: dict[str, tuple[int, tuple[str, str, float]]] = attrs.field(factory=dict, init=False)
+
+    def fault(self, row: Mapping[str, str], rate: float, line: int) -> str | None:
+        """Why the row of this line cannot be of its group, if so."""
+        group = row.get("group", "")
+        if not group:
+            return None
+        if group in self.keys:
+            return f"column 'group': {group!r} is the path of an image; give the tracklet another name"
+        own = row["pid"], row.get("camid", ""), rate
+        first, known = self._known.setdefault(group, (line, own))
+        for name, mine, other in zip(("pid", "camid", "rate"), own, known, strict=True):
+            if mine != other:
+                return (
+                    f"column {name!r}: {mine!r}, but line {first} of the same group {group!r} has {other!r}; "
+                    "a tracklet shows one person to one camera at one rate"
+                )
+        return None
 
 
 def _faults(key: str, role: str, row: dict[str, str], again: bool) -> Iterator[str]:
@@ -97,9 +127,25 @@ def _rates(table: Meta, columns: Mapping[str, list[str]], full_height: int) -> l
     if "rate" in columns:
         return _numbers(table, "rate", columns["rate"], least=1)
     if "height" in columns:
-        heights = _numbers(table, "height", columns["height"], least=1)
+        heights = _tracklet_means(_numbers(table, "height", columns["height"], least=1), columns.get("group"))
         return [float(rate) for rate in from_heights(heights, full_height, _HEIGHT_RATES)]
     return [1.0] * len(table.lines)
+
+
+def _tracklet_means(values: list[float], groups: list[str] | None) -> list[float]:
+    """The values, those of a tracklet replaced by their mean.
+
+    Example:
+        >>> _tracklet_means([1.0, 2.0, 5.0], ["", "t", "t"])
+        [1.0, 3.5, 3.5]
+    """
+    members: dict[str, list[float]] = {}
+    for value, group in zip(values, groups or (), strict=False):
+        members.setdefault(group, []).append(value)
+    return [
+        mean(members[group]) if group else value
+        for value, group in zip(values, groups or [""] * len(values), strict=True)
+    ]
 
 
 def _numbers(table: Meta, name: str, column: list[str], *, least: float) -> list[float]:
