@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -144,6 +145,21 @@ def memory(request: Request) -> dict:
     }
 
 
+GALLERIES_IN_FILES = (1_000_000, 3_000_000, 10_000_000)
+
+
+def galleries(request: Request) -> dict:
+    """1,000 queries against galleries in files of a million rows x 64, each in a process of its own."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in GALLERIES_IN_FILES:
+            sizes = {"query": request.rows(1000), "gallery": request.rows(count), "dim": 64}
+            script = [sys.executable, str(HERE / "galleries.py"), *map(str, sizes.values()), folder]
+            done = subprocess.run(script, capture_output=True, text=True, check=True)
+            found.append({**sizes, **json.loads(done.stdout)})
+    return {"growing": found}
+
+
 def _peak(request: Request, query: int, gallery: int, dim: int) -> dict:
     sizes = {"query": request.rows(query), "gallery": request.rows(gallery), "dim": dim}
     script = [sys.executable, str(HERE / "peak.py"), *map(str, sizes.values())]
@@ -193,6 +209,7 @@ PARTS: dict[str, Callable[[Request], dict]] = {
     "large": large,
     "single-shot": single_shot,
     "memory": memory,
+    "galleries": galleries,
     "vpfa": vpfa,
     "extraction": extraction,
 }

@@ -32,7 +32,13 @@ def render(results: Path) -> str:
         for name in ("market-2048", "market-3840", "hard-2048", "large", "single-shot")
         if name in records
     ]
-    for name, section in (("memory", _memory), ("vpfa", _vpfa), ("extraction", _extraction), ("gpu", _gpu)):
+    for name, section in (
+        ("memory", _memory),
+        ("galleries", _galleries),
+        ("vpfa", _vpfa),
+        ("extraction", _extraction),
+        ("gpu", _gpu),
+    ):
         if name in records:
             parts.append(section(records[name]))
     return "\n\n".join(parts) + "\n"
@@ -94,6 +100,26 @@ def _memory(record: dict) -> str:
     headers = ("queries x gallery x columns", "features MB", "peak beside them MB", "seconds")
     title = "## Memory: every size in a process of its own"
     return f"{title}\n\n{_table(rows, headers)}\n\n![peak memory by size of the gallery]({IMAGE})"
+
+
+def _galleries(record: dict) -> str:
+    rows = [
+        (
+            f"{one['query']:,} x {one['gallery']:,} x {one['dim']:,}",
+            one["files"],
+            f"{4e-6 * one['gallery'] * one['dim']:,.0f}",
+            f"{one['extra'] / 1e6:.0f}",
+            f"{one['seconds']:.1f}",
+            f"{1e6 * one['seconds'] / one['gallery']:.2f}",
+        )
+        for one in record["growing"]
+    ]
+    headers = ("queries x gallery x columns", "files", "features MB", "peak MB", "seconds", "s a million rows")
+    about = (
+        "Reading the files, from the system's cache, is part of the time. The peak is what the process allocates, "
+        "labels included, without the pages of mapped files; of a file that is done, only the positives are held."
+    )
+    return f"## Galleries in files, every size in a process of its own\n\n{about}\n\n{_table(rows, headers)}"
 
 
 def _vpfa(record: dict) -> str:

@@ -173,12 +173,14 @@ def test_a_small_run_of_everything_gives_a_page(scripts, tmp_path, monkeypatch):
     measure = scripts("measure")
     monkeypatch.setattr(measure, "GALLERIES", (10_000,))
     monkeypatch.setattr(measure, "OTHER_SIZES", ())
+    monkeypatch.setattr(measure, "GALLERIES_IN_FILES", (500_000,))
     folder = ["--results", str(tmp_path / "results"), "--page", str(tmp_path / "page.md")]
     monkeypatch.setattr(sys, "argv", ["measure.py", "--scale", "0.002", *folder])
     measure.main()
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert all(
-        f"## {name}" in text for name in ("market-2048", "market-3840", "large", "single-shot", "Memory", "VPFA")
+        f"## {name}" in text
+        for name in ("market-2048", "market-3840", "large", "single-shot", "Memory", "Galleries", "VPFA")
     )
     assert text.count("not run here") == 5
     assert (tmp_path / "memory.png").stat().st_size > 0

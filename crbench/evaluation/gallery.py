@@ -6,7 +6,7 @@ add up (`crbench.evaluation.ranks`). So of several shards at once only the posit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -16,7 +16,7 @@ from crbench.arrays import to_features
 from crbench.errors import EvaluationError
 from crbench.evaluation.masks import Pairs, check_some_match
 from crbench.protocol import EvalProtocol
-from crbench.records import Features, Samples
+from crbench.records import Features, Samples, row_numbers
 
 MAX_ROWS = 2**31 - 1
 """Longest list; the engines count in 32 bits."""
@@ -28,12 +28,15 @@ class Gallery:
 
     Attributes:
         shards: at least one; each is asked for anew whenever it is needed, so what is read from files need not be held.
+        numbered: rows without names are numbered through all shards, as draws take the number for the name; where
+            nobody asks for names, this would take as long as the ranking.
     """
 
     shards: Sequence[Features]
+    numbered: bool = True
 
     @classmethod
-    def of(cls, gallery: Features | Sequence[Features]) -> Gallery:
+    def of(cls, gallery: Features | Sequence[Features], *, numbered: bool = True) -> Gallery:
         """A gallery of one shard or of several.
 
         Raises:
@@ -42,7 +45,7 @@ class Gallery:
         shards = (gallery,) if isinstance(gallery, Features) else gallery
         if not len(shards):
             raise EvaluationError("the gallery has no shards; expected at least one")
-        return cls(shards)
+        return cls(shards, numbered)
 
     @property
     def whole(self) -> bool:
@@ -59,15 +62,15 @@ class Gallery:
         return sum(map(len, self))
 
     def __iter__(self) -> Iterator[Features]:
-        """The shards; rows without names are numbered through, as draws take the number for the name."""
+        """The shards, from the first to the last."""
         if self.whole:
             yield self.shards[0]
             return
         first = 0
         for shard in self.shards:
             rows = shard.rows
-            if not rows.named:
-                rows = attrs.evolve(rows, keys=np.arange(first, first + len(rows)).astype(np.str_))
+            if self.numbered and not rows.named:
+                rows = attrs.evolve(rows, keys=row_numbers(len(rows), first))
             first += len(rows)
             if first > MAX_ROWS:
                 raise EvaluationError(f"the gallery has more than {MAX_ROWS} rows, which ranks do not count")
@@ -89,14 +92,8 @@ class Matches:
     starts: NDArray[np.intp]
 
     @classmethod
-    def of(cls, query: Samples, gallery: Iterable[Samples], protocol: EvalProtocol) -> Matches:
-        """What the protocol's rules leave of the pairs of one person.
-
-        Raises:
-            EvaluationError: no query has a positive.
-        """
-        pairs = [Pairs.of(query, rows, protocol) for rows in gallery]
-        check_some_match(query, pairs, protocol)
+    def of(cls, query: Samples, pairs: Sequence[Pairs]) -> Matches:
+        """The positives among the pairs with each shard."""
         owners = np.concatenate([found.owners for found in pairs])
         shards = np.repeat(np.arange(len(pairs)), [len(found.owners) for found in pairs])
         rows = np.concatenate([found.positives for found in pairs])
@@ -109,46 +106,58 @@ class Matches:
         """intp[q], positives of each query."""
         return np.diff(self.starts)
 
-    def distinct(self, count: int) -> tuple[list[NDArray[np.intp]], NDArray[np.intp]]:
-        """Each positive once.
 
-        Args:
-            count: of shards.
+@attrs.frozen(eq=False)
+class Positives:
+    """All positives of a gallery in several shards, with their features.
 
-        Returns:
-            The rows of each shard that are a positive of some query; and intp[P], the place of each positive among all
-            of these, shard after shard.
-        """
-        rows, places, first = [], np.empty(len(self.rows), dtype=np.intp), 0
-        for shard in range(count):
-            mine = self.shards == shard
-            found, inverse = np.unique(self.rows[mine], return_inverse=True)
-            places[mine] = first + inverse
-            rows.append(found)
-            first += len(found)
-        return rows, places
-
-
-def gathered(gallery: Gallery, rows: Sequence[NDArray[np.intp]]) -> tuple[Features, bool]:
-    """Some rows of each shard, one after the other; and whether any shard is float64 (`crbench.arrays.to_features`).
-
-    Raises:
-        EvaluationError: the shards have features of several lengths.
+    Attributes:
+        features: each of them once, shard after shard, in host memory.
+        matches: of the queries.
+        places: intp[P], where each match is among `features`.
+        wide: some shard is float64, see `crbench.arrays.to_features`; then so are `features`.
     """
-    import torch
 
-    found, samples, dims, wide = [], [], [], False
-    for shard, mine in zip(gallery, rows, strict=True):
-        x = to_features(shard.x)
-        wide |= x.dtype == torch.float64
-        found.append(x[torch.from_numpy(mine).to(x.device)].cpu())
-        samples.append(shard.rows.take(mine))
-        columns = np.full(len(shard), x.shape[1]) if shard.dims is None else np.asarray(shard.dims)
-        dims.append(columns[mine].astype(np.int64))
-    if len(lengths := {x.shape[1] for x in found}) > 1:
-        raise EvaluationError(
-            f"shards of the gallery have features of {', '.join(map(str, sorted(lengths)))} columns; expected equal "
-            "lengths"
-        )
-    x = torch.cat([one.double() if wide else one for one in found])
-    return Features(x=x, rows=Samples.concat(samples), dims=np.concatenate(dims)), wide
+    features: Features
+    matches: Matches
+    places: NDArray[np.intp]
+    wide: bool
+
+    @classmethod
+    def of(cls, query: Samples, gallery: Gallery, protocol: EvalProtocol) -> Positives:
+        """Those that the protocol's rules leave, from one pass through the gallery.
+
+        Raises:
+            EvaluationError: no query has a positive; the shards have features of several lengths.
+        """
+        import torch
+
+        pairs, found, samples, dims, wide = [], [], [], [], False
+        for shard in gallery:
+            pairs.append(Pairs.of(query, shard.rows, protocol))
+            mine, x = np.unique(pairs[-1].positives), to_features(shard.x)
+            wide |= x.dtype == torch.float64
+            found.append(x[torch.from_numpy(mine).to(x.device)].cpu())
+            samples.append(shard.rows.take(mine))
+            columns = np.full(len(shard), x.shape[1]) if shard.dims is None else np.asarray(shard.dims)
+            dims.append(columns[mine].astype(np.int64))
+        check_some_match(query, pairs, protocol)
+        if len(lengths := {x.shape[1] for x in found}) > 1:
+            raise EvaluationError(
+                f"shards of the gallery have features of {', '.join(map(str, sorted(lengths)))} columns; expected "
+                "equal lengths"
+            )
+        x = torch.cat([one.double() if wide else one for one in found])
+        features = Features(x=x, rows=Samples.concat(samples), dims=np.concatenate(dims))
+        matches = Matches.of(query, pairs)
+        return cls(features, matches, _places(matches, [len(one) for one in found], pairs), wide)
+
+
+def _places(matches: Matches, counts: Sequence[int], pairs: Sequence[Pairs]) -> NDArray[np.intp]:
+    """intp[P], where each match is among the distinct positives of all shards, of which each has so many."""
+    places, first = np.empty(len(matches.rows), dtype=np.intp), 0
+    for shard, (count, found) in enumerate(zip(counts, pairs, strict=True)):
+        mine = matches.shards == shard
+        places[mine] = first + np.searchsorted(np.unique(found.positives), matches.rows[mine])
+        first += count
+    return places

@@ -10,7 +10,6 @@ from functools import cached_property, partial
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from crbench.api.context import Progress
 from crbench.arrays import to_features
@@ -18,7 +17,7 @@ from crbench.config.units import THREAD_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import masks
 from crbench.evaluation.engines import Asked, chosen, load
-from crbench.evaluation.gallery import Gallery, Matches, gathered
+from crbench.evaluation.gallery import Gallery, Positives
 from crbench.evaluation.inputs import checked
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import Engine, RankInputs, RankRows
@@ -115,7 +114,7 @@ class InSeveral:
 
     query: Features
     gallery: Gallery
-    positives: Features
+    positives: Positives
     protocol: EvalProtocol
     device: str | None
     engines: Engines
@@ -123,21 +122,20 @@ class InSeveral:
     @classmethod
     def of(
         cls, query: Features, gallery: Gallery, protocol: EvalProtocol, device: str | None, engines: Engines
-    ) -> tuple[InSeveral, Matches, NDArray[np.intp]]:
-        """The shards; the positives of each query; and intp[P], where these are among `positives`.
+    ) -> InSeveral:
+        """The shards, once all positives are known.
 
         Raises:
             EvaluationError: no query has a positive, features of several lengths, too many images.
         """
         import torch
 
-        matches = Matches.of(query.rows, (shard.rows for shard in gallery), protocol)
-        rows, places = matches.distinct(len(gallery.shards))
-        positives, wide = gathered(gallery, rows)
-        x = to_features(query.x)
-        if wide or x.dtype == torch.float64:
-            x, positives = x.double(), attrs.evolve(positives, x=positives.x.double())
-        return cls(attrs.evolve(query, x=x), gallery, positives, protocol, device, engines), matches, places
+        positives, x = Positives.of(query.rows, gallery, protocol), to_features(query.x)
+        if positives.wide or x.dtype == torch.float64:
+            own = positives.features
+            positives = attrs.evolve(positives, features=attrs.evolve(own, x=own.x.double()))
+            x = x.double()
+        return cls(attrs.evolve(query, x=x), gallery, positives, protocol, device, engines)
 
     def __len__(self) -> int:
         return len(self.gallery.shards)
@@ -153,6 +151,7 @@ class InSeveral:
             inputs = checked(self.query, shard, self.protocol, None, self.device)
         except EvaluationError as error:
             raise EvaluationError(f"shard {number} of {len(self)} of the gallery: {error}") from error
-        x = self.positives.x.to(inputs.query.x.device)
-        rows = RankRows(x, self.positives.rows.pids, np.asarray(self.positives.dims), row_norms(x))
+        own = self.positives.features
+        x = own.x.to(inputs.query.x.device)
+        rows = RankRows(x, own.rows.pids, np.asarray(own.dims), row_norms(x))
         return attrs.evolve(inputs, positives=rows)

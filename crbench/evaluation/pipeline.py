@@ -15,6 +15,7 @@ from crbench.evaluation.engines import Asked
 from crbench.evaluation.gallery import Gallery, Matches
 from crbench.evaluation.gallery_shards import Engines, InOne, InSeveral
 from crbench.evaluation.inputs import checked
+from crbench.evaluation.masks import Pairs, check_some_match
 from crbench.evaluation.outcomes import Outcomes
 from crbench.evaluation.ranks import Ranking
 from crbench.evaluation.scores import Evaluation, names
@@ -104,7 +105,8 @@ def evaluate(
     selection = Selection.of(protocol, metrics)
     _check_curve(curve, len(query))
     custom = None if distance is None else _Custom(distance, needs)
-    ready = _ready(query, Gallery.of(gallery), protocol, custom, device, Engines(protocol, asked, progress))
+    whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
+    ready = _ready(query, whole, protocol, custom, device, Engines(protocol, asked, progress))
     found = _ranked(query.rows, ready, protocol, stream, progress, range(len(query)), curve)
     return Evaluation.of(
         query.rows,
@@ -156,7 +158,8 @@ def evaluate_part(
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
     custom = None if distance is None else _Custom(distance, needs)
-    ready = _ready(query, Gallery.of(gallery), protocol, custom, device, Engines(protocol, asked, progress))
+    whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
+    ready = _ready(query, whole, protocol, custom, device, Engines(protocol, asked, progress))
     rows = shard.rows(len(query))
     found = _ranked(query.rows, ready, protocol, stream, progress, rows)
     return Part(
@@ -221,13 +224,15 @@ def _ready(
             from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
 
             inputs, rows = with_distance(inputs, query, only, custom.distance, custom.needs)
-        matches = Matches.of(query.rows, [rows], protocol)
+        pairs = [Pairs.of(query.rows, rows, protocol)]
+        check_some_match(query.rows, pairs, protocol)
+        matches = Matches.of(query.rows, pairs)
         return _Ready(matches, matches.rows, InOne(inputs, rows, engines), engines)
     for what, given in (("a plugin's distance", custom), ("re-ranking", protocol.scoring.reranking)):
         if given is not None:
             raise EvaluationError(f"{what} needs the whole gallery at once; give one file, not {len(gallery.shards)}")
-    shards, matches, positives = InSeveral.of(query, gallery, protocol, device, engines)
-    return _Ready(matches, positives, shards, engines)
+    shards = InSeveral.of(query, gallery, protocol, device, engines)
+    return _Ready(shards.positives.matches, shards.positives.places, shards, engines)
 
 
 def _ranked(

@@ -6,7 +6,7 @@ The records themselves know no array library: a feature array is any two-dimensi
 
 from crbench.records.blind import NEEDS, TestFeatures, TestRows, blind_order
 from crbench.records.features import Batch, Encoded, Features, features_from_arrays
-from crbench.records.rows import RGB, Domain, Row, Samples
+from crbench.records.rows import RGB, Domain, Row, Samples, row_numbers
 from crbench.records.split import Split
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "TestRows",
     "blind_order",
     "features_from_arrays",
+    "row_numbers",
 ]

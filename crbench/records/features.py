@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crbench.arrays import Array, to_features, to_integers
 from crbench.errors import EvaluationError
-from crbench.records.rows import RGB, Samples
+from crbench.records.rows import RGB, Samples, row_numbers
 
 
 @attrs.frozen(eq=False)
@@ -111,7 +111,7 @@ def features_from_arrays(
         columns["camids"] = to_integers(camids, "camids")
     if rates is not None:
         columns["rates"] = rates
-    names = [str(index) for index in range(count)] if keys is None else keys
+    names = row_numbers(count) if keys is None else keys
     try:
         rows = Samples(keys=names, named=keys is not None, **columns)
         return Features(x=tensor, rows=rows, dims=None if dims is None else to_integers(dims, "dims"))

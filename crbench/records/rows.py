@@ -170,6 +170,16 @@ class Samples:
         )
 
 
+def row_numbers(count: int, first: int = 0) -> NDArray[np.str_]:
+    """Numbers of rows as text [count], which stand for the names that rows lack.
+
+    Example:
+        >>> row_numbers(3, first=8).tolist()
+        ['8', '9', '10']
+    """
+    return np.arange(first, first + count).astype(f"U{len(str(max(first + count - 1, 0)))}")
+
+
 def check_columns(rows: Any, count: int, names: Sequence[str]) -> None:
     """Repeat the scalars among the columns of a record of rows, make all read-only, and check them.
 

@@ -1,0 +1,87 @@
+"""One evaluation against a gallery in files: ``python galleries.py QUERIES ROWS DIM FOLDER`` prints JSON.
+
+The files are drawn first, of a million rows at most each, and lie in FOLDER. Mapped pages of files are no memory of the
+process, as the system takes them back whenever it likes; what is measured is what the process allocates.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import workload
+from peak import held
+
+from crbench import evaluate
+from crbench.files.gallery_files import GalleryFiles
+from crbench.protocol.presets import OWN_FEATURES
+from crbench.records import Features, features_from_arrays
+
+SHARD = 1_000_000
+PERSONS = 1000
+
+
+def drawn(count: int, centres: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Rows around the centres of persons, with labels, as a file holds them."""
+    rng = np.random.default_rng(seed)
+    pids = rng.integers(0, 20 * len(centres), count)  # one image in 20 shows a person that is asked for
+    x = rng.standard_normal((count, centres.shape[1]), dtype=np.float32)
+    known = pids < len(centres)
+    x[known] += centres[pids[known]]
+    return {"features": x, "pids": pids + 1, "camids": rng.integers(0, 6, count)}
+
+
+def written(folder: Path, rows: int, centres: np.ndarray) -> list[Path]:
+    """The files of a gallery, those that are there already as they are."""
+    paths = []
+    for number, start in enumerate(range(0, rows, SHARD)):
+        path = folder / f"{min(SHARD, rows - start)}-{number}.npz"
+        if not path.exists():
+            np.savez(path, **drawn(min(SHARD, rows - start), centres, seed=number + 1))
+        paths.append(path)
+    return paths
+
+
+class Watched:
+    """The most that this process allocates while it is entered, in bytes."""
+
+    def __enter__(self) -> Watched:
+        self.peak, self._over = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self.peak = max(self.peak, held("RssAnon"))
+
+
+def main() -> None:
+    """Draw, evaluate, print."""
+    queries, rows, dim = map(int, sys.argv[1:4])
+    centres = np.random.default_rng(0).standard_normal((PERSONS, dim), dtype=np.float32)
+    paths = written(Path(sys.argv[4]), rows, centres)
+    asked = drawn(20 * queries, centres, seed=0)
+    known = np.flatnonzero(asked["pids"] <= PERSONS)[:queries]
+    query: Features = features_from_arrays(
+        *(asked[name][known] for name in ("features", "pids")), camids=asked["camids"][known]
+    )
+    evaluate(*workload.people(64, 200, 16), OWN_FEATURES)  # libraries are loaded and loops compiled
+    before, begin = held("RssAnon"), time.perf_counter()
+    with Watched() as watched:
+        found = evaluate(query, GalleryFiles(paths), OWN_FEATURES)
+    seconds = time.perf_counter() - begin
+    scores = {"R1": float(found.scores.cmc[0]), "mAP": found.scores["mAP"]}
+    print(json.dumps({"files": len(paths), "seconds": seconds, "extra": watched.peak - before, "scores": scores}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
