@@ -29,8 +29,9 @@ class CentreDistances:
 
     @property
     def reductions(self) -> NDArray[np.float64]:
-        """f64[p], the share of the distance that the aligner takes away."""
-        return 1 - self.after / self.before
+        """f64[p], the share of the distance that the aligner takes away; 0 where there was none."""
+        kept = np.divide(self.after, self.before, out=np.ones_like(self.before), where=self.before > 0)
+        return 1 - kept
 
     @property
     def nearer_before(self) -> NDArray[np.bool_]:

@@ -93,6 +93,7 @@ def pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
 
 def _ratio(products: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Products over the roots of products of squared lengths; 0 where a length is 0."""
+    products, squares = np.asarray(products), np.asarray(squares)
     known = squares > 0
     lengths = np.sqrt(squares, out=np.ones_like(squares), where=known)
     found: NDArray[np.float64] = np.divide(products, lengths, out=np.zeros_like(products), where=known)
@@ -111,16 +112,21 @@ class Offsets:
         """The offsets of images.
 
         Raises:
-            DataError: unequal shapes, or values that are not finite.
+            DataError: unequal shapes, values that are not finite, or LR features that are the HR ones.
         """
         narrow, wide = checked(lr, hr, pids)
+        if not (wide != narrow).any():
+            raise DataError(
+                f"LR and HR features of all {len(narrow)} images are equal, so there is no offset that could have a "
+                "direction"
+            )
         return cls(*means(wide - narrow, pids))
 
     def halves_cosine(self, seed: int) -> float:
         """See `direction_cosine`."""
         first = halves(self.people, seed)
         one, other = self.x[first].mean(axis=0), self.x[~first].mean(axis=0)
-        return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+        return float(_ratio(one @ other, (one @ one) * (other @ other)))
 
     def chance_cosines(self, seed: int, permutations: int) -> NDArray[np.float64]:
         """`halves_cosine` f64[permutations] of offsets like these without a common direction.
@@ -172,8 +178,9 @@ class Offsets:
 
     def consistency(self) -> Estimate:
         """Mean cosine between the offsets of two different people; 0 without a common direction, 1 for equal ones."""
-        unit = self.x / np.linalg.norm(self.x, axis=1, keepdims=True)
-        return estimate(self.people, _between_people(unit @ unit.T))
+        gram = self.x @ self.x.T
+        own = np.diagonal(gram)
+        return estimate(self.people, _between_people(_ratio(gram, np.outer(own, own))))
 
     def length(self) -> Estimate:
         """Length of the mean offset of all people like these."""

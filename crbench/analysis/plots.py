@@ -16,7 +16,7 @@ from crbench.analysis.figures.style import check_drawable, style, write_figure
 from crbench.analysis.subject import Subject
 from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, EvaluationError
 from crbench.evaluation.pairs import check_pairs_have_distances
 from crbench.harness.opened import OpenedTrial
 from crbench.harness.ranked import RankedTrial, ranked
@@ -97,7 +97,7 @@ def plots_of(
     Args:
         spec: data set, backbone and aligners; its first job is shown.
         folder: where they go, as PNG and SVG.
-        figures: names from `FIGURES`; none = all.
+        figures: names from `FIGURES`; none = all that the run has, with a warning for each that it has not.
         options: what they show.
 
     Raises:
@@ -113,8 +113,16 @@ def plots_of(
     check_drawable(*(["sklearn"] if "tsne" in wanted else []))
     check_writable(folder)
     trial = _Trial(OpenedTrial.of(spec, context=context or RunContext()), folder, options or PlotOptions())
+    drawn = []
     with style():
-        return [_DRAW[name](trial) for name in wanted]
+        for name in wanted:
+            try:
+                drawn.append(_DRAW[name](trial))
+            except (ConfigError, EvaluationError) as error:
+                if figures:
+                    raise
+                trial.opened.facts.run.logger.warning("no %s: %s", name, error)
+    return drawn
 
 
 def _tsne(trial: _Trial) -> Drawn:

@@ -207,7 +207,7 @@ def _angles(found: Directions) -> Table:
 
 
 def _after(before: float, after: float) -> str:
-    return f"{number(after, 2)} ({number(100 * (1 - after / before), 1)} %)"
+    return f"{number(after, 2)} ({number(100 * (1 - after / before) if before else 0.0, 1)} %)"
 
 
 def _printed(table: str) -> Mapping[tuple[float, str], float]:

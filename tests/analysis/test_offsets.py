@@ -125,8 +125,8 @@ def test_the_angle_between_rates_is_that_of_their_directions(degrees):
 
 def test_nothing_has_no_angle():
     lr, hr, pids = made(10, 3, 4, noise=0)
-    still = Offsets.of(lr, hr, pids)
-    found = angle(still, Offsets.of(lr, hr + 1, pids))
+    moved = Offsets.of(lr, hr + 1, pids)
+    found = angle(Offsets(moved.people, 0 * moved.x), moved)
     assert np.isnan([found.value, found.low, found.high]).all()
 
 
@@ -146,6 +146,22 @@ def test_distances_of_centres_are_those_of_plain_loops():
         assert found.reductions[place] == pytest.approx(1 - found.after[place] / found.before[place])
     share = found.mean(found.nearer_after)
     assert share.low <= share.value <= share.high
+
+
+def test_lr_features_that_are_the_hr_ones_have_no_direction():
+    lr, hr, pids = made(8, 3, 6, noise=0)
+    with pytest.raises(DataError, match="of all 24 images are equal, so there is no offset"):
+        direction_cosine(lr, hr, pids, 0)
+
+
+def test_a_person_who_did_not_move_has_a_cosine_and_a_reduction_of_zero():
+    lr, hr, pids = made(8, 3, 6, shift=2)
+    hr[pids == 5] = lr[pids == 5]
+    offsets = Offsets.of(lr, hr, pids)
+    others = Offsets(offsets.people[1:], offsets.x[1:])
+    assert offsets.consistency().value == pytest.approx(others.consistency().value * (7 * 6) / (8 * 7))
+    assert identity_correlations(lr, hr, pids)[0] == 0
+    assert centre_distances(lr, lr + 1, hr, pids).reductions[0] == 0
 
 
 def test_other_shapes_are_refused():

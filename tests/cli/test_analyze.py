@@ -56,6 +56,8 @@ def test_nothing_is_recorded(tmp_path):
         ([*ON, "--limit", "3"], 3, "3 people; expected at least 4"),
         ([*ON, "--permutations", "0"], 2, "0 is not in the range x>=1"),
         (["--dataset", "mlr-viper"], 3, "mlr-viper"),
+        (["--dataset", "mlr-synthetic", *SMALL[:4], "--backbone", "random"], 3, "are equal, so there is no offset"),
+        (["--dataset", "mlr-synthetic", *SMALL[:4], "--backbone", "constant"], 3, "are equal, so there is no offset"),
     ],
 )
 def test_what_cannot_be_analysed_is_one_line(capsys, arguments, code, says):
@@ -106,10 +108,12 @@ def test_figures_of_a_run(capsys, tmp_path):
     assert "`crbench data info NAME` tells the terms" in captured.err
 
 
-def test_a_gallery_for_each_rate_has_figures_of_what_it_finds(tmp_path):
-    figures = ["--figure", "ranked", "--figure", "rate", "--figure", "distances"]
-    assert invoke(["analyze", "plot", *ON, "--aligner", "match-rate", *figures]) == 0
-    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"ranked", "rate", "distances"}
+def test_figures_that_a_run_does_not_have_are_left_out_unless_they_are_asked_for(capsys, tmp_path):
+    assert invoke(["analyze", "plot", *ON, "--aligner", "match-rate"]) == 0
+    assert "crbench: no tsne: match-rate asks for a gallery of its own" in capsys.readouterr().err
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"ranked", "rate", "height", "distances"}
+    assert invoke(["analyze", "plot", *ON, "--protocol", "standard", "-o", "hr"]) == 0
+    assert "crbench: no tsne: protocol standard shrinks nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
