@@ -92,6 +92,8 @@ def as_small(words: list[str]) -> list[str]:
     small = SMALL[:4] if drawn else [] if {"--trial", "analyze"} & {*words} else ["--trial", "0"]
     if "resnet" in text or "transreid" in text or "--backbone" not in words:
         small = [*small, *SMALL[4:]]
+    if "--fit-on" in words and drawn:
+        small = [*small, *(word.replace("dataset.", "partner.") for word in SMALL[:4])]
     if "inner=vpfa" in text:
         small = [*small, *(word.replace("vpfa.", "match-rate.inner.") for word in TINY_VPFA)]
     elif "vpfa" in text:
