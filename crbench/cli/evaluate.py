@@ -149,7 +149,7 @@ def evaluate(
     if per_query is not None:
         write_outcomes(per_query, given.query.rows, found, ranks)
     if name is not None and output is not None:
-        kept = found if len(found.scores.cmc) == CURVE_LENGTH else given.evaluate(metrics=metric, **options)
+        kept = found.with_curves(CURVE_LENGTH, given.query.rows, protocol)
         command = _without_folders(query_file, *gallery_files, meta_file, output, per_query)
         facts = {"name": name, "dataset": dataset, "device": options["device"], "command": command}
         _write_result(given, kept, output, hash_keys, seconds=seconds, **facts)

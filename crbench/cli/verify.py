@@ -121,11 +121,11 @@ def _shown(
 ) -> Iterator[Verified]:
     """What could be shown, the weakest first."""
     from crbench.errors import ConfigError
-    from crbench.harness.verify import is_given, rerun, verify_outcomes
+    from crbench.harness.verify import rerun, verify_outcomes
 
     if result.outcomes is not None or not (features or again):
         yield verify_outcomes(result)
-    if features and is_given(result):
+    if features and result.given:
         yield _of_features(result, features, meta_file)
     elif features:
         if len(features) > 1 or features[0].is_file():

@@ -110,6 +110,10 @@ class Outcomes:
             length=self.length,
         )
 
+    def with_curves(self, length: int) -> Outcomes:
+        """The same with curves of fewer entries."""
+        return attrs.evolve(self, cmc=None if self.cmc is None else self.cmc[:, :length], length=length)
+
     @classmethod
     def joined(cls, parts: Sequence[Outcomes]) -> Outcomes:
         """The queries of all parts under one protocol, part by part."""

@@ -187,6 +187,22 @@ class Evaluation:
             ambiguous=ambiguous,
         )
 
+    def with_curves(self, length: int, queries: Samples, protocol: EvalProtocol) -> Evaluation:
+        """The same with CMC curves of fewer entries, at least 50.
+
+        Args:
+            queries, protocol: those that it is of.
+        """
+        return Evaluation.of(
+            queries,
+            self.outcomes.with_curves(length),
+            protocol,
+            self.selection,
+            engine=self.engine,
+            precision=self.precision,
+            ambiguous=self.ambiguous,
+        )
+
 
 def joined(
     parts: Sequence[Evaluation], rows: Sequence[NDArray[np.intp]], queries: Samples, protocol: EvalProtocol

@@ -22,7 +22,6 @@ from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.harness.given import GivenFeatures, given_trial
 from crbench.harness.run import run
 from crbench.protocol import EVALUATION_VERSION, EvalProtocol
-from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features
 from crbench.results import Component, Level, RateScores, Result, TrialScores
 from crbench.results.evidence import drop_evidence
@@ -43,11 +42,6 @@ class Verified:
     level: Level
     compared: str
     largest_difference: float = 0.0
-
-
-def is_given(result: Result) -> bool:
-    """Whether `crbench evaluate` made a result, of features whose origin nothing tells."""
-    return result.protocol.name == OWN_FEATURES.name
 
 
 def verify_outcomes(result: Result) -> Verified:
@@ -138,7 +132,7 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
     Raises:
         ConfigError: it was not made by a run.
     """
-    if is_given(result):
+    if result.given:
         raise ConfigError(f"{result.origin}: made of given features, so there is nothing to run; give --features")
     method, rules = result.method, {name: value for name, value in result.protocol.rules.items() if name != "name"}
     parts = {"dataset": result.data.changed, "protocol": rules}

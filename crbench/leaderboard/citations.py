@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from crbench.api.entry import Kind, bibtex_entries
 from crbench.errors import ConfigError, DataError, PluginError
+from crbench.metrics.registry import METRICS
 from crbench.protocol.presets import OWN_FEATURES
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.discovery import installed
@@ -25,11 +26,12 @@ _RERANKING = """@inproceedings{zhong2017reranking,
   booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition (CVPR)},
   year = {2017}
 }"""
+_OWN_SCORES = {metric.name for metric in METRICS}
 _KEY = re.compile(r"@\w+\{([^\s,{}]+),")
 
 
 def bibtex(results: Sequence[Result]) -> str:
-    """BibTeX of crbench, data sets, backbones, aligners, distances and re-ranking of results, as their plugins give it.
+    """BibTeX of crbench, and of what results used: data sets, methods, distances, re-ranking, scores of plugins.
 
     A comment above each entry says what it is for, and one at the end names each part that gives none. Plugins must be
     installed here; results do not hold their BibTeX.
@@ -68,7 +70,7 @@ def _distinct(texts: dict[str, list[str]]) -> Iterator[str]:
 
 def _parts(result: Result) -> Iterator[tuple[str, str]]:
     """What a result used, each with its BibTeX, or the reason why there is none."""
-    given = result.protocol.name == OWN_FEATURES.name
+    given = result.given
     if not given or result.dataset != OWN_FEATURES.name:
         yield f"data set {result.dataset}", _declared("dataset", result.dataset)
     if given:
@@ -81,6 +83,9 @@ def _parts(result: Result) -> Iterator[tuple[str, str]]:
         yield f"distance {distance}", _declared("distance", distance)
     if rules.get("rerank", "none") != "none":
         yield "re-ranking", _RERANKING
+    for name, facts in result.metric_facts.items():
+        if name not in _OWN_SCORES:
+            yield f"score {name}", _declared("metric", f"{facts.distribution}::{name}")
 
 
 def _components(result: Result) -> Iterable[tuple[Kind, Component]]:

@@ -174,7 +174,7 @@ def _facts(block: Block, shown: int) -> tuple[str, ...]:
         *block.chosen,
         f"{shown} of {len(block.rows)} rows" if shown < len(block.rows) else "",
         f"protocol {block.protocol}",
-        "queries unshrunk: the bound of another table" if block.bound else f"{block.rate_source} rates",
+        _rates(block),
         f"trial{'' if len(block.trials) == 1 else 's'} {trial_list(block.trials)}",
         *_sizes(block),
         *_deviations(block.deviations),
@@ -184,6 +184,13 @@ def _facts(block: Block, shown: int) -> tuple[str, ...]:
         block.date,
     )
     return tuple(clean(fact) for fact in facts if fact)
+
+
+def _rates(block: Block) -> str:
+    """How methods know rates; nothing of given features, to which nothing was done."""
+    if block.rows[0].result.given:
+        return ""
+    return "queries unshrunk: the bound of another table" if block.bound else f"{block.rate_source} rates"
 
 
 def _sizes(block: Block) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import attrs
 from attrs import validators as v
 
+from crbench.protocol.presets import OWN_FEATURES
 from crbench.protocol.rules import EVALUATION_VERSION
 from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.intervals import Intervals
@@ -245,6 +246,11 @@ class Result:
     def level(self) -> Level:
         """How far it was verified on this machine."""
         return LEVELS[0] if self.evidence is None else self.evidence.level
+
+    @property
+    def given(self) -> bool:
+        """Whether `crbench evaluate` made it, of features whose origin nothing tells."""
+        return self.protocol.name == OWN_FEATURES.name
 
     @property
     def rankable(self) -> bool:

@@ -4,6 +4,10 @@ import attrs
 import numpy as np
 import pytest
 import torch
+from evaluation.comparing import assert_same
+from evaluation.strategies import cases
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crbench.errors import EvaluationError
 from crbench.evaluation import evaluate, inputs, joined
@@ -349,3 +353,12 @@ def test_parts_of_the_queries_join_to_the_whole():
     for name in ("ranks", "starts", "candidates"):
         assert np.array_equal(getattr(together.outcomes.ranks, name), getattr(whole.outcomes.ranks, name))
     assert joined(parts[:1], rows[:1], query.rows.take(rows[0]), EvalProtocol.of(shot="multi")) is parts[0]
+
+
+@settings(max_examples=30)
+@given(cases(), st.integers(51, 60))
+def test_curves_that_are_cut_are_those_of_a_shorter_evaluation(case, length):
+    found = evaluate(case.query, case.gallery, case.protocol, curve=length)
+    assert found.scores.cmc.shape == (length,)
+    expected = evaluate(case.query, case.gallery, case.protocol)
+    assert_same(found.with_curves(50, case.query.rows, case.protocol), expected)

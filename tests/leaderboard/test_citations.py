@@ -18,9 +18,10 @@ from crbench.leaderboard import citations
 from crbench.leaderboard.citations import bibtex
 from crbench.protocol.presets import OWN_FEATURES
 from crbench.registry.discovery import installed
-from crbench.results import Result, to_json
+from crbench.results import MetricFacts, Result, to_json
 
 Make = Callable[..., Result]
+FACTS = MetricFacts(higher_is_better=True, unit="number", summary="", distribution="theirs", version="1")
 ROOT = Path(__file__).parents[2]
 WITHOUT = {
     "constant",
@@ -79,6 +80,15 @@ def test_the_tool_is_cited_as_its_citation_file_says(make: Make) -> None:
 def test_a_plugin_that_is_not_there_is_named(make: Make) -> None:
     text = bibtex([make("their-method", of_aligner={"distribution": "their-methods"})])
     assert re.search(r"^% aligner their-method: no BibTeX, as its plugin is not there: .*their", text, re.MULTILINE)
+
+
+def test_a_score_of_a_plugin_is_cited_and_one_of_ours_is_not(make: Make) -> None:
+    text = bibtex([make("none")])
+    assert "score" not in text
+    result = make("none")
+    facts = {**result.metric_facts, "their-score": attrs.evolve(FACTS, distribution="their-scores")}
+    object.__setattr__(result, "metric_facts", facts)
+    assert re.search(r"^% score their-score: no BibTeX, as its plugin is not there", bibtex([result]), re.MULTILINE)
 
 
 def _given(make: Make, dataset: str) -> Result:
