@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -29,9 +29,12 @@ from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
 from crbench.harness.source import read_image, read_split
 from crbench.protocol.presets import OWN_FEATURES
-from crbench.records import Features, Samples, TestFeatures, blind_order
+from crbench.records import Features, Row, Samples, TestFeatures, blind_order
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _BATCHES = {"cpu": (8, 32, 64), "cuda": (32, 64, 128, 256, 512)}
 _PRODUCT_ROWS = 1024
@@ -143,9 +146,12 @@ class Stages:
         root = data_root(self.spec.data_root)
         rows = read_split(job, 0, root).query
         rows = rows.take(np.arange(min(len(rows), self.spec.samples)))
-        return rows, lambda row: degrade(
-            read_image(job, row.key, root).image, row.rate / row.native_rate, job.protocol.images
-        )
+
+        def read(row: Row) -> Image:
+            stored = read_image(job, row.key, root)
+            return degrade(stored.image, row.rate / row.native_rate, job.protocol.images, stored.digest)
+
+        return rows, read
 
     def _forward(self) -> Iterator[Work]:
         size = self.spec.batch_size or self._best_batch

@@ -172,6 +172,24 @@ def plot(
             click.echo(f"crbench: {finding}", err=True)
 
 
+@analyze.command()
+@cell_options
+@format_option(_FORMATS)
+@_OUTPUT
+def gallery(form: str, output: Path | None, quiet: int, verbose: int, **options: Any) -> None:
+    """What does the rate of the match do, where the gallery has images of several rates?
+
+    Rank-1 of the queries of each rate, where of their own person only the gallery images of one rate are there.
+
+    \b
+    crbench analyze gallery --dataset mlr-synthetic --aligner vpfa --set protocol.gallery_rates=[1,2,4]
+    """
+    from crbench.analysis import mixed_of
+
+    spec = trial_spec("analyze gallery", **options)
+    _show(mixed_of(spec, context=context(quiet, verbose)).render(form), output)
+
+
 def _show(text: str, output: Path | None) -> None:
     from crbench.store.files import write_text
 

@@ -1,4 +1,4 @@
-"""Make an LR image from an HR one: shrink it by a rate, and optionally write and read it by a codec.
+"""Make an LR image from an HR one: shrink it by a rate, blur it, add noise, and write and read it by a codec.
 
 Images are Pillow images. Libraries disagree on "bilinear" by up to several points of mAP, so
 Pillow's kernels are the definition, and the tests hold pixels worked out by hand.
@@ -11,10 +11,16 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from crbench.data.draws import hashes, repeated
+from crbench.protocol.parse import Codec
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from crbench.protocol import Codec, ImageRules
+    from crbench.protocol import ImageRules
 
 _POINT_KERNELS = ("nearest", "bilinear", "bicubic")
 
@@ -73,16 +79,56 @@ def through_codec(image: Image, codec: Codec | None) -> Image:
         return decoded.convert("RGB")
 
 
-def degrade(image: Image, factor: float, rules: ImageRules) -> Image:
-    """The image as a protocol shows it: shrunk by `factor` (1 = as stored) and passed through the codec.
+def degrade(image: Image, factor: float, rules: ImageRules, name: str = "") -> Image:
+    """The image as a protocol shows it: shrunk by `factor` (1 = as stored), degraded and passed through the codec.
 
     The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
+
+    Args:
+        name: the digest of the stored image; with `factor` it decides the draws of noise, so that whatever is found
+            again by the content of an image was made of the same pixels.
     """
     if factor == 1:
         return through_codec(image, rules.codec) if rules.encode_hr else image
     if rules.full_size is not None:
         height, width = rules.full_size
         image = resample(image, (width, height), "bilinear")
-    size = lr_size(image.size, factor, rules.rounding)
-    small = resample(image, size, rules.kernel, antialias=rules.antialias)
-    return through_codec(small, rules.codec)
+    for step in rules.steps:
+        if step.kind == "shrink":
+            size = lr_size(image.size, factor, rules.rounding)
+            image = resample(image, size, rules.kernel, antialias=rules.antialias)
+        elif step.kind == "blur":
+            image = blurred(image, step.amount)
+        elif step.kind == "noise":
+            image = noisy(image, step.amount, f"{name}|x{factor:g}")
+        else:
+            image = through_codec(image, Codec("jpeg", int(step.amount)))
+    return through_codec(image, rules.codec)
+
+
+def blurred(image: Image, sigma: float) -> Image:
+    """An image after a Gaussian blur, each pixel rounded; beyond its border the outermost pixels go on."""
+    import PIL.Image
+    from scipy.ndimage import gaussian_filter
+
+    pixels = np.asarray(image, dtype=np.float64)
+    return PIL.Image.fromarray(_rounded(gaussian_filter(pixels, (sigma, sigma, 0), mode="nearest")))
+
+
+def noisy(image: Image, sigma: float, name: str) -> Image:
+    """An image with noise of its own in each value, the same on every machine.
+
+    Each number is the sum of twelve uniform ones of 16 bits, whose deviation is 1: a normal one to within 0.01 of its
+    distribution. Sums of integers are exact, where normal numbers of libraries differ in their last bits.
+    """
+    import PIL.Image
+
+    pixels = np.asarray(image, dtype=np.float64)
+    words = repeated(hashes("degradation|noise", [name]), np.arange(3 * pixels.size, dtype=np.uint64)[:, None])
+    uniform = words.astype("<u8").view("<u2").reshape(pixels.size, 12)
+    drawn = (uniform.sum(axis=1, dtype=np.int64) - 6 * 65535) / 65536
+    return PIL.Image.fromarray(_rounded(pixels + sigma * drawn.reshape(pixels.shape)))
+
+
+def _rounded(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.clip(np.floor(pixels + 0.5), 0, 255).astype(np.uint8)

@@ -61,7 +61,10 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     query = rows.take(query_mask)
     if protocol.split.shrinks_queries:
         query = with_drawn_rates(query, protocol, f"{index.name}|trial {trial}")
-    return Split(train=train, query=query, gallery=rows.take(gallery_mask), notes=notes)
+    gallery = rows.take(gallery_mask)
+    if protocol.split.gallery_rates:
+        gallery = _with_gallery_rates(gallery, protocol.split.gallery_rates, f"{index.name}|trial {trial}")
+    return Split(train=train, query=query, gallery=gallery, notes=notes)
 
 
 def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -114,6 +117,13 @@ def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samp
     return attrs.evolve(
         rows, rates=options[choices(f"{stream}|rates {protocol.split.query_rates}", names, len(options))]
     )
+
+
+def _with_gallery_rates(rows: Samples, rates: tuple[float, ...], stream: str) -> Samples:
+    """The rows with a rate drawn uniformly for each image; none becomes finer than it is stored."""
+    options = np.array(rates, dtype=np.float32)
+    drawn = options[choices(f"{stream}|gallery rates {rates}", rows.keys, len(options))]
+    return attrs.evolve(rows, rates=np.maximum(drawn, rows.native_rates))
 
 
 def smaller_camera(index: Index) -> int:

@@ -83,12 +83,13 @@ def _any_row(rows: Samples, seed: int) -> Row:
 
 
 def _cells(dataset: Dataset, protocol: EvalProtocol, query: Row, others: Sequence[Row], root: Path) -> Iterator[Cell]:
-    image = dataset.read(query.key, root=root).image
+    stored_image = dataset.read(query.key, root=root)
+    image = stored_image.image
     stored = "" if query.native_rate == 1 else f" x{query.native_rate:g}"
     yield f"id {query.pid} cam {query.camid}{stored}", image
     for rate in protocol.split.query_rates or _PLAIN_RATES:
         if rate > query.native_rate:
-            yield f"x{rate:g}", degrade(image, rate / query.native_rate, protocol.images)
+            yield f"x{rate:g}", degrade(image, round(rate / query.native_rate, 5), protocol.images, stored_image.digest)
     for row in others:
         yield f"cam {row.camid}", dataset.read(row.key, root=root).image
 

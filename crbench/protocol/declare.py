@@ -30,7 +30,7 @@ def rule_names(group: type[RuleGroup]) -> tuple[str, ...]:
     Example:
         >>> from crbench.protocol import ImageRules
         >>> rule_names(ImageRules)
-        ('kernel', 'antialias', 'rounding', 'shrink_from', 'encoder', 'encode_hr', 'flip')
+        ('kernel', 'antialias', 'rounding', 'shrink_from', 'degradation', 'encoder', 'encode_hr', 'flip')
     """
     return tuple(field.name for field in attrs.fields(group))
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import attrs
 
 from crbench.protocol.declare import RuleGroup, rule, switch
-from crbench.protocol.parse import Codec, parse_codec, parse_size
+from crbench.protocol.parse import Codec, Step, parse_codec, parse_degradation, parse_size
 
 KERNELS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Resampling kernels, by Pillow's names."""
@@ -41,6 +41,16 @@ class ImageRules(RuleGroup):
         parse=parse_size,
         option=True,
     )
+    degradation: str = rule(
+        "deg",
+        "none",
+        "what LR images suffer beside shrinking, in this order: `blur:SIGMA` (Gaussian, in pixels), `noise:SIGMA` "
+        "(Gaussian, in grey levels, drawn from the image's content and rate), `jpeg:QUALITY`; shrinking comes first "
+        "unless its place is given, as in `blur:0.8,shrink,noise:4,jpeg:50`",
+        values="none, or steps such as blur:1,shrink,noise:4,jpeg:50",
+        parse=parse_degradation,
+        option=True,
+    )
     encoder: str = rule(
         "enc",
         "none",
@@ -55,6 +65,11 @@ class ImageRules(RuleGroup):
     def full_size(self) -> tuple[int, int] | None:
         """Height and width to which an image is resized before it is shrunk; None = it is shrunk as it is stored."""
         return parse_size(self.shrink_from)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What leads from a stored image to its LR copy, but for `encoder`."""
+        return parse_degradation(self.degradation)
 
     @property
     def codec(self) -> Codec | None:

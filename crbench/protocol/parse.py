@@ -18,9 +18,14 @@ _IDENTITIES = re.compile(r"official|random:([1-9]\d*)/([1-9]\d*)", re.ASCII)
 _LR_CAMERA = re.compile(r"none|per-id|per-id-and-folder|smaller|fixed:(\d+)", re.ASCII)
 _RATE_SOURCE = re.compile(r"oracle|presumed|(size)(?::([1-9]\d*))?", re.ASCII)
 _CODEC = re.compile(r"none|(png)|(jpeg):([1-9]\d?|100)", re.ASCII)
+_STEP = re.compile(r"(blur|noise|jpeg):(\d+(?:\.\d+)?)|(shrink)", re.ASCII)
 _SIZE = re.compile(r"stored|([1-9]\d{0,3})x([1-9]\d{0,3})", re.ASCII)
 _SHOT = re.compile(r"multi|single:exact|single:mc:([1-9]\d*)", re.ASCII)
 _CAMERA_RULE = re.compile(r"\s*(\d+):(\d+(?:\+\d+)*)\s*", re.ASCII)
+
+_BEST_QUALITY = 100
+_STRONGEST = 256
+"""Of blur and noise, in pixels and grey levels; beyond it nothing is left."""
 
 _FULL_HEIGHT = 256
 """Pixels; the input height of Wu et al., TIP 2023."""
@@ -83,6 +88,44 @@ def parse_codec(text: str) -> Codec | None:
     if match[2]:
         return Codec(match[2], int(match[3]))
     return Codec(match[1]) if match[1] else None
+
+
+@attrs.frozen
+class Step:
+    """One step on the way from a stored image to its LR copy.
+
+    Attributes:
+        kind: ``shrink``, ``blur``, ``noise`` or ``jpeg``.
+        amount: standard deviation in pixels (blur) or grey levels (noise), quality (jpeg); 0 of ``shrink``.
+    """
+
+    kind: str
+    amount: float = 0.0
+
+
+def parse_degradation(text: str) -> tuple[Step, ...]:
+    """The steps of ``blur:1,shrink,noise:4,jpeg:50``, in order; shrinking is the first where its place is not given.
+
+    Example:
+        >>> [step.kind for step in parse_degradation("noise:4,jpeg:50")]
+        ['shrink', 'noise', 'jpeg']
+        >>> [step.kind for step in parse_degradation("none")]
+        ['shrink']
+    """
+    if text == "none":
+        return (Step("shrink"),)
+    matches = [_match(_STEP, part) for part in (text.split(",") if isinstance(text, str) else [text])]
+    steps = [Step("shrink") if match[3] else Step(match[1], float(match[2])) for match in matches]
+    shrinks = sum(step.kind == "shrink" for step in steps)
+    if shrinks > 1 or not all(_fits(step) for step in steps):
+        raise ValueError(text)
+    return (*(() if shrinks else (Step("shrink"),)), *steps)
+
+
+def _fits(step: Step) -> bool:
+    if step.kind == "jpeg":
+        return step.amount == int(step.amount) and 1 <= step.amount <= _BEST_QUALITY
+    return step.kind == "shrink" or 0 < step.amount < _STRONGEST
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

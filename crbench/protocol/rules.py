@@ -124,9 +124,14 @@ def asked_rules(rules: Mapping[str, Any], like: EvalProtocol = _USUAL) -> dict[s
     own = {
         name: rules[name]
         for name, field in known.items()
-        if name in rules and not (field.metadata["option"] and rules[name] == field.default)
+        if name in rules and not (field.metadata["option"] and _is_default(rules[name], field.default))
     }
     return {"name": rules.get("name")} | own
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether a value is the default, a list in a file as well as a tuple."""
+    return bool((tuple(value) if isinstance(value, list) else value) == default)
 
 
 def describe_rules(rules: Mapping[str, Any], version: int = EVALUATION_VERSION, like: EvalProtocol = _USUAL) -> str:

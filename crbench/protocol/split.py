@@ -20,6 +20,11 @@ def _check_rates(instance: object, attribute: attrs.Attribute[Any], value: tuple
         raise ValueError(f"protocol.{attribute.name}: {list(value)} holds a rate outside (1, 1000)")
 
 
+def _check_gallery_rates(instance: object, attribute: attrs.Attribute[Any], value: tuple[float, ...]) -> None:
+    if not all(1 <= rate < 1000 for rate in value):
+        raise ValueError(f"protocol.{attribute.name}: {list(value)} holds a rate outside [1, 1000)")
+
+
 @attrs.frozen(kw_only=True)
 class SplitRules(RuleGroup):
     """Rules that turn a data set into the splits of its trials.
@@ -75,6 +80,16 @@ class SplitRules(RuleGroup):
         values="rates above 1",
         converter=_rates,
         validator=_check_rates,
+    )
+    gallery_rates: tuple[float, ...] = rule(
+        "gr",
+        (),
+        "rates from which the rate of each gallery image is drawn, uniformly, 1 = as it is stored; empty = the gallery "
+        "stays as stored",
+        values="rates from 1",
+        converter=_rates,
+        validator=_check_gallery_rates,
+        option=True,
     )
     rate_per: str = rule("per", "image", "what a rate is drawn for", values=("image", "identity"))
     rate_source: str = rule(

@@ -25,7 +25,7 @@ from crbench.api import (
     verify_images,
     with_drawn_rates,
 )
-from crbench.errors import DataError
+from crbench.errors import ConfigError, DataError
 from crbench_mlr import vpfa_code
 from crbench_mlr.inventory import Inventory
 from crbench_mlr.layout import Layout
@@ -152,6 +152,8 @@ def draw(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     if protocol.split.query == "one-per-id":
         return vpfa_code.one_query_split(index, protocol, trial)
     if protocol.split.lr_camera == "per-id-and-folder":
+        if protocol.split.gallery_rates:
+            raise ConfigError("protocol.gallery_rates: lr_camera=per-id-and-folder shrinks the gallery itself")
         return vpfa_code.folder_split(index, protocol, trial)
     split = draw_split(index, protocol, trial)
     if protocol.split.lr_camera == "smaller" and protocol.split.query_rates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import stats
 
-from crbench.data.degrade import degrade, lr_size, resample, through_codec
+from crbench.data.degrade import blurred, degrade, lr_size, noisy, resample, through_codec
 from crbench.protocol import KERNELS, Codec, ImageRules
 
 RULES = ImageRules()
@@ -232,3 +234,67 @@ def test_what_is_resized_first_stays_nearer_to_its_hr_image() -> None:
         return float(np.abs(np.subtract(*(np.asarray(one, dtype=float) for one in shown))).mean())
 
     assert loss(ImageRules(shrink_from="256x128")) < loss(RULES) / 2
+
+
+def _grey(value: int, width: int = 64, height: int = 128) -> Image.Image:
+    return Image.fromarray(np.full((height, width, 3), value, dtype=np.uint8))
+
+
+def _pixels(image: Image.Image) -> NDArray[np.float64]:
+    return np.asarray(image, dtype=np.float64)
+
+
+def test_steps_are_taken_in_the_order_that_is_stated() -> None:
+    image = _image(48, 128)
+    after = degrade(image, 2, ImageRules(degradation="jpeg:30"), "a")
+    assert after.tobytes() == through_codec(degrade(image, 2, RULES), Codec("jpeg", 30)).tobytes()
+    before = degrade(image, 2, ImageRules(degradation="jpeg:30,shrink"), "a")
+    assert before.tobytes() == degrade(through_codec(image, Codec("jpeg", 30)), 2, RULES).tobytes()
+    both = degrade(image, 2, ImageRules(degradation="blur:1,noise:3"), "a")
+    assert both.tobytes() == noisy(blurred(degrade(image, 2, RULES), 1), 3, "a|x2").tobytes()
+    turned = degrade(image, 2, ImageRules(degradation="noise:3,blur:1"), "a")
+    assert turned.tobytes() != both.tobytes()
+
+
+def test_the_codec_comes_last_and_hr_images_stay_as_they_are() -> None:
+    image = _image(48, 128)
+    rules = ImageRules(degradation="noise:8", encoder="jpeg:50")
+    plain = degrade(image, 2, attrs.evolve(rules, encoder="none"), "a")
+    assert degrade(image, 2, rules, "a").tobytes() == through_codec(plain, Codec("jpeg", 50)).tobytes()
+    assert degrade(image, 1, rules, "a") is image
+
+
+def test_a_blur_is_the_gaussian_of_its_deviation() -> None:
+    """A white point spreads by the values of the density, which the textbook gives."""
+    point = np.zeros((41, 41, 3), dtype=np.uint8)
+    point[20, 20] = 255
+    found = _pixels(blurred(Image.fromarray(point), 1.5))[:, :, 0]
+    x = np.arange(-20, 21)
+    line = np.exp(-(x**2) / (2 * 1.5**2))
+    line /= line.sum()
+    assert np.abs(found - 255 * np.outer(line, line)).max() <= 0.5 + 1e-6
+    assert blurred(_grey(77), 3).tobytes() == _grey(77).tobytes(), "one colour stays, at the border, too"
+
+
+@pytest.mark.parametrize("sigma", [2.0, 10.0])
+def test_noise_is_normal_with_its_deviation(sigma: float) -> None:
+    drawn = _pixels(noisy(_grey(128), sigma, "a")) - 128
+    assert abs(drawn.mean()) < 5 * sigma / np.sqrt(drawn.size)
+    assert drawn.std() == pytest.approx(np.sqrt(sigma**2 + 1 / 12), rel=0.02)
+    assert stats.kstest((drawn + np.random.default_rng(0).uniform(-0.5, 0.5, drawn.shape)).ravel() / sigma, "norm")[
+        0
+    ] < (0.02 if sigma > 5 else 0.05)
+
+
+def test_noise_depends_on_image_and_rate_and_on_nothing_else() -> None:
+    image, rules = _image(48, 128), ImageRules(degradation="noise:8")
+    first = degrade(image, 2, rules, "a").tobytes()
+    assert degrade(image, 2, rules, "a").tobytes() == first
+    assert degrade(image, 2, rules, "b").tobytes() != first
+    residues = [_pixels(degrade(_grey(128), rate, rules, "a"))[:30, :10] for rate in (2, 3)]
+    assert abs(np.corrcoef(residues[0].ravel(), residues[1].ravel())[0, 1]) < 0.15, "drawn anew at each rate"
+    assert hashlib.sha256(noisy(_grey(128, 4, 4), 8, "a|x2").tobytes()).hexdigest()[:12] == PINNED
+
+
+PINNED = "b7f5f2da9d02"
+"""Of noise that was drawn once: another machine or version must draw the same."""

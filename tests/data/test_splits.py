@@ -128,3 +128,31 @@ def test_per_id_camera_is_one_that_sees_the_person():
 def test_what_does_not_fit_is_refused(changes, trial, error, message):
     with pytest.raises(error, match=message):
         draw_split(make_index(), EvalProtocol.of(**changes), trial)
+
+
+def test_gallery_rates_are_drawn_for_each_image_and_change_no_query():
+    plain, mixed = (
+        draw_split(make_index(people=40), EvalProtocol.of(gallery_rates=rates), 0) for rates in ((), (2, 1))
+    )
+    assert mixed.query.rates.tolist() == plain.query.rates.tolist()
+    assert mixed.gallery.keys.tolist() == plain.gallery.keys.tolist()
+    assert set(mixed.gallery.rates.tolist()) == {1.0, 2.0}
+    assert 0.3 < (mixed.gallery.rates == 2).mean() < 0.7
+    other = draw_split(make_index(people=40), EvalProtocol.of(gallery_rates=(1, 2)), 1)
+    assert other.gallery.rates.tolist() != mixed.gallery.rates.tolist(), "drawn anew in each trial"
+
+
+@given(seed=st.integers(0, 100))
+def test_the_order_of_the_index_changes_no_gallery_rate(seed):
+    def rates(order):
+        gallery = draw_split(make_index(order=order), EvalProtocol.of(gallery_rates=(1, 2, 4)), 0).gallery
+        return dict(zip(gallery.keys.tolist(), gallery.rates.tolist(), strict=True))
+
+    assert rates(np.random.default_rng(seed).permutation) == rates(None)
+
+
+def test_no_gallery_image_becomes_finer_than_it_is_stored():
+    index = make_index()
+    native = attrs.evolve(index, rows=attrs.evolve(index.rows, rates=np.full(len(index.rows), 3), native_rates=3.0))
+    gallery = draw_split(native, EvalProtocol.of(gallery_rates=(1, 4), query_rates=()), 0).gallery
+    assert set(gallery.rates.tolist()) == {3.0, 4.0}

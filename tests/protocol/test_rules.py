@@ -39,8 +39,10 @@ OTHER = {
     "ignored_cameras": "3:2",
     "rerank": "k1=20,k2=6,lambda=0.3",
     "shrink_from": "256x128",
+    "degradation": "blur:1,shrink,noise:4",
+    "gallery_rates": (1, 2),
 }
-OPTIONS = ("ignored_cameras", "rerank", "shrink_from")
+OPTIONS = ("ignored_cameras", "rerank", "shrink_from", "degradation", "gallery_rates")
 
 
 @pytest.mark.parametrize("field", EvalProtocol().flat())
@@ -105,6 +107,12 @@ def test_fingerprint_is_the_same_in_another_process():
         ("ignored_cameras", ""),
         ("ignored_cameras", ("3:2",)),
         ("shrink_from", "256"),
+        ("degradation", "fog:1"),
+        ("degradation", "blur:0"),
+        ("degradation", "jpeg:50.5"),
+        ("degradation", "shrink,shrink"),
+        ("degradation", ""),
+        ("gallery_rates", (0.5, 2)),
         ("shrink_from", "0x128"),
     ],
 )
