@@ -5,14 +5,15 @@
     protocol  ->  masks  ->  ranks  ->  metrics
 
 - `pipeline`: reads like this line. `inputs` checks the features and `placement` brings them to the device
-- `masks`: the protocol's rules as a task: positives and valid gallery images of each query, draws of single shot
-- `engines`: which engine of `crbench.ranking` answers the task
+- `masks`: the protocol's rules: which pairs of one person count, and which images may be ahead of a positive
+- `gallery`, `gallery_shards`: a gallery in several shards, each with the positives of all; `single_shot`: its draws
+- `engines`: which engine of `crbench.ranking` answers
 - `ranks`: what is ahead of each positive (the engine's answer) as `outcomes`
 - `selection`: which metrics of `crbench.metrics` are asked for, and which the protocol does not define
 - `scores`: outcomes to values of each query, and these to means
-- `shards`: the same in parts, on several machines
+- `shards`: the queries in shards, on several machines
 
-`custom_distance` is for distances of a plugin, `verification` for pairs without a gallery.
+`custom_distance` is for distances of a plugin; `pairs`, `verification` and `nearest` look at pairs, not at ranks.
 """
 
 from __future__ import annotations

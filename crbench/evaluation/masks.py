@@ -1,4 +1,4 @@
-"""From a protocol's rules to pairs and tasks: positives, junk, camera rules."""
+"""From a protocol's rules to pairs: positives, junk, camera rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
 from crbench.protocol import EvalProtocol
-from crbench.ranking.interface import RankTask
 from crbench.records import Samples
 
 UNKNOWN_CAMERA = -1
@@ -62,23 +61,6 @@ class Pairs:
         )
 
 
-def matches(query: Samples, gallery: Samples, protocol: EvalProtocol) -> RankTask:
-    """The multi-shot task: all positives of each query but its own image, everything but junk as candidates.
-
-    Raises:
-        EvaluationError: no query has a positive.
-    """
-    pairs = Pairs.of(query, gallery, protocol)
-    check_some_match(query, [pairs], protocol)
-    found = candidates(gallery, protocol)
-    return RankTask(
-        positives=pairs.positives,
-        starts=np.concatenate([[0], np.cumsum(np.bincount(pairs.owners, minlength=len(query)))]),
-        candidates=found,
-        columns=np.zeros(len(found), dtype=np.intp),
-    )
-
-
 def check_some_match(query: Samples, pairs: Sequence[Pairs], protocol: EvalProtocol) -> None:
     """Refuse what has no score.
 
@@ -125,13 +107,6 @@ def camera_groups(query: Samples, protocol: EvalProtocol) -> list[tuple[NDArray[
     found: list[tuple[NDArray[np.intp], Sequence[int]]] = [(np.flatnonzero(~np.isin(query.camids, list(ignored))), ())]
     found += [(np.flatnonzero(query.camids == camera), others) for camera, others in ignored.items()]
     return [(queries, others) for queries, others in found if len(queries)]
-
-
-def query_gallery_masks(
-    query: Samples, gallery: Samples, protocol: EvalProtocol
-) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
-    """Groups of queries intp[b] that the camera rules treat alike, each with a mask bool[g] of its gallery images."""
-    return [(queries, ~np.isin(gallery.camids, others)) for queries, others in camera_groups(query, protocol)]
 
 
 def _only_itself(pairs: int) -> str:

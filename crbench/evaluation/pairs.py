@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from crbench.errors import EvaluationError
 from crbench.evaluation.inputs import checked
-from crbench.evaluation.masks import UNKNOWN_CAMERA, image_numbers, query_gallery_masks
+from crbench.evaluation.masks import Pairs, camera_groups, candidates
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
 from crbench.ranking.interface import RankInputs, RankRows
@@ -51,15 +51,12 @@ def valid_pairs(
         [[[False, True]], [[True, False]]]
     """
     same = query.pids[:, None] == gallery.pids
-    valid = np.broadcast_to((gallery.pids >= 0) | (protocol.scoring.junk == "keep"), same.shape).copy()
-    for queries, items in query_gallery_masks(query, gallery, protocol):
-        valid[queries] &= items
-    if protocol.scoring.same_camera == "ignore":
-        seen = (query.camids[:, None] == gallery.camids) & (query.camids != UNKNOWN_CAMERA)[:, None]
-        valid &= ~(same & seen)
-    images = image_numbers(query, gallery)
-    if images is not None:
-        valid &= ~(same & (images[0][:, None] == images[1]))
+    valid = np.zeros_like(same)
+    for queries, ignored in camera_groups(query, protocol):
+        valid[np.ix_(queries, candidates(gallery, protocol, ignored))] = True
+    matches = Pairs.of(query, gallery, protocol)
+    valid &= ~same
+    valid[matches.owners, matches.positives] = True
     return valid, same
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from crbench.errors import EvaluationError
 from crbench.evaluation.inputs import checked
-from crbench.evaluation.masks import matches, query_gallery_masks
+from crbench.evaluation.masks import Pairs, camera_groups, candidates, check_some_match
 from crbench.metrics.roc import allowed_false_pairs, true_positive_rate
 from crbench.protocol import EvalProtocol
 from crbench.records import Features
@@ -45,13 +43,15 @@ def verification(
     inputs = checked(query, gallery, protocol, None)
     from crbench.ranking.pooled import false_pairs, falsely_accepted  # with torch, which takes seconds to import
 
-    task = matches(query.rows, gallery.rows, protocol)
-    masks = query_gallery_masks(query.rows, gallery.rows, protocol)
-    groups = [(queries, task.candidates[items[task.candidates]]) for queries, items in masks]
+    pairs = Pairs.of(query.rows, gallery.rows, protocol)
+    check_some_match(query.rows, [pairs], protocol)
+    groups = [
+        (queries, candidates(gallery.rows, protocol, ignored))
+        for queries, ignored in camera_groups(query.rows, protocol)
+    ]
     total = false_pairs(inputs, groups)
     if total == 0:
         raise EvaluationError("no false pair: every gallery item shows the person of every query")
     allowed = {fpr: allowed_false_pairs(fpr, total) for fpr in fprs}
-    true = np.repeat(np.arange(len(task.sizes)), task.sizes), task.positives
-    accepted = falsely_accepted(inputs, groups, true, limit=max(allowed.values(), default=0))
+    accepted = falsely_accepted(inputs, groups, (pairs.owners, pairs.positives), limit=max(allowed.values(), default=0))
     return {fpr: true_positive_rate(accepted, count) for fpr, count in allowed.items()}
