@@ -89,7 +89,7 @@ def _same_at_all_rates(found: Directions) -> Iterator[str]:
     if not known:
         return
     (one, other), widest = max(known, key=lambda item: item[1].value)
-    lengths = ", ".join(f"{number(own.cosine.length.value, 1)} at x{rate:g}" for rate, own in found.rates.items())
+    lengths = ", ".join(f"{own.cosine.length.value:.3g} at x{rate:g}" for rate, own in found.rates.items())
     same = "is not the same at all rates" if widest.low > 0 else "may be the same at all rates"
     yield (
         f"The direction {same}: between x{one:g} and x{other:g} it turns by {interval(widest, 1)} degrees. Its length "

@@ -55,6 +55,8 @@ def halves(pids: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """
     people = shuffled(f"analysis|seed {seed}|halves", np.unique(pids).tolist())
     if len(people) < FEWEST:
-        raise DataError(f"{len(people)} people; expected at least {FEWEST}, as halves of them are compared")
+        raise DataError(
+            f"halves of the people are compared, which takes {FEWEST} of them at least; here are {len(people)}"
+        )
     first = np.array([int(str(pid)) for pid in people[: len(people) // 2]], dtype=np.int64)
     return np.isin(pids, first)

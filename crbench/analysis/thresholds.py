@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
+import numpy as np
 
 from crbench.analysis.distances import RatePairs, pairs_by_rate
 from crbench.analysis.open_set import DRAWS, Identified, PersonDistances, identified, person_distances
+from crbench.analysis.people import FEWEST
 from crbench.analysis.subject import Subject
 from crbench.analysis.tables import Table, as_json, as_text, interval, number, per_cent
 from crbench.analysis.verification import SPARE, Accepted, accepted, at_threshold
@@ -37,7 +39,10 @@ class Verified:
 
 @attrs.frozen
 class MethodThresholds:
-    """One aligner: by share of false pairs or false alarms, then by rate, or `ALL`."""
+    """One aligner: by share of false pairs or false alarms, then by rate, or `ALL`.
+
+    Rates of fewer than four people have no open set.
+    """
 
     verification: Mapping[float, Mapping[float | str, Verified]]
     open_set: Mapping[float, Mapping[float | str, Identified]]
@@ -109,6 +114,7 @@ def _method(trial: RankedTrial, fprs: Sequence[float], fars: Sequence[float], se
     distances = person_distances(trial)
     parts: dict[float | str, PersonDistances] = {rate: distances.take(distances.rates == rate) for rate in rates}
     parts[ALL] = distances
+    parts = {rate: part for rate, part in parts.items() if rate == ALL or len(np.unique(part.pids)) >= FEWEST}
     open_set = {far: {rate: identified(part, far, seed=seed) for rate, part in parts.items()} for far in fars}
     return MethodThresholds(verification, open_set)
 

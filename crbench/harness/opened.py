@@ -14,7 +14,7 @@ import numpy as np
 from crbench.api.capabilities import GalleryByRate
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Precomputed, Reader
-from crbench.api.pairing import Pairs, TrainFeatures, check_alignable
+from crbench.api.pairing import Pairs, TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
 from crbench.harness.arithmetic import settled_extraction
@@ -123,8 +123,8 @@ class OpenedTrial:
             training: copies at the protocol's training rates; else at those of its queries.
 
         Raises:
-            ConfigError: the protocol has no such rates.
-            DataError: no HR images, features of varying length, or given features that lack copies.
+            ConfigError: the protocol has no such rates, or the features vary in length.
+            DataError: no HR images, or given features that lack copies.
         """
         rules = self.job.protocol.split
         name, rates = ("train_rates", rules.train_rates) if training else ("query_rates", rules.query_rates)
@@ -139,9 +139,12 @@ class OpenedTrial:
         views = [IdentifiedRows.of(rows, self.trial) for rows in (copies, hr)]
         self.add(IdentifiedRows.concat(views))
         source, target = (rows.features(self.table, self.facts.run.device) for rows in views)
-        features = TrainFeatures(source=source, target=target)
-        check_alignable(features)
-        found = features.pairs("image")
+        if source.dims is not None or target.dims is not None:
+            raise ConfigError(
+                f"the length of the features of {self.job.backbone.name} varies, so LR and HR features of an image "
+                "cannot be set side by side"
+            )
+        found = TrainFeatures(source=source, target=target).pairs("image")
         return {
             domain.rate: Pairs(found.source.take(np.flatnonzero(mask)), found.target.take(np.flatnonzero(mask)))
             for domain, mask in found.source.rows.domains()

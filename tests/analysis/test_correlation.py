@@ -145,5 +145,5 @@ def test_what_cannot_be_correlated_is_refused():
         canonical_correlations(lr[:, :2], hr)
     with pytest.raises(DataError, match="NaN or infinite"):
         held_out_correlations(lr * np.nan, hr, pids)
-    with pytest.raises(DataError, match="3 people; expected at least 4"):
+    with pytest.raises(DataError, match="takes 4 of them at least; here are 3"):
         held_out_correlations(lr[:9], hr[:9], np.repeat([1, 2, 3], 3))

@@ -192,3 +192,11 @@ def test_every_format_shows_every_number(form):
         assert "x3 0.01 none" in text
         assert "one distance for all rates at FPR 0.1" in text
         assert "half of the people unknown" in text
+
+
+def test_a_rate_of_too_few_people_has_no_open_set():
+    ((query, gallery),) = ranked().compared
+    few = query.take(np.flatnonzero((query.rows.rates == 2) | (query.rows.pids < 3)))
+    method = _method(Ranked([(few, gallery)]), [0.1], [0.4], 0)
+    assert list(method.verification[0.1]) == [2, 3, "all"]
+    assert list(method.open_set[0.4]) == [2, "all"]

@@ -53,7 +53,7 @@ def test_nothing_is_recorded(tmp_path):
         ([*ON, "--aligner", "match-rate"], 2, "match-rate asks for a gallery of its own"),
         ([*ON, "--set", "protocol.query_rates=[]"], 2, "shrinks nothing (query_rates is empty)"),
         ([*ON, "--trial", "10"], 2, "trial 10 is not one of 0-9"),
-        ([*ON, "--limit", "3"], 3, "3 people; expected at least 4"),
+        ([*ON, "--limit", "3"], 3, "takes 4 of them at least; here are 3"),
         ([*ON, "--permutations", "0"], 2, "0 is not in the range x>=1"),
         (["--dataset", "mlr-viper"], 3, "mlr-viper"),
         (["--dataset", "mlr-synthetic", *SMALL[:4], "--backbone", "random"], 3, "are equal, so there is no offset"),

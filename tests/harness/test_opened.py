@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 import pytest
+import torch
 
 from crbench.api.context import RunContext
+from crbench.api.entry import Entry
 from crbench.errors import ConfigError
 from crbench.harness.opened import OpenedTrial
 from crbench.harness.ranked import ranked, ranked_trial
 from crbench.harness.run import run
+from crbench.registry.discovery import Registered
+from crbench.registry.guard import UNKNOWN
+from crbench.testing import RandomBackbone
 
 
 @pytest.fixture
@@ -49,6 +55,17 @@ def test_an_aligner_maps_the_lr_side_by_its_rate(opened):
 def test_a_protocol_that_shrinks_nothing_has_no_pairs(spec):
     opened = OpenedTrial.of(spec(set={"protocol.query_rates": []}), context=RunContext())
     with pytest.raises(ConfigError, match="query_rates is empty"):
+        opened.pairs(opened.hr_rows("test"), training=False)
+
+
+def test_features_of_varying_length_have_no_pairs(spec, offer):
+    class Varying(RandomBackbone):
+        def extract(self, batch):
+            return attrs.evolve(super().extract(batch), dims=torch.full((len(batch.rates),), 8))
+
+    offer(Registered("backbone", Entry("varying", lambda *, weights=None, device="cpu": Varying()), UNKNOWN))
+    opened = OpenedTrial.of(spec(backbone="varying"), context=RunContext())
+    with pytest.raises(ConfigError, match="the length of the features of varying varies"):
         opened.pairs(opened.hr_rows("test"), training=False)
 
 
