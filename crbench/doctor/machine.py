@@ -35,7 +35,8 @@ def processor() -> Iterator[Finding]:
     known = [words for name, words in _INSTRUCTIONS.items() if processor_has(name)]
     found = f"{processor_name()}: {', '.join(known) or 'torch names no instructions'}"
     fast = processor_has("amx_bf16", "avx512_bf16")
-    yield Finding("processor", "ok", found, "" if fast else "leave --amp off on the CPU: bf16 has no instructions here")
+    advice = "--amp auto extracts in bf16 where that keeps ranks" if fast else "leave --amp off: bf16 is slow here"
+    yield Finding("processor", "ok", found, advice)
 
 
 def threads() -> Iterator[Finding]:

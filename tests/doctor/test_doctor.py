@@ -153,6 +153,14 @@ def test_versions_below_what_is_required_are_named(monkeypatch):
     assert (found.state, found.found) == ("fault", "numpy 0.1, expected >=1.26")
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_half_precision_is_suggested_where_the_processor_has_it(fast, monkeypatch):
+    monkeypatch.setattr("crbench.ranking.gemm.processor_has", lambda *names: fast and "avx512_bf16" in names)
+    found = only(machine.processor())
+    assert found.state == "ok"
+    assert ("--amp auto" in found.advice, "leave --amp off" in found.advice) == (fast, not fast)
+
+
 def test_more_threads_than_processors(monkeypatch):
     monkeypatch.setattr(machine, "_processors", lambda: 0)
     found = only(machine.threads())
