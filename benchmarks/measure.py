@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,8 @@ import page
 import peers
 import torch
 import workload
+from course import course, denormal_cost
+from ways import NETWORKS, ways
 
 from crbench import EvalProtocol, evaluate, load_aligner
 from crbench.api.context import RunContext
@@ -189,6 +192,25 @@ def vpfa(request: Request) -> dict:
     return {"dim": dim, "transform": moved, "fit": {**attrs.asdict(step.quantiles), "unit": step.unit, "batch": 32}}
 
 
+def fit(request: Request) -> dict:
+    """``vpfa/paper`` whole, on features on which it converges: those of LR and HR images of a person are alike."""
+    dim, hidden = max(16, int(512 * request.scale)), max(16, int(2048 * request.scale))
+    aligner = load_aligner("vpfa/paper", hidden=hidden, epochs=max(2, int(120 * request.scale)))
+    return {"dim": dim, "hidden": hidden, **course(aligner, training(dim, device="cpu"))}
+
+
+def denormals(request: Request) -> dict:
+    """What an update of Adam costs whose moments are denormal, as they become in a fit that converges."""
+    width = max(16, int(2048 * request.scale))
+    return {"width": width, "seconds": denormal_cost(width)}
+
+
+def arithmetic(request: Request) -> dict:
+    """Networks as they are trained, folded, and in bf16: pace alone, pace from JPEG, scores."""
+    small = attrs.evolve(NETWORKS[0], persons=request.rows(NETWORKS[0].persons), batches=1, rounds=1)
+    return {"load": os.getloadavg()[0], "networks": ways(NETWORKS if request.scale == 1 else (small,))}
+
+
 def extraction(request: Request) -> dict:
     """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
     size = 16
@@ -211,7 +233,10 @@ PARTS: dict[str, Callable[[Request], dict]] = {
     "memory": memory,
     "galleries": galleries,
     "vpfa": vpfa,
+    "fit": fit,
+    "denormals": denormals,
     "extraction": extraction,
+    "arithmetic": arithmetic,
 }
 
 

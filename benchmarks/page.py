@@ -32,13 +32,17 @@ def render(results: Path) -> str:
         for name in ("market-2048", "market-3840", "hard-2048", "large", "single-shot")
         if name in records
     ]
-    for name, section in (
-        ("memory", _memory),
-        ("galleries", _galleries),
-        ("vpfa", _vpfa),
-        ("extraction", _extraction),
-        ("gpu", _gpu),
-    ):
+    sections = {
+        "memory": _memory,
+        "galleries": _galleries,
+        "vpfa": _vpfa,
+        "fit": _fit,
+        "denormals": _denormals,
+        "extraction": _extraction,
+        "arithmetic": _arithmetic,
+        "gpu": _gpu,
+    }
+    for name, section in sections.items():
         if name in records:
             parts.append(section(records[name]))
     return "\n\n".join(parts) + "\n"
@@ -134,6 +138,29 @@ def _vpfa(record: dict) -> str:
     return f"## VPFA at {record['dim']:,} columns\n\n" + _table(rows, ("work", "median ms", "throughput"))
 
 
+def _fit(record: dict) -> str:
+    rows = [
+        (f"{number}/{len(record['tenths'])}", *(f"{1e3 * tenth[clock]:.1f}" for clock in ("wall_s", "processor_s")))
+        for number, tenth in enumerate(record["tenths"], 1)
+    ]
+    headers = ("part of the steps", "median ms a step", "processor ms a step")
+    told = (
+        f"`vpfa/paper` whole, {record['steps']:,} steps with a width of {record['hidden']:,}, took "
+        f"{record['minutes']:.1f} minutes. Its loss went from {record['loss']['first']:.2g} to "
+        f"{record['loss']['last']:.2g}, so that the moments of Adam became denormal, which are flushed to zero. Load "
+        f"average of the machine, this process included: {record['load']['before']:.1f} before, "
+        f"{record['load']['after']:.1f} after."
+    )
+    return f"## A fit as it goes on, {record['dim']:,} columns\n\n{told}\n\n{_table(rows, headers)}"
+
+
+def _denormals(record: dict) -> str:
+    rows = [(f"moments {name}", f"{1e3 * seconds:.2f}") for name, seconds in record["seconds"].items()]
+    told = "Moments of Adam become denormal as a fit converges. What this costs is a matter of the processor."
+    title = f"## An update of {record['width']:,} x {record['width']:,} weights by Adam, one thread"
+    return f"{title}\n\n{told}\n\n" + _table(rows, ("work", "processor ms"))
+
+
 def _extraction(record: dict) -> str:
     stages = ("decode", "resize", "forward", "whole")
     rows = [
@@ -142,6 +169,35 @@ def _extraction(record: dict) -> str:
     ]
     headers = ("backbone", *(f"{stage} ms" for stage in stages), "share of the network's own pace")
     return f"## Extraction, batches of {record['batch']}, per image\n\n" + _table(rows, headers)
+
+
+def _arithmetic(record: dict) -> str:
+    rows = [
+        (
+            f"{name} ({network['weights']})",
+            way,
+            f"{1 / one['forward']:.3g}",
+            f"{one['share'] / one['forward']:.3g}",
+            f"{100 * one['share']:.0f} %",
+            f"{100 * one['R1']:.2f}",
+            f"{100 * one['mAP']:.2f}",
+            f"{one['least_cosine']:.6f}",
+            f"{one['flips']} of {network['images']}",
+        )
+        for name, network in record["networks"].items()
+        for way, one in network["ways"].items()
+    ]
+    headers = (
+        "network (weights)", "arithmetic", "images/s alone", "from JPEG", "share",
+        "R1", "mAP", "least cosine", "nearest changed",
+    )  # fmt: skip
+    told = (
+        "Scores are those of images of `mlr-synthetic`, multi-shot; cosines and nearest images are beside the first "
+        "line of each network. Random weights find nobody; they show what roundings change. Times are the fastest of "
+        "several rounds in which the lines took turns, as other jobs ran, too: load average "
+        f"{record['load']:.1f} at the start."
+    )
+    return f"## Folding, bf16 and decoding beside the network\n\n{told}\n\n{_table(rows, headers)}"
 
 
 def _gpu(record: dict) -> str:

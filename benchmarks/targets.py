@@ -255,6 +255,24 @@ def _vpfa(records: Records) -> list[Target]:
     ]
 
 
+def _fit(records: Records) -> list[Target]:
+    if "fit" not in records:
+        return []
+    record = records["fit"]
+    first, last = (record["tenths"][place]["processor_s"] for place in (0, -1))  # other jobs take wall time
+    return [
+        Target(
+            work=f"VPFA fit, {record['steps']:,} steps on {record['dim']:,} columns, its last tenth beside its first",
+            reach="at most 1.1 x the first",
+            measured=f"{1e3 * last:.1f} ms of processor time a step; first {1e3 * first:.1f} ms",
+            ratio=last / first,
+            unit="x",
+            holds=last <= 1.1 * first,
+            part="fit",
+        )
+    ]
+
+
 def _extraction(records: Records) -> list[Target]:
     return [
         Target(
@@ -276,5 +294,6 @@ _MAKERS: tuple[Callable[[Records], list[Target]], ...] = (
     _single_shot,
     _memory,
     _vpfa,
+    _fit,
     _extraction,
 )

@@ -180,8 +180,20 @@ def test_a_small_run_of_everything_gives_a_page(scripts, tmp_path, monkeypatch):
     text = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert all(
         f"## {name}" in text
-        for name in ("market-2048", "market-3840", "large", "single-shot", "Memory", "Galleries", "VPFA")
+        for name in (
+            "market-2048",
+            "market-3840",
+            "large",
+            "single-shot",
+            "Memory",
+            "Galleries",
+            "VPFA",
+            "A fit",
+            "Folding",
+        )
     )
+    assert re.search(r"its last tenth beside its first +\| at most 1.1 x the first ", text)
+    assert "\n| resnet-tiny (as shipped) | bf16 " in text
     assert text.count("not run here") == 5
     assert (tmp_path / "memory.png").stat().st_size > 0
 
