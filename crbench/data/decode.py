@@ -78,7 +78,8 @@ def _decoded(content: bytes, path: Path) -> Image:
     try:
         with _open(content, path) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except _DECODING_ERRORS as error:
         raise DataError(f"{path}: damaged or truncated image: {_reason(error)}") from error
 
