@@ -13,6 +13,8 @@ from denormals import share_kept, two_threads
 from crbench import linear as float32
 from crbench.api.context import RunContext
 from crbench.errors import DataError
+from crbench.registry.load import load_aligner
+from crbench.testing import train_features
 
 
 class Record:
@@ -202,7 +204,8 @@ def test_a_trained_module_holds_no_gradients() -> None:
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-def test_a_fit_without_a_run_flushes_denormals_in_all_threads() -> None:
+def test_a_fit_without_a_run_flushes_denormals_in_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crbench_vpfa.train.ONE_THREAD", 0)
     kept, module = set(), make_module()
     module.model.register_forward_hook(lambda *_: kept.add(share_kept()))
     module.model[0].register_forward_hook(lambda *_: kept.add(share_kept()))
@@ -210,3 +213,19 @@ def test_a_fit_without_a_run_flushes_denormals_in_all_threads() -> None:
     with two_threads():
         train_module(module, make_pairs(), Recipe(epochs=1), generator=seeded(), tracker=Record(), resume=anew())
     assert kept == {0.0}
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_small_fit_is_the_same_on_any_number_of_threads(threads: int) -> None:
+    train = train_features(persons=20, dim=64)
+    before, found = torch.get_num_threads(), []
+    for count in (1, threads):
+        torch.set_num_threads(count)
+        try:
+            aligner = load_aligner("vpfa/light", epochs=1, draws=512)
+            found.append(aligner.fit(train, run=RunContext()).state())
+            assert torch.get_num_threads() == count
+        finally:
+            torch.set_num_threads(before)
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
