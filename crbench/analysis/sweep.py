@@ -125,7 +125,7 @@ def sweep(spec: RunSpec, rates: Sequence[float], kind: Kind = "rates", *, contex
 
 
 def _check(spec: RunSpec) -> bool:
-    """Whether there are several backbones."""
+    """Whether an aligner runs on several backbones."""
     jobs = make_plan(spec).jobs
     if len(spec.dataset) > 1:
         raise ConfigError(f"a sweep is of one data set, not of {', '.join(spec.dataset)}")
@@ -134,7 +134,8 @@ def _check(spec: RunSpec) -> bool:
             f"protocol {jobs[0].protocol.name} of {spec.dataset[0]} does not shrink its queries, or not them alone, so "
             "they have no other rates; choose another protocol"
         )
-    return len({job.backbone.name for job in jobs}) > 1
+    pairs = {(aligner.name, job.backbone.name) for job in jobs for aligner in job.aligners}
+    return len({aligner for aligner, _ in pairs}) < len(pairs)
 
 
 def _at(spec: RunSpec, rate: float) -> RunSpec:
@@ -142,7 +143,7 @@ def _at(spec: RunSpec, rate: float) -> RunSpec:
 
 
 def _name(result: Result, several: bool) -> str:
-    """The aligner; with its backbone where there are several."""
+    """The aligner; with its backbone where it runs on several."""
     aligner = component_label(result.method.aligner)
     return f"{component_label(result.method.backbone)} + {aligner}" if several else aligner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def unit(x: Any) -> np.ndarray:
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
-def expected_ranks(inner: bool, halves: str, rates: str) -> list[int]:
+def expected_ranks(inner: bool, halves: str, rates: str, centre: bool = False) -> list[int]:
     """Ranks of all matches, query by query: more negatives that are as near or nearer, more matches that are nearer."""
     split = Hard().split(Hard().protocols["mlr"], 0, root=None)
     query, gallery = encoded(split.query), encoded(split.gallery)
@@ -57,14 +58,17 @@ def expected_ranks(inner: bool, halves: str, rates: str) -> list[int]:
         ),
         run=RunContext(),
     )
-    first = fitted(TestFeatures.of(query)).x if inner else query.x
-    shrunk = {rate: unit(encoded(split.gallery.at_rate(rate)).x) for rate in RATES}
+    means = {rate: part.x.numpy().mean(axis=0) * centre for rate, part in zip(RATES, train, strict=True)}
+    hr = encoded(split.train).x.numpy().mean(axis=0) * centre
+    first = fitted(TestFeatures.of(query)).x.numpy() - hr if inner else None
+    shrunk = {rate: unit(encoded(split.gallery.at_rate(rate)).x.numpy() - means[rate]) for rate in RATES}
     found: list[int] = []
     for i, rate in enumerate(split.query.rates.tolist()):
         own = shrunk[rate] if rates == "query" else unit(np.mean(list(shrunk.values()), axis=0))
-        cosines = unit(query.x[[i]]) @ own.T
+        raw = query.x[[i]].numpy() - means[rate]
+        cosines = unit(raw) @ own.T
         if halves == "both":
-            cosines = cosines + unit(first[[i]]) @ unit(gallery.x).T
+            cosines = cosines + unit(raw if first is None else first[[i]]) @ unit(gallery.x.numpy() - hr).T
         same = split.gallery.pids == split.query.pids[i]
         valid = ~(same & (split.gallery.camids == split.query.camids[i]))
         matches, others = np.sort(-cosines[0][valid & same]), -cosines[0][valid & ~same]
@@ -72,19 +76,21 @@ def expected_ranks(inner: bool, halves: str, rates: str) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("centre", [False, True])
 @pytest.mark.parametrize(
     ("inner", "halves", "rates"),
     [(False, "both", "query"), (True, "both", "query"), (False, "matched", "query"), (True, "both", "all")],
 )
-def test_it_ranks_as_both_cosines_added(spec, inner, halves, rates):
+def test_it_ranks_as_both_cosines_added(spec, inner, halves, rates, centre):
     changes = {"protocol.shot": "multi", "match-rate.halves": halves, "match-rate.rates": rates}
+    changes["match-rate.centre"] = centre
     if inner:
         changes["match-rate.inner"] = "procrustes"
     none, result = run(spec(aligner="match-rate", trial=0, set=changes))
     (file,) = spec().output.rglob(result.outcomes.file)
     (outcomes,) = read_outcomes(file.parent, result)
     ranks = outcomes.outcomes.ranks
-    assert ranks.ranks.tolist() == expected_ranks(inner, halves, rates)
+    assert ranks.ranks.tolist() == expected_ranks(inner, halves, rates, centre)
     assert result.trials != none.trials
 
 
@@ -124,8 +130,25 @@ def test_an_inner_aligner_that_cannot_be_kept_is_fitted_again(spec, offer):
         ({"inner": "match-rate"}, "inner: match-rate cannot hold itself"),
         ({"inner": "ridge", "halves": "matched"}, "inner: halves=matched leaves the query as it is"),
         ({"halves": "none"}, "halves = 'none' is not of type"),
+        ({"weights": "learned", "halves": "matched"}, "weights: learned ones are of two halves, by rate"),
+        ({"weights": "learned", "rates": "all"}, "weights: learned ones are of two halves, by rate"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_said(spec, changes, message):
     with pytest.raises(ConfigError, match=message):
         run(spec(aligner="match-rate", trial=0, set={f"match-rate.{name}": value for name, value in changes.items()}))
+
+
+def test_learned_weights_are_kept_with_the_fit_and_change_the_ranks(spec, caplog):
+    asked = {"match-rate.weights": "learned", "match-rate.centre": True, "match-rate.inner": "ridge"}
+    context = RunContext(logger=logging.getLogger("crbench"))
+    with caplog.at_level(logging.INFO, "crbench"):
+        first = run(spec(aligner="match-rate", trial=0, baseline=False, set=asked), context=context)[0]
+    assert [text for text in caplog.messages if "weight of the first half, learned on training people" in text]
+    again = run(spec(aligner="match-rate", trial=0, baseline=False, resume=False, set=asked))[0]
+    assert again.timings["fit"].cached
+    fresh = run(spec(aligner="match-rate", trial=0, baseline=False, resume=False, cache=False, set=asked))[0]
+    assert first.trials == again.trials == fresh.trials
+    ridge = run(spec(aligner="ridge", trial=0, baseline=False))[0].method.aligner.parameter_count
+    centres, weights = 16 * (1 + len(RATES)), len(RATES)
+    assert first.method.aligner.parameter_count == ridge + centres + weights

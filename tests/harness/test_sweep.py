@@ -70,8 +70,10 @@ def test_the_figure_names_all_lines(spec, tmp_path):
 
 
 def test_several_backbones_are_told_apart(spec):
-    found = sweep(spec(aligner=["ridge", "partnered"], trial=0), [1, 2])
-    assert list(found.lines) == ["random + none", "random + ridge", "learner + partnered", "random + bound"]
+    one_each = sweep(spec(aligner=["ridge", "partnered"], trial=0), [1, 2])
+    assert list(one_each.lines) == ["none", "ridge", "partnered", "bound"]
+    both = sweep(spec(aligner="ridge", backbone=["random", "learner"], baseline=False, trial=0), [2])
+    assert list(both.lines) == ["random + ridge", "learner + ridge"]
 
 
 def test_protocols_without_rates_are_refused(spec):
