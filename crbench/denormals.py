@@ -33,8 +33,24 @@ def denormals_flushed() -> Iterator[None]:
         >>> inside.item(), round((1e38 * tiny).item(), 3)
         (0.0, 0.1)
     """
+    with _with_denormals(flushed=True):
+        yield
+
+
+@contextmanager
+def denormals_kept() -> Iterator[None]:
+    """Inside, denormal numbers are what they are, whatever the caller does: for results that must be exact.
+
+    Afterwards it is as before, see `denormals_flushed`.
+    """
+    with _with_denormals(flushed=False):
+        yield
+
+
+@contextmanager
+def _with_denormals(*, flushed: bool) -> Iterator[None]:
     before = are_flushed()
-    flush_denormals(True)
+    flush_denormals(flushed)
     try:
         yield
     finally:

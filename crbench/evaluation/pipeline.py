@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.api.context import Progress, no_progress
+from crbench.denormals import denormals_kept
 from crbench.errors import EvaluationError
 from crbench.evaluation.engines import Asked
 from crbench.evaluation.gallery import Gallery, Matches
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from crbench.api.interfaces import Distance
 
 
+@denormals_kept()
 def evaluate(
     query: Features,
     gallery: Features | Sequence[Features],
@@ -119,6 +121,7 @@ def evaluate(
     )
 
 
+@denormals_kept()
 def evaluate_part(
     query: Features,
     gallery: Features | Sequence[Features],

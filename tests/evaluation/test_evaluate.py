@@ -9,6 +9,7 @@ from evaluation.strategies import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crbench.denormals import are_flushed, flush_denormals
 from crbench.errors import EvaluationError
 from crbench.evaluation import evaluate, inputs, joined
 from crbench.protocol import EvalProtocol
@@ -362,3 +363,25 @@ def test_curves_that_are_cut_are_those_of_a_shorter_evaluation(case, length):
     assert found.scores.cmc.shape == (length,)
     expected = evaluate(case.query, case.gallery, case.protocol)
     assert_same(found.with_curves(50, case.query.rows, case.protocol), expected)
+
+
+@pytest.mark.skipif(not torch.set_flush_denormal(False), reason="this processor cannot flush denormals")
+@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
+def test_scores_are_exact_where_the_caller_flushes_denormal_numbers(distance):
+    """Features of 1e-37 have denormal differences; a notebook may flush them for its own training."""
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(40, 16))
+    sides = [
+        features_from_arrays((1e-37 * (people + rng.normal(size=people.shape))).astype(np.float32), pids=np.arange(40))
+        for _ in range(2)
+    ]
+    protocol = EvalProtocol.of(shot="multi", distance=distance)
+    expected = evaluate(*sides, protocol)
+    flush_denormals(True)
+    try:
+        found = evaluate(*sides, protocol)
+        assert are_flushed()
+    finally:
+        flush_denormals(False)
+    assert np.array_equal(found.scores.cmc, expected.scores.cmc)
+    assert found.scores["mAP"] == expected.scores["mAP"]
