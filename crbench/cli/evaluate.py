@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     metavar="FILE...",
     help="Features of the gallery, in one file or in several.",
 )
-@click.argument("more_gallery_files", type=FILE, nargs=-1, metavar="")
+@click.argument("more_gallery_files", type=FILE, nargs=-1, metavar="[GALLERY]...")
 @click.option("--meta", "meta_file", type=FILE, help="CSV file with columns pid, camid, rate, dims, key, role.")
 @click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool.")
 @click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}.")
