@@ -40,11 +40,13 @@ class PlotOptions:
     Attributes:
         people: of t-SNE, drawn by the seed.
         queries: of ranked lists, drawn by the seed.
+        blur: blur the tops of their images.
         usable: Rank-1, as a fraction, from which on images are of use.
     """
 
     people: int = 10
     queries: int = 3
+    blur: bool = False
     usable: float = 0.5
 
 
@@ -70,7 +72,7 @@ class _Trial:
     @cached_property
     def heights(self) -> NDArray[np.int64]:
         """i64[q], heights of the queries' images, as the protocol shows them."""
-        query, found = self.opened.trial.split.query, []
+        query, found = self.opened.trial.split.ranked.query, []
         with self.opened.facts.run.progress(len(query), "measure images", "image") as bar:
             for place in range(len(query)):
                 found.append(self.opened.read(query.row(place)).height)
@@ -150,7 +152,7 @@ def _tsne(trial: _Trial) -> Drawn:
 def _ranked(trial: _Trial) -> Drawn:
     first = next(iter(trial.ranked.values()))
     queries = ranked_lists.drawn_queries(first, trial.options.queries, trial.opened.facts.run.seed)
-    figure = ranked_lists.draw(trial.ranked, queries)
+    figure = ranked_lists.draw(trial.ranked, queries, blur=trial.options.blur)
     terms = "the images are those of your data; `crbench data info NAME` tells the terms"
     return Drawn(trial.write(figure, "ranked"), (f"ranked lists: {terms}",))
 

@@ -117,6 +117,7 @@ def thresholds(
 @click.option(
     "--queries", type=IntegerRange(min=1), default=3, show_default=True, help="Ranked lists, drawn by the seed."
 )
+@click.option("--blur-faces", is_flag=True, help="Blur the top quarter of each image; no face is looked for.")
 @click.option(
     "--usable",
     type=NUMBER,
@@ -137,6 +138,7 @@ def plot(
     figures: tuple[str, ...],
     people: int,
     queries: int,
+    blur_faces: bool,
     usable: float,
     output: Path,
     quiet: int,
@@ -164,7 +166,7 @@ def plot(
     if not 0 < usable <= 100:
         raise ConfigError(f"--usable {usable:g}: expected more than 0 and up to 100 per cent")
     spec = trial_spec("analyze plot", **options)
-    wanted = PlotOptions(people=people, queries=queries, usable=usable / 100)
+    wanted = PlotOptions(people=people, queries=queries, blur=blur_faces, usable=usable / 100)
     for drawn in plots_of(spec, output, figures, options=wanted, context=context(quiet, verbose)):
         for path in drawn.paths:
             click.echo(path)

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crbench.errors import ComparisonError
+from crbench.images.tile import tile
 from crbench.leaderboard.board import Block, Row
 from crbench.report.series import Series, chosen
 from crbench.report.terms import data_terms
 from crbench.results import Result
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from crbench.evaluation import Evaluation
     from crbench.harness.ranked import RankedTrial
     from crbench.records import Row as ImageRow
@@ -33,10 +32,7 @@ LONGEST = 10
 _SHOWN = 8
 """Gallery images of each method."""
 
-_SIZE = 64, 128
 _QUALITY = 80
-_FACE = 0.25
-"""Share of the height of an image, from its top, in which most faces are."""
 
 
 @attrs.frozen
@@ -195,17 +191,5 @@ def _pictures(found: RankedTrial, query: int, near: NDArray[np.intp], blur: bool
 def _uri(found: RankedTrial, row: ImageRow, blur: bool) -> str:
     """An image as JPEG inside of an address; a small one is enlarged so that its pixels can be seen."""
     buffer = io.BytesIO()
-    _drawn(found.read(row), blur).save(buffer, format="JPEG", quality=_QUALITY)
+    tile(found.read(row), blur=blur).save(buffer, format="JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _drawn(image: Image, blur: bool) -> Image:
-    from PIL import ImageFilter
-    from PIL.Image import Resampling
-
-    small = image.height < _SIZE[1]
-    drawn = image.convert("RGB").resize(_SIZE, Resampling.NEAREST if small else Resampling.BILINEAR)
-    if blur:
-        top = (0, 0, _SIZE[0], round(_SIZE[1] * _FACE))
-        drawn.paste(drawn.crop(top).filter(ImageFilter.GaussianBlur(_SIZE[0] / 8)), top)
-    return drawn

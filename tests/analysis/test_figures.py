@@ -15,26 +15,21 @@ from crbench.analysis.figures import histograms, sizes, style, tsne
 from crbench.analysis.offsets import Estimate
 from crbench.errors import ConfigError
 from crbench.evaluation import evaluate
+from crbench.harness.ranked import RankedTrial
 from crbench.harness.trial import TrialData
 from crbench.records import Samples, Split
 
 
-@attrs.frozen(eq=False)
-class Evaluated:
-    """What sizes need of a ranked trial."""
-
-    trial: TrialData
-    evaluation: object
-
-
 @pytest.fixture
-def evaluated() -> Evaluated:
+def evaluated() -> RankedTrial:
     one = ranked(people=20)
     ((query, gallery),) = one.compared
     nobody = Samples(keys=np.array([], dtype=str), pids=[])
     split = Split(train=nobody, query=query.rows, gallery=gallery.rows)
     trial = TrialData(index=0, split=split, train_all=nobody, digest_of={}, skipped=0)
-    return Evaluated(trial, evaluate(query, gallery, one.protocol))
+    found = evaluate(query, gallery, one.protocol)
+    places = [np.arange(len(query))]
+    return RankedTrial(trial, one.protocol, found, compared=one.compared, places=places, read=lambda row: None)
 
 
 def view(people: int = 4, noise: float = 0.1) -> tsne.View:
@@ -80,7 +75,7 @@ def test_rank1_of_rates_is_that_of_the_evaluation(evaluated):
 
 
 def test_rank1_of_heights_is_that_of_their_queries(evaluated):
-    heights = np.where(evaluated.trial.split.query.rates == 2, 64, np.resize([40, 41, 42, 43], 120))
+    heights = np.where(evaluated.split.query.rates == 2, 64, np.resize([40, 41, 42, 43], 120))
     small, medium, large = sizes.by_height(evaluated, heights)
     assert [one.label for one in (small, medium, large)] == ["40-41", "42-43", "64"]
     assert [one.queries for one in (small, medium, large)] == [30, 30, 60]

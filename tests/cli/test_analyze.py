@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from main_job import SMALL
+from PIL import Image
 
 from crbench.cli import invoke
 
@@ -106,6 +108,16 @@ def test_figures_of_a_run(capsys, tmp_path):
     assert all((tmp_path / path).stat().st_size > 5000 for path in written)
     assert "crbench: ridge: usable (Rank-1 from 1 % on) down to a height of" in captured.err
     assert "`crbench data info NAME` tells the terms" in captured.err
+
+
+def test_tops_are_blurred_on_request(tmp_path):
+    asked = ["analyze", "plot", *ON, "--figure", "ranked", "--queries", "1"]
+    assert invoke([*asked, "-o", "plain"]) == 0
+    assert invoke([*asked, "--blur-faces", "-o", "blurred"]) == 0
+    plain, blurred = (np.asarray(Image.open(tmp_path / name / "ranked.png"), float) for name in ("plain", "blurred"))
+    changed = np.abs(plain - blurred).max(axis=(1, 2)) > 8
+    assert changed[: len(changed) // 3].any()
+    assert not changed[len(changed) // 2 :].any()
 
 
 def test_figures_that_a_run_does_not_have_are_left_out_unless_they_are_asked_for(capsys, tmp_path):

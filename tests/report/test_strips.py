@@ -14,7 +14,8 @@ from leaderboard.conftest import Make
 from PIL import Image
 
 from crbench.cli import invoke
-from crbench.report.strips import _drawn, _kinds
+from crbench.images.tile import tile
+from crbench.report.strips import _kinds
 from crbench.results import to_json
 
 ASKED = ["--strips", "1", "--i-may-publish-these-images", "--cache-dir", "cache"]
@@ -117,6 +118,6 @@ def test_each_person_is_asked_for_once() -> None:
 
 def test_a_small_image_is_enlarged_without_smoothing() -> None:
     pixels = np.array([[0, 255], [255, 0]], dtype=np.uint8)
-    drawn = np.asarray(_drawn(Image.fromarray(pixels), blur=False))
+    drawn = np.asarray(tile(Image.fromarray(pixels)))
     assert drawn.shape == (128, 64, 3)
     assert set(np.unique(drawn)) == {0, 255}

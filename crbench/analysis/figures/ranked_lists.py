@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from crbench.analysis.figures.style import RIGHT, SOFT, WRONG, new_figure
 from crbench.data.draws import hashes
 from crbench.harness.ranked import RankedTrial
+from crbench.images.tile import tile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +21,10 @@ if TYPE_CHECKING:
 SHOWN = 8
 """Gallery images of a list."""
 
-_SIZE = 64, 128
-
 
 def drawn_queries(trial: RankedTrial, count: int, seed: int) -> NDArray[np.intp]:
     """Queries that count, each of another person, rate by rate in turn; drawn by the seed, not by what is found."""
-    rows = trial.trial.split.query
+    rows = trial.split.query
     order = np.argsort(hashes(f"analysis|seed {seed}|ranked lists", rows.keys.tolist()), kind="stable")
     valid = [place for place in order.tolist() if trial.evaluation.per_query.valid[place]]
     queues = {rate: [place for place in valid if rows.rates[place] == rate] for rate in np.unique(rows.rates)}
@@ -39,11 +38,12 @@ def drawn_queries(trial: RankedTrial, count: int, seed: int) -> NDArray[np.intp]
     return np.array(chosen, dtype=np.intp)
 
 
-def draw(trials: Mapping[str, RankedTrial], queries: NDArray[np.intp]) -> Figure:
+def draw(trials: Mapping[str, RankedTrial], queries: NDArray[np.intp], *, blur: bool = False) -> Figure:
     """A row of images for each query and method.
 
     Args:
         trials: of one split, by the name of the method.
+        blur: blur the top of each image.
 
     Raises:
         EvaluationError: see `crbench.evaluation.nearest.nearest`.
@@ -56,36 +56,31 @@ def draw(trials: Mapping[str, RankedTrial], queries: NDArray[np.intp]) -> Figure
     for number, query in enumerate(queries.tolist()):
         for place, (name, trial) in enumerate(trials.items()):
             line = grid[number * len(trials) + place]
-            row = trial.trial.split.query.row(query)
+            row = trial.split.query.row(query)
             image = trial.read(row)
-            _image(line[0], image)
+            _image(line[0], image, blur=blur)
             line[0].set_title(f"x{row.rate:g}, {image.width} x {image.height}", fontsize=6, color=SOFT, pad=2)
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
-            _list(line[1:], trial, row.pid, lists[name][query])
+            _list(line[1:], trial, row.pid, lists[name][query], blur=blur)
     return figure
 
 
-def _list(panels: NDArray[np.object_], trial: RankedTrial, pid: int, found: NDArray[np.intp]) -> None:
-    gallery = trial.trial.split.gallery
+def _list(panels: NDArray[np.object_], trial: RankedTrial, pid: int, found: NDArray[np.intp], *, blur: bool) -> None:
+    gallery = trial.split.gallery
     for rank, axes in enumerate(panels, start=1):
         if rank > len(found):
             axes.set_axis_off()
             continue
         row = gallery.row(int(found[rank - 1]))
         right = row.pid == pid
-        _image(axes, trial.read(row))
+        _image(axes, trial.read(row), blur=blur)
         axes.set_title(f"{rank} {'✓' if right else '✗'}", fontsize=7, color=RIGHT if right else WRONG, pad=2)
         for spine in axes.spines.values():
             spine.set(visible=True, color=RIGHT if right else WRONG, linewidth=2.2)
 
 
-def _image(axes: Axes, image: Image) -> None:
-    """An image enlarged without smoothing, so that what the network got of it is seen."""
-    from PIL.Image import Resampling
-
-    small = image.height < _SIZE[1]
-    shown = image.convert("RGB").resize(_SIZE, Resampling.NEAREST if small else Resampling.BILINEAR)
-    axes.imshow(np.asarray(shown), aspect="auto", interpolation="none")
+def _image(axes: Axes, image: Image, *, blur: bool) -> None:
+    axes.imshow(np.asarray(tile(image, blur=blur)), aspect="auto", interpolation="none")
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():

@@ -48,7 +48,7 @@ def rank1_by(trial: RankedTrial, groups: NDArray[np.intp], at: Sequence[float], 
     Args:
         at, labels: of each group, see `Size`.
     """
-    queries = TrialQueries.of(trial.trial.index, trial.trial.split.query, trial.evaluation.per_query)
+    queries = TrialQueries.of(trial.trial.index, trial.split.query, trial.evaluation.per_query)
     counted = trial.evaluation.per_query.counted
     # intervals are given for all queries and by rate, so numbers of groups stand in the place of rates
     numbered = attrs.evolve(queries, rates=(groups[counted] + 1).astype(np.str_))
@@ -66,7 +66,7 @@ def rank1_by(trial: RankedTrial, groups: NDArray[np.intp], at: Sequence[float], 
 
 def by_rate(trial: RankedTrial) -> list[Size]:
     """Rank-1 by the rate of the query."""
-    rates, groups = np.unique(trial.trial.split.query.rates, return_inverse=True)
+    rates, groups = np.unique(trial.split.query.rates, return_inverse=True)
     return rank1_by(trial, groups, rates.tolist(), [f"x{rate:g}" for rate in rates.tolist()])
 
 
