@@ -86,10 +86,10 @@ def parse(line: str) -> None:
 
 def as_small(words: list[str]) -> list[str]:
     """A command on few people and with few steps, so that it takes seconds; it does the same otherwise."""
-    if words[0] not in ("run", "train", "analyze") or "--config" in words:
+    if words[0] not in ("run", "train", "analyze", "sweep") or "--config" in words:
         return words
     drawn, text = "mlr-synthetic" in words, " ".join(words)
-    small = SMALL[:4] if drawn else [] if {"--trial", "analyze"} & {*words} else ["--trial", "0"]
+    small = SMALL[:4] if drawn else [] if {"--trial", "analyze", "sweep"} & {*words} else ["--trial", "0"]
     if "resnet" in text or "transreid" in text or "--backbone" not in words:
         small = [*small, *SMALL[4:]]
     if "--fit-on" in words and drawn:
