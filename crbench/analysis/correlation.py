@@ -53,7 +53,7 @@ def canonical_correlations(lr: Floats, hr: Floats, components: int = 3) -> NDArr
 
 
 def script_ratios(lr: Floats, hr: Floats, components: int = 3) -> NDArray[np.float64]:
-    """What VPFA's ``CCA.py`` prints: |covariance| / (variance + variance) of each pair of variates, f64[components].
+    """What VPFA's ``CCA.py`` prints of each pair of variates, ``|cov| / (var + var)``: f64[components].
 
     At most half of the canonical correlation, and not in descending order: the variates are those of scikit-learn's
     ``CCA``, once converged, whose weights have unit length, so that their variances differ.

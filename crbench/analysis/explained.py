@@ -53,7 +53,7 @@ class Explained:
 
 
 def explained(lr: Floats, hr: Floats, mapped: Floats, pids: NDArray[np.int64]) -> Explained:
-    """What a map of LR features takes away of the squared offsets, 1 - |HR - mapped|^2 / |HR - LR|^2.
+    """What a map of LR features takes away of the squared offsets, ``1 - |HR - mapped|^2 / |HR - LR|^2``.
 
     Args:
         lr, hr, mapped: features [n, D] of the same images.
