@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from filelock import FileLock, Timeout
 
 from crbench.api.capabilities import Trainable
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Reader
 from crbench.config.paths import weights_root
 from crbench.errors import ConfigError, DataError, SystemFaultError
-from crbench.faults import faults_of
 from crbench.harness.cards import card_path, make_card, seen_digest, write_card
 from crbench.harness.identity import training_key
 from crbench.harness.plan import Job
@@ -27,15 +24,12 @@ from crbench.harness.trial import TrialData, training_rows
 from crbench.inputs import check_utf8
 from crbench.registry.guard import plugin_stage
 from crbench.store.files import check_writable
+from crbench.store.lease import Claim, Holder, leased
 from crbench.store.tensors import DamagedFileError, open_tensors, save_state
 from crbench.training.processes import current
 
 if TYPE_CHECKING:
     from crbench.training import Epoch
-
-
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
-"""Numbers of the errors of file systems that have no locks, such as some network folders."""
 
 
 def trained_path(job: Job, trial: TrialData, run: RunContext, start: Path | None = None) -> Path:
@@ -75,8 +69,6 @@ def find_trained(path: Path, run: RunContext) -> bool:
 def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew: bool = False) -> float | None:
     """Let `make` train and keep weights, unless `path` is there. A second command waits, and then finds them.
 
-    The lock file is never deleted: a command that waits for a deleted file would train beside the next one.
-
     Args:
         make: calls `make_weights`, here or in other processes.
         anew: train even where weights or a checkpoint are; the old weights stay until the new ones are there.
@@ -89,7 +81,11 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
     """
     check_utf8(path)
     check_writable(path.parent)
-    with _alone(path, run):
+
+    def say(holder: Holder) -> None:
+        run.logger.info("another process trains %s; this one waits for it (%s)", path.name, holder)
+
+    with leased(_lease_path(path), waiting=say):
         if anew:
             _forget(path)
         elif find_trained(path, run):
@@ -98,32 +94,6 @@ def train_once(path: Path, make: Callable[[], object], *, run: RunContext, anew:
         with Clock(run.device) as clock:
             make()
         return clock.seconds
-
-
-@contextmanager
-def _alone(path: Path, run: RunContext) -> Iterator[None]:
-    """While nobody else trains the weights of this file; the log says that one waits.
-
-    The system frees the lock of a process that has ended, however it did; so it needs no date by which it expires,
-    which a training could outlast. Where a file system has no locks, two trainings do the same work, and the weights
-    are whole all the same.
-    """
-    lock = FileLock(_lock_path(path))
-    try:
-        with faults_of(f"cannot lock {lock.lock_file}"):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                run.logger.info("another process trains %s; this one waits for it (%s)", path.name, lock.lock_file)
-                lock.acquire()
-    except SystemFaultError as error:
-        if getattr(error.__cause__, "errno", None) not in _NO_LOCKS:
-            raise
-        run.logger.warning("%s; another process may train the same weights at the same time", error)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def make_weights(
@@ -179,15 +149,17 @@ def make_weights(
 def forget_finished(weights: Path) -> None:
     """Delete the state of a training whose weights are there: it was killed after these were written.
 
-    One that trains anew still needs its state, and has the lock.
+    One that trains anew still needs its state, and has the lease.
     """
     if checkpoint_path(weights).parent.exists():
-        with suppress(OSError, Timeout), FileLock(_lock_path(weights)).acquire(timeout=0):
-            _forget(weights)
+        with suppress(SystemFaultError):  # nothing can be written here
+            if (lease := Claim(_lease_path(weights)).attempt()) is not None:
+                _forget(weights)
+                lease.release()
 
 
-def _lock_path(weights: Path) -> Path:
-    return weights.with_suffix(".lock")
+def _lease_path(weights: Path) -> Path:
+    return weights.with_suffix(".lease")
 
 
 def _forget(weights: Path) -> None:

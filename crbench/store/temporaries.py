@@ -1,4 +1,4 @@
-"""Names of half-written files and folders, and what becomes of those whose writer was killed."""
+"""Names of half-written files and folders, what becomes of those whose writer was killed, and whether it was."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ def temporary_in(folder: Path) -> Path:
     """A path in `folder` that nobody else uses; what dead processes left there is deleted first."""
     _collect(folder)
     return folder / f".crbench-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def this_process() -> str:
+    """Names this process among those of all machines, for `has_ended`."""
+    return f"{_machine()}-{os.getpid()}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process, by `this_process`, is known to have ended; of one on another machine nothing is known."""
+    machine, _, number = process.partition("-")
+    return machine == _machine() and number.isdecimal() and not _runs(int(number))
 
 
 def delete_temporary(path: Path) -> None:

@@ -69,11 +69,7 @@ def copied(template: Path, folder: Path) -> Path:
 
 def outcome(folder: Path) -> dict[str, object]:
     """What a command left, by name; without times, and without what names a moment or a process."""
-    return {
-        stable(path.relative_to(folder)): content(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".lock"
-    }
+    return {stable(path.relative_to(folder)): content(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def stable(path: Path) -> str:

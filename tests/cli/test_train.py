@@ -34,7 +34,7 @@ def test_weights_card_log_and_image_and_a_run_that_trains_no_more(capsys):
     scores, weights, log, image, command = captured.out.splitlines()
     assert "after epoch 2: R1 " in captured.err
     assert "images/s" in captured.err
-    assert set(files()) == {".safetensors", ".json", ".lock"}
+    assert set(files()) == {".safetensors", ".json"}
     written, card = json.loads(Path(log).read_text()), json.loads(files()[".json"].read_text())
     assert [bool(epoch["scores"]) for epoch in written["epochs"]] == [False, True, False]
     assert written["epochs"] == card["epochs"]
@@ -78,7 +78,7 @@ def test_a_killed_training_continues_with_the_same_weights(capsys):
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert set(files("killed")) >= {".checkpoint", ".lock"}
+    assert set(files("killed")) >= {".checkpoint", ".lease-1"}
     assert ".safetensors" not in files("killed")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert "continues after epoch" in done.stderr
@@ -95,7 +95,7 @@ def test_a_dry_run_names_what_would_be_trained(capsys):
 def test_a_loss_that_is_not_finite_stops_and_leaves_nothing_to_continue_from(capsys):
     assert invoke([*TRAIN, "--set", "backbone.lr=1e30", "--set", "backbone.warmup_epochs=0"]) == 1
     assert "is not finite in epoch 1 of 3; lower lr (now 1e+30)" in capsys.readouterr().err
-    assert set(files()) == {".lock"}
+    assert files() == {}
     assert not Path("training").exists()
 
 
@@ -106,7 +106,7 @@ def test_two_processes_make_weights_that_a_run_finds(capsys):
     assert captured.err.count("epoch 3 of 3: loss") == 1
     assert "arning" not in captured.err
     _, weights, log, _, command = captured.out.splitlines()
-    assert set(files()) == {".safetensors", ".json", ".lock"}
+    assert set(files()) == {".safetensors", ".json"}
     written, card = json.loads(Path(log).read_text()), json.loads(files()[".json"].read_text())
     assert written["processes"] == card["processes"] == 2
     assert [bool(epoch["scores"]) for epoch in written["epochs"]] == [False, True, False]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import attrs
 import pytest
 from fakes import Learner, learner
-from filelock import FileLock
 
 from crbench.api.entry import Entry
 from crbench.errors import ConfigError, DataError
@@ -15,6 +14,7 @@ from crbench.harness.weights import checkpoint_path
 from crbench.registry import discovery
 from crbench.registry.discovery import Registered, Registry
 from crbench.registry.guard import Owner
+from crbench.store.lease import leased
 
 
 @pytest.fixture
@@ -69,8 +69,7 @@ def test_the_state_of_a_training_that_was_killed_at_its_end_is_deleted(spec, tmp
     state = checkpoint_path(weights)
     state.parent.mkdir()
     state.touch()
-    lock = FileLock(weights.with_suffix(".lock"))
-    with lock:
+    with leased(weights.with_suffix(".lease")):
         run(request)
         assert state.exists(), "another process trains anew"
     again(attrs.evolve(request, resume=again is train))

@@ -1,0 +1,164 @@
+"""Leases: one process has each, whoever dies or sleeps loses it, and nobody else does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from crbench.errors import SystemFaultError
+from crbench.store import lease as leases
+from crbench.store.lease import Claim, holders, leased
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from crbench.store.lease import Claim
+assert Claim(Path(sys.argv[1]), {"name": "theirs"}).attempt()
+print(flush=True)
+time.sleep(99)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "work.lease"
+
+
+@pytest.fixture
+def other(place: Path):
+    """A process that has the lease."""
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(place)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        yield process
+        process.kill()
+
+
+def test_one_has_it_until_it_is_released(place: Path) -> None:
+    first = Claim(place, {"name": "a cell"}).attempt()
+    assert first is not None
+    second = Claim(place)
+    assert second.attempt() is None
+    assert second.holder is not None
+    assert (second.holder.facts["name"], second.holder.facts["pid"]) == ("a cell", os.getpid())
+    assert [holder.facts["name"] for holder in holders(place.parent)] == ["a cell"]
+    first.release()
+    assert holders(place.parent) == list(place.parent.iterdir()) == []
+    assert second.attempt() is not None
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_it_does_not_outlive_an_owner_of_this_machine(place: Path, other) -> None:
+    claim = Claim(place)
+    assert claim.attempt() is None
+    other.kill()
+    other.wait()
+    assert holders(place.parent) == []
+    assert claim.attempt() is not None
+    assert [path.name for path in place.parent.iterdir()] == ["work.lease-2"]
+
+
+def test_it_is_lost_where_it_is_not_renewed(place: Path, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "LOST_S", 0.2)
+    path = place.with_name("work.lease-3")
+    path.write_text(json.dumps({"process": "00000000-1", "host": "elsewhere", "pid": 1}))
+    claim = Claim(place)
+    assert claim.attempt() is None, "the clock of another machine says nothing"
+    for _ in range(4):
+        time.sleep(0.1)
+        os.utime(path)
+        assert claim.attempt() is None, "it was renewed"
+    time.sleep(0.25)
+    assert claim.attempt() is not None
+    assert [path.name for path in place.parent.iterdir()] == ["work.lease-4"]
+
+
+def test_an_owner_that_works_renews_it(place: Path, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "RENEW_S", 0.02)
+    with leased(place):
+        (path,) = place.parent.iterdir()
+        before = path.stat().st_mtime_ns
+        for _ in range(500):
+            if path.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail("it was not renewed")
+    assert list(place.parent.iterdir()) == []
+
+
+def test_of_many_that_ask_at_once_one_works_at_a_time(place: Path, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "_POLL_S", 0.001)
+    inside, most = [], []
+
+    def work() -> None:
+        for _ in range(20):
+            with leased(place):
+                inside.append(1)
+                most.append(len(inside))
+                time.sleep(0.0005)
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (160, 1)
+
+
+def test_of_many_that_find_it_lost_one_takes_it(place: Path) -> None:
+    place.with_name("work.lease-1").write_text(json.dumps({"process": "x", "host": "elsewhere"}))
+    claims = [Claim(place) for _ in range(8)]
+    assert [claim.attempt() for claim in claims] == [None] * 8
+    for claim in claims:
+        claim._since -= leases.LOST_S
+    barrier, taken = threading.Barrier(8), []
+
+    def take(claim: Claim) -> None:
+        barrier.wait()
+        if (lease := claim.attempt()) is not None:
+            taken.append(lease)
+
+    threads = [threading.Thread(target=take, args=[claim]) for claim in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == 1
+    taken[0].release()
+
+
+def test_a_file_that_its_owner_did_not_finish_holds_for_a_while(place: Path, monkeypatch) -> None:
+    place.with_name("work.lease-1").touch()
+    claim = Claim(place)
+    assert claim.attempt() is None
+    monkeypatch.setattr(leases, "LOST_S", 0)
+    assert claim.attempt() is not None
+
+
+def test_who_waits_is_told_for_whom(place: Path, other) -> None:
+    told: list[str] = []
+
+    def tell(holder: leases.Holder) -> None:
+        told.append(str(holder))
+        other.kill()
+
+    with leased(place, waiting=tell):
+        pass
+    (words,) = told
+    assert words.startswith(f"process {other.pid} on ")
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemFaultError, match="cannot write"):
+        Claim(tmp_path / "file" / "work.lease").attempt()
