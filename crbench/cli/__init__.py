@@ -14,6 +14,7 @@ from crbench.cli.guard import guarded
 
 _COMMANDS = {
     "run": "crbench.cli.run:run",
+    "status": "crbench.cli.status:status",
     "train": "crbench.cli.train:train",
     "evaluate": "crbench.cli.evaluate:evaluate",
     "merge": "crbench.cli.merge:merge",

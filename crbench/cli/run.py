@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+
+EXECUTORS = ("local", "dask")
+_CLUSTER = ("executor", "scheduler", "workers", "memory_limit", "resources", "retries")
 
 
 @click.command()
@@ -86,6 +90,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--hash-keys/--no-hash-keys", default=None, help="Keep hashes of image names there; default: no.")
 @click.option("--resume/--no-resume", default=None, help="Take finished cells from the output folder; default: yes.")
 @click.option("--cell-timeout", metavar="TIME", help="Fail a cell after 90s, 15m or 2h; the others go on.")
+@click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who computes.")
+@click.option("--scheduler", metavar="ADDRESS", help="With dask: of a scheduler; default: workers on this machine.")
+@click.option("--workers", type=INTEGER, help="With dask: how many, on this machine; default: 2.")
+@click.option("--memory-limit", help="With dask: of each worker on this machine, e.g. 8GB; default: an equal share.")
+@click.option(
+    "--resource", "resources", multiple=True, metavar="NAME=N", help="With dask: what a task takes of a worker, GPU=1."
+)
+@click.option(
+    "--retries", type=INTEGER, help="With dask: how often a task is done again whose worker died; default: 3."
+)
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
@@ -123,6 +137,7 @@ def run(
     crbench run --aligner vpfa --aligner ridge --dataset mlr-viper --trial 0-2
     crbench run --aligner vpfa/paper --dataset mlr-synthetic --set aligner.hidden=512
     crbench run --config crbench_lrar:table-4 --scale tiny
+    crbench run --executor dask --workers 4 --aligner vpfa --aligner ridge --dataset mlr-viper
     """
     import logging
 
@@ -130,9 +145,9 @@ def run(
     from crbench.cli.progress import configure_logging, progress
     from crbench.errors import ConfigError
     from crbench.harness.plan import make_plan
-    from crbench.harness.run import run as run_cells
 
     configure_logging(-1 if quiet else verbose)
+    run_cells = _executor(**{name: options.pop(name) for name in _CLUSTER})
     specs = _specs(options, settings, config, scale)
     printed = _printed(config)
     if dry_run:
@@ -163,6 +178,28 @@ def run(
     if done and per_query is not None:
         write_all_outcomes(per_query, done, ranks)
     return 0 if len(done) == len(results) else 1
+
+
+def _executor(executor: str, **cluster: Any) -> Callable[..., list[Result]]:
+    """What runs the cells of a spec."""
+    from crbench.errors import ConfigError
+
+    given = {name: value for name, value in cluster.items() if value is not None and value != ()}
+    if executor == "local":
+        if given:
+            option = {"resources": "resource"}.get(name := next(iter(given)), name)
+            raise ConfigError(f"--{option.replace('_', '-')}: only with --executor dask")
+        from crbench.harness.run import run as run_here
+
+        return run_here
+    from crbench.cluster.connect import check_installed
+    from crbench.cluster.request import build_cluster
+
+    check_installed()
+    asked = build_cluster(given)
+    from crbench.cluster.run import run_on_cluster
+
+    return partial(run_on_cluster, cluster=asked)
 
 
 def _printed(config: str | None) -> tuple[Published, ...]:
@@ -212,7 +249,7 @@ def spec_of(command: str) -> RunSpec:
         options = dict(run.make_context("run", words[2:]).params)
     except click.ClickException as error:
         raise ConfigError(f"{command}: {error.format_message()}") from error
-    shown = ("measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
+    shown = (*_CLUSTER, "measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
     settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
     (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
     return spec

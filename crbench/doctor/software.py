@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from crbench._version import __version__
 from crbench.doctor.finding import Finding
 
-_EXTRAS = {"onnx": "onnxruntime", "multi": "accelerate", "plot": "matplotlib"}
+_EXTRAS = {"onnx": "onnxruntime", "dask": "distributed", "multi": "accelerate", "plot": "matplotlib"}
 """Extras and the package that each adds, for what not everybody needs."""
 
 _DRIVER = Path("/proc/driver/nvidia/version")

@@ -18,7 +18,8 @@ Step 4 has two halves. `backbone` makes a backbone ready, with given weights, wi
 features of the `rows` of each trial: `extract` reads images and calls the network, `galleries` says which gallery each
 query is compared with.
 
-A job is all cells that share data set, protocol and backbone; what its cells share is in `facts`. `identity` has every
+A job is all cells that share data set, protocol and backbone; what its cells share is in `facts`, and `job` opens it.
+`cells` takes steps 5 to 9 for them, each in one process at a time (`status` tells others). `identity` has every
 digest by which a run finds what it has already. `train` is the command that trains a backbone and no more; it shares
 steps 1 to 4 and 8. `opened` makes one trial ready for those who look at features and record nothing; `ranked` ranks it
 once more, for pages with images; `beside` compares what two networks make of the same images. `environment` and

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import numpy as np
 
 from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.paths import data_root
 from crbench.errors import ComparisonError, ConfigError
 from crbench.harness.backbone import ReadyBackbone
-from crbench.harness.extract.extractor import Extractor
+from crbench.harness.extract.extractor import Extractor, extraction_order
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.facts import JobFacts
@@ -68,6 +69,10 @@ class Encoded:
     read: Reader
     timing: Timing
 
+    def again(self) -> Encoded:
+        """The same for a further use, for which nothing had to be extracted."""
+        return attrs.evolve(self, timing=Timing(seconds=0.0, count=0, unit="images", cached=True))
+
 
 def encode(
     facts: JobFacts,
@@ -90,18 +95,59 @@ def encode(
     """
     if facts.job.partner is not None and isinstance(ready.backbone, Precomputed):
         raise ConfigError(f"--fit-on: {facts.job.backbone.name} gives features of one data set; use another backbone")
-    table, read = feature_table(facts, ready, last), readers.own
-    if facts.job.partner is None or not learning:
-        rows = IdentifiedRows.concat(
-            [some for trial in trials for some in ((trial.train, trial.test) if learning else (trial.test,))]
+    table, (own, *others) = feature_table(facts, ready, last), asked_rows(facts, trials, readers, learning=learning)
+    timing, fitting = add_features(facts, ready.backbone, table, own.rows, own.read), table
+    for other in others:
+        fitting = other.table(ready)
+        timing = timing.plus(add_features(other.facts, ready.backbone, fitting, other.rows, other.read))
+    return Encoded(table, fitting, own.read, timing)
+
+
+@attrs.frozen(eq=False)
+class AskedRows:
+    """Rows whose features are needed, of one data set.
+
+    Attributes:
+        facts: of the job that shows them: its own, or that of the data set on which aligners are fitted.
+        read: gives their images.
+    """
+
+    facts: JobFacts
+    rows: IdentifiedRows
+    read: Reader
+
+    def table(self, ready: ReadyBackbone) -> FeatureTable:
+        """A new table of their features, from the cache."""
+        cache = None if isinstance(ready.backbone, Precomputed) else self.facts.cache
+        return FeatureTable.open(
+            cache, feature_origin(self.facts.job, ready.backbone, ready.facts, self.facts.extraction)
         )
-        return Encoded(table, table, read, add_features(facts, ready.backbone, table, rows, read))
-    timing = add_features(facts, ready.backbone, table, IdentifiedRows.concat([trial.test for trial in trials]), read)
-    other = facts.fitting
-    fitting = FeatureTable.open(other.cache, feature_origin(other.job, ready.backbone, ready.facts, other.extraction))
-    rows = IdentifiedRows.concat([trial.train for trial in trials])
-    more = add_features(other, ready.backbone, fitting, rows, readers.fitting)
-    return Encoded(table, fitting, read, timing.plus(more))
+
+    def ordered(self) -> IdentifiedRows:
+        """Each once, in the order in which they are extracted."""
+        _, first = np.unique(self.rows.ids, return_index=True)
+        some = self.rows.take(np.sort(first))
+        return some.take(extraction_order(some.rows))
+
+
+def asked_rows(
+    facts: JobFacts, trials: Sequence[TrialRows], readers: Readers, *, learning: bool
+) -> tuple[AskedRows, ...]:
+    """The rows of some trials: those of the job's data set, then those of another one on which aligners are fitted.
+
+    Args:
+        learning: training rows too; else nobody learns from them.
+    """
+    test, train = [trial.test for trial in trials], [trial.train for trial in trials]
+    if not learning:
+        return (AskedRows(facts, IdentifiedRows.concat(test), readers.own),)
+    if facts.job.partner is None:
+        both = [rows for pair in zip(train, test, strict=True) for rows in pair]
+        return (AskedRows(facts, IdentifiedRows.concat(both), readers.own),)
+    return (
+        AskedRows(facts, IdentifiedRows.concat(test), readers.own),
+        AskedRows(facts.fitting, IdentifiedRows.concat(train), readers.fitting),
+    )
 
 
 def add_features(

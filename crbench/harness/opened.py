@@ -17,17 +17,17 @@ from crbench.api.interfaces import Precomputed, Reader
 from crbench.api.pairing import Pairs, TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, DataError
-from crbench.harness.arithmetic import settled_extraction
-from crbench.harness.backbone import ReadyBackbone, job_weights, provide_backbone
+from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cell import CellRunner, Fitted
 from crbench.harness.environment import pick_device
 from crbench.harness.facts import JobFacts
-from crbench.harness.features import Encoded, Readers, add_features, encode
+from crbench.harness.features import Encoded, add_features
+from crbench.harness.job import OpenedJob
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.run import open_cache
 from crbench.harness.transform import transformed
-from crbench.harness.trial import TrialData, load_trials
+from crbench.harness.trial import TrialData
 from crbench.records import Features, Samples
 from crbench.registry.resolve import Resolved
 from crbench.store.features import FeatureTable
@@ -64,15 +64,9 @@ class OpenedTrial:
             context.logger.info("%s", note)
         job = attrs.evolve(plan.jobs[0], trials=plan.jobs[0].trials[:1])
         run = attrs.evolve(context, seed=spec.seed, device=pick_device(spec.device))
-        trials = load_trials(job, spec, run)
-        weights = job_weights(job, trials, spec, run)
-        cache = open_cache(spec, run)
-        extraction = settled_extraction(job, trials, weights, spec, run, cache)
-        facts = JobFacts.of(job, trials, spec, run, extraction=extraction, weights=weights, cache=cache)
-        readers = Readers.of(facts)
-        ready = provide_backbone(job, trials, weights, read=readers.own, run=run)
-        rows = TrialRows.of(trials[0], ready.backbone, job.backbone.registered.owner)
-        return cls(facts, ready, rows, encode(facts, ready, [rows], readers, FeatureTable.open(None, {})))
+        opened = OpenedJob.of(job, spec, run, open_cache(spec, run))
+        group = opened.backbone(0)
+        return cls(opened.facts, group.ready, group.trials[0], opened.encoded(0))
 
     @property
     def job(self) -> Job:

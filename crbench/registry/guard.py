@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 
 import attrs
 
 from crbench.errors import CrbenchError, PluginError
+from crbench.registry.caller import is_caller
 from crbench.registry.settings import settings_kept
 
 
@@ -32,9 +32,9 @@ UNKNOWN = Owner(plugin="?", distribution="unknown distribution", version="?")
 def quiet_output() -> AbstractContextManager[object]:
     """Inside, what is printed goes to the standard error: the standard output may be a table that a program reads.
 
-    Only in the main thread, as it is one setting for all of them.
+    Only in the thread that calls plugins, as it is one setting for all of them.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not is_caller():
         return nullcontext()
     return redirect_stdout(sys.stderr)
 

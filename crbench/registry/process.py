@@ -19,6 +19,8 @@ import attrs
 UNKNOWN = object()
 """In place of a setting's first value: what it was before its module was imported is not known."""
 
+PYTHON_RANDOM = "Python's random generator"
+
 _VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
@@ -75,7 +77,7 @@ def imported(module: str, member: str) -> Any:
 def _settings_with(numpy: Any, files: Any, images: Any, torch: Any) -> Mapping[str, Setting]:
     root = logging.getLogger()
     return {
-        "Python's random generator": Setting(random.getstate, random.setstate, shown=False),
+        PYTHON_RANDOM: Setting(random.getstate, random.setstate, shown=False),
         "the filters of warnings": Setting(_Filters.now, _Filters.put_back, shown=False),
         "the level of logging": Setting(lambda: root.level, root.setLevel),
         "logging.disable": Setting(lambda: root.manager.disable, logging.disable),

@@ -16,7 +16,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from crbench.registry.process import UNKNOWN, Setting, imported, process_settings
+from crbench.registry.caller import is_caller
+from crbench.registry.process import PYTHON_RANDOM, UNKNOWN, Setting, imported, process_settings
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +34,10 @@ def settings_kept(who: str) -> AbstractContextManager[None]:
 def undoing_changes(tell: Callable[[str], object]) -> Iterator[None]:
     """Put back the settings that are changed inside, and tell which.
 
-    Where torch is imported inside, its settings are those of a process that has just imported it. Only in the main
-    thread, as what another thread meets may be a setting for the moment of this one.
+    Where torch is imported inside, its settings are those of a process that has just imported it. Only in the thread
+    that calls plugins, as what another thread meets may be a setting for the moment of this one.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not is_caller():
         yield
         return
     known = _settings()
@@ -82,8 +83,14 @@ def _torch_generator() -> Any:
 
 
 def _settings() -> Mapping[str, Setting]:
-    """By name; those of torch only while it is imported."""
-    return {**process_settings(), **_arithmetic(imported("torch", "set_float32_matmul_precision"))}
+    """By name; those of torch only while it is imported.
+
+    Beside a thread that is not the main one, others do not sleep: those of a worker draw from Python's own generator.
+    """
+    found = {**process_settings(), **_arithmetic(imported("torch", "set_float32_matmul_precision"))}
+    if threading.current_thread() is not threading.main_thread():
+        del found[PYTHON_RANDOM]
+    return found
 
 
 @functools.cache

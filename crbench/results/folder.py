@@ -16,6 +16,9 @@ from crbench.results.outcomes import TrialOutcomes, check_outcomes, read_outcome
 from crbench.results.search import read_each, read_text, result_files
 from crbench.store.files import write_text
 
+WORKING = ".crbench"
+"""Folder in a folder of results where runs say what they are at; there are no results in it."""
+
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]+)?Z_[0-9a-f]{12}\.json")
 
 

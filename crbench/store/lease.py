@@ -23,7 +23,9 @@ from typing import Any
 
 import attrs
 
+from crbench.errors import SystemFaultError
 from crbench.faults import faults_of
+from crbench.store.files import write_text
 from crbench.store.temporaries import has_ended, this_process
 
 RENEW_S = 5.0
@@ -32,7 +34,7 @@ RENEW_S = 5.0
 LOST_S = 30.0
 """Seconds without a renewal after which a lease is taken over."""
 
-_POLL_S = 0.2
+POLL_S = 0.2
 """Seconds between two looks at a lease that somebody has."""
 
 
@@ -65,6 +67,12 @@ class Lease:
     """A lease of this process, renewed until it is released."""
 
     path: Path
+    facts: Mapping[str, Any]
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Say something else in its file; that it cannot be written stops nothing."""
+        with suppress(SystemFaultError):
+            write_text(self.path, json.dumps({**self.facts, **facts}))
 
     def release(self) -> None:
         """Give it back; who waits takes it."""
@@ -100,9 +108,10 @@ class Claim:
         path = _numbered(self.place, number + 1)
         with faults_of(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            said = {**self.facts, **_owner()}
             try:
                 with path.open("xb") as file:
-                    file.write(json.dumps({**self.facts, **_owner()}).encode())
+                    file.write(json.dumps(said).encode())
             except FileExistsError:
                 return None  # somebody was faster
         before = _read(_numbered(self.place, number))
@@ -112,7 +121,7 @@ class Claim:
         for old in range(1, number + 1):
             _numbered(self.place, old).unlink(missing_ok=True)
         _renewals.add(path)
-        return Lease(path)
+        return Lease(path, said)
 
     def _gone(self, found: Holder) -> bool:
         if self.holder is None or (found.path, found.renewed) != (self.holder.path, self.holder.renewed):
@@ -139,7 +148,7 @@ def leased(
         if waiting is not None and claim.holder is not None and not told:
             waiting(claim.holder)
             told = True
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
     try:
         yield
     finally:

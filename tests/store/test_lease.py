@@ -96,7 +96,7 @@ def test_an_owner_that_works_renews_it(place: Path, monkeypatch) -> None:
 
 
 def test_of_many_that_ask_at_once_one_works_at_a_time(place: Path, monkeypatch) -> None:
-    monkeypatch.setattr(leases, "_POLL_S", 0.001)
+    monkeypatch.setattr(leases, "POLL_S", 0.001)
     inside, most = [], []
 
     def work() -> None:

@@ -75,6 +75,13 @@ def with_half_batches(extraction: Extraction, error: BatchTooLargeError, run: Ru
     return smaller
 
 
+def extraction_order(rows: Samples) -> NDArray[np.intp]:
+    """Positions of rows in the order in which they are extracted: those of one image follow each other, so that it is
+    decoded once for all its rates.
+    """
+    return np.lexsort((rows.rates, rows.keys))
+
+
 @attrs.frozen(eq=False)
 class Extractor:
     """A backbone with all that decides how images reach it.
@@ -106,8 +113,7 @@ class Extractor:
         missing = table.missing(ids)
         if len(missing) == 0:
             return 0
-        # Rows of one image follow each other, so that it is decoded once for all its rates.
-        order = missing[np.lexsort((rows.rates[missing], rows.keys[missing]))]
+        order = missing[extraction_order(rows.take(missing))]
         try:
             self._extract(table, rows.take(order), ids[order], run)
         except torch.cuda.OutOfMemoryError as error:

@@ -1,0 +1,330 @@
+"""Asks workers for the tasks of a run, each as soon as what it needs is there, and collects the results."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from crbench.api.context import RunContext, Tracker
+from crbench.cluster import tasks
+from crbench.cluster.connect import connected
+from crbench.cluster.request import AskedJob, ClusterSpec, asked_jobs
+from crbench.cluster.tasks import Done, Opened
+from crbench.config.run_spec import RunSpec
+from crbench.errors import ConfigError, CrbenchError, SystemFaultError
+from crbench.harness.plan import Job, Plan, make_plan
+from crbench.harness.run import OnResult
+from crbench.harness.status import RunNotes, cell_name
+from crbench.registry.weight_files import find_weights
+from crbench.results import Result, load_results
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+_LOOK_S = 1.0
+"""Seconds between two looks at the workers, while no task ends."""
+
+_NOBODY_S = 15.0
+"""Seconds without any worker after which that is said."""
+
+
+def run_on_cluster(
+    spec: RunSpec,
+    cluster: ClusterSpec,
+    *,
+    context: RunContext | None = None,
+    on_result: OnResult | None = None,
+) -> list[Result]:
+    """Run every cell of `spec` on workers, as `crbench.harness.run.run` does here, and with the same results.
+
+    Args:
+        spec, context, on_result: see there. Workers must find data, cache, weights and output under the same paths.
+        cluster: which workers.
+
+    Returns:
+        The results that there are, in the order of the plan. A cell whose worker died too often has none.
+
+    Raises:
+        ConfigError: Dask is not installed, or the workers have other versions, or ``spec.cache`` is off.
+        SystemFaultError: no scheduler answers, or it is lost.
+        CrbenchError: see `crbench.harness.run.run`.
+    """
+    if not spec.cache:
+        raise ConfigError("--executor dask: features move through the cache; leave --no-cache out")
+    plan, context = make_plan(spec), context or RunContext()
+    if spec.weights is not None:
+        find_weights(spec.weights, spec.weights_sha256)  # before workers are started
+    for note in plan.notes:
+        context.logger.info("%s", note)
+    with closing(RunNotes.of(spec, plan)) as notes, connected(cluster, context.logger) as client:
+        driver = _Driver(client, cluster, context, notes, on_result)
+        return driver.run(plan, asked_jobs(spec, plan))
+
+
+@attrs.define(eq=False)
+class _JobState:
+    """How far a job is.
+
+    Attributes:
+        left: places of the aligners that have no result yet.
+        waiting: tasks that its cells wait for.
+        failure: the traceback of what failed for all of them.
+    """
+
+    asked: AskedJob
+    job: Job
+    opened: Opened | None = None
+    left: tuple[int, ...] = ()
+    waiting: int = 0
+    failure: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.job.dataset.public_name}, {self.job.protocol.name}, {self.job.backbone.name}"
+
+
+@attrs.define(eq=False)
+class _Task:
+    """A task that was asked for.
+
+    Attributes:
+        step: see `crbench.cluster`.
+        then: called with its outcome.
+        tries: how often it may be done again.
+        cell: the name of its cell.
+    """
+
+    step: str
+    then: Callable[[Done], None]
+    tries: int
+    cell: str = ""
+
+
+class _Driver:
+    def __init__(
+        self, client: Client, cluster: ClusterSpec, context: RunContext, notes: RunNotes, on_result: OnResult | None
+    ) -> None:
+        self._client, self._cluster, self._context = client, cluster, context
+        self._notes, self._on_result = notes, on_result
+        self._token = secrets.token_hex(4)
+        self._ended: queue.Queue[Future[Done]] = queue.Queue()
+        self._tasks: dict[Future[Done], _Task] = {}
+        self._said: set[str] = set()
+        self._results: dict[tuple[int, int], Result] = {}
+        self._lost = 0
+        self._alone_s = 0.0
+
+    def run(self, plan: Plan, asked: Sequence[AskedJob]) -> list[Result]:
+        """All results, in the order of the plan."""
+        self._notes.begin()
+        try:
+            with self._context.progress(plan.cells, "cells", "cell") as bar:
+                for one, job in zip(asked, plan.jobs, strict=True):
+                    state = _JobState(one, job)
+                    self._submit(state, "open", state.name, self._opened(state), tasks.open_job, one)
+                while self._tasks:
+                    self._wait(bar)
+        finally:
+            for future in self._tasks:
+                future.release()
+        return [self._results[key] for key in sorted(self._results)]
+
+    def _submit(
+        self,
+        state: _JobState,
+        step: str,
+        name: str,
+        then: Callable[[Done], None],
+        work: Callable[..., Done],
+        *arguments: Any,
+        cell: str = "",
+    ) -> None:
+        """Ask for a task. Those of earlier jobs go first, so that a worker has few jobs open."""
+        resources = dict(self._cluster.resources) if step != "open" else None
+        future = self._client.submit(
+            work,
+            *arguments,
+            key=f"{step}-{name}, {self._token} {state.asked.number}",
+            priority=-state.asked.number,
+            resources=resources or None,
+            pure=False,
+        )
+        self._tasks[future] = _Task(step, then, self._cluster.retries, cell)
+        future.add_done_callback(self._ended.put)
+
+    def _wait(self, bar: Tracker) -> None:
+        before = len(self._results) + self._lost
+        try:
+            future = self._ended.get(timeout=_LOOK_S)
+        except queue.Empty:
+            self._look(bar)
+            return
+        self._end(future)
+        if (more := len(self._results) + self._lost - before) > 0:
+            bar.advance(more, **self._figures())
+
+    def _end(self, future: Future[Done]) -> None:
+        """Go on with what a task gave, or do it again."""
+        task = self._tasks.get(future)
+        if task is None or not future.done():
+            return
+        error = future.exception()
+        if error is None:
+            done: Done = future.result()
+            del self._tasks[future]
+            self._say(done)
+            task.then(done)
+        elif isinstance(error, SystemFaultError):
+            self._again(future, task, error)
+        elif isinstance(error, CrbenchError):
+            raise error
+        else:
+            self._broken(future, task, error)
+
+    def _broken(self, future: Future[Done], task: _Task, error: BaseException) -> None:
+        """A task that ended without an outcome: its worker died, or the scheduler did, or it has a fault of ours."""
+        from distributed import CancelledError, KilledWorker
+
+        if isinstance(error, CancelledError):
+            raise SystemFaultError("the Dask scheduler is lost; what is finished is kept, run again to continue")
+        if not isinstance(error, KilledWorker):
+            raise error
+        if task.step == "cell":
+            self._lost += 1
+            del self._tasks[future]
+            self._context.logger.error(
+                "%s: its worker died %d times, perhaps for want of memory (--memory-limit); it has no result",
+                task.cell,
+                self._cluster.retries + 1,
+            )
+            return
+        raise SystemFaultError(
+            f"{task.step}: its worker died {self._cluster.retries + 1} times, perhaps for want of memory; give workers "
+            "more (--memory-limit), or choose a smaller --batch-size"
+        ) from error
+
+    def _again(self, future: Future[Done], task: _Task, error: SystemFaultError) -> None:
+        if task.tries == 0:
+            raise error
+        task.tries -= 1
+        self._context.logger.warning("%s; once more", error)
+        future.retry()
+        future.add_done_callback(self._ended.put)
+
+    def _say(self, done: Done) -> None:
+        """What a worker logged, once."""
+        for level, text in done.notes:
+            if text not in self._said:
+                self._said.add(text)
+                self._context.logger.log(level, "%s", text)
+
+    def _figures(self) -> dict[str, float]:
+        cells = self._notes.cells
+        return {"failed": float(cells["failed"] + self._lost), "workers": float(self._workers())}
+
+    def _workers(self) -> int:
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def _look(self, bar: Tracker) -> None:
+        """Tell how it stands while no task ends."""
+        figures = self._figures()
+        bar.advance(0, **figures)
+        self._alone_s = 0.0 if figures["workers"] else self._alone_s + _LOOK_S
+        if _NOBODY_S <= self._alone_s < _NOBODY_S + _LOOK_S:
+            self._context.logger.warning("no worker has come so far; start some with: dask worker ADDRESS --nthreads 1")
+
+    def _opened(self, state: _JobState) -> Callable[[Done], None]:
+        def then(done: Done) -> None:
+            opened: Opened = done.value
+            state.opened = opened
+            state.left = tuple(n for n in range(len(state.job.aligners)) if n not in opened.finished)
+            for place, file in sorted(opened.finished.items()):
+                self._result(state, place, file, earlier=True)
+            if not state.left:
+                return
+            state.waiting = len(opened.groups)
+            for group in range(len(opened.groups)):
+                name = f"{state.name}, backbone {group}"
+                work = (tasks.provide_backbone, state.asked, group, opened.learning)
+                self._submit(state, "train", name, self._provided(state, group), *work)
+
+        return then
+
+    def _provided(self, state: _JobState, group: int) -> Callable[[Done], None]:
+        def then(done: Done) -> None:
+            state.failure = state.failure or done.failure
+            blocks = done.value or []
+            state.waiting += len(blocks)
+            extracted = self._extracted(state, group, len(blocks))
+            for block in blocks:
+                name = f"{state.name}, backbone {group}, rows {block.rows}: {block.start} to {block.end}"
+                work = (tasks.extract_block, state.asked, group, self._of(state).learning, block)
+                self._submit(state, "extract", name, extracted, *work)
+            if not blocks:
+                self._fits(state, group)
+            self._one_done(state)
+
+        return then
+
+    def _extracted(self, state: _JobState, group: int, blocks: int) -> Callable[[Done], None]:
+        left = [blocks]
+
+        def then(done: Done) -> None:
+            state.failure = state.failure or done.failure
+            left[0] -= 1
+            if left[0] == 0:
+                self._fits(state, group)
+            self._one_done(state)
+
+        return then
+
+    def _fits(self, state: _JobState, group: int) -> None:
+        """Ask for fits apart from their cells, where there are fewer cells than would keep all workers busy."""
+        opened, workers = self._of(state), max(1, self._workers())
+        if state.failure is not None or state.asked.spec.cell_timeout is not None:
+            return  # the limit counts the fits of a cell
+        if not opened.fits or len(opened.fits) >= _ENOUGH * workers:
+            return
+        for place in opened.fits:
+            for trial in range(opened.groups[group]):
+                name = f"{cell_name(state.job, state.job.aligners[place])}, backbone {group}, trial {trial}"
+                state.waiting += 1
+                work = (tasks.fit_aligner, state.asked, group, place, (trial,))
+                self._submit(state, "fit", name, lambda done: self._one_done(state), *work)
+
+    def _one_done(self, state: _JobState) -> None:
+        state.waiting -= 1
+        if state.waiting:
+            return
+        for place in state.left:
+            name = cell_name(state.job, state.job.aligners[place])
+            work = (tasks.run_cell, state.asked, place, state.failure)
+            self._submit(state, "cell", f"{name}, {place}", self._computed(state, place), *work, cell=name)
+
+    def _computed(self, state: _JobState, place: int) -> Callable[[Done], None]:
+        def then(done: Done) -> None:
+            file, earlier = done.value
+            self._result(state, place, file, earlier=earlier)
+
+        return then
+
+    def _result(self, state: _JobState, place: int, file: str, *, earlier: bool) -> None:
+        (result,) = load_results([file])
+        self._results[state.asked.number, place] = result
+        self._notes.add(result, earlier=earlier)
+        if self._on_result is not None:
+            self._on_result(result, earlier)
+
+    @staticmethod
+    def _of(state: _JobState) -> Opened:
+        assert state.opened is not None
+        return state.opened
+
+
+_ENOUGH = 4
+"""Cells for each worker with which all of them are busy to the end, so that fits need no tasks of their own."""
