@@ -12,7 +12,6 @@ import torch
 from crbench.api.context import RunContext
 from crbench.data.preprocess import image_array
 from crbench.harness.extract.extractor import Extractor
-from crbench.harness.extract.forward import Forward
 from crbench.harness.extract.pipeline import Loaded, Pipeline
 from crbench.harness.timing import median_seconds
 from crbench.records import Samples
@@ -71,9 +70,7 @@ def measure_stages(extractor: Extractor, rows: Samples, *, device: str, repeats:
     host.copy_(torch.from_numpy(arrays))
     batch = Loaded(index=np.arange(size), count=size, images=transfer.upload(host))
     pipeline = Pipeline(extractor.read, preprocess, batch_size=size, device=device, workers=extractor.workers)
-    forward = Forward(
-        extractor.backbone, extractor.extraction, flip=extractor.flip, device=device, owner=extractor.owner
-    )
+    forward = extractor.network(device)
     ids = np.arange(2 * len(rows), dtype=np.uint64).view("V16")  # any ids that differ
 
     def seconds(work: Callable[[], object], count: int) -> float:

@@ -100,6 +100,7 @@ class Extractor:
     flip: bool
     workers: int
     owner: Owner = UNKNOWN
+    _networks: dict[str, Forward] = attrs.field(factory=dict, init=False)
 
     def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> int:
         """Extract the rows that `table` lacks; returns how many there were.
@@ -125,7 +126,7 @@ class Extractor:
 
     def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> None:
         size = self.extraction.batch_size
-        forward = Forward(self.backbone, self.extraction, flip=self.flip, device=run.device, owner=self.owner)
+        forward = self.network(run.device)
         pipeline = Pipeline(
             self.read, self.backbone.preprocess, batch_size=size, device=run.device, workers=self.workers
         )
@@ -140,6 +141,14 @@ class Extractor:
                 encoded = _Encoded(transfer.download(x), None if dims is None else transfer.download(dims))
                 bar.advance(chunks.add(encoded))
             bar.advance(chunks.finish())
+
+    def network(self, device: str) -> Forward:
+        """The network in the form that extracts; what is made and looked at once serves every `fill`."""
+        if device not in self._networks:
+            self._networks[device] = Forward(
+                self.backbone, self.extraction, flip=self.flip, device=device, owner=self.owner
+            )
+        return self._networks[device]
 
 
 @attrs.frozen(eq=False)
