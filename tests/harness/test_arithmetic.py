@@ -6,6 +6,7 @@ import logging
 import re
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from fakes import random_backbone
@@ -17,7 +18,7 @@ from crbench.harness import arithmetic
 from crbench.harness.arithmetic import Choice
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.run import run
-from crbench.records import Encoded
+from crbench.records import Encoded, Samples
 from crbench.registry.discovery import Registered, installed
 from crbench.registry.guard import Owner
 from crbench.testing import RandomBackbone
@@ -53,7 +54,7 @@ def test_half_precision_that_changes_ranks_is_refused_and_it_is_said(spec, offer
     assert result.extraction.amp == "off"
     (line,) = said()
     assert re.fullmatch(
-        r"amp auto for far: float32; bf16 is \S+ times as fast but changes ranks: \d+ of 64 images .*", line
+        r"amp auto for far: float32; bf16 is \S+ times as fast but changes ranks: \d+ of 16 images .*", line
     )
 
 
@@ -68,7 +69,7 @@ def test_half_precision_that_is_faster_and_keeps_ranks_is_taken_once_measured(sp
     assert again.extraction == found.extraction
     first, second = said()
     assert first == second
-    assert re.fullmatch(r"amp auto for random: bf16, \S+ times as fast as float32; \d+ of 64 images .*", first)
+    assert re.fullmatch(r"amp auto for random: bf16, \S+ times as fast as float32; \d+ of 16 images .*", first)
 
 
 def test_another_backbone_and_a_damaged_record_are_measured_anew(spec, monkeypatch, tmp_path):
@@ -110,6 +111,7 @@ def test_only_training_images_are_looked_at(spec, monkeypatch):
     run(spec(backbone="random", amp="auto", trial=0))
     (rows,), (trial,) = looked_at, trials
     assert set(rows.keys.tolist()) == set(trial.split.train.keys.tolist())
+    assert len(np.unique(rows.keys)) == len(rows)
     assert not set(rows.keys.tolist()) & {*trial.split.query.keys.tolist(), *trial.split.gallery.keys.tolist()}
 
 
@@ -121,7 +123,7 @@ def test_a_backbone_that_fails_fails_its_cells_only(spec, caplog):
 @pytest.mark.parametrize(
     ("choice", "told"),
     [
-        (Choice(2.34, 128, 0, 0.99985), "bf16, 2.3 times as fast as float32; 128 of 128 images keep their nearest"),
+        (Choice(2.34, 128, 0, 0.99985), "bf16, 2.3 times as fast as float32; 128 of 128 images find the same person"),
         (Choice(2.34, 128, 99, 0.99985), "float32; bf16 is 2.3 times as fast but changes ranks: 29 of 128"),
         (Choice(1.06, 128, 0, 0.99985), "float32; bf16 is 1.1 times as fast, which is not worth it: 128 of"),
     ],
@@ -138,3 +140,16 @@ def test_nothing_that_is_published_extracts_in_half_precision():
     assert not [
         entry.name for entry in entries for preset in entry.presets.values() if preset.get("amp", "off") != "off"
     ]
+
+
+def test_images_are_some_of_each_of_some_people_at_one_rate_each():
+    keys = np.array([f"{pid}_{image}" for pid in range(60) for image in range(pid % 7 + 1)])
+    hr = Samples(keys=keys, pids=[int(key.split("_")[0]) for key in keys])
+    rows = Samples.concat([hr, hr.at_rate(2.0), hr.at_rate(3.0)])
+    found = arithmetic._sample(rows)
+    assert len(found) == arithmetic.IMAGES == len(np.unique(found.keys))
+    people, counts = np.unique(found.pids, return_counts=True)
+    assert counts.max() == arithmetic.PER_PERSON
+    assert sum(count == min(pid % 7 + 1, 4) for pid, count in zip(people, counts, strict=True)) >= len(people) - 1
+    assert set(found.rates.tolist()) == {1.0, 2.0, 3.0}
+    assert len(arithmetic._sample(rows.take(np.arange(3)))) == 3
