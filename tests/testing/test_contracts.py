@@ -320,6 +320,11 @@ class Learner(RandomBackbone):
         return {}
 
 
+class Reformed(RandomBackbone):
+    def for_inference(self) -> RandomBackbone:
+        return Odd(change=lambda x: 2 * x)
+
+
 @attrs.frozen
 class Sized:
     size: tuple[int, int] = (32, 16)
@@ -356,6 +361,7 @@ def with_luck(x: torch.Tensor) -> torch.Tensor:
         ),
         ("global-state", "extract sets Python's random generator", odd(with_luck)),
         ("state", "must hold named tensors", Learner),
+        ("inference-form", "the form for inference gives other features", Reformed),
     ],
 )
 def test_backbones(name: str, message: str, factory: Callable[[], Any]) -> None:
