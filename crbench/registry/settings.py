@@ -93,6 +93,13 @@ def _settings() -> Mapping[str, Setting]:
     return found
 
 
+def _default_device(torch: Any) -> str:
+    try:
+        return str(torch.get_default_device())
+    except AttributeError:  # torch before 2.8, once its default device was put back by None
+        return "cpu"
+
+
 @functools.cache
 def _arithmetic(torch: Any) -> Mapping[str, Setting]:
     if torch is None:
@@ -100,7 +107,7 @@ def _arithmetic(torch: Any) -> Mapping[str, Setting]:
     found = {
         "torch's default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         "torch's default device": Setting(
-            lambda: str(torch.get_default_device()),
+            partial(_default_device, torch),
             lambda name: torch.set_default_device(None if name == "cpu" else name),  # "cpu" would slow every call
             "cpu",
         ),

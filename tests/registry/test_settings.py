@@ -73,7 +73,7 @@ def state():
         np.geterr(),
         PIL.ImageFile.LOAD_TRUNCATED_IMAGES,
         torch.get_default_dtype(),
-        torch.get_default_device(),
+        torch.empty(0).device,
         torch.is_grad_enabled(),
         torch.get_float32_matmul_precision(),
         torch.backends.cuda.matmul.allow_tf32,
@@ -160,7 +160,7 @@ assert "torch" not in sys.modules
 with settings_kept("a plugin"):
     import torch
     {"; ".join(ARITHMETIC.values())}
-print(torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled())
+print(torch.get_default_dtype(), torch.empty(0).device, torch.is_grad_enabled())
 print(torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark)
 with settings_kept("a plugin that does nothing"):
     pass
