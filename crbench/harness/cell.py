@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.capabilities import CountsParameters, MayLearnNothing, Restorable, Stateful
+from crbench.api.capabilities import CountsParameters, Restorable, Stateful
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
@@ -22,6 +22,7 @@ from crbench.harness.distance import check_distance, guarded, naming
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, add_features
 from crbench.harness.identity import data_digest, fit_facts, fit_key
+from crbench.harness.match import learns
 from crbench.harness.plan import Job
 from crbench.harness.pooling import pooled
 from crbench.harness.rows import IdentifiedRows, TrialRows
@@ -259,21 +260,6 @@ def evaluate_trial(
             for query, gallery in compared
         ]
     return joined(evaluations, rows.places, rows.trial.split.ranked.query, job.protocol)
-
-
-def learns(aligner: Resolved) -> bool:
-    """Whether the fit of an aligner looks at training features.
-
-    Raises:
-        PluginError: it says something else than yes or no.
-    """
-    made: Aligner = aligner.build()
-    if not isinstance(made, MayLearnNothing):
-        return True
-    answer: object = made.learns
-    if not isinstance(answer, bool):
-        raise PluginError(f"{aligner.registered.owner} failed at learns: expected True or False, got {answer!r}")
-    return answer
 
 
 def parameter_count(transform: Transform, owner: Owner) -> int | None:

@@ -11,11 +11,12 @@ import attrs
 
 from crbench.errors import ComparisonError, ConfigError, DataError, SystemFaultError
 from crbench.evaluation import Selection
-from crbench.harness.cell import CellRunner, learns
+from crbench.harness.cell import CellRunner
 from crbench.harness.extract.extractor import BatchTooLargeError
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import unreadable
 from crbench.harness.job import OpenedJob
+from crbench.harness.match import learns
 from crbench.harness.record import CellAccumulator, make_result
 from crbench.harness.rows import TrialRows
 from crbench.harness.status import cell_claim

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import attrs
 
-from crbench.api.capabilities import TakesAnyLength, VariesInLength
+from crbench.api.capabilities import MayLearnNothing, TakesAnyLength, VariesInLength
 from crbench.api.entry import Entry
+from crbench.api.interfaces import Aligner
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, PluginError
 from crbench.registry.discovery import installed
 from crbench.registry.request import Request
 from crbench.registry.resolve import Resolved
@@ -89,6 +90,21 @@ def check_lengths(backbone: Resolved, aligner: Resolved) -> None:
         f"aligner {aligner.name} needs features of one length, but those of backbone {backbone.name} follow the "
         "resolution; use a preset of the backbone with one length, e.g. lrar/no-val, or another aligner"
     )
+
+
+def learns(aligner: Resolved) -> bool:
+    """Whether the fit of an aligner looks at training features.
+
+    Raises:
+        PluginError: it says something else than yes or no.
+    """
+    made: Aligner = aligner.build()
+    if not isinstance(made, MayLearnNothing):
+        return True
+    answer: object = made.learns
+    if not isinstance(answer, bool):
+        raise PluginError(f"{aligner.registered.owner} failed at learns: expected True or False, got {answer!r}")
+    return answer
 
 
 def _partners(request: Chosen, given: tuple[str, ...], others: bool, notes: list[str]) -> list[str]:

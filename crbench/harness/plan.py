@@ -14,7 +14,7 @@ from crbench.config.run_spec import RunSpec
 from crbench.config.settings import PARTS
 from crbench.errors import ConfigError
 from crbench.evaluation import ENGINES, PRECISIONS, Selection
-from crbench.harness.match import check_lengths, pair, with_preset
+from crbench.harness.match import check_lengths, learns, pair, with_preset
 from crbench.protocol import EvalProtocol
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.discovery import installed
@@ -104,6 +104,8 @@ def make_plan(spec: RunSpec) -> Plan:
             for aligner in job.aligners:
                 check_lengths(backbone, aligner)
             jobs += by_partner(job, spec)
+    if spec.fit_on and not any(learns(aligner) for job in jobs for aligner in job.aligners):
+        raise ConfigError(f"--fit-on {', '.join(spec.fit_on)}: none of the aligners learns anything")
     _check_parts(spec, jobs)
     if spec.bound:
         jobs += _bounds(jobs, notes)
@@ -111,17 +113,20 @@ def make_plan(spec: RunSpec) -> Plan:
 
 
 def by_partner(job: Job, spec: RunSpec) -> list[Job]:
-    """A job for each data set that aligners are fitted on (``--fit-on``); the baseline learns nothing and has its own.
+    """A job for each data set that aligners are fitted on (``--fit-on``); those that learn nothing stay with their own.
 
     Raises:
         ConfigError: no such data set or parameter, or it lacks a trial of the job.
+        PluginError: an aligner does not say whether it learns.
     """
-    partners = [_partner(job, name, spec) for name in spec.fit_on] or [job]
-    baseline = tuple(aligner for aligner in job.aligners if aligner.registered.entry.name == BASELINE)
-    others = tuple(aligner for aligner in job.aligners if aligner not in baseline)
-    own = [attrs.evolve(job, aligners=job.aligners if job in partners else baseline)]
-    rest = [attrs.evolve(job, aligners=others, partner=partner) for partner in partners if partner is not job]
-    return [one for one in (*own, *rest) if one.aligners]
+    if not spec.fit_on:
+        return [job]
+    partners = [_partner(job, name, spec) for name in spec.fit_on]
+    others = tuple(aligner for aligner in job.aligners if learns(aligner))
+    rest = tuple(aligner for aligner in job.aligners if aligner not in others)
+    own = [attrs.evolve(job, aligners=job.aligners if job in partners else rest)]
+    elsewhere = [attrs.evolve(job, aligners=others, partner=partner) for partner in partners if partner is not job]
+    return [one for one in (*own, *elsewhere) if one.aligners]
 
 
 def _partner(job: Job, name: str, spec: RunSpec) -> Job:

@@ -187,6 +187,16 @@ def test_the_data_set_itself_is_no_other(spec):
     assert [aligner.name for aligner in plan.jobs[0].aligners] == ["none", "ridge"]
 
 
+def test_what_learns_nothing_stays_with_its_own_data(spec):
+    plan = make_plan(spec(aligner=["match-rate", "ridge"], fit_on="elsewhere"))
+    assert [(job.partner is None, [one.name for one in job.aligners]) for job in plan.jobs] == [
+        (True, ["none", "match-rate"]),
+        (False, ["ridge"]),
+    ]
+    with pytest.raises(ConfigError, match="--fit-on elsewhere: none of the aligners learns anything"):
+        make_plan(spec(aligner="match-rate", fit_on="elsewhere"))
+
+
 def test_parameters_of_no_data_set_are_refused(spec):
     with pytest.raises(ConfigError, match=r"partner\.tint.*partner is the data set of --fit-on, and there is none"):
         make_plan(spec(aligner="ridge", set={"partner.tint": 1}))
