@@ -16,12 +16,13 @@ from crbench.api.capabilities import Restorable
 from crbench.api.context import RunContext
 from crbench.api.interfaces import Precomputed
 from crbench.cluster.request import AskedJob
-from crbench.harness.cell import CellRunner, learns
+from crbench.harness.cell import CellRunner
 from crbench.harness.cells import failure_of, finished_cell, run_cells
 from crbench.harness.environment import pick_device
 from crbench.harness.extract.extractor import CHUNK_BATCHES, BatchTooLargeError
 from crbench.harness.features import add_features, asked_rows
 from crbench.harness.job import OpenedJob
+from crbench.harness.match import learns
 from crbench.harness.run import open_cache, say_of_job
 from crbench.harness.status import cell_name, work_claim
 from crbench.protocol.hashing import digest
