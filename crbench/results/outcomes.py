@@ -74,7 +74,7 @@ def hashed_keys(keys: Iterable[str]) -> list[str]:
 
 def write_outcomes(path: Path, trials: Iterable[TrialOutcomes]) -> OutcomesFacts:
     """Write the outcomes of a cell, whole, and say what its result must hold of them."""
-    arrays = _arrays(trials)
+    arrays: dict[str, Any] = _arrays(trials)
     # Not allow_pickle=False, which NumPy before 2.3 takes for one more array; none of these is of objects.
     write_whole(path, lambda file: np.savez_compressed(file, **arrays))
     return OutcomesFacts(file=path.name, sha256=content_sha256(arrays))
