@@ -15,7 +15,7 @@ _ROWS = 1024
 """Rows whose similarities to all others are held at once."""
 
 _TRIPLES = 1 << 17
-"""Triples of images of which it is asked whether the second or the third is nearer to the first."""
+"""Triples of images, about, of which it is asked whether the second or the third is nearer to the first."""
 
 
 @attrs.frozen(eq=False)
@@ -49,12 +49,12 @@ class Fidelity:
             raise ValueError(f"features {tuple(one.shape)} and {tuple(other.shape)}; expected twice the same (n, D)")
         sides = [normalize(side.double().cpu()) for side in (one, other)]
         generator = torch.Generator().manual_seed(0)
-        first, second, third = torch.randint(len(one), (3, _TRIPLES), generator=generator)
-        nearer = [((x[first] * x[second]).sum(1) > (x[first] * x[third]).sum(1)) for x in sides]
+        others = torch.randint(len(one), (2, len(one), -(-_TRIPLES // len(one))), generator=generator)
+        seen = [_seen(x, *others) for x in sides]
         return cls(
             cosines=(sides[0] * sides[1]).sum(dim=1).numpy(),
-            nearest=np.stack([_nearest_others(x) for x in sides]),
-            swapped=float((nearer[0] != nearer[1]).double().mean()),
+            nearest=np.stack([nearest.numpy() for nearest, _ in seen]),
+            swapped=float((seen[0][1] != seen[1][1]).double().mean()),
         )
 
     def __len__(self) -> int:
@@ -71,13 +71,21 @@ class Fidelity:
         return int(self.cosines.argmin())
 
 
-def _nearest_others(x: Tensor) -> NDArray[np.int64]:
-    """i64[n]: for each unit row the most similar other one; of equal ones the first."""
-    found = []
+def _seen(x: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor]:
+    """What each unit row has near it.
+
+    Args:
+        second, third: i64[n, k], rows of which one is nearer to row i.
+
+    Returns:
+        i64[n]: the most similar other row; of equal ones the first. bool[n, k]: whether the second is nearer.
+    """
+    nearest, nearer = [], []
     for start in range(0, len(x), _ROWS):
         similar = x[start : start + _ROWS] @ x.T
+        part = slice(start, start + len(similar))
+        nearer.append(similar.gather(1, second[part]) > similar.gather(1, third[part]))
         rows = torch.arange(len(similar))
         similar[rows, start + rows] = -torch.inf
-        found.append(similar.argmax(dim=1))
-    nearest: NDArray[np.int64] = torch.cat(found).numpy()
-    return nearest
+        nearest.append(similar.argmax(dim=1))
+    return torch.cat(nearest), torch.cat(nearer)
