@@ -52,6 +52,7 @@ def directions(
     crbench analyze directions --dataset mlr-synthetic --aligner vpfa --aligner ridge
     crbench analyze directions --dataset mlr-market1501 --backbone features:mine --format json -o directions.json
     crbench analyze directions --dataset mlr-cuhk03 --people train --format github
+    crbench analyze directions --config crbench_vpfa:directions --scale tiny
     """
     from crbench.analysis import directions_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
+from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 
@@ -34,7 +34,7 @@ def cell_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr)."
             ),
-            click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial to look at."),
+            click.option("--trial", type=INTEGER, help="Trial to look at; default: the config's first, else 0."),
             click.option("--seed", type=INTEGER, help="Seed of training, fitting, and what the analysis draws."),
             click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto."),
             click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run."),
@@ -47,6 +47,10 @@ def cell_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="PART.NAME=VALUE",
                 help="Change one parameter or rule.",
             ),
+            click.option(
+                "--config", type=CONFIG, help="TOML file of one run, or PACKAGE:NAME; options given here win over it."
+            ),
+            click.option("--scale", help="One of the config's scales, e.g. tiny."),
             click.option(
                 "--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."
             ),
@@ -64,17 +68,42 @@ def cell_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def trial_spec(command: str, settings: tuple[str, ...], trial: int, **options: Any) -> RunSpec:
-    """The trial that the options ask for.
+def trial_spec(
+    command: str,
+    settings: tuple[str, ...],
+    trial: int | None,
+    config: str | None = None,
+    scale: str | None = None,
+    **options: Any,
+) -> RunSpec:
+    """The trial that the options and the config ask for.
 
     Raises:
-        ConfigError: no data set, or values that do not fit.
+        ConfigError: no data set, values that do not fit, or a config of several runs.
     """
+    import attrs
+
     from crbench.config.run_spec import build_spec
     from crbench.config.settings import parse_setting
+    from crbench.config.toml import read_specs
+    from crbench.errors import ConfigError
 
     given = {name: value for name, value in options.items() if value is not None and value != ()}
-    return build_spec({**given, "trial": trial, "set": dict(parse_setting(text) for text in settings)}, command)
+    given["set"] = dict(parse_setting(text) for text in settings)
+    if config is None:
+        if scale is not None:
+            raise ConfigError(f"--scale {scale}: scales are those of a config file; give --config too")
+        spec = build_spec(given, command)
+    else:
+        specs = read_specs(config, scale=scale, given=given)
+        if len(specs) > 1:
+            raise ConfigError(f"config {config} holds {len(specs)} runs, and {command} looks at one")
+        (spec,) = specs
+    for name, values in (("data sets", spec.dataset), ("backbones", spec.backbone)):
+        if len(values) > 1:
+            raise ConfigError(f"config {config} names {len(values)} {name}, and {command} looks at one; give it here")
+    first = (spec.trial or (0,))[0]
+    return attrs.evolve(spec, trial=(first if trial is None else trial,))
 
 
 def context(quiet: int, verbose: int) -> RunContext:

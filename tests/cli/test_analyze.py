@@ -42,6 +42,12 @@ def test_directions_of_a_run(capsys, tmp_path):
     assert content["directions"]["rates"]["2"]["images"] == 8 * 12
 
 
+def test_the_paper_s_analysis_is_a_config(capsys):
+    small = ["--limit", "6", "--set", "aligner.epochs=1", "--permutations", "1", "-q"]
+    assert invoke(["analyze", "directions", "--config", "crbench_vpfa:directions", "--scale", "tiny", *small]) == 0
+    assert "mlr-synthetic, protocol mlr, trial 0" in capsys.readouterr().out
+
+
 def test_nothing_is_recorded(tmp_path):
     assert invoke(["analyze", "directions", *ON, "--permutations", "1"]) == 0
     assert not (tmp_path / "results").exists()
@@ -55,6 +61,9 @@ def test_nothing_is_recorded(tmp_path):
         ([*ON, "--aligner", "match-rate"], 2, "match-rate asks for a gallery of its own"),
         ([*ON, "--set", "protocol.query_rates=[]"], 2, "shrinks nothing (query_rates is empty)"),
         ([*ON, "--trial", "10"], 2, "trial 10 is not one of 0-9"),
+        (["--scale", "tiny"], 2, "scales are those of a config file; give --config too"),
+        (["--config", "crbench_vpfa:table-4b"], 2, "holds 7 runs, and analyze directions looks at one"),
+        (["--config", "crbench_vpfa:table-3"], 2, "names 4 data sets, and analyze directions looks at one"),
         ([*ON, "--limit", "3"], 3, "takes 4 of them at least; here are 3"),
         ([*ON, "--permutations", "0"], 2, "0 is not in the range x>=1"),
         (["--dataset", "mlr-viper"], 3, "mlr-viper"),
