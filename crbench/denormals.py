@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import torch
-
 _ENVIRONMENT_BYTES = 256
 """More than any C library's ``fenv_t``, the flags of floating-point arithmetic."""
 
@@ -27,6 +25,7 @@ def denormals_flushed() -> Iterator[None]:
     processor cannot flush, nothing changes.
 
     Example:
+        >>> import torch
         >>> tiny = torch.tensor([1e-39])
         >>> with denormals_flushed():
         ...     inside = 1e38 * tiny
@@ -65,6 +64,8 @@ def are_flushed() -> bool:
 
 def flush_denormals(on: bool) -> None:
     """Let denormal numbers be zero, or not, in this thread and in those that torch computes with for it."""
+    import torch  # at first use, as readers of results need none
+
     if torch.set_flush_denormal(on):
         _share()()
 
@@ -76,6 +77,8 @@ def _share() -> Callable[[], object]:
     A parallel region calls the C library's ``fesetenv`` in each thread, which takes a microsecond. The runtime is the
     one that torch itself is linked to, as other packages bring copies with threads of their own.
     """
+    import torch
+
     try:
         parallel = ctypes.CDLL(torch._C.__file__).GOMP_parallel
         library = ctypes.CDLL(None)
