@@ -91,7 +91,7 @@ def as_small(words: list[str]) -> list[str]:
     drawn, text = "mlr-synthetic" in words, " ".join(words)
     small = SMALL[:4] if drawn else [] if {"--trial", "analyze", "sweep"} & {*words} else ["--trial", "0"]
     if "resnet" in text or "transreid" in text or "--backbone" not in words:
-        small = [*small, *SMALL[4:]]
+        small = [*small, "--set", f"backbone.epochs={4 if 'lrar' in words else 1}"]  # LRAR trains in four phases
     if "--fit-on" in words and drawn:
         small = [*small, *(word.replace("dataset.", "partner.") for word in SMALL[:4])]
     if "inner=vpfa" in text:
