@@ -28,6 +28,9 @@ _SINGULAR = 1e-6
 """Directions whose length is a smaller share of the longest one are none: features are float32, and some columns of a
 network are dead but for rounding."""
 
+_EQUAL = 1e-6
+"""Correlations that are closer have no variates of their own, but span them together."""
+
 _SMALL = 256
 """Directions of a side up to which all singular values are computed."""
 
@@ -69,8 +72,9 @@ class CanonicalTable:
     """Canonical correlations and script ratios of pairs, and where pairs are broken: f64[k], f64[permutations, k].
 
     Attributes:
-        largest: f64[k], the share of each variate's variance that the LR side of a single image makes. A column that is
-            not zero for one image only, as networks have them, gives a correlation of 1.
+        largest: f64[k], the share of each variate's variance that the LR side of a single image makes; of equal
+            correlations, of the variates that they span. A column that is not zero for one image only, as networks have
+            them, gives a correlation of 1.
     """
 
     correlations: NDArray[np.float64]
@@ -205,7 +209,10 @@ class _Sides:
         return self._top()[1].clip(max=1.0)
 
     def largest(self) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = ((self.lr.rows @ self._top()[0]) ** 2).max(axis=0)
+        left, values, _ = self._top()
+        squares = (self.lr.rows @ left) ** 2
+        equal = np.abs(np.subtract.outer(values, values)) < _EQUAL
+        found: NDArray[np.float64] = (squares @ equal).max(axis=0)
         return found
 
     def ratios(self) -> NDArray[np.float64]:

@@ -128,6 +128,9 @@ def test_a_column_of_one_image_is_named():
     table = canonical_table(np.column_stack([lr, spike]), np.column_stack([hr, spike]), permutations=1)
     assert table.correlations[0] == pytest.approx(1)
     assert table.largest[0] > 0.9
+    other = np.roll(spike, 3)
+    sides = (np.column_stack([side, spike, other]) for side in (lr, hr))
+    assert canonical_table(*sides, permutations=1).largest[:2].min() > 0.9, "whichever way the two are turned"
 
 
 def test_with_fewer_images_than_columns_the_correlation_is_one_whatever_they_are_and_held_out_tells():
