@@ -21,7 +21,7 @@ from crbench.harness.plan import Job, Plan
 from crbench.registry.resolve import Resolved
 from crbench.results import Result
 from crbench.results.folder import WORKING
-from crbench.store.lease import Claim, Holder, Lease, holders
+from crbench.store.lease import Claim, Holder, Lease, forget_dead, holders
 
 _NOTE_S = 0.5
 """Seconds between two notes of a run on how far it is, at least."""
@@ -78,6 +78,8 @@ class RunNotes:
         if self._lease is None:
             with suppress(SystemFaultError):
                 self._lease = self._claim.attempt()
+        if self._lease is not None:
+            forget_dead(self._claim.place.parent, self._lease)
 
     def add(self, result: Result, *, earlier: bool) -> None:
         """Count a result that is there now."""

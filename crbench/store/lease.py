@@ -34,6 +34,8 @@ RENEW_S = 5.0
 LOST_S = 30.0
 """Seconds without a renewal after which a lease is taken over."""
 
+_DAY = 86_400.0
+
 POLL_S = 0.2
 """Seconds between two looks at a lease that somebody has."""
 
@@ -160,6 +162,20 @@ def holders(folder: Path) -> list[Holder]:
     places = dict.fromkeys(path.with_suffix("") for path in sorted(folder.glob("*.lease-*")))
     found = [_last(place.with_suffix(".lease"))[1] for place in places]
     return [holder for holder in found if holder is not None and not holder.dead]
+
+
+def forget_dead(folder: Path, own: Lease) -> None:
+    """Delete what processes left in a folder of leases that have died here, or said nothing for a day.
+
+    Args:
+        own: a lease there that is new; its time is that of the file system.
+    """
+    with suppress(OSError):
+        now = own.path.stat().st_mtime
+        for path in folder.glob("*.lease-*"):
+            found = _read(path)
+            if found is not None and (found.dead or now - found.renewed > _DAY):
+                path.unlink(missing_ok=True)
 
 
 def _numbered(place: Path, number: int) -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from crbench.errors import SystemFaultError
 from crbench.store import lease as leases
-from crbench.store.lease import Claim, holders, leased
+from crbench.store.lease import Claim, forget_dead, holders, leased
 
 OWNER = """
 import sys, time
@@ -135,6 +135,20 @@ def test_of_many_that_find_it_lost_one_takes_it(place: Path) -> None:
         thread.join()
     assert len(taken) == 1
     taken[0].release()
+
+
+def test_what_the_dead_left_is_deleted(place: Path, other) -> None:
+    other.kill()
+    other.wait()
+    forgotten = place.with_name("old.lease-1")
+    forgotten.write_text(json.dumps({"process": "00000000-1"}))
+    os.utime(forgotten, (0, 0))
+    with leased(place.with_name("theirs.lease")):
+        own = Claim(place.with_name("own.lease")).attempt()
+        assert own is not None
+        forget_dead(place.parent, own)
+        assert sorted(path.name for path in place.parent.iterdir()) == ["own.lease-1", "theirs.lease-1"]
+        own.release()
 
 
 def test_a_file_that_its_owner_did_not_finish_holds_for_a_while(place: Path, monkeypatch) -> None:
