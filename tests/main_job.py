@@ -16,14 +16,16 @@ JOB = ["run", "--dataset", "mlr-synthetic", "--aligner", "vpfa", "--aligner", "r
 
 
 def start(folder: Path, *extra: str) -> subprocess.Popen[bytes]:
-    """The job in a process; results, cache and weights lie in the folder."""
+    """The job in a process; results, cache and weights lie in the folder, and what it says in the file ``said``."""
+    folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "CRBENCH_CACHE": str(folder / "cache"), "CRBENCH_WEIGHTS": str(folder / "weights")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "crbench", *JOB, "--output", str(folder / "results"), *extra],
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "said").open("ab") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "crbench", *JOB, "--output", str(folder / "results"), *extra],
+            env={**environment, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
 
 
 def scores(folder: Path) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from crbench.cluster.request import ClusterSpec
 from crbench.errors import ConfigError, SystemFaultError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_ANSWER_S = "10s"
+_ANSWER_S = "30s"
 """How long a scheduler may take to answer."""
 
 
@@ -40,17 +40,27 @@ def connected(cluster: ClusterSpec, logger: logging.Logger) -> Iterator[Client]:
     """
     check_installed()
     import dask
-    from distributed import LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would tell of each worker that comes and goes
     if cluster.scheduler is not None:
         with _client(cluster.scheduler) as client:
             yield client
         return
-    count = cluster.workers or min(2, _processors())
     with dask.config.set({"distributed.scheduler.allowed-failures": cluster.retries}):
+        local = _started(cluster)
+    with local, _client(local) as client:
+        logger.info("%d workers on this machine%s", len(local.workers), _dashboard(client))
+        yield client
+
+
+def _started(cluster: ClusterSpec) -> LocalCluster:
+    """Workers on this machine; tried again where one of them dies before it is there."""
+    from distributed import LocalCluster
+
+    count = cluster.workers or min(2, _processors())
+    for left in reversed(range(cluster.retries + 1)):
         try:
-            local = LocalCluster(
+            return LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,  # as crbench computes with threads of its own
                 processes=True,
@@ -61,10 +71,9 @@ def connected(cluster: ClusterSpec, logger: logging.Logger) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL,
             )
         except (OSError, RuntimeError, TimeoutError) as error:
-            raise SystemFaultError(f"cannot start {count} workers: {' '.join(str(error).split())}") from error
-    with local, _client(local) as client:
-        logger.info("%d workers on this machine%s", count, _dashboard(client))
-        yield client
+            if not left:
+                raise SystemFaultError(f"cannot start {count} workers: {' '.join(str(error).split())}") from error
+    raise AssertionError("there is at least one attempt")
 
 
 @contextmanager

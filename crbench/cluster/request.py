@@ -107,13 +107,21 @@ class AskedJob:
             CrbenchError: see `crbench.harness.plan.make_plan`.
         """
         os.environ.update(self.folders)
-        plan = make_plan(self.spec)
-        if methods_digest(plan) != self.methods:
-            raise ConfigError(
-                f"worker {os.getpid()} has another crbench, other plugins or other files than who asks; install the "
-                "same versions on all machines, and start the workers again"
-            )
-        return plan.jobs[self.number]
+        key = digest([repr(self.spec), self.methods])
+        if key not in _plans:
+            plan = make_plan(self.spec)
+            if methods_digest(plan) != self.methods:
+                raise ConfigError(
+                    f"worker {os.getpid()} has another crbench, other plugins or other files than who asks; install "
+                    "the same versions on all machines, and start the workers again"
+                )
+            _plans.clear()
+            _plans[key] = plan
+        return _plans[key].jobs[self.number]
+
+
+_plans: dict[str, Plan] = {}
+"""The last plan of this process: a worker makes it once for all jobs of a run."""
 
 
 def asked_jobs(spec: RunSpec, plan: Plan) -> list[AskedJob]:

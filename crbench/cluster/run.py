@@ -116,12 +116,13 @@ class _Driver:
         self._tasks: dict[Future[Done], _Task] = {}
         self._said: set[str] = set()
         self._results: dict[tuple[int, int], Result] = {}
-        self._lost = 0
+        self._lost = self._jobs = 0
         self._alone_s = 0.0
 
     def run(self, plan: Plan, asked: Sequence[AskedJob]) -> list[Result]:
         """All results, in the order of the plan."""
         self._notes.begin()
+        self._jobs = len(asked)
         try:
             with self._context.progress(plan.cells, "cells", "cell") as bar:
                 for one, job in zip(asked, plan.jobs, strict=True):
@@ -146,12 +147,17 @@ class _Driver:
     ) -> None:
         """Ask for a task. Those of earlier jobs go first, so that a worker has few jobs open."""
         resources = dict(self._cluster.resources) if step != "open" else None
+        # with many jobs each is opened by one worker, as far as that lives; with few, all workers have a part in it
+        many = self._jobs >= _ENOUGH * max(1, self._workers())
+        near = [state.opened.worker] if many and state.opened is not None else None
         future = self._client.submit(
             work,
             *arguments,
             key=f"{step}-{name}, {self._token} {state.asked.number}",
             priority=-state.asked.number,
             resources=resources or None,
+            workers=near,
+            allow_other_workers=near is not None,
             pure=False,
         )
         self._tasks[future] = _Task(step, then, self._cluster.retries, cell)
@@ -327,4 +333,4 @@ class _Driver:
 
 
 _ENOUGH = 4
-"""Cells for each worker with which all of them are busy to the end, so that fits need no tasks of their own."""
+"""Jobs or cells for each worker with which all workers are busy to the end, so that nothing need be cut smaller."""

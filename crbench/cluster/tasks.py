@@ -59,12 +59,14 @@ class Opened:
         finished: files of results that are there already, by the place of their aligner in the job.
         fits: places of the aligners whose fits are kept.
         learning: somebody learns from the training rows.
+        worker: address of the worker that has it open.
     """
 
     groups: tuple[int, ...]
     finished: dict[int, str]
     fits: tuple[int, ...]
     learning: bool
+    worker: str
 
 
 @attrs.frozen
@@ -83,6 +85,8 @@ class Block:
 
 def open_job(asked: AskedJob) -> Done:
     """Steps 2 and 3; `Done.value` is an `Opened`."""
+    from distributed import get_worker
+
     with _task(asked) as (opened, notes):
         facts = opened.facts
         say_of_job(facts)
@@ -93,7 +97,7 @@ def open_job(asked: AskedJob) -> Done:
         left = [(place, one) for place, one in enumerate(facts.job.aligners) if place not in finished]
         fits = tuple(place for place, one in left if learns(one) and isinstance(one.build(), Restorable))
         groups = tuple(len(group) for group in opened.groups)
-        value = Opened(groups, finished, fits, any(learns(one) for _, one in left))
+        value = Opened(groups, finished, fits, any(learns(one) for _, one in left), get_worker().address)
         return Done(value, notes=tuple(notes))
 
 

@@ -66,7 +66,7 @@ def test_killing_workers_and_the_run_changes_no_byte(tmp_path):
             run.send_signal(signal.SIGKILL)
             run.wait()
             run = start(folder, *CLUSTER)
-    assert run.wait() == 0
+    assert run.wait() == 0, (folder / "said").read_text()[-2000:]
     print(  # noqa: T201 - shown by pytest -rA
         f"here {here_s:.0f} s, {WORKERS} workers {there_s:.0f} s, killed {killed} {time.perf_counter() - began:.0f} s"
     )
