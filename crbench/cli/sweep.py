@@ -44,8 +44,13 @@ def sweep(
     crbench sweep --dataset mlr-synthetic --aligner ridge --rates 2-4 --matrix
     """
     from crbench.analysis import sweep as swept
+    from crbench.analysis.figures.style import check_drawable
+    from crbench.store.files import check_writable
 
     spec = trial_spec("sweep", **options)
+    if figure is not None:  # before the work, which may take long
+        check_drawable()
+        check_writable(figure.parent)
     found = swept(spec, tested, "matrix" if matrix else "rates", context=context(quiet, verbose))
     click.echo(found.render(form), nl=False)
     if figure is not None:

@@ -97,6 +97,15 @@ def test_the_command_prints_a_table_and_draws(spec, tmp_path, capsys, monkeypatc
     assert invoke([*words, "--aligner", "failing"]) == 1
 
 
+def test_a_figure_that_cannot_be_written_is_refused_before_the_work(spec, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    words = ["sweep", "--dataset", "tiny", "--aligner", "ridge", "--rates", "1,2", "-q"]
+    assert invoke([*words, "--figure", "file/sweep.png"]) == 6
+    assert "file" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
 @pytest.mark.parametrize(("text", "rates"), [("1-3", (1, 2, 3)), ("1.5,4,2-3", (1.5, 2, 3, 4)), ("2", (2,))])
 def test_lists_of_rates_are_read(text, rates):
     assert parsed(None, None, text) == rates
