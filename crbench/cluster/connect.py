@@ -40,6 +40,7 @@ def connected(cluster: ClusterSpec, logger: logging.Logger) -> Iterator[Client]:
     """
     check_installed()
     import dask
+    import distributed  # noqa: F401  else its own settings would be read and lost inside
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would tell of each worker that comes and goes
     if cluster.scheduler is not None:
