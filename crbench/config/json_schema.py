@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import types
 import typing
@@ -109,8 +110,9 @@ def _described(record: type[Any]) -> dict[str, str]:
     """What the docstrings of a record and its bases say of each field."""
     found: dict[str, str] = {}
     for base in reversed(record.__mro__):
-        section = (base.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
-        for names, text in re.findall(r"^ {8}([\w, ]+): (.*(?:\n {9,}.*)*)", section, flags=re.MULTILINE):
+        doc = inspect.cleandoc(base.__doc__ or "")  # as Python from 3.13 on keeps it
+        section = doc.partition("Attributes:\n")[2].partition("\n\n")[0]
+        for names, text in re.findall(r"^ {4}([\w, ]+): (.*(?:\n {5,}.*)*)", section, flags=re.MULTILINE):
             said = " ".join(text.split()).replace("``", "").replace("`", "")
             found |= {name.strip(): said for name in names.split(",")}
     return found
