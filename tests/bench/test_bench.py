@@ -313,7 +313,7 @@ def test_a_preset_without_a_data_set(stage):
 
 def test_settings_of_the_data_set_and_the_protocol_reach_decoding(runs, monkeypatch):
     seen = []
-    monkeypatch.setattr("crbench.bench.stages.degrade", lambda image, rate, rules: seen.append(rules) or image)
+    monkeypatch.setattr("crbench.bench.stages.degrade", lambda image, rate, rules, *_: seen.append(rules) or image)
     settings = {"protocol.kernel": "bicubic", "dataset.test_identities": 3, "dataset.images_per_camera": 1}
     spec = BenchSpec(stages=["decode"], dataset="mlr-synthetic", settings=settings, **{**SMALL, "samples": 99})
     assert by_name(bench(spec))["decode", "Offline"].batch < 99
