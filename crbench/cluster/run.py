@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -73,6 +74,7 @@ class _JobState:
     Attributes:
         left: places of the aligners that have no result yet.
         waiting: tasks that its cells wait for.
+        cells: those that have not ended.
         failure: the traceback of what failed for all of them.
     """
 
@@ -82,6 +84,10 @@ class _JobState:
     left: tuple[int, ...] = ()
     waiting: int = 0
     failure: str | None = None
+    cells: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.cells = len(self.job.aligners)
 
     @property
     def name(self) -> str:
@@ -99,6 +105,7 @@ class _Task:
         cell: the name of its cell.
     """
 
+    state: _JobState
     step: str
     then: Callable[[Done], None]
     tries: int
@@ -116,24 +123,38 @@ class _Driver:
         self._tasks: dict[Future[Done], _Task] = {}
         self._said: set[str] = set()
         self._results: dict[tuple[int, int], Result] = {}
-        self._lost = self._jobs = 0
+        self._lost = self._jobs = self._under_way = 0
+        self._later: list[_JobState] = []
+        self._counted = (0, -_LOOK_S)
         self._alone_s = 0.0
 
     def run(self, plan: Plan, asked: Sequence[AskedJob]) -> list[Result]:
         """All results, in the order of the plan."""
         self._notes.begin()
         self._jobs = len(asked)
+        self._later = [_JobState(one, job) for one, job in zip(asked, plan.jobs, strict=True)]
         try:
             with self._context.progress(plan.cells, "cells", "cell") as bar:
-                for one, job in zip(asked, plan.jobs, strict=True):
-                    state = _JobState(one, job)
-                    self._submit(state, "open", state.name, self._opened(state), tasks.open_job, one)
+                self._open_more()
                 while self._tasks:
                     self._wait(bar)
         finally:
             for future in self._tasks:
                 future.release()
         return [self._results[key] for key in sorted(self._results)]
+
+    def _open_more(self) -> None:
+        """Open further jobs, but few at a time: what a worker has open costs memory, and it keeps two of them."""
+        while self._later and self._under_way <= max(1, self._workers()):
+            state = self._later.pop(0)
+            self._under_way += 1
+            self._submit(state, "open", state.name, self._opened(state), tasks.open_job, state.asked)
+
+    def _one_cell_done(self, state: _JobState) -> None:
+        state.cells -= 1
+        if state.cells == 0:
+            self._under_way -= 1
+            self._open_more()
 
     def _submit(
         self,
@@ -160,7 +181,7 @@ class _Driver:
             allow_other_workers=near is not None,
             pure=False,
         )
-        self._tasks[future] = _Task(step, then, self._cluster.retries, cell)
+        self._tasks[future] = _Task(state, step, then, self._cluster.retries, cell)
         future.add_done_callback(self._ended.put)
 
     def _wait(self, bar: Tracker) -> None:
@@ -203,6 +224,7 @@ class _Driver:
         if task.step == "cell":
             self._lost += 1
             del self._tasks[future]
+            self._one_cell_done(task.state)
             self._context.logger.error(
                 "%s: its worker died %d times, perhaps for want of memory (--memory-limit); it has no result",
                 task.cell,
@@ -234,7 +256,11 @@ class _Driver:
         return {"failed": float(cells["failed"] + self._lost), "workers": float(self._workers())}
 
     def _workers(self) -> int:
-        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+        """How many there are, or were a second ago: asking takes a message to the scheduler and back."""
+        now = time.monotonic()
+        if now - self._counted[1] >= _LOOK_S:
+            self._counted = len(self._client.scheduler_info(n_workers=-1)["workers"]), now
+        return self._counted[0]
 
     def _look(self, bar: Tracker) -> None:
         """Tell how it stands while no task ends."""
@@ -325,6 +351,7 @@ class _Driver:
         self._notes.add(result, earlier=earlier)
         if self._on_result is not None:
             self._on_result(result, earlier)
+        self._one_cell_done(state)
 
     @staticmethod
     def _of(state: _JobState) -> Opened:
