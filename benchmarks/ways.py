@@ -69,13 +69,14 @@ class Network:
 
 
 NETWORKS = (
-    Network(name="resnet-tiny", weights="as shipped", persons=150, batches=16, rounds=9),
-    Network(name="resnet50", weights="random", persons=30, batches=2, settings={"pretrained": "none"}),
+    Network(name="resnet-tiny", weights="as shipped", persons=150, batches=16, rounds=7),
+    Network(name="resnet50", weights="random", persons=20, batches=2, settings={"pretrained": "none"}),
     Network(
         name="transreid/market-vit-transreid-stride",
         weights="random",
-        persons=12,
+        persons=6,
         batches=1,
+        rounds=2,
         settings={"pretrained": "none"},
     ),
 )
