@@ -195,7 +195,7 @@ def _arithmetic(record: dict) -> str:
         "Scores are those of images of `mlr-synthetic`, multi-shot; cosines and nearest images are beside the first "
         "line of each network. Random weights find nobody; they show what roundings change. Times are the fastest of "
         "several rounds in which the lines took turns, as other jobs ran, too: load average "
-        f"{record['load']:.1f} at the start."
+        f"{record['load']:.1f} at the start. Where a share is above 100 %, they took more from the network alone."
     )
     return f"## Folding, bf16 and decoding beside the network\n\n{told}\n\n{_table(rows, headers)}"
 
