@@ -34,7 +34,8 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     """A changed digest makes all users compute anew what they have, and tells comparable results apart."""
     monkeypatch.setattr("crbench.registry.resolve.code_sha256", lambda _: 64 * "0")
     (result,) = run(spec(aligner="shift", backbone="random", trial=0, device="cpu", baseline=False))
-    assert result.cell_id == "8eba841c0188"
+    # the data set has whole protocols as parameters, so a new rule changes this one; no data set of ours has
+    assert result.cell_id == "71495dfc5623"
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
     assert only(tmp_path / "cache" / "features", "*") == "bc23c3ddda52"
@@ -181,8 +182,8 @@ def test_the_keys_hold_the_group_of_image_rules_whole(spec, backbone):
 
     old, key = origin_and_key()
     new, new_key = origin_and_key(images=MoreImages())
-    assert old["degrade"] == attrs.asdict(ImageRules())
-    assert new["degrade"] == attrs.asdict(MoreImages())
+    assert old["degrade"] == ImageRules().asked()
+    assert new["degrade"] == MoreImages().asked() == old["degrade"] | {"blur": "none", "crop": "none"}
     blurred, blurred_key = origin_and_key(images=MoreImages(blur="gauss"))
     cropped, cropped_key = origin_and_key(images=MoreImages(crop="five"))
     assert len({digest(origin) for origin in (old, new, blurred, cropped)}) == 4

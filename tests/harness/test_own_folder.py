@@ -34,7 +34,7 @@ def test_results_name_the_content_and_no_path(spec, people, tmp_path, caplog):
     assert f"folder:{people} is {result.dataset} in results" in caplog.messages
     assert "--dataset folder:people" in result.command
     assert str(tmp_path / "private") not in to_json(result)
-    assert [path.name for path in (tmp_path / "results").iterdir()] == [result.dataset.replace(":", "-") + "-mlr"]
+    assert [path.name for path in (tmp_path / "results").glob("[!.]*")] == [result.dataset.replace(":", "-") + "-mlr"]
 
 
 def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_path, monkeypatch):
