@@ -343,11 +343,20 @@ def test_what_crbench_wrote_is_not_written_again_to_check_it(result: Result, mon
     assert from_json(TEXT, "file") == result
 
 
-def test_integers_of_any_size_are_read(result: Result) -> None:
+def test_a_long_fraction_is_read_by_the_quick_parser(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = to_json(attrs.evolve(result, duration_s=0.00012345678901234567))
+    assert "0.00012345678901234567" in text
+    monkeypatch.setattr(files.json, "loads", None)
+    assert files.read_content(text, "file", kind="result")["duration_s"] == 0.00012345678901234567
+
+
+@pytest.mark.parametrize("huge", [2**64, -(10**19) - 1, 10**30])
+def test_integers_of_any_size_are_read(result: Result, huge: int) -> None:
     """A parameter may be one that the quick parser does not know."""
-    method = attrs.evolve(result.method, aligner=attrs.evolve(result.method.aligner, parameters={"huge": 10**30}))
-    huge = attrs.evolve(result, method=method)
-    assert from_json(to_json(huge), "file") == huge
+    method = attrs.evolve(result.method, aligner=attrs.evolve(result.method.aligner, parameters={"huge": huge}))
+    other = attrs.evolve(result, method=method)
+    found = from_json(to_json(other), "file").method.aligner.parameters["huge"]
+    assert (found, type(found)) == (huge, int)
 
 
 def test_many_faults_are_counted() -> None:
