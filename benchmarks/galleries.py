@@ -19,16 +19,16 @@ from peak import held
 from crbench import evaluate
 from crbench.files.gallery_files import GalleryFiles
 from crbench.protocol.presets import OWN_FEATURES
-from crbench.records import Features, features_from_arrays
+from crbench.records import features_from_arrays
 
 SHARD = 1_000_000
 PERSONS = 1000
 
 
-def drawn(count: int, centres: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Rows around the centres of persons, with labels, as a file holds them."""
+def drawn(count: int, centres: np.ndarray, seed: int, *, persons: int) -> dict[str, np.ndarray]:
+    """Images of so many persons, of whom the first ones lie around centres, with labels, as a file holds them."""
     rng = np.random.default_rng(seed)
-    pids = rng.integers(0, 20 * len(centres), count)  # one image in 20 shows a person that is asked for
+    pids = rng.integers(0, persons, count)
     x = rng.standard_normal((count, centres.shape[1]), dtype=np.float32)
     known = pids < len(centres)
     x[known] += centres[pids[known]]
@@ -36,13 +36,11 @@ def drawn(count: int, centres: np.ndarray, seed: int) -> dict[str, np.ndarray]:
 
 
 def written(folder: Path, rows: int, centres: np.ndarray) -> list[Path]:
-    """The files of a gallery, those that are there already as they are."""
-    paths = []
+    """The files of a gallery: about 50,000 images of the persons that are asked for, however many others there are."""
+    persons, paths = max(len(centres), len(centres) * rows // 50_000), []
     for number, start in enumerate(range(0, rows, SHARD)):
-        path = folder / f"{min(SHARD, rows - start)}-{number}.npz"
-        if not path.exists():
-            np.savez(path, **drawn(min(SHARD, rows - start), centres, seed=number + 1))
-        paths.append(path)
+        paths.append(folder / f"{rows}-{number}.npz")
+        np.savez(paths[-1], **drawn(min(SHARD, rows - start), centres, seed=number + 1, persons=persons))
     return paths
 
 
@@ -69,11 +67,8 @@ def main() -> None:
     queries, rows, dim = map(int, sys.argv[1:4])
     centres = np.random.default_rng(0).standard_normal((PERSONS, dim), dtype=np.float32)
     paths = written(Path(sys.argv[4]), rows, centres)
-    asked = drawn(20 * queries, centres, seed=0)
-    known = np.flatnonzero(asked["pids"] <= PERSONS)[:queries]
-    query: Features = features_from_arrays(
-        *(asked[name][known] for name in ("features", "pids")), camids=asked["camids"][known]
-    )
+    asked = drawn(queries, centres, seed=0, persons=len(centres))
+    query = features_from_arrays(asked["features"], asked["pids"], camids=asked["camids"])
     evaluate(*workload.people(64, 200, 16), OWN_FEATURES)  # libraries are loaded and loops compiled
     before, begin = held("RssAnon"), time.perf_counter()
     with Watched() as watched:
