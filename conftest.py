@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 
 import hypothesis
@@ -30,12 +29,3 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory):
 def pytest_sessionfinish() -> None:
     """Commands that read a board freeze what they find, which helps a process that soon ends; this one does not."""
     gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
-def _own_logging():
-    """Commands set up the logger of crbench; the next test finds it as it was."""
-    logger = logging.getLogger("crbench")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate, logger.level = before

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Never
 
 import attrs
+import click
 
 from crbench.api.context import Tracker
 from crbench.cli.terminal import shown
@@ -97,10 +99,17 @@ class _Lines(logging.Formatter):
 
 
 def configure_logging(verbosity: int) -> None:
-    """Send notes of crbench to stderr: -1 warnings only, 0 notes, 1 everything."""
+    """Send notes of crbench to stderr while the command of now runs: -1 warnings only, 0 notes, 1 everything.
+
+    A command may be called inside a process that logs in its own way, so what it set ends with it.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
     logger = logging.getLogger("crbench")
-    logger.handlers[:] = [handler]
-    logger.propagate = False
-    logger.setLevel({-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
+    click.get_current_context().call_on_close(partial(_set, logger, logger.handlers[:], logger.propagate, logger.level))
+    _set(logger, [handler], False, {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))
+
+
+def _set(logger: logging.Logger, handlers: list[logging.Handler], propagate: bool, level: int) -> None:
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)

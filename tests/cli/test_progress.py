@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crbench.cli import invoke
 from crbench.cli.progress import FIRST_LINE_S, LINE_EVERY_S, Lines, progress
 
 
@@ -73,3 +74,12 @@ def test_lines_take_the_place_of_the_bar_where_there_is_no_terminal(terminal, mo
         tracker.advance(2)
     assert bool(caplog.messages) == (not terminal)
     assert not re.search(r"extract.*image", capsys.readouterr().err) or terminal
+
+
+def test_a_command_gives_logging_back_to_the_process_that_called_it(tmp_path, capsys):
+    """Fixtures of a session are such callers: a test after them would find nothing of what crbench logs."""
+    logger = logging.getLogger("crbench")
+    before = logger.handlers[:], logger.propagate, logger.level
+    assert invoke(["cite", str(tmp_path / "none.json")]) != 0
+    assert (logger.handlers, logger.propagate, logger.level) == before
+    assert "none.json" in capsys.readouterr().err
