@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from crbench_baselines.mean_shift import MeanShift
-from fakes import Failing, Hard, Learner, Moody, learner, learner_all, nan_backbone, random_backbone
+from fakes import Failing, Hard, Learner, Moody, learner, learner_all, learner_by_rate, nan_backbone, random_backbone
 
 from crbench.api.entry import Entry
 from crbench.api.metric import Metric
@@ -23,6 +23,7 @@ def fakes(monkeypatch):
         ("backbone", Entry("random", random_backbone)),
         ("backbone", Entry("learner", learner)),
         ("backbone", Entry("learner-all", learner_all, train_rows="all", test_parameters=("scale",))),
+        ("backbone", Entry("learner-by-rate", learner_by_rate)),
         ("backbone", Entry("nan", nan_backbone)),
         ("aligner", Entry("failing", Failing)),
         ("aligner", Entry("shift", MeanShift)),

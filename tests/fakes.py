@@ -60,6 +60,25 @@ def learner(*, weights=None, device="cpu"):
     return Learner(None if weights is None else load_file(weights)["matrix"])
 
 
+class ByRate(Learner):
+    """A `Learner` that asks for a gallery for each rate: the one that `wanted` makes.
+
+    Whether a class has the method is remembered for good when it is first asked, so no test adds it to another class.
+    """
+
+    wanted = staticmethod(lambda gallery, rate: gallery)
+
+    def gallery_for(self, gallery, rate):
+        return self.wanted(gallery, rate)
+
+    def train(self, rows, read, *, run):
+        return ByRate(super().train(rows, read, run=run).matrix)
+
+
+def learner_by_rate(*, weights=None, device="cpu"):
+    return ByRate(learner(weights=weights, device=device).matrix)
+
+
 def learner_all(*, weights=None, device="cpu", scale: int = 1):
     return learner(weights=weights, device=device)
 

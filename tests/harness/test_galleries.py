@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-from fakes import Hard, Learner
+from fakes import ByRate, Hard
 
 from crbench.api.entry import Entry
 from crbench.harness.galleries import galleries_by_rate
@@ -58,11 +58,11 @@ def test_an_aligner_gets_the_gallery_at_the_rates_of_the_queries(spec, aligner):
     assert shift.timings["extract"].count == none.timings["extract"].count, "for its own cell only"
 
 
-def test_it_scores_as_a_backbone_that_asks_for_the_same(spec, aligner, fakes, monkeypatch):
+def test_it_scores_as_a_backbone_that_asks_for_the_same(spec, aligner, monkeypatch):
     none, by_aligner = run(spec(aligner="by-rate", backbone="learner", trial=0))
     assert by_aligner.trials[0].cmc != none.trials[0].cmc
-    monkeypatch.setattr(fakes, "gallery_for", lambda self, gallery, rate: at_rate(gallery, rate), raising=False)
-    (by_backbone,) = run(spec(backbone="learner", trial=0, resume=False))
+    monkeypatch.setattr(ByRate, "wanted", staticmethod(at_rate))
+    (by_backbone,) = run(spec(backbone="learner-by-rate", trial=0))
     assert by_aligner.trials[0].cmc == by_backbone.trials[0].cmc
     assert by_aligner.trials[0].by_rate == by_backbone.trials[0].by_rate
 
@@ -100,13 +100,13 @@ def test_rows_of_equal_rates_stay_alike():
         (lambda gallery, rate: at_rate(gallery, 0.5), "ValueError: every rate must be finite and at least 1"),
     ],
 )
-def test_what_fails_there_fails_its_cells(spec, aligner, fakes, monkeypatch, wanted, told):
+def test_what_fails_there_fails_its_cells(spec, aligner, monkeypatch, wanted, told):
     monkeypatch.setattr(aligner[0], "wanted", staticmethod(wanted))
     none, failed = run(spec(aligner="by-rate", trial=0))
     assert (none.status, failed.status) == ("ok", "failed")
     assert f"strangers 1 (plugin 'strangers') failed at gallery_for: {told}" in failed.error
-    monkeypatch.setattr(Learner, "gallery_for", lambda self, *arguments: wanted(*arguments), raising=False)
-    results = run(spec(backbone=["learner", "random"], trial=0, resume=False))
+    monkeypatch.setattr(ByRate, "wanted", staticmethod(wanted))
+    results = run(spec(backbone=["learner-by-rate", "random"], trial=0))
     assert [result.status for result in results] == ["failed", "ok"]
     assert f"failed at gallery_for: {told}" in results[0].error
 

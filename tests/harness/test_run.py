@@ -10,7 +10,7 @@ import builders
 import numpy as np
 import pytest
 import torch
-from fakes import Hard
+from fakes import ByRate, Hard
 
 from crbench.api.context import RunContext
 from crbench.cli import invoke
@@ -427,23 +427,22 @@ def test_rates_can_be_estimated_from_heights_and_are_never_ranked_with_known_one
 
 def test_a_backbone_may_want_all_training_rows_and_another_gallery_for_each_rate(spec, fakes, monkeypatch):
     whole = run(spec(backbone="learner", trial=0))[0]
+    same = run(spec(backbone="learner-by-rate", trial=0))[0]
+    assert same.trials[0].cmc == whole.trials[0].cmc
+    assert same.trials[0].by_rate == whole.trials[0].by_rate
     asked = len(fakes.trainings)
     galleries = []
 
-    def gallery_for(self, gallery, rate):
+    def wanted(gallery, rate):
         galleries.append(rate)
         return attrs.evolve(gallery, rates=np.full(len(gallery), rate))
 
-    monkeypatch.setattr(fakes, "gallery_for", gallery_for, raising=False)
-    shrunk = run(spec(backbone="learner", trial=0, resume=False))[0]
+    monkeypatch.setattr(ByRate, "wanted", staticmethod(wanted))
+    shrunk = run(spec(backbone="learner-by-rate", trial=0, resume=False))[0]
     assert set(galleries) == {2, 3, 4}
     assert len(fakes.trainings) == asked, "the same weights"
     assert shrunk.trials[0].cmc != whole.trials[0].cmc
     assert shrunk.trials[0].n_query == whole.trials[0].n_query
-
-    monkeypatch.setattr(fakes, "gallery_for", lambda self, gallery, rate: gallery)
-    same = run(spec(backbone="learner", trial=0, resume=False))[0]
-    assert same.trials == whole.trials
 
 
 def test_training_on_all_rows_is_part_of_the_training_key(spec, fakes):
@@ -512,17 +511,18 @@ def test_intervals_of_trials_that_were_run_apart_are_those_of_one_run(spec, tmp_
         read_joined(apart)
 
 
-def test_outcomes_come_in_the_order_of_the_split_where_galleries_differ_by_rate(spec, tmp_path, fakes, monkeypatch):
-    def outcomes(name):
-        (result,) = run(spec(backbone="learner", output=tmp_path / name))
-        folder = result_path(tmp_path / name, result).parent
+def test_outcomes_come_in_the_order_of_the_split_where_galleries_differ_by_rate(spec, tmp_path, monkeypatch):
+    def outcomes(backbone):
+        (result,) = run(spec(backbone=backbone, output=tmp_path / backbone))
+        folder = result_path(tmp_path / backbone, result).parent
         check_outcomes(folder, result)
         return read_outcomes(folder, result)
 
-    plain = outcomes("plain")
-    shrink = lambda self, rows, rate: attrs.evolve(rows, rates=np.full(len(rows), rate, dtype=np.float32))  # noqa: E731
-    monkeypatch.setattr(fakes, "gallery_for", shrink, raising=False)
-    for one, other in zip(plain, outcomes("by rate"), strict=True):
+    def wanted(rows, rate):
+        return attrs.evolve(rows, rates=np.full(len(rows), rate, dtype=np.float32))
+
+    monkeypatch.setattr(ByRate, "wanted", staticmethod(wanted))
+    for one, other in zip(outcomes("learner"), outcomes("learner-by-rate"), strict=True):
         assert np.any(np.diff(one.queries.rates) < 0), "rates are mixed, so the order shows"
         assert one.queries.keys.tolist() == other.queries.keys.tolist()
         assert one.queries.rates.tolist() == other.queries.rates.tolist()

@@ -92,8 +92,8 @@ def test_a_single_method_has_no_queries_in_images(here: Path, capsys: pytest.Cap
 
 
 def test_without_strips_the_policy_allows_no_image(here: Path) -> None:
-    assert invoke(["report", "-o", "none.html"]) == 0
-    text = (here / "none.html").read_text(encoding="utf-8")
+    assert invoke(["report", "-o", "plain-page.html"]) == 0
+    text = (here / "plain-page.html").read_text(encoding="utf-8")
     assert "img-src" not in text
     assert images(text) == []
 
