@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is install
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browser(tmp_path_factory.mktemp("profile")) as tab:
+        tab.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
         yield tab
 
 
@@ -135,7 +136,6 @@ def test_everything_can_be_reached_and_done_by_keys(page: Browser) -> None:
 
 @pytest.mark.parametrize("text", ["csv", "latex", "bibtex"])
 def test_texts_are_copied_whole(page: Browser, board_results: list[Result], text: str) -> None:
-    page.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
     click(page, f"document.querySelector('[data-copy={text}]')")
     page.wait("said.textContent !== ''")
     copied = page.run("navigator.clipboard.readText()")
