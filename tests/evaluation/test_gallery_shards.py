@@ -9,6 +9,7 @@ from itertools import pairwise
 import attrs
 import numpy as np
 import pytest
+from evaluation.bars import Counted
 from evaluation.comparing import assert_same
 from evaluation.strategies import cases
 from hypothesis import given, settings
@@ -55,6 +56,18 @@ def test_any_cut_gives_the_bits_of_the_whole(case, ends, unmatched, ap_gallery, 
     whole = numbered(case.gallery)
     found = evaluate(case.query, cut(whole, ends), protocol, engine=engine)
     assert_same(found, evaluate(case.query, whole, protocol))
+
+
+@settings(max_examples=10)
+@given(cases(max_rows=150), st.sampled_from([7, 64]), st.sampled_from(["drawn", "all"]))
+def test_seven_and_sixty_four_shards(case, count, ap_gallery):
+    whole, protocol = numbered(case.gallery), case.protocol.changed(ap_gallery=ap_gallery)
+    copies = -(-count // len(whole))
+    whole = whole.take(np.tile(np.arange(len(whole)), copies))
+    whole = numbered(attrs.evolve(whole, rows=attrs.evolve(whole.rows, named=False)))
+    shards = cut(whole, [len(whole) * number // count for number in range(1, count)])
+    assert len(shards) == count
+    assert_same(evaluate(case.query, shards, protocol), evaluate(case.query, whole, protocol))
 
 
 @settings(max_examples=50)
@@ -115,24 +128,10 @@ def test_no_shard_is_held_longer_than_its_turn():
 
 
 def test_progress_covers_every_query_of_every_shard():
-    done = {}
-
-    class Bar:
-        def __init__(self, total, description, unit):
-            self.name = f"{description} {total} {unit}"
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def advance(self, count=1, **figures):
-            done[self.name] = done.get(self.name, 0) + count
-
+    bars = Counted()
     query, gallery, protocol = example()
-    evaluate(query, cut(gallery, [4, 9]), protocol, progress=Bar)
-    assert done == {"evaluate 24 queries": 24}
+    evaluate(query, cut(gallery, [4, 9]), protocol, progress=bars)
+    assert bars.done == {"evaluate 24 queries": 24}
 
 
 @pytest.mark.parametrize(

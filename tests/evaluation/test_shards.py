@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import numpy as np
 import pytest
+from evaluation.bars import Counted
 from evaluation.comparing import assert_same
 from evaluation.strategies import cases
 from hypothesis import given, settings
@@ -120,24 +121,10 @@ def test_other_shards_are_refused(text):
 
 
 def test_progress_covers_every_query_once():
-    done = {}
-
-    class Bar:
-        def __init__(self, total, description, unit):
-            self.name = f"{description} {total} {unit}"
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def advance(self, count=1, **figures):
-            done[self.name] = done.get(self.name, 0) + count
-
+    bars = Counted()
     query, gallery, _ = example()
-    evaluate(query, gallery, EvalProtocol.of(shot="multi", rerank="k1=3"), progress=Bar)
-    assert done == {"neighbours 39 rows": 39, "evaluate 8 queries": 8}
+    evaluate(query, gallery, EvalProtocol.of(shot="multi", rerank="k1=3"), progress=bars)
+    assert bars.done == {"neighbours 39 rows": 39, "evaluate 8 queries": 8}
 
 
 @pytest.mark.parametrize("name", ["ranks", "starts", "candidates"])
