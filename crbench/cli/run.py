@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.cluster_options import CLUSTER, asked_cluster, cluster_options
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
-
-EXECUTORS = ("local", "dask")
-_CLUSTER = ("executor", "scheduler", "workers", "memory_limit", "resources", "retries")
 
 
 @click.command()
@@ -90,16 +88,7 @@ _CLUSTER = ("executor", "scheduler", "workers", "memory_limit", "resources", "re
 @click.option("--hash-keys/--no-hash-keys", default=None, help="Keep hashes of image names there; default: no.")
 @click.option("--resume/--no-resume", default=None, help="Take finished cells from the output folder; default: yes.")
 @click.option("--cell-timeout", metavar="TIME", help="Fail a cell after 90s, 15m or 2h; the others go on.")
-@click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who computes.")
-@click.option("--scheduler", metavar="ADDRESS", help="With dask: of a scheduler; default: workers on this machine.")
-@click.option("--workers", type=INTEGER, help="With dask: how many, on this machine; default: 2.")
-@click.option("--memory-limit", help="With dask: of each worker on this machine, e.g. 8GB; default: an equal share.")
-@click.option(
-    "--resource", "resources", multiple=True, metavar="NAME=N", help="With dask: what a task takes of a worker, GPU=1."
-)
-@click.option(
-    "--retries", type=INTEGER, help="With dask: how often a task is done again whose worker died; default: 3."
-)
+@cluster_options
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
@@ -147,7 +136,7 @@ def run(
     from crbench.harness.plan import make_plan
 
     configure_logging(-1 if quiet else verbose)
-    run_cells = _executor(**{name: options.pop(name) for name in _CLUSTER})
+    run_cells = _executor(**{name: options.pop(name) for name in CLUSTER})
     specs = _specs(options, settings, config, scale)
     printed = _printed(config)
     if dry_run:
@@ -182,21 +171,11 @@ def run(
 
 def _executor(executor: str, **cluster: Any) -> Callable[..., list[Result]]:
     """What runs the cells of a spec."""
-    from crbench.errors import ConfigError
-
-    given = {name: value for name, value in cluster.items() if value is not None and value != ()}
-    if executor == "local":
-        if given:
-            option = {"resources": "resource"}.get(name := next(iter(given)), name)
-            raise ConfigError(f"--{option.replace('_', '-')}: only with --executor dask")
+    asked = asked_cluster(executor, **cluster)
+    if asked is None:
         from crbench.harness.run import run as run_here
 
         return run_here
-    from crbench.cluster.connect import check_installed
-    from crbench.cluster.request import build_cluster
-
-    check_installed()
-    asked = build_cluster(given)
     from crbench.cluster.run import run_on_cluster
 
     return partial(run_on_cluster, cluster=asked)
@@ -249,7 +228,7 @@ def spec_of(command: str) -> RunSpec:
         options = dict(run.make_context("run", words[2:]).params)
     except click.ClickException as error:
         raise ConfigError(f"{command}: {error.format_message()}") from error
-    shown = (*_CLUSTER, "measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
+    shown = (*CLUSTER, "measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
     settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
     (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
     return spec

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import queue
-import secrets
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from crbench.api.context import RunContext, Tracker
 from crbench.cluster import tasks
+from crbench.cluster.asking import Asking
 from crbench.cluster.connect import connected
 from crbench.cluster.request import AskedJob, ClusterSpec, asked_jobs
 from crbench.cluster.tasks import Done, Opened
 from crbench.config.run_spec import RunSpec
-from crbench.errors import ConfigError, CrbenchError, SystemFaultError
+from crbench.errors import ConfigError
 from crbench.harness.plan import Job, Plan, make_plan
 from crbench.harness.run import OnResult
 from crbench.harness.status import RunNotes, cell_name
@@ -26,12 +25,6 @@ from crbench.results import Result, load_results
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-_LOOK_S = 1.0
-"""Seconds between two looks at the workers, while no task ends."""
-
-_NOBODY_S = 15.0
-"""Seconds without any worker after which that is said."""
 
 
 def run_on_cluster(
@@ -94,39 +87,17 @@ class _JobState:
         return f"{self.job.dataset.public_name}, {self.job.protocol.name}, {self.job.backbone.name}"
 
 
-@attrs.define(eq=False)
-class _Task:
-    """A task that was asked for.
-
-    Attributes:
-        step: see `crbench.cluster`.
-        then: called with its outcome.
-        tries: how often it may be done again.
-        cell: the name of its cell.
-    """
-
-    state: _JobState
-    step: str
-    then: Callable[[Done], None]
-    tries: int
-    cell: str = ""
-
-
 class _Driver:
     def __init__(
         self, client: Client, cluster: ClusterSpec, context: RunContext, notes: RunNotes, on_result: OnResult | None
     ) -> None:
-        self._client, self._cluster, self._context = client, cluster, context
+        self._asking = Asking(client, cluster, context, smaller="--batch-size")
+        self._cluster, self._context = cluster, context
         self._notes, self._on_result = notes, on_result
-        self._token = secrets.token_hex(4)
-        self._ended: queue.Queue[Future[Done]] = queue.Queue()
-        self._tasks: dict[Future[Done], _Task] = {}
         self._said: set[str] = set()
         self._results: dict[tuple[int, int], Result] = {}
         self._lost = self._jobs = self._under_way = 0
         self._later: list[_JobState] = []
-        self._counted = (0, -_LOOK_S)
-        self._alone_s = 0.0
 
     def run(self, plan: Plan, asked: Sequence[AskedJob]) -> list[Result]:
         """All results, in the order of the plan."""
@@ -136,16 +107,15 @@ class _Driver:
         try:
             with self._context.progress(plan.cells, "cells", "cell") as bar:
                 self._open_more()
-                while self._tasks:
+                while self._asking.open:
                     self._wait(bar)
         finally:
-            for future in self._tasks:
-                future.release()
+            self._asking.release()
         return [self._results[key] for key in sorted(self._results)]
 
     def _open_more(self) -> None:
         """Open further jobs, but few at a time: what a worker has open costs memory, and it keeps two of them."""
-        while self._later and self._under_way <= max(1, self._workers()):
+        while self._later and self._under_way <= max(1, self._asking.workers()):
             state = self._later.pop(0)
             self._under_way += 1
             self._submit(state, "open", state.name, self._opened(state), tasks.open_job, state.asked)
@@ -167,82 +137,42 @@ class _Driver:
         cell: str = "",
     ) -> None:
         """Ask for a task. Those of earlier jobs go first, so that a worker has few jobs open."""
-        resources = dict(self._cluster.resources) if step != "open" else None
         # with many jobs each is opened by one worker, as far as that lives; with few, all workers have a part in it
-        many = self._jobs >= _ENOUGH * max(1, self._workers())
+        many = self._jobs >= _ENOUGH * max(1, self._asking.workers())
         near = [state.opened.worker] if many and state.opened is not None else None
-        future = self._client.submit(
+
+        def said(future: Future[Done]) -> None:
+            done = future.result()
+            self._say(done)
+            then(done)
+
+        self._asking.submit(
+            step,
+            f"{name}, job {state.asked.number}",
             work,
             *arguments,
-            key=f"{step}-{name}, {self._token} {state.asked.number}",
+            then=said,
+            killed=partial(self._cell_lost, state, cell) if step == "cell" else None,
             priority=-state.asked.number,
-            resources=resources or None,
+            resources=self._asking.resources if step != "open" else None,
             workers=near,
             allow_other_workers=near is not None,
-            pure=False,
         )
-        self._tasks[future] = _Task(state, step, then, self._cluster.retries, cell)
-        future.add_done_callback(self._ended.put)
+
+    def _cell_lost(self, state: _JobState, cell: str) -> None:
+        self._lost += 1
+        self._one_cell_done(state)
+        self._context.logger.error(
+            "%s: its worker died %d times, perhaps for want of memory (--memory-limit); it has no result",
+            cell,
+            self._cluster.retries + 1,
+        )
 
     def _wait(self, bar: Tracker) -> None:
         before = len(self._results) + self._lost
-        try:
-            future = self._ended.get(timeout=_LOOK_S)
-        except queue.Empty:
-            self._look(bar)
-            return
-        self._end(future)
+        self._asking.wait(lambda: bar.advance(0, **self._figures()))
         if (more := len(self._results) + self._lost - before) > 0:
             bar.advance(more, **self._figures())
-
-    def _end(self, future: Future[Done]) -> None:
-        """Go on with what a task gave, or do it again."""
-        task = self._tasks.get(future)
-        if task is None or not future.done():
-            return
-        error = future.exception()
-        if error is None:
-            done: Done = future.result()
-            del self._tasks[future]
-            self._say(done)
-            task.then(done)
-        elif isinstance(error, SystemFaultError):
-            self._again(future, task, error)
-        elif isinstance(error, CrbenchError):
-            raise error
-        else:
-            self._broken(future, task, error)
-
-    def _broken(self, future: Future[Done], task: _Task, error: BaseException) -> None:
-        """A task that ended without an outcome: its worker died, or the scheduler did, or it has a fault of ours."""
-        from distributed import CancelledError, KilledWorker
-
-        if isinstance(error, CancelledError):
-            raise SystemFaultError("the Dask scheduler is lost; what is finished is kept, run again to continue")
-        if not isinstance(error, KilledWorker):
-            raise error
-        if task.step == "cell":
-            self._lost += 1
-            del self._tasks[future]
-            self._one_cell_done(task.state)
-            self._context.logger.error(
-                "%s: its worker died %d times, perhaps for want of memory (--memory-limit); it has no result",
-                task.cell,
-                self._cluster.retries + 1,
-            )
-            return
-        raise SystemFaultError(
-            f"{task.step}: its worker died {self._cluster.retries + 1} times, perhaps for want of memory; give workers "
-            "more (--memory-limit), or choose a smaller --batch-size"
-        ) from error
-
-    def _again(self, future: Future[Done], task: _Task, error: SystemFaultError) -> None:
-        if task.tries == 0:
-            raise error
-        task.tries -= 1
-        self._context.logger.warning("%s; once more", error)
-        future.retry()
-        future.add_done_callback(self._ended.put)
 
     def _say(self, done: Done) -> None:
         """What a worker logged, once."""
@@ -253,22 +183,7 @@ class _Driver:
 
     def _figures(self) -> dict[str, float]:
         cells = self._notes.cells
-        return {"failed": float(cells["failed"] + self._lost), "workers": float(self._workers())}
-
-    def _workers(self) -> int:
-        """How many there are, or were a second ago: asking takes a message to the scheduler and back."""
-        now = time.monotonic()
-        if now - self._counted[1] >= _LOOK_S:
-            self._counted = len(self._client.scheduler_info(n_workers=-1)["workers"]), now
-        return self._counted[0]
-
-    def _look(self, bar: Tracker) -> None:
-        """Tell how it stands while no task ends."""
-        figures = self._figures()
-        bar.advance(0, **figures)
-        self._alone_s = 0.0 if figures["workers"] else self._alone_s + _LOOK_S
-        if _NOBODY_S <= self._alone_s < _NOBODY_S + _LOOK_S:
-            self._context.logger.warning("no worker has come so far; start some with: dask worker ADDRESS --nthreads 1")
+        return {"failed": float(cells["failed"] + self._lost), "workers": float(self._asking.workers())}
 
     def _opened(self, state: _JobState) -> Callable[[Done], None]:
         def then(done: Done) -> None:
@@ -317,7 +232,7 @@ class _Driver:
 
     def _fits(self, state: _JobState, group: int) -> None:
         """Ask for fits apart from their cells, where there are fewer cells than would keep all workers busy."""
-        opened, workers = self._of(state), max(1, self._workers())
+        opened, workers = self._of(state), max(1, self._asking.workers())
         if state.failure is not None or state.asked.spec.cell_timeout is not None:
             return  # the limit counts the fits of a cell
         if not opened.fits or len(opened.fits) >= _ENOUGH * workers:

@@ -144,7 +144,7 @@ def test_tasks_take_resources_and_have_names(spec, cluster, monkeypatch):
     submit = Client.submit
 
     def note(self, *rest, **options):
-        asked.append((options["key"].rpartition(", ")[0], options["resources"]))
+        asked.append((options["key"].rpartition(", job ")[0], options["resources"]))
         return submit(self, *rest, **options)
 
     monkeypatch.setattr(Client, "submit", note)
