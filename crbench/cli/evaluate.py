@@ -67,7 +67,7 @@ def evaluate(**options: Any) -> None:
     found = given.evaluate(metrics=asked.metric, curve=asked.curve_length, **ways)
     seconds = time.perf_counter() - started
     accepted = verification(given.query, given.gallery.shards[0], protocol, asked.fprs) if asked.fprs else {}
-    for note in notes(given, asked.rules, asked.tool):
+    for note in notes(given.query.rows, given.overlap, protocol, asked.rules, asked.tool):
         click.echo(f"crbench: {note}", err=True)
     if asked.per_query is not None:
         write_outcomes(asked.per_query, given.query.rows, found, asked.ranks)

@@ -10,18 +10,27 @@ from crbench.protocol.declare import rule_names
 from crbench.protocol.presets import CONVENTIONS, OWN_FEATURES
 
 if TYPE_CHECKING:
+    from crbench.evaluation.copies import Overlap
     from crbench.files.feature_files import Loaded
-    from crbench.harness.given import GivenFeatures
-    from crbench.records import Features
+    from crbench.protocol import EvalProtocol
+    from crbench.records import Features, Samples
 
 RULES = rule_names(type(OWN_FEATURES.scoring))
 """Rules that play a role for given features."""
 
 
 def sides(
-    query: Path, gallery: tuple[Path, ...], meta_file: Path | None, fprs: Sequence[float] = ()
+    query: Path,
+    gallery: tuple[Path, ...],
+    meta_file: Path | None,
+    fprs: Sequence[float] = (),
+    *,
+    in_parts: bool = False,
 ) -> tuple[Loaded, Features | Sequence[Features]]:
     """What the files hold; a gallery of several files is read when its turn comes.
+
+    Args:
+        in_parts: so is one of one file.
 
     Raises:
         ConfigError: an option that needs the gallery in one file.
@@ -32,7 +41,7 @@ def sides(
     from crbench.files.gallery_files import load_query_and_shards
     from crbench.files.table import load_meta
 
-    if len(gallery) == 1:
+    if len(gallery) == 1 and not in_parts:
         queries, items = load_sides(query, gallery[0], meta=None if meta_file is None else load_meta(meta_file))
         return queries, items.features
     for option, value, instead in (
@@ -44,13 +53,15 @@ def sides(
     return load_query_and_shards(query, gallery)
 
 
-def notes(given: GivenFeatures, settings: tuple[str, ...], tool: str | None) -> list[str]:
-    """Lines about rules that were taken by default, and about features that look like a mistake."""
-    import numpy as np
+def notes(
+    query: Samples, overlap: Overlap, protocol: EvalProtocol, settings: tuple[str, ...], tool: str | None
+) -> list[str]:
+    """Lines about rules that were taken by default, and about features that look like a mistake.
 
-    from crbench.evaluation.copies import copied_queries, own_images
-
-    query, rules = given.query, given.protocol.scoring
+    Args:
+        overlap: of the queries with the whole gallery.
+    """
+    rules = protocol.scoring
     asked = {text.partition("=")[0].partition(".")[2] for text in settings}
     of_tool = [name for name in RULES if tool and name in CONVENTIONS[tool] and name not in asked]
     by_default = [name for name in RULES if name not in asked and name not in of_tool]
@@ -59,18 +70,12 @@ def notes(given: GivenFeatures, settings: tuple[str, ...], tool: str | None) -> 
         for whose, names in ((f"rules of {tool}", of_tool), ("defaults taken", by_default))
         if names
     ]
-    own, copies, unknown = np.zeros(len(query), dtype=np.bool_), np.zeros(len(query), dtype=np.bool_), True
-    for shard in given.gallery:
-        own |= own_images(query.rows, shard.rows)
-        copies |= copied_queries(query, shard, same_camera=rules.same_camera)
-        unknown &= bool((shard.rows.camids == -1).all())
-    if own.any():
-        found.append(f"{own.sum()} queries are in the gallery too, as the same image; they do not meet themselves")
-    if copies.any():
-        found.append(
-            f"{copies.sum()} queries have a match with the very same features: is the query itself in the gallery?"
-        )
-    sides = [("query", (query.rows.camids == -1).all()), ("gallery", unknown)]
+    own, copies = int(overlap.own.sum()), int(overlap.copied.sum())
+    if own:
+        found.append(f"{own} queries are in the gallery too, as the same image; they do not meet themselves")
+    if copies:
+        found.append(f"{copies} queries have a match with the very same features: is the query itself in the gallery?")
+    sides = [("query", (query.camids == -1).all()), ("gallery", overlap.unknown_cameras)]
     if (roles := [role for role, missing in sides if missing]) and rules.same_camera == "ignore":
         found.append(f"cameras of the {' and '.join(roles)} are unknown, so the same-camera rule removes nothing")
     return found

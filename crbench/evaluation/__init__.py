@@ -6,9 +6,11 @@
 
 - `pipeline`: reads like this line. `inputs` checks the features and `placement` brings them to the device
 - `masks`: the protocol's rules: which pairs of one person count, and which images may be ahead of a positive
-- `gallery`, `gallery_shards`: a gallery in several shards, each with the positives of all; `single_shot`: its draws
+- `labels`: where the `matches` are and what may be ahead of them, in one shard of the gallery or in all; `single_shot`:
+  identities and draws
+- `gallery`, `gallery_shards`: a gallery in several shards, each with the positives of all
 - `engines`: which engine of `crbench.ranking` answers
-- `ranks`: what is ahead of each positive (the engine's answer) as `outcomes`
+- `questions`, `ranks`: what is ahead of each positive (the engine's answer) as `outcomes`
 - `selection`: which metrics of `crbench.metrics` are asked for, and which the protocol does not define
 - `scores`: outcomes to values of each query, and these to means
 - `shards`: the queries in shards, on several machines

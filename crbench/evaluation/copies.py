@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.evaluation.masks import image_numbers
+from crbench.evaluation.masks import UNKNOWN_CAMERA, image_numbers
 from crbench.records import Features, Samples
+
+
+@attrs.frozen(eq=False)
+class Overlap:
+    """What is of note in a gallery, or in a part of it.
+
+    Attributes:
+        own: bool[q], see `own_images`.
+        copied: bool[q], see `copied_queries`.
+        unknown_cameras: of all its images.
+    """
+
+    own: NDArray[np.bool_]
+    copied: NDArray[np.bool_]
+    unknown_cameras: bool
+
+    @classmethod
+    def of(cls, query: Features, gallery: Features, *, same_camera: str) -> Overlap:
+        """Args: see `copied_queries`."""
+        copied = copied_queries(query, gallery, same_camera=same_camera)
+        return cls(own_images(query.rows, gallery.rows), copied, bool((gallery.rows.camids == UNKNOWN_CAMERA).all()))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Overlap]) -> Overlap:
+        """Of all parts of a gallery."""
+        return cls(
+            np.any([part.own for part in parts], axis=0),
+            np.any([part.copied for part in parts], axis=0),
+            all(part.unknown_cameras for part in parts),
+        )
 
 
 def own_images(query: Samples, gallery: Samples) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""A gallery in shards: which of its images are positives of which query, wherever they lie.
+"""A gallery in shards, and the features of the positives in all of them.
 
 A gallery of many files is looked at file by file. What is ahead of a positive is counted in each shard, and the counts
 add up (`crbench.evaluation.ranks`). So of several shards at once only the positives are needed.
@@ -7,6 +7,7 @@ add up (`crbench.evaluation.ranks`). So of several shards at once only the posit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 import numpy as np
@@ -14,9 +15,14 @@ from numpy.typing import NDArray
 
 from crbench.arrays import to_features
 from crbench.errors import EvaluationError
-from crbench.evaluation.masks import Pairs, check_some_match
+from crbench.evaluation.labels import LabelFacts, joined_in_turn
+from crbench.evaluation.matches import Matches
 from crbench.protocol import EvalProtocol
+from crbench.ranking.interface import RankRows
 from crbench.records import Features, Samples, row_numbers
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_ROWS = 2**31 - 1
 """Longest list; the engines count in 32 bits."""
@@ -68,96 +74,102 @@ class Gallery:
             return
         first = 0
         for shard in self.shards:
-            rows = shard.rows
-            if self.numbered and not rows.named:
-                rows = attrs.evolve(rows, keys=row_numbers(len(rows), first))
-            first += len(rows)
-            if first > MAX_ROWS:
-                raise EvaluationError(f"the gallery has more than {MAX_ROWS} rows, which ranks do not count")
-            yield attrs.evolve(shard, rows=rows)
+            yield placed_after(shard, first, numbered=self.numbered)
+            first += len(shard)
 
 
-@attrs.frozen(eq=False)
-class Matches:
-    """The positives of each query.
+def placed_after(shard: Features, first: int, *, numbered: bool) -> Features:
+    """A shard before which the gallery has so many rows.
 
-    Attributes:
-        shards: intp[P], the shard of the gallery in which each positive lies, from 0.
-        rows: intp[P], its row there.
-        starts: intp[q + 1]; those of query i are from ``starts[i]`` to ``starts[i + 1]``, in the order of the gallery.
+    Args:
+        numbered: see `Gallery`.
+
+    Raises:
+        EvaluationError: these are more rows than ranks count.
     """
+    if first + len(shard) > MAX_ROWS:
+        raise EvaluationError(f"the gallery has more than {MAX_ROWS} rows, which ranks do not count")
+    rows = shard.rows
+    if numbered and not rows.named:
+        rows = attrs.evolve(rows, keys=row_numbers(len(rows), first))
+    return attrs.evolve(shard, rows=rows)
 
-    shards: NDArray[np.intp]
-    rows: NDArray[np.intp]
-    starts: NDArray[np.intp]
 
-    @classmethod
-    def of(cls, query: Samples, pairs: Sequence[Pairs]) -> Matches:
-        """The positives among the pairs with each shard."""
-        owners = np.concatenate([found.owners for found in pairs])
-        shards = np.repeat(np.arange(len(pairs)), [len(found.owners) for found in pairs])
-        rows = np.concatenate([found.positives for found in pairs])
-        order = np.argsort(owners, kind="stable")
-        starts = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(query)))])
-        return cls(shards[order], rows[order], starts)
-
-    @property
-    def sizes(self) -> NDArray[np.intp]:
-        """intp[q], positives of each query."""
-        return np.diff(self.starts)
+def columns_that_count(feats: Features) -> NDArray[np.int64]:
+    """i64[n], of each row, before they are checked."""
+    return np.full(len(feats), feats.x.shape[1]) if feats.dims is None else np.asarray(feats.dims).astype(np.int64)
 
 
 @attrs.frozen(eq=False)
 class Positives:
-    """All positives of a gallery in several shards, with their features.
+    """The positives of some queries, wherever in the gallery they lie.
 
     Attributes:
-        features: each of them once, shard after shard, in host memory.
-        matches: of the queries.
-        places: intp[P], where each match is among `features`.
-        wide: some shard is float64, see `crbench.arrays.to_features`; then so are `features`.
+        rows: each image once, in the order of the gallery; in host memory.
+        places: intp[P], where each match is among them.
     """
 
-    features: Features
-    matches: Matches
+    rows: RankRows
     places: NDArray[np.intp]
-    wide: bool
 
     @classmethod
-    def of(cls, query: Samples, gallery: Gallery, protocol: EvalProtocol) -> Positives:
-        """Those that the protocol's rules leave, from one pass through the gallery.
+    def of(cls, query: Samples, matches: Matches, found: Sequence[torch.Tensor]) -> Positives:
+        """Args: the features of the images that `Matches.distinct` gives, by shard in the order of the gallery."""
+        import torch
+
+        from crbench.ranking.norms import row_norms
+
+        check_lengths({x.shape[1] for x in found})
+        first, places = matches.distinct()
+        x = torch.cat(list(widened(found)))
+        return cls(RankRows(x, query.pids[matches.owners[first]], matches.dims[first], row_norms(x)), places)
+
+    @classmethod
+    def collected(
+        cls, query: Samples, gallery: Gallery, protocol: EvalProtocol, stream: str
+    ) -> tuple[LabelFacts, Positives, bool]:
+        """What the labels say, all positives, and whether some shard is float64, from one pass through the gallery.
 
         Raises:
             EvaluationError: no query has a positive; the shards have features of several lengths.
         """
         import torch
 
-        pairs, found, samples, dims, wide = [], [], [], [], False
-        for shard in gallery:
-            pairs.append(Pairs.of(query, shard.rows, protocol))
-            mine, x = np.unique(pairs[-1].positives), to_features(shard.x)
-            wide |= x.dtype == torch.float64
-            found.append(x[torch.from_numpy(mine).to(x.device)].cpu())
-            samples.append(shard.rows.take(mine))
-            columns = np.full(len(shard), x.shape[1]) if shard.dims is None else np.asarray(shard.dims)
-            dims.append(columns[mine].astype(np.int64))
-        check_some_match(query, pairs, protocol)
-        if len(lengths := {x.shape[1] for x in found}) > 1:
-            raise EvaluationError(
-                f"shards of the gallery have features of {', '.join(map(str, sorted(lengths)))} columns; expected "
-                "equal lengths"
-            )
-        x = torch.cat([one.double() if wide else one for one in found])
-        features = Features(x=x, rows=Samples.concat(samples), dims=np.concatenate(dims))
-        matches = Matches.of(query, pairs)
-        return cls(features, matches, _places(matches, [len(one) for one in found], pairs), wide)
+        found, wide = [], False
+
+        def shards() -> Iterator[LabelFacts]:
+            nonlocal wide
+            for shard in gallery:
+                facts, x = (
+                    LabelFacts.of(query, shard.rows, protocol, stream, columns_that_count(shard)),
+                    to_features(shard.x),
+                )
+                wide |= x.dtype == torch.float64
+                mine = np.unique(facts.matches.rows)
+                found.append(x[torch.from_numpy(mine).to(x.device)].cpu())
+                yield facts
+
+        facts = joined_in_turn(shards(), LabelFacts.joined)
+        facts.check_some_match(query, protocol)
+        return facts, cls.of(query, facts.matches, found), wide
 
 
-def _places(matches: Matches, counts: Sequence[int], pairs: Sequence[Pairs]) -> NDArray[np.intp]:
-    """intp[P], where each match is among the distinct positives of all shards, of which each has so many."""
-    places, first = np.empty(len(matches.rows), dtype=np.intp), 0
-    for shard, (count, found) in enumerate(zip(counts, pairs, strict=True)):
-        mine = matches.shards == shard
-        places[mine] = first + np.searchsorted(np.unique(found.positives), matches.rows[mine])
-        first += count
-    return places
+def check_lengths(lengths: set[int]) -> None:
+    """Refuse shards of several lengths of features.
+
+    Raises:
+        EvaluationError: there are some.
+    """
+    if len(lengths) > 1:
+        raise EvaluationError(
+            f"shards of the gallery have features of {', '.join(map(str, sorted(lengths)))} columns; expected equal "
+            "lengths"
+        )
+
+
+def widened(parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """All as float64 where one is, see `crbench.arrays.to_features`."""
+    import torch
+
+    wide = any(x.dtype == torch.float64 for x in parts)
+    return (x.double() if wide else x for x in parts)

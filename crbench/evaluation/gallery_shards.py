@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 
 import attrs
-import numpy as np
 
 from crbench.api.context import Progress
 from crbench.arrays import to_features
@@ -17,13 +16,13 @@ from crbench.config.units import THREAD_BUDGET
 from crbench.errors import EvaluationError
 from crbench.evaluation import masks
 from crbench.evaluation.engines import Asked, chosen, load
-from crbench.evaluation.gallery import Gallery, Positives
+from crbench.evaluation.gallery import Gallery
 from crbench.evaluation.inputs import checked
 from crbench.protocol import EvalProtocol
 from crbench.ranking.interface import Engine, RankInputs, RankRows
 from crbench.records import Features, Samples
 
-_COUNT_BYTES = 8
+_COUNT_BYTES = 4
 
 
 class Engines:
@@ -110,48 +109,39 @@ class InOne:
 
 @attrs.frozen(eq=False)
 class InSeveral:
-    """A gallery in several shards, each of which is checked when its turn comes."""
+    """A gallery in several shards, each of which is checked when its turn comes.
+
+    Attributes:
+        positives: see `crbench.evaluation.gallery.Positives`.
+        wide: features are float64, as those of some shard or of the queries are.
+    """
 
     query: Features
     gallery: Gallery
-    positives: Positives
+    positives: RankRows
+    wide: bool
     protocol: EvalProtocol
     device: str | None
     engines: Engines
-
-    @classmethod
-    def of(
-        cls, query: Features, gallery: Gallery, protocol: EvalProtocol, device: str | None, engines: Engines
-    ) -> InSeveral:
-        """The shards, once all positives are known.
-
-        Raises:
-            EvaluationError: no query has a positive, features of several lengths, too many images.
-        """
-        import torch
-
-        positives, x = Positives.of(query.rows, gallery, protocol), to_features(query.x)
-        if positives.wide or x.dtype == torch.float64:
-            own = positives.features
-            positives = attrs.evolve(positives, features=attrs.evolve(own, x=own.x.double()))
-            x = x.double()
-        return cls(attrs.evolve(query, x=x), gallery, positives, protocol, device, engines)
 
     def __len__(self) -> int:
         return len(self.gallery.shards)
 
     def __iter__(self) -> Iterator[GalleryShard]:
-        for number, shard in enumerate(self.gallery, start=1):
-            yield GalleryShard(shard.rows, partial(self._checked, number, shard), self.engines)
+        for number, shard in enumerate(self.gallery):
+            yield self.shard(number, shard)
+
+    def shard(self, number: int, features: Features) -> GalleryShard:
+        """One of the shards, from 0."""
+        return GalleryShard(features.rows, partial(self._checked, number, features), self.engines)
 
     def _checked(self, number: int, shard: Features) -> RankInputs:
-        from crbench.ranking.norms import row_norms  # with torch, which takes seconds to import
-
+        x = to_features(self.query.x)
+        query = attrs.evolve(self.query, x=x.double() if self.wide else x)
         try:
-            inputs = checked(self.query, shard, self.protocol, None, self.device)
+            inputs = checked(query, shard, self.protocol, None, self.device)
         except EvaluationError as error:
-            raise EvaluationError(f"shard {number} of {len(self)} of the gallery: {error}") from error
-        own = self.positives.features
-        x = own.x.to(inputs.query.x.device)
-        rows = RankRows(x, own.rows.pids, np.asarray(own.dims), row_norms(x))
-        return attrs.evolve(inputs, positives=rows)
+            raise EvaluationError(f"shard {number + 1} of {len(self)} of the gallery: {error}") from error
+        own, where = self.positives, inputs.query.x.device
+        x = own.x.to(where, inputs.query.x.dtype)
+        return attrs.evolve(inputs, positives=attrs.evolve(own, x=x, norms=own.norms.to(where)))

@@ -15,22 +15,48 @@ from crbench.records import Samples
 UNKNOWN_CAMERA = -1
 
 
+_NAMED = 5
+"""Persons or cameras that a message names."""
+
+
+@attrs.frozen(eq=False)
+class Seen:
+    """What a message says of a gallery in which no query has a match.
+
+    Attributes:
+        same_person: pairs of a query and an image of its person.
+        themselves: of these, a query and the same image.
+        pids, camids: the first ones that occur.
+    """
+
+    same_person: int
+    themselves: int
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Seen]) -> Seen:
+        """Of all parts of a gallery."""
+        return cls(
+            sum(part.same_person for part in parts),
+            sum(part.themselves for part in parts),
+            _first(np.concatenate([part.pids for part in parts])),
+            _first(np.concatenate([part.camids for part in parts])),
+        )
+
+
 @attrs.frozen(eq=False)
 class Pairs:
     """Query-gallery pairs of one person.
 
     Attributes:
         owners, positives: intp[P] each, query rows and gallery rows of the pairs that the rules leave.
-        same_person: pairs before the rules.
-        themselves: of these, a query and the same image.
-        seen: pids and camids that occur in the gallery, for messages.
+        seen: before the rules.
     """
 
     owners: NDArray[np.intp]
     positives: NDArray[np.intp]
-    same_person: int
-    themselves: int
-    seen: tuple[NDArray[np.int64], NDArray[np.int64]]
+    seen: Seen
 
     @classmethod
     def of(cls, query: Samples, gallery: Samples, protocol: EvalProtocol) -> Pairs:
@@ -55,28 +81,24 @@ class Pairs:
         return cls(
             owners=owners[kept],
             positives=positives[kept],
-            same_person=len(owners),
-            themselves=themselves,
-            seen=(np.unique(gallery.pids), np.unique(gallery.camids)),
+            seen=Seen(len(owners), themselves, _first(gallery.pids), _first(gallery.camids)),
         )
 
 
-def check_some_match(query: Samples, pairs: Sequence[Pairs], protocol: EvalProtocol) -> None:
+def check_some_match(query: Samples, matches: int, seen: Seen, protocol: EvalProtocol) -> None:
     """Refuse what has no score.
 
     Args:
-        pairs: with each part of the gallery.
+        matches: how many there are.
 
     Raises:
         EvaluationError: no query has a positive; the message says why.
     """
-    if any(len(found.owners) for found in pairs):
+    if matches:
         return
-    same_person = sum(found.same_person for found in pairs)
-    if 0 < same_person == sum(found.themselves for found in pairs):
-        raise EvaluationError(_only_itself(same_person))
-    pids, camids = (np.unique(np.concatenate(seen)) for seen in zip(*(found.seen for found in pairs), strict=True))
-    raise EvaluationError(_why_no_match(query, pids, camids, same_person, protocol))
+    if 0 < seen.same_person == seen.themselves:
+        raise EvaluationError(_only_itself(seen.same_person))
+    raise EvaluationError(_why_no_match(query, seen, protocol))
 
 
 def candidates(gallery: Samples, protocol: EvalProtocol, ignored: Sequence[int] = ()) -> NDArray[np.intp]:
@@ -116,27 +138,29 @@ def _only_itself(pairs: int) -> str:
     )
 
 
-def _why_no_match(
-    query: Samples, pids: NDArray[np.int64], camids: NDArray[np.int64], same_person: int, protocol: EvalProtocol
-) -> str:
-    """Args: the pids and camids of the gallery, and how many pairs show one person."""
-    if same_person == 0:
+def _why_no_match(query: Samples, seen: Seen, protocol: EvalProtocol) -> str:
+    if seen.same_person == 0:
         return (
             "no query has a match: query and gallery have no person in common "
-            f"(query pids {_few(query.pids)}, gallery pids {_few(pids)})"
+            f"(query pids {_few(query.pids)}, gallery pids {_few(seen.pids)})"
         )
     if protocol.scoring.ignored_cameras != "none":
         return (
             f"no query has a match: the camera rules (same_camera={protocol.scoring.same_camera}, "
-            f"ignored_cameras={protocol.scoring.ignored_cameras}) remove all {same_person} pairs of one person"
+            f"ignored_cameras={protocol.scoring.ignored_cameras}) remove all {seen.same_person} pairs of one person"
         )
     return (
-        f"no query has a match: the same-camera rule removes all {same_person} pairs of one person, as the cameras are "
-        f"equal (query camids {_few(query.camids)}, gallery camids {_few(camids)}); "
+        f"no query has a match: the same-camera rule removes all {seen.same_person} pairs of one person, as the "
+        f"cameras are equal (query camids {_few(query.camids)}, gallery camids {_few(seen.camids)}); "
         "give the true camids, -1 for unknown, or evaluate with same_camera=keep"
     )
 
 
 def _few(values: NDArray[np.int64]) -> str:
-    distinct = np.unique(values)
-    return ", ".join(map(str, distinct[:5])) + (", ..." if len(distinct) > 5 else "")
+    distinct = _first(values)
+    return ", ".join(map(str, distinct[:_NAMED])) + (", ..." if len(distinct) > _NAMED else "")
+
+
+def _first(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The smallest that differ: one more than a message names, so that it knows whether there are more."""
+    return np.unique(values)[: _NAMED + 1]

@@ -13,10 +13,10 @@ from crbench.api.context import Progress, no_progress
 from crbench.denormals import denormals_kept
 from crbench.errors import EvaluationError
 from crbench.evaluation.engines import Asked
-from crbench.evaluation.gallery import Gallery, Matches
+from crbench.evaluation.gallery import Gallery, Positives
 from crbench.evaluation.gallery_shards import Engines, InOne, InSeveral
 from crbench.evaluation.inputs import checked
-from crbench.evaluation.masks import Pairs, check_some_match
+from crbench.evaluation.labels import LabelFacts
 from crbench.evaluation.outcomes import Outcomes
 from crbench.evaluation.ranks import Ranking
 from crbench.evaluation.scores import Evaluation, names
@@ -25,7 +25,7 @@ from crbench.evaluation.shards import Part, Shard, content
 from crbench.inputs import check_memory
 from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol import EvalProtocol
-from crbench.records import Features, Samples
+from crbench.records import Features
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Distance
@@ -108,8 +108,8 @@ def evaluate(
     _check_curve(curve, len(query))
     custom = None if distance is None else _Custom(distance, needs)
     whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
-    ready = _ready(query, whole, protocol, custom, device, Engines(protocol, asked, progress))
-    found = _ranked(query.rows, ready, protocol, stream, progress, range(len(query)), curve)
+    ready = _ready(query, whole, protocol, stream, custom, device, Engines(protocol, asked, progress))
+    found = _ranked(protocol, ready, progress, range(len(query)), curve)
     return Evaluation.of(
         query.rows,
         found.outcomes,
@@ -162,9 +162,9 @@ def evaluate_part(
     asked = Asked.checked(engine, precision, memory_budget)
     custom = None if distance is None else _Custom(distance, needs)
     whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
-    ready = _ready(query, whole, protocol, custom, device, Engines(protocol, asked, progress))
+    ready = _ready(query, whole, protocol, stream, custom, device, Engines(protocol, asked, progress))
     rows = shard.rows(len(query))
-    found = _ranked(query.rows, ready, protocol, stream, progress, rows)
+    found = _ranked(protocol, ready, progress, rows)
     return Part(
         shard=shard,
         queries=query.rows.take(np.array(rows, dtype=np.intp)),
@@ -204,9 +204,9 @@ class _Custom:
 
 @attrs.frozen(eq=False)
 class _Ready:
-    """What engines get: the positives of each query, intp[P] their rows, and the shards of the gallery."""
+    """What engines get: what labels say, intp[P] the rows of the positives, and the shards of the gallery."""
 
-    matches: Matches
+    facts: LabelFacts
     positives: NDArray[np.intp]
     shards: InOne | InSeveral
     engines: Engines
@@ -216,6 +216,7 @@ def _ready(
     query: Features,
     gallery: Gallery,
     protocol: EvalProtocol,
+    stream: str,
     custom: _Custom | None,
     device: str | None,
     engines: Engines,
@@ -227,38 +228,23 @@ def _ready(
             from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
 
             inputs, rows = with_distance(inputs, query, only, custom.distance, custom.needs)
-        pairs = [Pairs.of(query.rows, rows, protocol)]
-        check_some_match(query.rows, pairs, protocol)
-        matches = Matches.of(query.rows, pairs)
-        return _Ready(matches, matches.rows, InOne(inputs, rows, engines), engines)
+        facts = LabelFacts.of(query.rows, rows, protocol, stream, inputs.gallery.dims)
+        facts.check_some_match(query.rows, protocol)
+        return _Ready(facts, facts.matches.rows, InOne(inputs, rows, engines), engines)
     for what, given in (("a plugin's distance", custom), ("re-ranking", protocol.scoring.reranking)):
         if given is not None:
             raise EvaluationError(f"{what} needs the whole gallery at once; give one file, not {len(gallery.shards)}")
-    shards = InSeveral.of(query, gallery, protocol, device, engines)
-    return _Ready(shards.positives.matches, shards.positives.places, shards, engines)
+    facts, positives, wide = Positives.collected(query.rows, gallery, protocol, stream)
+    shards = InSeveral(query, gallery, positives.rows, wide, protocol, device, engines)
+    return _Ready(facts, positives.places, shards, engines)
 
 
 def _ranked(
-    query: Samples,
-    ready: _Ready,
-    protocol: EvalProtocol,
-    stream: str,
-    progress: Progress,
-    rows: range,
-    curve: int = CURVE_LENGTH,
+    protocol: EvalProtocol, ready: _Ready, progress: Progress, rows: range, curve: int = CURVE_LENGTH
 ) -> _Found:
     """What the engines say of the queries in these rows."""
-    ranking = Ranking(
-        matches=ready.matches,
-        positives=ready.positives,
-        query=query,
-        shards=ready.shards,
-        protocol=protocol,
-        stream=stream,
-        progress=progress,
-        counts=ready.engines.counts,
-        length=curve,
-    )
+    counts = ready.engines.counts
+    ranking = Ranking(ready.facts, ready.positives, ready.shards, protocol, progress, counts, curve)
     outcomes, ambiguous = ranking.outcomes(rows)
     used, precisions = ready.engines.used()
     return _Found(outcomes, names(used), names(precisions), ambiguous)

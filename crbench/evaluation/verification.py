@@ -44,7 +44,7 @@ def verification(
     from crbench.ranking.pooled import false_pairs, falsely_accepted  # with torch, which takes seconds to import
 
     pairs = Pairs.of(query.rows, gallery.rows, protocol)
-    check_some_match(query.rows, [pairs], protocol)
+    check_some_match(query.rows, len(pairs.owners), pairs.seen, protocol)
     groups = [
         (queries, candidates(gallery.rows, protocol, ignored))
         for queries, ignored in camera_groups(query.rows, protocol)

@@ -13,7 +13,9 @@ import numpy as np
 from crbench._version import __version__
 from crbench.arrays import to_torch
 from crbench.evaluation import Evaluation, Part, Shard, evaluate, evaluate_part
+from crbench.evaluation.copies import Overlap
 from crbench.evaluation.gallery import Gallery
+from crbench.evaluation.labels import joined_in_turn
 from crbench.harness.distance import check_distance, guarded
 from crbench.harness.environment import describe_environment
 from crbench.harness.plan import choose_distance
@@ -79,6 +81,13 @@ class GivenFeatures:
     def part(self, shard: Shard, **options: Any) -> Part:
         """A part of it; see `crbench.evaluation.evaluate_part`."""
         return evaluate_part(self.query, self.gallery.shards, self.protocol, shard=shard, **self._custom, **options)
+
+    @property
+    def overlap(self) -> Overlap:
+        """What is of note in them."""
+        same_camera = self.protocol.scoring.same_camera
+        shards = (Overlap.of(self.query, shard, same_camera=same_camera) for shard in self.gallery)
+        return joined_in_turn(shards, Overlap.joined)
 
     @property
     def lists(self) -> str:
