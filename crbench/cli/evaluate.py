@@ -17,7 +17,9 @@ from crbench.cli.terminal import command_text
 from crbench.metrics.cmc import CURVE_LENGTH
 
 if TYPE_CHECKING:
+    from crbench.cluster.request import ClusterSpec
     from crbench.evaluation import Evaluation, Shard
+    from crbench.evaluation.copies import Overlap
     from crbench.harness.given import GivenFeatures
 
 
@@ -34,7 +36,7 @@ def evaluate(**options: Any) -> None:
     of one file, does not meet itself. A gallery pid of -1 is junk; a camid of -1 is unknown.
 
     A gallery may be many files, so that it need not fit into memory: the scores are those of all in one. Each file
-    holds its labels, or a npy file has its CSV file beside it.
+    holds its labels, or a npy file has its CSV file beside it. With --executor dask workers share the files out.
 
     \b
     crbench evaluate --query q.npz --gallery g.npz --format json
@@ -43,20 +45,21 @@ def evaluate(**options: Any) -> None:
     crbench evaluate --query q.npz --gallery g.npz --name mine -o results/mine.json
     crbench evaluate --query q.npz --gallery g.npz --shard 2/8 --output part2.npz
     crbench evaluate --query q.npz --gallery shard*.npz
+    crbench evaluate --executor dask --workers 4 --query q.npz --gallery shard*.npz
     """
     import time
 
-    from crbench.cli.progress import configure_logging, progress
+    from crbench.cli.progress import configure_logging
     from crbench.evaluation.verification import verification
     from crbench.harness.given import GivenFeatures
 
     asked = EvaluateRequest(**options)
-    protocol, shard = asked.protocol(), asked.shard()
+    protocol, shard, cluster = asked.protocol(), asked.shard(), asked.cluster()
     asked.check_files()
     asked.check_verification(protocol)
     configure_logging(-1)
-    ways = {**asked.computing(), "progress": progress}
-    query, gallery = sides(asked.query_file, asked.gallery_files, asked.meta_file, asked.fprs)
+    ways, files = asked.computing(), asked.gallery_files
+    query, gallery = sides(asked.query_file, files, asked.meta_file, asked.fprs, in_parts=cluster is not None)
     given = GivenFeatures.of(query.features, gallery, protocol)
     if shard is not None:
         click.echo(_write_part(given, shard, asked, ways), err=True)
@@ -64,10 +67,10 @@ def evaluate(**options: Any) -> None:
     _check_asked(asked, given)
     masks = groups(given.query.rows, asked.group_by, query.columns)
     started = time.perf_counter()
-    found = given.evaluate(metrics=asked.metric, curve=asked.curve_length, **ways)
+    found, overlap = _evaluated(asked, given, cluster, ways)
     seconds = time.perf_counter() - started
     accepted = verification(given.query, given.gallery.shards[0], protocol, asked.fprs) if asked.fprs else {}
-    for note in notes(given.query.rows, given.overlap, protocol, asked.rules, asked.tool):
+    for note in notes(given.query.rows, overlap or given.overlap, protocol, asked.rules, asked.tool):
         click.echo(f"crbench: {note}", err=True)
     if asked.per_query is not None:
         write_outcomes(asked.per_query, given.query.rows, found, asked.ranks)
@@ -75,6 +78,23 @@ def evaluate(**options: Any) -> None:
         _write_result(given, found, asked, seconds=seconds, device=ways["device"])
     text = show(found, protocol, asked.form, asked.ranks, asked.group_by, masks, accepted, curve=asked.curve)
     click.echo(text, nl=asked.form != "csv")
+
+
+def _evaluated(
+    asked: EvaluateRequest, given: GivenFeatures, cluster: ClusterSpec | None, ways: dict[str, Any]
+) -> tuple[Evaluation, Overlap | None]:
+    """The scores, and what is of note in the features where those who computed saw it."""
+    from crbench.cli.progress import progress
+
+    ways = {**ways, "metrics": asked.metric, "curve": asked.curve_length}
+    if cluster is None:
+        return given.evaluate(**ways, progress=progress), None
+    from crbench.api.context import RunContext
+    from crbench.cluster.gallery import evaluate_on_cluster
+
+    context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
+    files = asked.query_file, asked.gallery_files
+    return evaluate_on_cluster(*files, given.protocol, cluster, context=context, **ways)
 
 
 def _check_asked(asked: EvaluateRequest, given: GivenFeatures) -> None:
@@ -89,9 +109,10 @@ def _check_asked(asked: EvaluateRequest, given: GivenFeatures) -> None:
 
 
 def _write_part(given: GivenFeatures, shard: Shard, asked: EvaluateRequest, ways: dict[str, Any]) -> str:
+    from crbench.cli.progress import progress
     from crbench.store.shards import save_part
 
-    part = given.part(shard, **ways)
+    part = given.part(shard, **ways, progress=progress)
     assert asked.output is not None
     save_part(asked.output, part)
     return f"crbench: part {shard} with {len(part.queries)} of {len(given.query)} queries is in {asked.output}"

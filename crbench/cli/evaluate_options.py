@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from crbench.cli.cluster_options import asked_cluster, cluster_options
 from crbench.cli.given_features import RULES
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange, shares
@@ -20,6 +21,7 @@ from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol.presets import CONVENTIONS
 
 if TYPE_CHECKING:
+    from crbench.cluster.request import ClusterSpec
     from crbench.evaluation import Shard
     from crbench.protocol import EvalProtocol
 
@@ -76,7 +78,7 @@ _RESULT = (
 
 def evaluate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds all options of ``crbench evaluate`` to a command."""
-    command = output_options(command)
+    command = cluster_options(output_options(command))
     for option in reversed((*_INPUTS, *_RULES, *_COMPUTING, *_RESULT)):
         command = option(command)
     return command
@@ -110,6 +112,12 @@ class EvaluateRequest:
     per_query: Path | None
     ranks: tuple[int, ...]
     form: str
+    executor: str
+    scheduler: str | None
+    workers: int | None
+    memory_limit: str | None
+    resources: tuple[str, ...]
+    retries: int | None
 
     @property
     def gallery_files(self) -> tuple[Path, ...]:
@@ -159,12 +167,34 @@ class EvaluateRequest:
             return None
         if self.output is None:
             raise ConfigError("--shard and --output go together: --shard 2/8 --output part2.npz")
-        whole = {"fpr": self.fprs, "metric": self.metric, "group-by": self.group_by, "per-query": self.per_query}
-        whole |= {"curve": self.curve, "name": self.name}
-        idle = [name for name, value in whole.items() if value]
+        needs_all = ("fprs", "metric", "group_by", "per_query", "curve", "name")
+        idle = [name for name in needs_all if getattr(self, name)]
         if idle:
-            raise ConfigError(f"--{idle[0]} needs all queries, --shard scores a part of them; see crbench merge --help")
+            raise ConfigError(
+                f"--{_option(idle[0])} needs all queries, --shard scores a part of them; see crbench merge --help"
+            )
         return Shard.parse(self.shard_text)
+
+    def cluster(self) -> ClusterSpec | None:
+        """Who computes; None = this process.
+
+        Raises:
+            ConfigError: options that do not go together, or Dask is not installed.
+        """
+        from crbench.errors import ConfigError
+
+        names = ("scheduler", "workers", "memory_limit", "resources", "retries")
+        cluster = asked_cluster(self.executor, **{name: getattr(self, name) for name in names})
+        if cluster is None:
+            return None
+        for option, value, instead in (
+            ("--meta", self.meta_file, "put a CSV file of the same name beside each npy file"),
+            ("--fpr", self.fprs, "pairs are counted over the whole gallery at once"),
+            ("--shard", self.shard_text, "workers share the queries out"),
+        ):
+            if value:
+                raise ConfigError(f"{option} does not go with --executor dask: {instead}")
+        return cluster
 
     def computing(self) -> dict[str, Any]:
         """How it is to be computed, as `crbench.evaluate` takes it.
@@ -175,7 +205,7 @@ class EvaluateRequest:
         from crbench.config.units import parse_budget
 
         memory = None if self.memory_budget is None else parse_budget(self.memory_budget)
-        device = _device(self.device, self.engine, self.precision)
+        device = _device(self.device, self.engine, self.precision, here=self.executor == "local")
         return {"engine": self.engine, "precision": self.precision, "memory_budget": memory, "device": device}
 
     def check_files(self) -> None:
@@ -218,8 +248,15 @@ class EvaluateRequest:
             raise ConfigError(f"--output {output}: expected a file NAME.json, of letters, digits, '.', '_' and '-'")
 
 
-def _device(request: str, engine: str, precision: str) -> str:
-    """The device; by itself none that the engine or the precision does not work on."""
+def _option(name: str) -> str:
+    """The option of a parameter."""
+    return {"fprs": "fpr"}.get(name, name).replace("_", "-")
+
+
+def _device(request: str, engine: str, precision: str, *, here: bool) -> str:
+    """The device; by itself none that the engine or the precision does not work on. Elsewhere each worker finds it."""
     from crbench.harness.environment import pick_device
 
-    return "cpu" if request == "auto" and (engine in CPU_ENGINES or precision == "int8") else pick_device(request)
+    if request == "auto" and (engine in CPU_ENGINES or precision == "int8"):
+        return "cpu"
+    return pick_device(request) if here else request

@@ -5,7 +5,7 @@ What a file lacks (persons, cameras, ...) may come from a table in CSV, see `crb
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,17 @@ def _build(x: Any, columns: Mapping[str, NDArray[Any]], path: Path) -> Features:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read(path: Path, role: str | None) -> tuple[Mapping[str, Any], str]:
+def load_rows(path: Path, *, role: str) -> Any:
+    """The features of a file alone, [n, D] floating-point, in the order of its rows; see `load_features`.
+
+    Raises:
+        DataError: see there.
+    """
+    arrays, _ = _read(path, role, wanted=("features",))
+    return _features(arrays["features"], path)
+
+
+def _read(path: Path, role: str | None, wanted: Sequence[str] = _ARRAYS) -> tuple[Mapping[str, Any], str]:
     """Arrays by our names, and that of the features in the file; those that are not ours are not even read."""
     if path.suffix.lower() not in FEATURE_SUFFIXES:
         raise DataError(f"{path}: not a feature file; expected a name that ends in {', '.join(FEATURE_SUFFIXES)}")
@@ -167,7 +177,7 @@ def _read(path: Path, role: str | None) -> tuple[Mapping[str, Any], str]:
             return {"features": read_npy(path)}, "features"
         if path.suffix.lower() == ".mat":
             return read_mat(path, role)
-        return read_npz(path, wanted=_ARRAYS, mapped=("features",)), "features"
+        return read_npz(path, wanted=wanted, mapped=("features",)), "features"
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, DamagedArrayError) as error:

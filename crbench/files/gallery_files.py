@@ -47,12 +47,20 @@ class GalleryFiles(Sequence[Features]):
         for path in self.paths:
             features = load_features(path, role="gallery").features
             first = features.rows.named if first is None else first
-            if features.rows.named != first:
-                raise DataError(
-                    f"{path}: has {'' if features.rows.named else 'no '}keys, {self.paths[0]} has "
-                    f"{'keys' if first else 'none'}; give all files of a gallery keys, or none of them"
-                )
+            self.check_named(path, features.rows.named, first)
             yield features
+
+    def check_named(self, path: Path, named: bool, first: bool) -> None:
+        """Refuse a file that names its rows where the first one does not, or the other way round.
+
+        Raises:
+            DataError: that is so.
+        """
+        if named != first:
+            raise DataError(
+                f"{path}: has {'' if named else 'no '}keys, {self.paths[0]} has {'keys' if first else 'none'}; give "
+                "all files of a gallery keys, or none of them"
+            )
 
 
 def load_query_and_shards(query: Path, gallery: Sequence[Path]) -> tuple[Loaded, GalleryFiles]:
@@ -61,9 +69,12 @@ def load_query_and_shards(query: Path, gallery: Sequence[Path]) -> tuple[Loaded,
     Raises:
         DataError: a file cannot be read; a file is named twice; the queries are in the gallery, and nothing names rows.
     """
-    for number, path in enumerate(gallery):
-        if any(path.samefile(other) for other in gallery[:number] if path.exists() and other.exists()):
-            raise DataError(f"{path}: a file of the gallery that is named twice; name each once")
+    seen = set()
+    for path in gallery:
+        if path.exists():
+            if (file := (path.stat().st_dev, path.stat().st_ino)) in seen:
+                raise DataError(f"{path}: a file of the gallery that is named twice; name each once")
+            seen.add(file)
     side = load_features(query, role="query")
     if not side.features.rows.named and any(query.samefile(path) for path in gallery if path.exists()):
         raise DataError(
