@@ -203,11 +203,12 @@ def _specs(options: dict[str, Any], settings: tuple[str, ...], config: str | Non
     from crbench.config.settings import parse_setting
     from crbench.config.toml import read_specs
     from crbench.errors import ConfigError
+    from crbench.harness.settings import where_they_fit
 
     given = {name: value for name, value in options.items() if value is not None and value != ()}
     given["set"] = dict(parse_setting(text) for text in settings)
     if config is not None:
-        return read_specs(config, scale=scale, given=given)
+        return where_they_fit(read_specs(config, scale=scale, given=given), given["set"])
     if scale is not None:
         raise ConfigError(f"--scale {scale}: scales are those of a config file; give --config too")
     return [build_spec(given, "run")]
