@@ -30,6 +30,7 @@ class JobFacts:
         fingerprint: of data set and rules, see `crbench.results.block_fingerprint`.
         run_cache: where the run keeps features; None = nowhere, as asked for, or as there is no such place.
         deviations: counts in which the copy of the data set differs from the published ones.
+        fitted_deviations: the same of the other data set on which aligners are fitted.
     """
 
     job: Job
@@ -41,6 +42,7 @@ class JobFacts:
     digests: Mapping[int, str]
     fingerprint: str
     deviations: tuple[str, ...]
+    fitted_deviations: tuple[str, ...]
     run_cache: Cache | None
 
     @classmethod
@@ -59,8 +61,10 @@ class JobFacts:
         digests = {trial.index: data_digest(trial) for trial in trials}
         rules = ProtocolFacts.of(job.protocol).rules
         fingerprint = block_fingerprint(job.dataset.public_name, rules, spec.limit, EVALUATION_VERSION)
-        differing = copy_deviations(job, data_root(spec.data_root))
-        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, differing, cache)
+        own, fitted = (
+            () if one is None else copy_deviations(one, data_root(spec.data_root)) for one in (job, job.partner)
+        )
+        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, own, fitted, cache)
 
     @property
     def cache(self) -> Cache | None:

@@ -131,13 +131,24 @@ def by_partner(job: Job, spec: RunSpec) -> list[Job]:
 
 def _partner(job: Job, name: str, spec: RunSpec) -> Job:
     """`job` on another data set: its split, with the images and, if both have some, the training rates of the job."""
-    dataset = resolve("dataset", name, {**_part(spec, Request.parse(name).name), **_part(spec, "partner")})
+    shared = _part(spec, "partner")
+    try:
+        dataset = resolve("dataset", name, {**_part(spec, Request.parse(name).name), **shared})
+    except ConfigError as error:
+        if not shared or len(spec.fit_on) == 1:
+            raise
+        raise ConfigError(
+            f"--fit-on {name}: {error}; partner.X is for all data sets of --fit-on, NAME.X for the one of that name"
+        ) from error
     if dataset.identity() == job.dataset.identity():
         return job
     source = dataset.build()
     own = source.protocols.get(job.protocol.name) or next(iter(source.protocols.values()))
     if max(job.trials) >= own.split.trials:
-        raise ConfigError(f"--fit-on {name}: it has trials 0-{own.split.trials - 1} only, not {max(job.trials)}")
+        known = "trial 0" if own.split.trials == 1 else f"trials 0-{own.split.trials - 1}"
+        raise ConfigError(
+            f"--fit-on {name}: it has {known} only, not {max(job.trials)}; give --trial {known.partition(' ')[2]}"
+        )
     rates = job.protocol.split.train_rates if own.split.train_rates else ()
     split = attrs.evolve(own.split, train_rates=rates or own.split.train_rates)
     return attrs.evolve(

@@ -203,6 +203,9 @@ def _warnings(facts: JobFacts, cell: CellAccumulator) -> tuple[str, ...]:
     warnings = list(cell.warnings)
     if facts.skipped:
         warnings.append(f"{facts.skipped} unreadable test images were skipped")
+    if facts.fitted_deviations:
+        text = ", ".join(facts.fitted_deviations)
+        warnings.append(f"fitted on a copy of {facts.job.fitting.dataset.public_name} that has {text}")
     if facts.job.distance is not None and facts.job.distance.transductive:
         warnings.append(f"distance {facts.job.distance.name} is transductive: it depends on the other test images")
     if facts.spec.limit is not None:

@@ -116,11 +116,13 @@ def say_of_job(facts: JobFacts) -> None:
             owner,
             name,
         )
-    if facts.deviations:
-        logger.warning(
-            "%s: this copy is not the published data set, it has %s; `crbench data verify` says more",
-            job.dataset.name,
-            ", ".join(facts.deviations),
-        )
-    if job.dataset.file is not None:
-        logger.info("%s is %s in results", job.dataset.name, job.dataset.public_name)
+    for one, differing in ((job, facts.deviations), (job.fitting, facts.fitted_deviations)):
+        if differing:
+            logger.warning(
+                "%s: this copy is not the published data set, it has %s; `crbench data verify` says more",
+                one.dataset.name,
+                ", ".join(differing),
+            )
+    datasets = [one.dataset for one in (job, job.fitting) if one.dataset.file is not None]
+    for name, public in dict.fromkeys((dataset.name, dataset.public_name) for dataset in datasets):
+        logger.info("%s is %s in results", name, public)

@@ -58,6 +58,18 @@ def test_results_and_the_run_say_what_differs_from_the_published_set(spec, offer
     assert all("copy: this copy is not the published data set, it has 94 of 750 test identities" in one for one in said)
 
 
+def test_so_do_those_that_are_fitted_on_such_a_copy(spec, offer, caplog):
+    info = DatasetInfo(name="copy", title="eight of many", counts=PUBLISHED)
+    owner = Owner(plugin="copy", distribution="copy", version="1")
+    offer(Registered("dataset", Entry("copy", lambda: Copy(info=info)), owner))
+    with caplog.at_level(logging.WARNING, "crbench"):
+        none, fitted = run(spec(aligner="shift", fit_on="copy"), context=_context())
+    assert "copy: this copy is not the published data set, it has 94 of 750 test identities" in caplog.text
+    assert fitted.warnings == ("fitted on a copy of copy that has 94 of 750 test identities",)
+    assert none.warnings == ()
+    assert fitted.data.deviations == ()
+
+
 def _context():
     return RunContext(logger=logging.getLogger("crbench"))
 

@@ -202,11 +202,23 @@ def test_parameters_of_no_data_set_are_refused(spec):
         make_plan(spec(aligner="ridge", set={"partner.tint": 1}))
 
 
+def test_a_parameter_that_one_of_several_lacks_may_be_given_by_name(spec):
+    def planned(**settings):
+        return make_plan(spec(aligner="ridge", fit_on=["elsewhere", "market1501"], trial=0, set=settings))
+
+    with pytest.raises(
+        ConfigError, match=r"--fit-on market1501: .*no parameter 'tint'.*NAME\.X for the one of that name"
+    ):
+        planned(**{"partner.tint": 20})
+    partners = [job.partner.dataset for job in planned(**{"elsewhere.tint": 20}).jobs if job.partner]
+    assert [dataset.parameters.get("tint") for dataset in partners] == [20, None]
+
+
 def test_trials_that_it_lacks_are_refused(spec, offer):
     owner = Owner(plugin="fakes", distribution="crbench-fakes", version="1")
     one = {name: rules.changed(trials=1) for name, rules in Hard().protocols.items()}
     offer(Registered("dataset", Entry("once", lambda: Elsewhere(protocols=one)), owner))
-    with pytest.raises(ConfigError, match="--fit-on once: it has trials 0-0 only, not 1"):
+    with pytest.raises(ConfigError, match="--fit-on once: it has trial 0 only, not 1; give --trial 0"):
         make_plan(spec(aligner="ridge", fit_on="once"))
     assert make_plan(spec(aligner="ridge", fit_on="once", trial=0)).cells == 2
 

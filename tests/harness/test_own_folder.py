@@ -37,6 +37,12 @@ def test_results_name_the_content_and_no_path(spec, people, tmp_path, caplog):
     assert [path.name for path in (tmp_path / "results").glob("[!.]*")] == [result.dataset.replace(":", "-") + "-mlr"]
 
 
+def test_a_folder_that_is_fitted_on_is_named_too(spec, people, caplog):
+    caplog.set_level("INFO", "crbench")
+    fitted = run(spec(aligner="shift", fit_on=f"folder:{people}", trial=0))[1]
+    assert f"folder:{people} is {fitted.method.aligner.fitted_on.dataset} in results" in caplog.messages
+
+
 def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_path, monkeypatch):
     first = only(spec, people)
     moved = shutil.move(people, tmp_path / "elsewhere")

@@ -76,5 +76,5 @@ def _nothing(others: list[Path], layout: str, pattern: Pattern | None) -> str:
         return f"no image is named like {pattern.text} ({layout}); the first is {named.name}"
     return (
         f"images lie in it directly, such as {named.name}, so nothing says who is seen; make a folder for each person, "
-        f"or say how names are made: --set dataset.pattern={EXAMPLE}"
+        f"or say how names are made: --set dataset.pattern={EXAMPLE} (partner.pattern, where aligners are fitted on it)"
     )
