@@ -98,13 +98,30 @@ class _Lines(logging.Formatter):
         return f"crbench: {shown(record.getMessage())}"
 
 
+class _Once(logging.Filter):
+    """Lets no line through twice: runs of a config, and rates of a sweep, take the same defaults."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        new = text not in self._said
+        self._said.add(text)
+        return new
+
+
 def configure_logging(verbosity: int) -> None:
     """Send notes of crbench to stderr while the command of now runs: -1 warnings only, 0 notes, 1 everything.
+
+    Each is said once.
 
     A command may be called inside a process that logs in its own way, so what it set ends with it.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
+    handler.addFilter(_Once())
     logger = logging.getLogger("crbench")
     click.get_current_context().call_on_close(partial(_set, logger, logger.handlers[:], logger.propagate, logger.level))
     _set(logger, [handler], False, {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crbench.cli import invoke
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError
 from crbench.harness.plan import make_plan
@@ -53,3 +55,16 @@ def test_settings_of_the_config_itself_must_fit_their_run() -> None:
     """A typing error in a file is not taken for a setting of another run."""
     found = where_they_fit(specs(**{"match-rate.inner": "ridge"}), [])
     assert all("match-rate.inner" in spec.set for spec in found)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_runs_of_a_config_say_a_note_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRBENCH_CACHE", str(tmp_path / "cache"))
+    config = tmp_path / "two.toml"
+    config.write_text('dataset = "tiny"\nbackbone = "random"\ntrial = 0\n[[run]]\n[[run]]\naligner = "shift"\n')
+    assert invoke(["run", "--config", str(config), "-o", str(tmp_path / "results")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert "crbench: protocol mlr (default of tiny)" in lines
+    assert len(lines) == len(set(lines))
