@@ -156,19 +156,16 @@ def check(
     from tabulate import tabulate
 
     from crbench.config.paths import data_root as find_root
-    from crbench.config.settings import parse_setting
-    from crbench.registry.request import Request
+    from crbench.errors import ConfigError
     from crbench.testing.installed import check_installed
 
-    changes = dict(parse_setting(text) for text in settings)
+    kinds = _kinds(name, kind)
+    if weights is not None and "backbone" not in kinds:
+        raise ConfigError(f"--weights {weights}: only a backbone has weights, and {name!r} is none; leave it out")
+    changes = _changes(settings, name, kinds)
     rows: list[tuple[str, str, str, str]] = []
-    for one in _kinds(name, kind):
-        own = {
-            key.partition(".")[2]: value
-            for key, value in changes.items()
-            if key.partition(".")[0] in (one, Request.parse(name).name)
-        }
-        for outcome in check_installed(one, name, own, weights=weights, root=find_root(data_root)):
+    for one in kinds:
+        for outcome in check_installed(one, name, changes[one], weights=weights, root=find_root(data_root)):
             rows.append((one, str(outcome.check), outcome.result, outcome.reason))
     failed = sum(result == "fails" for _, _, result, _ in rows)
     columns = ("kind", "check", "result", "reason")
@@ -178,6 +175,25 @@ def check(
         click.echo(tabulate(rows, headers=(*columns[:3], "")))
         click.echo(f"crbench: {len(rows)} checks, {failed} fail", err=True)
     return _FAILED if failed else 0
+
+
+def _changes(settings: tuple[str, ...], name: str, kinds: tuple[Kind, ...]) -> dict[Kind, dict[str, Any]]:
+    """The parameters that settings change, by kind."""
+    from crbench.config.settings import parse_setting
+    from crbench.errors import ConfigError
+    from crbench.registry.request import Request
+
+    own = Request.parse(name).name
+    changes: dict[Kind, dict[str, Any]] = {kind: {} for kind in kinds}
+    for text in settings:
+        key, value = parse_setting(text)
+        part, _, parameter = key.partition(".")
+        if part not in (own, *kinds):
+            raise ConfigError(f"--set {text}: expected PART.NAME=VALUE with PART one of {', '.join((*kinds, own))}")
+        for kind in kinds:
+            if part in (own, kind):
+                changes[kind][parameter] = value
+    return changes
 
 
 def _kinds(name: str, kind: Kind | None) -> tuple[Kind, ...]:

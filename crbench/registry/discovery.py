@@ -178,8 +178,8 @@ class Registry:
         hint = suggestion(name, known)
         message = f"unknown {kind} {name!r}{hint}"
         suspects = [plugin for plugin in self.broken if _may_own(plugin.owner, name)]
-        if suspects and "did you mean" not in hint:
-            likely = max(suspects, key=lambda plugin: _likeness(plugin.owner, name))
+        likely = max(suspects, key=lambda plugin: _likeness(plugin.owner, name), default=None)
+        if likely is not None and ("did you mean" not in hint or name in _names(likely.owner)):
             error = PluginError(f"{message}; it may belong to {likely}")
             error.__cause__ = likely.error
             return error

@@ -60,7 +60,7 @@ def write_plugin(name: str, kind: Kind, folder: Path) -> str:
         "pyproject.toml": "pyproject.toml.jinja",
         "README.md": "README.md.jinja",
         f"{module}.py": f"{kind}.py.jinja",
-        "test_contract.py": "test_contract.py.jinja",
+        f"test_{module}.py": "test_contract.py.jinja",
     }
     texts = {file: _environment().get_template(template).render(facts) for file, template in files.items()}
 

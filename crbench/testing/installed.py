@@ -37,6 +37,8 @@ def check_installed(
     """
     if kind == "metric":
         score = installed().get("metric", request).entry
+        if changes:
+            raise ConfigError(f"metric {request!r} has no parameter {next(iter(changes))!r}; a score has none")
         yield from run_checks(checks_for("metric"), lambda: score)
         return
     method = resolve(kind, request, changes)

@@ -43,8 +43,8 @@ def call(made, tmp_path):
 
 
 def test_their_own_tests_are_one_for_each_rule_and_pass(call, made):
-    files = [str(made / f"my-{kind}" / "test_contract.py") for kind in KINDS]
-    shown = call("pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", str(made), *files)
+    folders = [str(made / f"my-{kind}") for kind in KINDS]
+    shown = call("pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(made), *folders)
     assert f"{sum(len(checks_for(kind)) for kind in KINDS)} passed" in shown
 
 

@@ -81,6 +81,9 @@ def test_every_parameter_of_what_is_shipped_is_explained():
         (["show", "vpfa", "--kind", "backbone"], 2, "unknown backbone 'vpfa'"),
         (["check", "vpfa/quick"], 2, "unknown preset 'quick' of aligner 'vpfa'"),
         (["check", "ridge", "--set", "ridge.lamda=1"], 2, "aligner 'ridge' has no parameter 'lamda'"),
+        (["check", "ridge", "--set", "rigde.alpha=1"], 2, "expected PART.NAME=VALUE with PART one of aligner, ridge"),
+        (["check", "mAP", "--set", "metric.depth=1"], 2, "metric 'mAP' has no parameter 'depth'; a score has none"),
+        (["check", "ridge", "--weights", "net.pth"], 2, "only a backbone has weights, and 'ridge' is none"),
         (["check", "osnet"], 3, "osnet"),
     ],
 )

@@ -152,6 +152,15 @@ def test_asking_for_what_a_broken_plugin_may_own_names_its_error(point):
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+def test_the_name_of_a_broken_plugin_is_not_taken_for_a_slip(point):
+    registry = discover(
+        [point("bad-align", crbench_aligners=broken_hook), point("good", crbench_aligners=offers("good-align"))]
+    )
+    for look_up in (lambda: registry.get("aligner", "bad-align"), lambda: registry.kinds_of("bad-align")):
+        with pytest.raises(PluginError, match=r"may belong to somebody 1\.0 \(plugin 'bad-align'\).*hook: RuntimeError"):
+            look_up()
+
+
 def test_an_unknown_name_is_answered_with_the_nearest(point):
     registry = discover([point("a", crbench_aligners=offers("vpfa", "none"))])
     with pytest.raises(ConfigError, match=r"unknown aligner 'vfpa'; did you mean 'vpfa'\? known: none, vpfa"):
