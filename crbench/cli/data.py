@@ -31,6 +31,17 @@ _ROOT = click.option(
     help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
 )
 _INCOMPLETE = 3
+_SHOWN = 20
+"""Files of each kind that a table lists."""
+
+_LISTED = {
+    "missing": "missing",
+    "unreadable": "unreadable",
+    "extra": "extra files, which are not read",
+    "duplicate": "duplicates, with the bytes of another image",
+    "near": "near copies, said to show two persons",
+}
+"""Kinds of files in a `Verification`, and what a table calls them."""
 
 
 @click.group()
@@ -306,10 +317,12 @@ def _report(name: str, found: Verification) -> str:
     ]
     if found.card:
         lines.append(tabulate(found.card.items(), tablefmt="plain"))
-    for kind in ("missing", "unreadable", "extra", "duplicate", "near"):
+    for kind, words in _LISTED.items():
         entries = getattr(found, kind)
         if entries:
-            lines += [f"{kind}: {len(entries)}", *(f"  {entry}" for entry in entries)]
+            lines += [f"{words}: {len(entries)}", *(f"  {entry}" for entry in entries[:_SHOWN])]
+        if len(entries) > _SHOWN:
+            lines.append(f"  and {len(entries) - _SHOWN} more, which --format json lists")
     if found.expected:
         lines.append("complete" if found.ok else "not as published")
     else:

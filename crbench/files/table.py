@@ -38,6 +38,9 @@ OpenMetricLearning's names."""
 _BLANKS = " \t"
 """Around a cell or a name they do not count, as people write ``1, 2``."""
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas"}
+"""What separates cells in tables that programs write, such as Excel where a comma stands in numbers."""
+
 _YES = {"1", "true", "yes"}
 _NO = {"0", "false", "no", ""}
 
@@ -150,6 +153,11 @@ def load_meta(path: Path) -> Meta:
         raise DataError(f"{path}: not a table in CSV ({error})") from error
     if not numbered or not any(header):
         raise DataError(f"{path}: an empty table; expected a header such as pid,camid,role and one line per row")
+    if len(header) == 1 and (other := next((one for one in _SEPARATORS if one in header[0]), None)) is not None:
+        raise DataError(
+            f"{path}: its cells are separated by {_SEPARATORS[other]}; expected commas, or tabs in a file .tsv; "
+            "save it anew, or rename it"
+        )
     doubles = sorted({name for name in header if header.count(name) > 1})
     if doubles:
         raise DataError(f"{path}: column {doubles[0]!r} occurs twice")

@@ -20,7 +20,7 @@ from crbench_mlr.own.pattern import Pattern
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crbench.errors import ConfigError, DataError
+from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.images.export import export
 from crbench.registry.resolve import resolve
 from crbench.testing import checks_for
@@ -326,7 +326,7 @@ def test_folders_that_say_too_little(tmp_path: Path) -> None:
     assert refused(other).endswith("found 2 of .webp")
     flat = save_all(tmp_path / "flat", ["ann_1.png", "bob_1.png"])
     assert "nothing says who is seen; make a folder for each person, or say how names" in refused(flat)
-    assert "no image is named like {pid}-{any} " in refused(flat, pattern="{pid}-{any}")
+    assert "no image is named like {pid}-{any}; the first is ann_1.png" in refused(flat, pattern="{pid}-{any}")
     assert "only 1 of at least 4 persons (ann), read as a folder for each person; two are trained on" in refused(
         save_all(tmp_path / "one", ["ann/1.png", "ann/2.png"])
     )
@@ -376,7 +376,13 @@ def test_odd_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("pid\nann\n", "no column 'key'; expected at least path (or key) and pid, found pid"),
+        ("pid\nann\n", "no column 'path'; expected at least path (or key) and pid, found pid"),
+        (
+            "Path,pid\n0.png,ann\n",
+            "no column 'path'; expected at least path (or key) and pid, found Path, pid, so write",
+        ),
+        ("path;pid\n0.png;ann\n", "its cells are separated by semicolons; expected commas, or tabs in a file .tsv"),
+        ("path\tpid\n0.png\tann\n", "its cells are separated by tabs; expected commas"),
         ("path,pid,group\n0.png,ann,0.png\n", "line 2, column 'group': '0.png' is the path of an image"),
         ("path,pid,group\n0.png,ann,t\n1.png,bob,t\n", "line 3, column 'pid': 'bob', but line 2 of the same group 't'"),
         ("path,pid,camid,group\n0.png,a,1,t\n1.png,a,2,t\n", "line 3, column 'camid': '2', but line 2 of the same"),
@@ -418,10 +424,49 @@ def test_heights_become_rates(tmp_path: Path) -> None:
 
 def test_images_that_names_leave_out_are_counted(tmp_path: Path) -> None:
     folder = by_name(tmp_path)
+    assert "images left out" not in folder.verify(root=ANYWHERE).card
     builders.image("x").save(tmp_path / "unnamed.png")
     again = OwnFolder(tmp_path, pattern=folder.pattern)
     notes = again.split(again.protocols["mlr"], 0, root=ANYWHERE).notes
     assert notes["images that names or lists leave out"] == 1
+    assert again.verify(root=ANYWHERE).card["images left out"].startswith("1 of 25, ")
+
+
+def test_images_that_a_list_names_in_vain_are_counted(tmp_path: Path) -> None:
+    folder = by_manifest(tmp_path).path
+    (folder / "1.png").unlink()
+    again = OwnFolder(folder)
+    assert again.split(again.protocols["mlr"], 0, root=ANYWHERE).notes["listed images that are not there"] == 1
+
+
+def test_names_that_are_alike_are_pointed_out(tmp_path: Path) -> None:
+    assert "names that are alike" not in by_name(tmp_path).verify(root=ANYWHERE).card
+    names = ["Ann_door_1", "ann_Door_1", "zoe\u0308_hall_1", "zo\u00eb_door_9"]
+    save_all(tmp_path, [f"{name}.png" for name in names])
+    shown = OwnFolder(tmp_path, pattern="{pid}_{camid}_{any}").verify(root=ANYWHERE).card["names that are alike"]
+    assert shown == "Ann and ann, zoe\u0308 and zo\u00eb, Door and door; they count as different"
+
+
+@pytest.mark.parametrize("build", [by_role, by_manifest, market])
+def test_who_is_trained_on_and_tested_is_named(build: Build, tmp_path: Path) -> None:
+    folder = build(tmp_path).path
+    if build is by_manifest:
+        table = folder / "manifest.csv"
+        table.write_text(table.read_text(encoding="utf-8").replace(",bob,", ",ann,"), encoding="utf-8")
+        name = "ann"
+    else:
+        train, query = ("bounding_box_train", "query") if build is market else ("train", "query")
+        image = next(
+            path
+            for path in sorted((folder / query).rglob("*"))
+            if path.suffix in (".jpg", ".png") and path.name[0] != "."
+        )
+        name = image.name.partition("_")[0] if build is market else image.parent.name
+        copy = folder / train / image.relative_to(folder / query)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy(image, copy)
+    with pytest.raises(ComparisonError, match=rf"1 of the persons to train on \({name}\) are in query or gallery"):
+        OwnFolder(folder)
 
 
 @pytest.mark.parametrize("cameras", [True, False])

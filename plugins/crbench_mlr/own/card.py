@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from crbench.api import is_image
 from crbench_mlr.own.listing import Listing
 from crbench_mlr.own.near_copies import MEASURE, Look
+
+_SHOWN = 8
+"""Names of cameras."""
 
 
 def data_card(
@@ -25,6 +30,8 @@ def data_card(
     people, per_person = np.unique(rows.pids[rows.pids >= 0], return_counts=True)
     card = {
         "layout": listing.layout,
+        **_left_out(listing),
+        **_alike(listing),
         "cameras": _cameras(listing),
         "images per person": _spread(per_person.tolist()),
         "persons seen by two cameras": sum(_seen_by_two(listing, pid) for pid in people.tolist()),
@@ -41,7 +48,8 @@ def data_card(
         card["height in pixels"] = _spread([look.size[1] for look in looks.values()])
     pairs = list(near)
     card["exact duplicates"] = exact
-    card["near copies"] = f"{len(pairs)} pairs, {len(of_two_persons(listing, pairs))} of two persons ({MEASURE})"
+    counted = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+    card["near copies"] = f"{counted}, {len(of_two_persons(listing, pairs))} of two persons ({MEASURE})"
     return card
 
 
@@ -51,12 +59,30 @@ def of_two_persons(listing: Listing, pairs: Iterable[tuple[str, str]]) -> list[t
     return [(one, other) for one, other in pairs if person[one] != person[other]]
 
 
+def _left_out(listing: Listing) -> dict[str, str]:
+    """What a pattern or a list does not speak of, if it is an image."""
+    count = sum(is_image(path) for path in listing.others)
+    if not count:
+        return {}
+    return {"images left out": f"{count} of {count + len(listing.images)}, as names or lists do not speak of them"}
+
+
+def _alike(listing: Listing) -> dict[str, str]:
+    """Persons and cameras whose names differ in nothing that a reader sees at once, though they count as different."""
+    found = []
+    for names in ({image.person for image in listing.images}, {image.camera for image in listing.images}):
+        folded: dict[str, list[str]] = {}
+        for name in sorted(names):
+            folded.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+        found += [" and ".join(group) for group in folded.values() if len(group) > 1]
+    return {"names that are alike": f"{', '.join(found)}; they count as different"} if found else {}
+
+
 def _cameras(listing: Listing) -> str:
     if not listing.has_cameras:
-        return "not known: no image of a query's person is left out of its gallery as being of its own camera"
+        return "not known, so a query may meet what its own camera saw a moment later"
     names = sorted({image.camera for image in listing.images})
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    return f"{len(names)}: {shown}"
+    return f"{len(names)}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
 
 
 def _seen_by_two(listing: Listing, pid: int) -> bool:

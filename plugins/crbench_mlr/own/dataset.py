@@ -26,7 +26,7 @@ from crbench.api import (
     shuffled,
     verify_images,
 )
-from crbench.errors import DataError
+from crbench.errors import ComparisonError, DataError
 from crbench_mlr.base import draw
 from crbench_mlr.own.card import data_card, of_two_persons
 from crbench_mlr.own.layouts import read_folder
@@ -60,6 +60,7 @@ class OwnFolder:
 
     Raises:
         DataError: no images, too few persons, one camera, or lists that contradict themselves.
+        ComparisonError: a person is trained on and tested.
         ValueError: a pattern or height that is none.
     """
 
@@ -109,8 +110,11 @@ class OwnFolder:
             roles = {role: attrs.evolve(getattr(split, role), camids=-1) for role in _ROLES}
             split = attrs.evolve(split, **roles)
         unfit = sum(is_image(path) for path in self.listing.others)
-        left_out = {"images that names or lists leave out": unfit} if unfit else {}
-        return attrs.evolve(split, notes={**left_out, **split.notes})
+        left_out = {
+            "images that names or lists leave out": unfit,
+            "listed images that are not there": len(self.listing.missing),
+        }
+        return attrs.evolve(split, notes={**{what: count for what, count in left_out.items() if count}, **split.notes})
 
     def read(self, key: str, *, root: Path) -> StoredImage:
         """The stored image of a key in RGB, upright, at its stored size, and its digest; thread-safe.
@@ -161,6 +165,7 @@ def _protocols(path: Path, listing: Listing) -> dict[str, EvalProtocol]:
         lacking = [role for role in _ROLES if not np.any((listing.index.roles == role) & (rows.pids > 0))]
         if lacking:
             raise DataError(f"{path}: no {lacking[0]} images of a person; expected train, query and gallery images")
+        _check_apart(path, listing)
         return own_protocols(None, cameras=listing.has_cameras, rated=listing.has_rates)
     if len(people) < _FEWEST:
         named = ", ".join(sorted({image.person for image in listing.images})[:_FEWEST])
@@ -180,6 +185,18 @@ def _protocols(path: Path, listing: Listing) -> dict[str, EvalProtocol]:
         seen = "seen by two cameras" if listing.has_cameras else "with two images"
         raise DataError(f"{path}: {int((counts >= 2).sum())} of {len(people)} persons {seen}; expected at least 2")
     return own_protocols((len(people) - tests, tests), cameras=listing.has_cameras, rated=listing.has_rates)
+
+
+def _check_apart(path: Path, listing: Listing) -> None:
+    """Name the persons who are trained on and tested; the numbers of junk and distractors are not persons."""
+    pids, roles = listing.index.rows.pids, listing.index.roles
+    both = np.intersect1d(pids[roles == "train"], pids[(roles != "train") & (pids > 0)])
+    if len(both):
+        names = sorted({image.person for image, pid in zip(listing.images, pids, strict=True) if pid in both})
+        raise ComparisonError(
+            f"{path}: {len(both)} of the persons to train on ({', '.join(names[:_FEWEST])}) are in query or gallery, "
+            "too; give all images of a person to training or to test"
+        )
 
 
 @functools.cache  # once, not once per trial

@@ -73,7 +73,8 @@ def _nothing(others: list[Path], layout: str, pattern: Pattern | None) -> str:
         found = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(3)) or "no file at all"
         return f"no images; expected files .jpg, .jpeg, .png or .bmp, found {found}"
     if pattern is not None:
-        return f"no image is named like {pattern.text} ({layout}); the first is {named.name}"
+        where = "" if pattern.text in layout else f" ({layout})"
+        return f"no image is named like {pattern.text}{where}; the first is {named.name}"
     return (
         f"images lie in it directly, such as {named.name}, so nothing says who is seen; make a folder for each person, "
         f"or say how names are made: --set dataset.pattern={EXAMPLE} (partner.pattern, where aligners are fitted on it)"

@@ -49,11 +49,12 @@ def read_manifest(folder: Path, path: Path, full_height: int) -> Listing:
     """
     table = load_meta(path)
     columns = {name: column.tolist() for name, column in table.columns.items()}
-    place = "path" if "path" in columns else "key"
+    place = "key" if "key" in columns and "path" not in columns else "path"
     for name in (place, "pid"):
         if name not in columns:
+            slip = next((f", so write {name} in place of {one}" for one in columns if one.lower() == name), "")
             raise DataError(
-                f"{path}: no column {name!r}; expected at least path (or key) and pid, found {', '.join(columns)}"
+                f"{path}: no column {name!r}; expected at least path (or key) and pid, found {', '.join(columns)}{slip}"
             )
     rates = _rates(table, columns, full_height)
     images, missing = [], []
