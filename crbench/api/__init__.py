@@ -53,7 +53,7 @@ Helpers, by what they are for:
   `content_digest`; `folded` (a network without its batch normalisations, for `HasInferenceForm`); `Flattened` offers
   the fields of a record, such as a recipe, as parameters; feature files and tables: `load_arrays`, `load_meta`,
   `to_torch`; files of other kinds: `read_input`, `read_text_input`, `check_input` (none waits),
-  `memory_fault` (damaged file or too little memory); numbers as text: `parse_number`;
+  `memory_fault` (damaged file or too little memory); numbers as text: `parse_number`; loops: `compiled`;
 - data sets (see `crbench.api.datasets`): `match_images`, `ImageFiles`, `draw_split`, `verify_images`, `files_below`,
   `digest_images`, `from_heights`, `read_stored`, `image_digest`, `read_rgb`, `read_size`; draws: `hashes`, `choices`.
 
@@ -162,6 +162,7 @@ if TYPE_CHECKING:
     from crbench.inputs import memory_fault as memory_fault
     from crbench.inputs import read_input as read_input
     from crbench.inputs import read_text_input as read_text_input
+    from crbench.jit import compiled as compiled
     from crbench.linear import linear_layers as linear_layers
     from crbench.numerals import parse_number as parse_number
     from crbench.protocol import KERNELS as KERNELS
@@ -253,6 +254,7 @@ _ROOMS = {
     "check_alignable": "api.pairing",
     "check_input": "inputs",
     "choices": "data.draws",
+    "compiled": "jit",
     "content_digest": "protocol.hashing",
     "count_images": "api.datasets",
     "digest_images": "api.datasets",

@@ -63,7 +63,7 @@ def chosen(asked: Asked, inputs: RankInputs) -> tuple[str, Settings]:
 def prepare(engine: str, device: str) -> None:
     """Compile what an evaluation with this engine, or ``auto``, needs on a device, so that its time is its own.
 
-    A few seconds at the first call ever; the compiled code is kept, see `crbench.ranking.jit`.
+    A few seconds at the first call ever; the compiled code is kept, see `crbench.jit`.
     """
     import_module("crbench.metrics.single_shot")
     if engine in ("auto", "numba") and not device.startswith("cuda"):

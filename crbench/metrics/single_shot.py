@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.ranking.jit import compiled
+from crbench.jit import compiled
 from crbench.ranking.threads import Workers
 
 _NEGLIGIBLE = 1e-30

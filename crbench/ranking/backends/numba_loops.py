@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from crbench.jit import compiled
 from crbench.ranking.gemm import INT8_BASE
-from crbench.ranking.jit import compiled
 
 _CHUNK = 256
 """Items that are compared with one positive after another."""

@@ -15,8 +15,8 @@ import attrs
 import numpy as np
 import torch
 
+from crbench.jit import compiled
 from crbench.ranking.gemm import INT8_BASE, processor_has
-from crbench.ranking.jit import compiled
 from crbench.ranking.threads import ScratchBuffer, Workers
 
 _SLACK = 2.0**-6 + 2.0**-7

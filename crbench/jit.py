@@ -13,7 +13,14 @@ import numba
 
 
 def compiled(signature: str | list[str], **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator that compiles a function for one or several signatures; it runs without the interpreter's lock."""
+    """A decorator that compiles a function for one or several signatures; it runs without the interpreter's lock.
+
+    Args:
+        signature: types of what is given and returned, as numba writes them, such as ``"void(f4[:, ::1], i8)"``. Give
+            plain numbers: others, such as members of an ``IntEnum``, are converted at every call, which takes longer
+            than small loops.
+        options: of ``numba.njit``. Without ``fastmath``, operations are those of IEEE 754 in the order of the source.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
