@@ -6,12 +6,16 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from crbench_synthetic import raster
 from crbench_synthetic.canvas import Plane
 from crbench_synthetic.chance import Chance
 from crbench_synthetic.pose import HEADINGS
 
 Pixels = NDArray[np.uint8]
 Triple = tuple[float, float, float]
+
+_NOISE_OF_FOUR = 147.8
+"""Standard deviation of the sum of four uniform bytes."""
 
 
 @attrs.frozen
@@ -134,53 +138,31 @@ def _mottle(chance: Chance, height: int, width: int) -> Plane:
 def soft(chance: Chance, height: int, width: int, cell: int) -> Plane:
     """Soft random values f32[height, width] in [0, 1], one independent value every `cell` pixels."""
     rows, columns = height // cell + 2, width // cell + 2
-    values = chance.octets(rows * columns).reshape(rows, columns).astype(np.float32) * (1 / 255)
-    part = np.arange(cell, dtype=np.float32) * (1 / cell)
-    tall = (values[:-1, None] + part[None, :, None] * (values[1:, None] - values[:-1, None])).reshape(-1, columns)
-    left, right = tall[:, :-1, None], tall[:, 1:, None]
-    wide: Plane = (left + part * (right - left)).reshape(len(tall), -1)
-    return wide[:height, :width]
+    values = np.empty((height, width), dtype=np.float32)
+    raster.soften(chance.octets(rows * columns).reshape(rows, columns), cell, values)
+    return values
 
 
 def record(light: Plane, camera: Camera, chance: Chance) -> Pixels:
-    """What the camera stores of the light that reaches it.
+    """What the camera stores of the light that reaches it, at half the size.
 
     Args:
-        light: f32[height, width, 3] in [0, 255].
+        light: f32[2 * height, 2 * width, 3] in [0, 255].
 
     Returns:
         u8[height, width, 3].
     """
-    out = _blurred(light, camera.blur * chance.between(0.5, 1.8)) * (1 / 255)
+    height, width = light.shape[0] // 2, light.shape[1] // 2
+    blurred = np.empty((height, 3 * width), dtype=np.float32)
+    raster.halve_and_blur(light, camera.blur * chance.between(0.5, 1.8), blurred)
     exposure = chance.between(0.8, 1.2)
     slope = chance.between(-0.12, 0.12)
-    across = np.arange(light.shape[1], dtype=np.float32) * (slope / light.shape[1]) + (exposure - slope / 2)
-    out *= across[None, :, None]
-    out *= np.array([gain * chance.between(0.94, 1.06) for gain in camera.white], dtype=np.float32)
-    out = np.clip(out, 0.0, 1.2)
+    across = np.arange(width, dtype=np.float32) * (slope / width) + (exposure - slope / 2)
+    gains = np.array([gain * chance.between(0.94, 1.06) for gain in camera.white], dtype=np.float32)
     tone = camera.tone * chance.between(0.9, 1.1)
-    out = out / (out + tone * (1.0 - np.minimum(out, 1.0)))
-    grey = (out[..., 0] * 0.3 + out[..., 1] * 0.59 + out[..., 2] * 0.11)[..., None]
-    out = grey + camera.saturation * (out - grey)
-    out = (out - 0.5) * camera.contrast + (0.5 + camera.black)
-    out = out * 255.0 + _noise(out.shape, camera.noise * chance.between(0.7, 1.4), chance)
-    stored: Pixels = np.floor(np.clip(out, 0.0, 255.0) + 0.5).astype(np.uint8)
-    return stored
-
-
-def _blurred(light: Plane, part: float) -> Plane:
-    """Each pixel gives `part` of its light to both neighbours, first along columns, then along rows."""
-    tall = np.concatenate([light[:1], light, light[-1:]])
-    light = light * (1 - 2 * part) + (tall[:-2] + tall[2:]) * part
-    wide = np.concatenate([light[:, :1], light, light[:, -1:]], axis=1)
-    blurred: Plane = light * (1 - 2 * part) + (wide[:, :-2] + wide[:, 2:]) * part
-    return blurred
-
-
-def _noise(shape: tuple[int, ...], sigma: float, chance: Chance) -> Plane:
-    """Nearly normal noise: the sum of four uniform bytes, whose standard deviation is 147.8."""
-    count = shape[0] * shape[1] * shape[2]
-    octets = chance.octets(4 * count).reshape(4, *shape).astype(np.int16)
-    total = octets[0] + octets[1] + octets[2] + octets[3] - np.int16(510)
-    noise: Plane = total.astype(np.float32) * (sigma / 147.8)
-    return noise
+    noise = camera.noise * chance.between(0.7, 1.4) / _NOISE_OF_FOUR
+    response = np.array([tone, camera.saturation, camera.contrast, 0.5 + camera.black, noise], dtype=np.float32)
+    octets = chance.octets(4 * blurred.size).reshape(4, height, 3 * width)
+    pixels = np.empty((height, 3 * width), dtype=np.uint8)
+    raster.store(blurred, across.repeat(3), np.tile(gains, width), response, octets, pixels)
+    return pixels.reshape(height, width, 3)

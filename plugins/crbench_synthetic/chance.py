@@ -63,4 +63,4 @@ class Chance:
     def octets(self, count: int) -> NDArray[np.uint8]:
         """`count` uniform bytes, u8[count], the same on little- and big-endian machines."""
         words: NDArray[np.uint64] = self._bits.random_raw((count + 7) // 8)
-        return words.astype("<u8").view(np.uint8)[:count]
+        return words.astype("<u8", copy=False).view(np.uint8)[:count]

@@ -26,8 +26,7 @@ from crbench.api import (
     no_progress,
 )
 from crbench.errors import ConfigError, DataError
-from crbench_synthetic.cameras import CAMERAS
-from crbench_synthetic.image import HEIGHT, WIDTH, take
+from crbench_synthetic.size import CAMERA_COUNT, HEIGHT, WIDTH
 
 GENERATOR_VERSION = 1
 """Raised whenever a pixel of any image changes; part of every draw and digest."""
@@ -111,7 +110,7 @@ class SyntheticPedestrians:
     def info(self) -> DatasetInfo:
         """What the data set is."""
         train, test = self.train_identities, self.test_identities
-        per_person = len(CAMERAS) * self.images_per_camera
+        per_person = CAMERA_COUNT * self.images_per_camera
         return DatasetInfo(
             name="mlr-synthetic",
             title="Synthetic pedestrians, drawn from a seed",
@@ -125,14 +124,14 @@ class SyntheticPedestrians:
                 "query images": test * self.images_per_camera,
                 "gallery images": test * (per_person - self.images_per_camera),
                 "test identities": test,
-                "cameras": len(CAMERAS),
+                "cameras": CAMERA_COUNT,
             },
         )
 
     @cached_property
     def index(self) -> Index:
         """All images with their official roles; nothing is drawn."""
-        shape = (self.identities, len(CAMERAS), self.images_per_camera)
+        shape = (self.identities, CAMERA_COUNT, self.images_per_camera)
         pids, camids, shots = (axis.ravel() + 1 for axis in np.indices(shape, dtype=np.int32))
         train = int(np.searchsorted(pids, self.train_identities, side="right"))
         parts = (("train", slice(train)), ("test", slice(train, None)))
@@ -207,6 +206,8 @@ class SyntheticPedestrians:
         return lru_cache(maxsize=max(1, self.memory_mb * 2**20 // _IMAGE_BYTES))(self._draw)
 
     def _draw(self, key: str) -> bytes:
+        from crbench_synthetic.image import take  # compiles its loops at its first import ever
+
         match = _KEY.fullmatch(key)
         pid, camid, shot = (int(part) for part in match.groups()[1:]) if match else (0, 0, 0)
         known = 1 <= pid <= self.identities and 1 <= shot <= self.images_per_camera

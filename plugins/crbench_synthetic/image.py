@@ -5,17 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from crbench_synthetic import raster
 from crbench_synthetic.cameras import CAMERAS, Camera, Pixels, heading, record, scene, soft
 from crbench_synthetic.canvas import Canvas, Plane
 from crbench_synthetic.chance import Chance
 from crbench_synthetic.figure import draw
 from crbench_synthetic.people import Person, meet
 from crbench_synthetic.pose import Pose, Sketch, View
-
-HEIGHT, WIDTH = 128, 64
-"""Size of a finished image; everything is drawn at twice that."""
+from crbench_synthetic.size import HEIGHT, WIDTH
 
 _TALL, _WIDE = 2 * HEIGHT, 2 * WIDTH
 _SCENE_WIDTH = 1536
@@ -35,7 +33,7 @@ def take(stream: str, pid: int, camid: int, shot: int) -> Pixels:
     _add(light, _acquaintance(stream, pid), view, chance)
     if chance.hit(18):
         _occlude(light, chance)
-    return record(_halved(light), camera, chance)
+    return record(light, camera, chance)
 
 
 def _view(camera: Camera, chance: Chance, *, centre: float, size: float) -> View:
@@ -72,33 +70,9 @@ def _add(light: Plane, person: Person, view: View, chance: Chance) -> None:
     """Put a person, with a shadow at the feet, into the scene."""
     canvas = Canvas.blank(_TALL, _WIDE, light=chance.between(-0.18, 0.18))
     draw(Sketch(canvas, person, Pose.drawn(chance), view))
-    _cast_shadow(light, *view.at(0.0, 0.985))
-    drawn = canvas.materials > 0
-    box = _around(drawn)
-    materials, shades, drawn = canvas.materials[box], canvas.shades[box] * _folds(chance)[box], drawn[box]
-    for channel, colours in enumerate(person.palette().T):
-        shaded = colours.take(materials) * shades
-        np.copyto(light[box][:, :, channel], np.clip(shaded, 0, 255), where=drawn)
-
-
-def _around(drawn: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The smallest box with all that is drawn."""
-    rows, columns = np.flatnonzero(drawn.any(axis=1)), np.flatnonzero(drawn.any(axis=0))
-    return (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)) if len(rows) else (slice(0), slice(0))
-
-
-def _cast_shadow(light: Plane, x: float, y: float) -> None:
-    """Darken an ellipse on the ground around a point; what lies outside is not touched."""
-    rows, columns = (slice(max(int(at) - reach, 0), max(int(at) + reach, 0)) for at, reach in ((y, 12), (x, 45)))
-    down = np.arange(_TALL, dtype=np.float32)[rows, None] + (0.5 - y)
-    right = np.arange(_WIDE, dtype=np.float32)[None, columns] + (0.5 - x)
-    far = right * right * (1 / 1900.0) + down * down * (1 / 110.0)
-    light[rows, columns] *= (1.0 - 0.4 * np.maximum(1.0 - far, 0.0))[:, :, None]
-
-
-def _folds(chance: Chance) -> Plane:
-    """Creases of cloth: soft brightness changes around 1, new in every image."""
-    return 0.87 + 0.26 * soft(chance, _TALL, _WIDE, 16)
+    raster.shade(light, *view.at(0.0, 0.985))
+    folds = soft(chance, _TALL, _WIDE, 16)  # of cloth, new in every image
+    raster.colour(light, canvas.materials, canvas.shades, folds, person.palette())
 
 
 def _occlude(light: Plane, chance: Chance) -> None:
@@ -117,12 +91,3 @@ def _occlude(light: Plane, chance: Chance) -> None:
         wide = 16 + chance.below(24)
         part = light[:, :wide] if chance.hit(50) else light[:, -wide:]
         part[:] = colour * 0.8
-
-
-def _halved(light: Plane) -> Plane:
-    """Mean of 2 x 2 pixels."""
-    rows = light[0::2] + light[1::2]
-    halved = np.empty((HEIGHT, WIDTH, 3), dtype=np.float32)
-    for channel in range(3):  # whole rows at once: NumPy would go through all three channels pixel by pixel
-        np.add(rows[:, 0::2, channel], rows[:, 1::2, channel], out=halved[:, :, channel])
-    return halved * np.float32(0.25)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crbench_synthetic import crbench_datasets, dataset
+from crbench_synthetic import crbench_datasets, image
+from crbench_synthetic.cameras import CAMERAS
 from crbench_synthetic.dataset import SyntheticPedestrians
+from crbench_synthetic.size import CAMERA_COUNT
 
 from crbench.api.hooks import GROUP
 from crbench.api.interfaces import Dataset
@@ -33,6 +35,10 @@ def test_entry_names_the_class():
     assert entry.name == SyntheticPedestrians().info.name
     assert entry.defaults == {"backbone": "resnet-tiny", "aligner:vpfa": "light", "backbone:lrar": "tiny"}
     assert hasattr(crbench_datasets, f"{GROUP}_impl")
+
+
+def test_cameras_are_counted():
+    assert len(CAMERAS) == CAMERA_COUNT
 
 
 def test_default_size_and_ten_trials():
@@ -89,7 +95,7 @@ def test_keys_say_what_the_row_is(small):
 
 
 def test_a_million_identities_are_listed_without_drawing(monkeypatch):
-    monkeypatch.setattr(dataset, "take", lambda *_: pytest.fail("an image was drawn"))
+    monkeypatch.setattr(image, "take", lambda *_: pytest.fail("an image was drawn"))
     data = SyntheticPedestrians(train_identities=1, test_identities=999_999, images_per_camera=1)
     rows = data.index.rows
     assert len(rows) == 4_000_000
@@ -122,7 +128,7 @@ def test_reading_from_threads_gives_the_same_images():
 
 def test_drawn_images_are_kept_up_to_the_limit(monkeypatch):
     calls = []
-    monkeypatch.setattr(dataset, "take", lambda *what: calls.append(what) or np.zeros((128, 64, 3), np.uint8))
+    monkeypatch.setattr(image, "take", lambda *what: calls.append(what) or np.zeros((128, 64, 3), np.uint8))
     data = SyntheticPedestrians(memory_mb=1)
     kept = 2**20 // (128 * 64 * 3)
     keys = data.index.rows.keys[: kept + 10].tolist()
@@ -181,6 +187,6 @@ def test_verify_draws_and_counts(small):
 
 
 def test_verify_names_equal_images(monkeypatch):
-    monkeypatch.setattr(dataset, "take", lambda *_: np.zeros((128, 64, 3), np.uint8))
+    monkeypatch.setattr(image, "take", lambda *_: np.zeros((128, 64, 3), np.uint8))
     data = SyntheticPedestrians(train_identities=1, test_identities=1, images_per_camera=1)
     assert len(data.verify(root=ROOT).duplicate) == 7

@@ -15,9 +15,10 @@ from crbench_synthetic.chance import Chance
 from crbench_synthetic.dataset import SyntheticPedestrians
 from crbench_synthetic.fabrics import PATTERNS, emblem, weave
 from crbench_synthetic.figure import draw
-from crbench_synthetic.image import HEIGHT, WIDTH, take
+from crbench_synthetic.image import take
 from crbench_synthetic.people import Material, meet
 from crbench_synthetic.pose import HEADINGS, Pose, Sketch, View
+from crbench_synthetic.size import HEIGHT, WIDTH
 
 ROOT = Path("unused")
 
