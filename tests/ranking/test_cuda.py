@@ -20,6 +20,7 @@ from crbench import EvalProtocol, features_from_arrays
 from crbench.evaluation import PRECISIONS, gallery_shards
 from crbench.ranking import engine
 from crbench.ranking.backends import cuda
+from crbench.ranking.gemm import products
 from crbench.ranking.threads import Workers
 from crbench.ranking.tiling import Sizes
 
@@ -179,6 +180,7 @@ def test_the_next_tile_is_counted_without_waiting_for_the_device(launch, monkeyp
             return found
 
     monkeypatch.setattr(gallery_shards, "load", lambda name: Watched)
+    monkeypatch.setattr(products, "_multiplied", products._float_product)  # a device's, in place of this processor's
     rng = np.random.default_rng(1)
     query, gallery = (features_from_arrays(rng.normal(size=(n, 16)), np.arange(n) % 50) for n in (100, 3000))
     case = SimpleNamespace(query=query, gallery=gallery, protocol=EvalProtocol.of(shot="multi"))
