@@ -7,20 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.options import format_option
+
 if TYPE_CHECKING:
     from crbench.leaderboard.compare import GroupBy, Trainings
     from crbench.leaderboard.comparison_text import Format
 
 first_argument = click.argument("first", metavar="A", type=click.Path(path_type=Path))
 second_argument = click.argument("second", metavar="B", type=click.Path(path_type=Path))
-format_option = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "latex", "markdown"]),
-    default="text",
-    show_default=True,
-    help="What to print.",
-)
+FORMATS = ("table", "github", "latex", "json")
 
 
 def read_row(path: Path) -> Trainings:
@@ -38,7 +33,7 @@ def read_row(path: Path) -> Trainings:
 @second_argument
 @click.option("--metric", default="R1", show_default=True, metavar="NAME", help="R1, R5, R10, R20, mAP, mINP, ...")
 @click.option("--by", type=click.Choice(["rate", "camid"]), help="Compare the queries of each rate or camera, too.")
-@format_option
+@format_option(FORMATS)
 def compare(first: Path, second: Path, metric: str, by: GroupBy | None, form: Format) -> None:
     """Say which of two results is better, by how much, and whether the queries tell them apart.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crbench.cli.compare import first_argument, format_option, read_row, second_argument
+from crbench.cli.compare import FORMATS, first_argument, read_row, second_argument
+from crbench.cli.options import format_option
 
 if TYPE_CHECKING:
     from crbench.leaderboard.comparison_text import Format
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @click.command()
 @first_argument
 @second_argument
-@format_option
+@format_option(FORMATS)
 def diff(first: Path, second: Path, form: Format) -> None:
     """List why the numbers of two results may differ: rules, data, weights, method, code, versions, environment.
 

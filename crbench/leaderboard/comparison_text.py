@@ -16,7 +16,7 @@ from crbench.leaderboard.formats import number, per_cent, signed
 from crbench.leaderboard.markup import PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.results import Interval
 
-Format = Literal["text", "json", "latex", "markdown"]
+Format = Literal["table", "github", "latex", "json"]
 
 _LEAST_P = 0.001
 """Smaller p-values are printed as below it."""
@@ -178,7 +178,7 @@ def _set(said: Sequence[str], tables: Sequence[_Table], notes: Sequence[str], fo
     if form == "latex":
         comments = [f"% {line}" for line in (*said, *notes)]
         return "\n\n".join(["\n".join([PREAMBLE, *comments]), *map(_latex, tables)]) + "\n"
-    if form == "markdown":
+    if form == "github":
         small = [f"<sub>{escape_markdown(line)}</sub>" for line in notes]
         grids = [_grid(table, "pipe", escape_markdown) for table in tables]
         return "\n\n".join([*map(escape_markdown, said), *grids, *small]) + "\n"

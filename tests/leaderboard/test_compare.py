@@ -93,7 +93,7 @@ def test_the_other_order_turns_everything_round(pair: tuple[Path, Path]) -> None
 def test_a_result_is_equal_to_itself(pair: tuple[Path, Path]) -> None:
     found = compare(row(pair[0]), row(pair[0]))
     assert (found.groups[0].p, found.changes) == (1, ())
-    assert "A and B are equal in every query." in render_comparison(found, "text")
+    assert "A and B are equal in every query." in render_comparison(found, "table")
 
 
 def test_hashed_names_are_paired_with_names(tmp_path: Path, pair: tuple[Path, Path]) -> None:
@@ -121,7 +121,7 @@ def test_only_shared_trials_are_compared_wherever_they_were_run(tmp_path: Path, 
     found = compare(row(*apart), whole)
     assert found.trials == (1,)
     assert found.left_out == (54, 54)
-    assert "Left out: 54 queries that only A has, and 54 that only B has." in render_comparison(found, "text")
+    assert "Left out: 54 queries that only A has, and 54 that only B has." in render_comparison(found, "table")
     with pytest.raises(ComparisonError, match="no trial in common: one has 2, the other 0-1"):
         compare(row(apart[1]), whole)
 
@@ -163,7 +163,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, s
     return code, out, err
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "latex", "json"])
+@pytest.mark.parametrize("form", ["table", "github", "latex", "json"])
 def test_every_format_holds_the_verdict(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str], form: str) -> None:
     code, out, err = said(capsys, "compare", *pair, "--metric", "mAP", "--by", "rate", "--format", form)
     assert (code, err) == (0, "")
@@ -187,7 +187,7 @@ def test_names_that_are_commands_stay_harmless(pair: tuple[Path, Path]) -> None:
     spoiled = attrs.evolve(found, first=first, changes=(change,))
     assert isinstance(spoiled, Comparison)
     assert "\\input" not in render_comparison(spoiled, "latex").partition("\\begin{table}")[2]
-    markdown = render_comparison(spoiled, "markdown")
+    markdown = render_comparison(spoiled, "github")
     assert "<b>" not in markdown
     assert "\\|" in markdown
 
@@ -241,7 +241,7 @@ def test_what_differs_is_listed_by_parts(
     assert code == 0
     assert "They answer different questions, and are not compared, as they differ in kernel, lists of images" in out
     assert "kernel: resampling kernel of LR images" in out
-    for form in ("json", "latex", "markdown"):
+    for form in ("json", "latex", "github"):
         assert "bicubic" in said(capsys, "diff", pair[1], other, "--format", form)[1]
 
 
@@ -261,7 +261,7 @@ def test_the_trainings_of_a_method_are_averaged_query_by_query(tmp_path: Path, p
     assert found.groups[0].first == pytest.approx(np.mean(each))
     assert found.first.between == pytest.approx(np.std(each, ddof=1))
     assert (found.first.trainings, found.second.trainings, found.second.between) == (2, 1, None)
-    text = render_comparison(found, "text")
+    text = render_comparison(found, "table")
     assert "none, mean over 2 trainings (" in text
     assert "Between its 2 trainings, mAP of A has a standard deviation of" in text
 
