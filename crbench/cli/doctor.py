@@ -42,5 +42,6 @@ def doctor(data_root: Path | None, form: str) -> int:
         rows = [(one.subject, one.state, one.found, one.advice) for one in findings]
         click.echo(tabulate(rows, ("", "state", "found", "what to do"), maxcolwidths=_WIDTHS))
     notes = sum(finding.state == "note" for finding in findings)
-    click.echo(f"crbench: {faults} faults, {notes} notes", err=True)
+    counts = (f"{count} {what}{'' if count == 1 else 's'}" for count, what in ((faults, "fault"), (notes, "note")))
+    click.echo(f"crbench: {', '.join(counts)}", err=True)
     return 1 if faults else 0

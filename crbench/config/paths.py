@@ -30,6 +30,15 @@ def data_root(option: Path | None = None) -> Path:
     return _folder(option, "CRBENCH_DATA", "data_root", lambda: platformdirs.user_data_path("crbench") / "data")
 
 
+def data_root_source(option: Path | None = None) -> str:
+    """Where the user names `data_root`: ``--data-root``, ``CRBENCH_DATA`` or ``config.toml``; empty = nowhere."""
+    if option:
+        return "--data-root"
+    if os.environ.get("CRBENCH_DATA"):
+        return "CRBENCH_DATA"
+    return "config.toml" if _configured().data_root else ""
+
+
 def weights_root(option: Path | None = None) -> Path:
     """Folder of weights: the option, ``CRBENCH_WEIGHTS``, the config file, or the platform's data folder."""
     return _folder(

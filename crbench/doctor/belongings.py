@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crbench.api.capabilities import CountsImages, LocatesFolder
 from crbench.config.paths import data_root as find_root
-from crbench.config.paths import weights_root
+from crbench.config.paths import data_root_source, weights_root
 from crbench.data.info import deviations
 from crbench.doctor.finding import Finding
 from crbench.errors import CrbenchError, DataError
@@ -29,9 +29,14 @@ def data_sets(data_root: Path | None) -> Iterator[Finding]:
         if not record.argument and (finding := _data_set(record.name, root)) is not None:
             folder, one = finding
             found.setdefault(folder, one)  # of mlr-NAME and NAME, which share a folder, the first
-    what = f"{root}: {len(found)} copies found" if root.is_dir() else f"{root}: no such folder"
-    advice = "" if found else "crbench data list says where each data set is looked for; mlr-synthetic needs none"
-    yield Finding("data root", "ok", what, advice)
+    where = "crbench data list says where each data set is looked for; mlr-synthetic needs none"
+    if root.is_dir():
+        yield Finding("data root", "ok", f"{root}: {len(found)} copies found", "" if found else where)
+    elif source := data_root_source(data_root):
+        advice = f"make the folder, or mend what {source} says"
+        yield Finding("data root", "fault", f"{root}: {source} names it, and there is no such folder", advice)
+    else:
+        yield Finding("data root", "ok", f"{root}: no such folder", where)
     yield from found.values()
 
 
@@ -81,7 +86,10 @@ def plugins() -> Iterator[Finding]:
     """Plugins that are broken, clash or are slow; and how many there are."""
     records = list_plugins()
     for record in records:
-        if record.status != "ok":
+        if record.status == "clash":
+            advice = "or uninstall one of the two"
+            yield Finding(f"plugin: {record.name}", "fault", f"{record.status}: {record.error}", advice)
+        elif record.status != "ok":
             advice = f"update or uninstall {record.distribution}; crbench plugins --strict-plugins shows more"
             yield Finding(f"plugin: {record.name}", "fault", f"{record.status}: {record.error}", advice)
     for line in installed().slow:

@@ -7,21 +7,26 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import builders
 import pytest
 import torch
 
+import crbench
 from crbench.cli import invoke
 from crbench.doctor import belongings, examine, machine, software
+from crbench.registry import discovery
+from crbench.registry.points import installed_points
 
 
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
     for name in ("DATA", "CACHE", "WEIGHTS"):
         monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path / name.lower()))
+    (tmp_path / "data").mkdir()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 
@@ -70,6 +75,37 @@ def test_a_sound_machine_has_exit_code_0(capsys, monkeypatch):
     assert "crbench: 0 faults" in shown.err
     for subject in ("Python", "torch", "GPU", "processor", "threads", "memory", "folder: cache", "weights", "plugins"):
         assert f"\n{subject} " in shown.out
+
+
+def test_a_data_root_that_is_named_and_not_there_is_a_fault(tmp_path, monkeypatch, capsys):
+    def root(option=None):
+        return {one.subject: one for one in belongings.data_sets(option)}["data root"]
+
+    (tmp_path / "data").rmdir()
+    assert root().state == "fault"
+    assert root().found == f"{tmp_path / 'data'}: CRBENCH_DATA names it, and there is no such folder"
+    assert root(tmp_path / "no").advice == "make the folder, or mend what --data-root says"
+    assert invoke(["doctor", "--data-root", str(tmp_path / "no")]) == 1
+    assert "crbench: 1 fault, " in capsys.readouterr().err
+    monkeypatch.delenv("CRBENCH_DATA")
+    (tmp_path / "config" / "crbench").mkdir(parents=True)
+    config = tmp_path / "config" / "crbench" / "config.toml"
+    config.write_text("data_root = '/no/data'\n")
+    assert root().found == "/no/data: config.toml names it, and there is no such folder"
+    config.write_text("")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    assert root().state == "ok"  # nobody asked for it
+
+
+def test_a_name_of_two_plugins_has_a_way_out(monkeypatch):
+    entry = EntryPoint("mine", "mine", "crbench")
+    module = ModuleType("mine")
+    module.crbench_aligners = crbench.hookimpl(lambda: [crbench.Entry("ridge", dict)])
+    monkeypatch.setitem(sys.modules, "mine", module)
+    both = discovery.discover([entry, *installed_points()[0]])
+    monkeypatch.setattr(belongings, "list_plugins", lambda: list(both.records()))
+    advice = [one.advice for one in belongings.plugins() if one.subject == "plugin: ridge"]
+    assert advice == ["or uninstall one of the two"] * 2
 
 
 def test_what_is_asked_wrongly_hides_nothing_else(tmp_path, monkeypatch):
