@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class Choice:
             known = dict.fromkeys(name for result in results for name in wanted(result))
             for name in names:
                 if name not in known:
-                    raise ConfigError(_unknown(f"{option} {name}: no result has it", name, known))
+                    raise ConfigError(_no_result(option, name, known))
         return [
             result
             for result in results
@@ -122,6 +123,16 @@ def _each_rules(results: Iterable[Result]) -> Iterable[Mapping[str, Any]]:
 def _names_of(column: Column[Any]) -> set[str]:
     """What a column may be asked for by: its name, its key or its heading."""
     return {column.name, column.key, column.title} - {""}
+
+
+def _no_result(option: str, name: str, known: Iterable[str]) -> str:
+    """The message on a name that no result has, where it may be the path of what results call by its content."""
+    entry = re.escape(name.partition(":")[0])
+    by_content = [other for other in known if ":" in name and re.fullmatch(f"{entry}:[0-9a-f]{{12}}", other)]
+    what = f"{option} {name}: no result has it"
+    if by_content:
+        return f"{what}; a file or folder is called by 12 digits of its content in results: {', '.join(by_content)}"
+    return _unknown(what, name, known)
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:

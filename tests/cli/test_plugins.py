@@ -60,7 +60,7 @@ def test_all_are_listed_with_what_ails_them(crbench):
     done = crbench("plugins", "--format", "json")
     assert done.returncode == 0
     records = {record["name"]: record for record in json.loads(done.stdout)}
-    assert records["shrunk-shift"]["distribution"] == "crbench-mean-shift"
+    assert records["shrunk-shift"]["distribution"] == "crbench-shrunk-shift"
     assert records["shrunk-shift"]["version"] == "1.2.3"
     assert records["broken-import"]["error"] == "import: ImportError: no module named 'a_library_that_moved'"
     assert records["broken-exit"]["error"] == "import: SystemExit: licence expired"
@@ -142,7 +142,7 @@ def test_a_strangers_method_is_checked_and_shown(crbench):
     assert {row["result"] for row in rows} == {"ok"}
     assert {"companions", "zero-features", "widths", "global-state"} < {row["check"] for row in rows}
     shown = crbench("plugins", "show", "shrunk-shift")
-    assert "aligner shrunk-shift, of crbench-mean-shift 1.2.3" in shown.stdout
+    assert "aligner shrunk-shift, of crbench-shrunk-shift 1.2.3" in shown.stdout
     assert re.search(r"^shrink +float +0.5", shown.stdout, flags=re.MULTILINE)
     assert crbench("plugins", "check", "first-tier").returncode == 0
     broken = crbench("plugins", "check", "fragile")

@@ -65,6 +65,13 @@ def test_columns_go_by_printed_headings_and_by_each_name_in_csv_once(results: li
     assert {"gain_low", "R3_std", "R1@4_low"} <= _csv(results[:3], columns=names)[0].keys()
 
 
+def test_a_folder_is_asked_for_by_its_content(make: Make) -> None:
+    folder = [make("none", (0.4, 0.42), cell=1, dataset="folder:51938184fc88")]
+    assert "51938184fc88" in render(folder, datasets=("folder:51938184fc88",))
+    with pytest.raises(ConfigError, match=r"folder:shop: no result has it; .* by 12 digits .*: folder:51938184fc88$"):
+        render(folder, datasets=("folder:shop",))
+
+
 @pytest.mark.parametrize("command", [leaderboard, report])
 def test_the_columns_of_the_help_are_there_in_a_single_shot_gallery(results: list[Result], command: Command) -> None:
     (option,) = (one for one in command.params if one.name == "columns")
