@@ -46,19 +46,34 @@ class ProtocolName(Completed):
 
 
 class Setting(Completed):
-    """``PART.NAME=VALUE``: parts, then the rules or parameters of a part, then the values of those that have few."""
+    """``PART.NAME=VALUE``: parts, then the rules or parameters of a part, then the values of those that have few.
+
+    Args:
+        parts: those that there are beside the names that were given before.
+        rules: of ``protocol``; None = all.
+    """
 
     name = "setting"
+
+    def __init__(
+        self,
+        parts: tuple[str, ...] = ("aligner", "backbone", "dataset", "protocol"),
+        rules: tuple[str, ...] | None = None,
+    ) -> None:
+        self._parts = parts
+        self._rules = rules
 
     def options(self, ctx: click.Context, incomplete: str) -> Iterator[str]:
         """As of `Completed`."""
         part, dot, rest = incomplete.partition(".")
         if not dot:
             chosen = [_entry_name(one) for kind in KINDS for one in _named(ctx, kind)]
-            yield from (f"{one}." for one in ("aligner", "backbone", "dataset", "protocol", *chosen))
+            yield from (f"{one}." for one in (*self._parts, *chosen))
             return
         name, equals, _ = rest.partition("=")
         for known, values in _settings(ctx, part):
+            if part == "protocol" and self._rules is not None and known not in self._rules:
+                continue
             if not equals:
                 yield f"{part}.{known}="
             elif known == name:
@@ -102,6 +117,7 @@ class WeightsFile(click.Path):
 
 
 PROTOCOL, SETTING, CONFIG, STAGE, WEIGHTS = ProtocolName(), Setting(), ConfigName(), StageName(), WeightsFile()
+PARAMETER = Setting(parts=())
 
 
 def _items(options: Iterator[str], incomplete: str, *, files: bool) -> list[CompletionItem]:
@@ -131,12 +147,14 @@ def _entry_name(request: str) -> str:
 
 def _settings(ctx: click.Context, part: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Names that follow a part, each with its values where there are few."""
+    from crbench.registry.discovery import installed
+
     if part == "protocol":
         yield from _rules()
     kinds = [kind for kind in KINDS if kind == part or part in map(_entry_name, _named(ctx, kind))]
     for kind in kinds:
         for request in _named(ctx, kind):
-            if part in (kind, _entry_name(request)):
+            if part in (kind, _entry_name(request)) and installed().claims(kind, _entry_name(request)):
                 yield from _parameters(kind, _entry_name(request))
 
 

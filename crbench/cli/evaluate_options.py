@@ -11,6 +11,7 @@ import attrs
 import click
 
 from crbench.cli.cluster_options import asked_cluster, cluster_options
+from crbench.cli.completed import Setting
 from crbench.cli.given_features import RULES
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange, shares
@@ -42,7 +43,14 @@ _INPUTS = (
 )
 _RULES = (
     click.option("--as", "tool", type=click.Choice(list(CONVENTIONS)), help="Score by the rules of another tool."),
-    click.option("--set", "settings", multiple=True, metavar="protocol.NAME=VALUE", help=f"Rules: {', '.join(RULES)}."),
+    click.option(
+        "--set",
+        "settings",
+        type=Setting(parts=("protocol",), rules=RULES),
+        multiple=True,
+        metavar="protocol.NAME=VALUE",
+        help=f"Rules: {', '.join(RULES)}.",
+    ),
     click.option(
         "--distance",
         type=PluginName("distance"),

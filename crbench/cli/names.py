@@ -12,22 +12,29 @@ if TYPE_CHECKING:
 
 
 class PluginName(click.types.StringParamType):
-    """The name of a plugin of one kind, with optional preset and argument; it is looked up later, by the library."""
+    """The name of a plugin, with optional preset and argument; it is looked up later, by the library.
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: of the plugin; None = what ``--kind`` says, else any.
+    """
+
+    def __init__(self, kind: str | None) -> None:
         self._kind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Names, ``name/preset`` where there are presets, and a colon where an argument follows."""
         from crbench.registry.load import list_plugins
 
-        records = [record for record in list_plugins() if record.kind == self._kind]
+        kind = self._kind or ctx.params.get("kind")
+        records = [
+            record for record in list_plugins() if record.kind == kind or (not kind and record.status != "broken")
+        ]
         names = [
             "/".join(part for part in (_asked(record), preset) if part) + (":" if record.argument else "")
             for record in records
             for preset in ("", *record.presets)
         ]
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [CompletionItem(name) for name in dict.fromkeys(names) if name.startswith(incomplete)]
 
 
 def _asked(record: PluginRecord) -> str:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.api.entry import KINDS, Kind
-from crbench.cli.completed import SETTING, WEIGHTS
+from crbench.cli.completed import PARAMETER, WEIGHTS
+from crbench.cli.names import PluginName
 from crbench.cli.options import format_option
 from crbench.cli.terminal import shown
 
@@ -24,7 +25,7 @@ _SHOWN_PRESETS = 6
 _MEANING_WIDTH = 70
 _FAILED = 4
 
-_NAME = click.argument("name")
+_NAME = click.argument("name", type=PluginName(None))
 _KIND = click.option("--kind", type=click.Choice(KINDS), help="Only what is of this kind; default: all of that name.")
 
 
@@ -136,7 +137,7 @@ def new(name: str, kind: Kind, output: Path | None) -> None:
 @plugins.command("check")
 @_NAME
 @_KIND
-@click.option("--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
+@click.option("--set", "settings", type=PARAMETER, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
 @click.option("--weights", type=WEIGHTS, help="Of a backbone, as in crbench run.")
 @click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
 @format_option()
