@@ -1,9 +1,10 @@
-"""Messages in plain words: what was meant by a name that is not known, and what a validator of attrs found."""
+"""Messages in plain words: what was meant by a name, what a validator of attrs found, and lines that fit a terminal."""
 
 from __future__ import annotations
 
 import difflib
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 
 
@@ -18,6 +19,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, listed, n=1)
     meant = f" did you mean {close[0]!r}?" if close else ""
     return f";{meant} known: {', '.join(listed) or 'none'}"
+
+
+def broken(text: str, width: int | None) -> str:
+    """The text in lines of at most `width` characters, but for longer words.
+
+    Example:
+        >>> broken("one two three", 8)
+        'one two\\nthree'
+    """
+    if width is None:
+        return text
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 _BOUNDS: Mapping[str, str] = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}

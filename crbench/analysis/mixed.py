@@ -40,11 +40,11 @@ class MixedReport:
     images: Mapping[str, int]
     methods: Mapping[str, Cells]
 
-    def render(self, form: str = "table") -> str:
-        """As text or JSON, see `crbench.analysis.tables.FORMATS`."""
+    def render(self, form: str = "table", width: int | None = None) -> str:
+        """As text or JSON, see `FORMATS` and `as_text` of `crbench.analysis.tables`."""
         if form == "json":
             return as_json({"subject": self.subject, "images": self.images, "rank1": self.methods})
-        return as_text(str(self.subject), list(self._tables()), (), form)
+        return as_text(str(self.subject), list(self._tables()), (), form, width)
 
     def _tables(self) -> Iterator[Table]:
         note = (

@@ -22,7 +22,7 @@ def directions_of(
     recorded.
 
     Args:
-        spec: data set, backbone and aligners; its first job is analysed. An aligner ``none`` is left out.
+        spec: one data set, one backbone and aligners. An aligner ``none`` is left out.
         people: whose images; None = the people of the gallery, and those of the training where features are given.
         permutations: see `crbench.analysis.directions.directions`.
 

@@ -82,7 +82,9 @@ class _Trial:
     def write(self, figure: object, name: str) -> tuple[Path, ...]:
         """Write a figure, with what it is of below it."""
         subject = Subject.of(self.opened, tuple(aligner.name for aligner in self.opened.job.aligners))
-        foot = f"{subject.dataset}, {subject.protocol}, trial {subject.trial}, {subject.backbone}, seed {subject.seed}"
+        facts = [subject.dataset, subject.protocol, f"trial {subject.trial}", subject.backbone, f"seed {subject.seed}"]
+        facts += [] if subject.limit is None else [f"limited to {subject.limit} identities"]
+        foot = ", ".join(facts)
         return tuple(write_figure(figure, self.folder, name, foot))  # type: ignore[arg-type]
 
 
@@ -97,7 +99,7 @@ def plots_of(
     """Draw figures of the first trial of a run; nothing else is recorded.
 
     Args:
-        spec: data set, backbone and aligners; its first job is shown.
+        spec: one data set, one backbone and aligners.
         folder: where they go, as PNG and SVG.
         figures: names from `FIGURES`; none = all that the run has, with a warning for each that it has not.
         options: what they show.

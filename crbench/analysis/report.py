@@ -23,15 +23,15 @@ class DirectionsReport:
     subject: Subject
     directions: Directions
 
-    def render(self, form: str = "table") -> str:
-        """As text or JSON, see `crbench.analysis.tables.FORMATS`."""
+    def render(self, form: str = "table", width: int | None = None) -> str:
+        """As text or JSON, see `FORMATS` and `as_text` of `crbench.analysis.tables`."""
         found = self.directions
         words = findings(found, self.subject.people or "test")
         if form == "json":
             printed = [attrs.asdict(row) for row in printed_directions()]
             content = {"subject": self.subject, "findings": words, "directions": found, "printed": printed}
             return as_json(content)
-        return as_text(str(self.subject), list(_tables(found)), words, form)
+        return as_text(str(self.subject), list(_tables(found)), words, form, width)
 
 
 def _tables(found: Directions) -> Iterator[Table]:

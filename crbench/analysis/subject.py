@@ -8,7 +8,9 @@ import attrs
 
 from crbench._version import __version__
 from crbench.harness.opened import OpenedTrial, People
-from crbench.results.labels import clean
+from crbench.harness.record import changed_parameters
+from crbench.registry.resolve import Resolved
+from crbench.results.labels import clean, with_changes
 
 _SEEN = {
     "test": "whom neither backbone nor aligner was trained on",
@@ -23,8 +25,10 @@ class Subject:
     Attributes:
         fingerprint: of the protocol.
         weights_sha256: of the backbone; None = it has none.
-        aligners: their names.
+        dataset, protocol, backbone, aligners: their names, with what was changed of them.
         people: whose images were looked at; None = queries and gallery.
+        trials: how many the protocol has; one is looked at.
+        limit: so many training and test identities are there; None = all.
     """
 
     dataset: str
@@ -36,27 +40,40 @@ class Subject:
     seed: int
     aligners: tuple[str, ...]
     people: People | None
+    trials: int = 1
+    limit: int | None = None
     crbench: str = __version__
 
     @classmethod
     def of(cls, opened: OpenedTrial, aligners: tuple[str, ...], people: People | None = None) -> Self:
         """What an opened trial is."""
         job = opened.job
+        rules = {name.partition(".")[2]: own for name, own in job.settings.items() if name.startswith("protocol.")}
+        labels = {aligner.name: _label(aligner) for aligner in job.aligners}
         return cls(
-            dataset=job.dataset.public_name,
-            protocol=job.protocol.name,
+            dataset=_label(job.dataset),
+            protocol=with_changes(job.protocol.name, rules),
             fingerprint=opened.facts.fingerprint,
             trial=opened.trial.index,
-            backbone=job.backbone.public_name,
+            backbone=_label(job.backbone),
             weights_sha256=opened.ready.weights_sha256,
             seed=opened.facts.run.seed,
-            aligners=aligners,
+            aligners=tuple(labels[name] for name in aligners),
             people=people,
+            trials=job.protocol.split.trials,
+            limit=opened.facts.spec.limit,
         )
 
     def __str__(self) -> str:
         whose = "" if self.people is None else f", {self.people} people, {_SEEN[self.people]}"
+        trial = f"trial {self.trial}" + (f" of {self.trials} (--trial takes another)" if self.trials > 1 else "")
+        changed = "".join(f", aligner {name}" for name in self.aligners if name.endswith("]"))
+        limited = "" if self.limit is None else f", limited to {self.limit} identities"
         return clean(
-            f"{self.dataset}, protocol {self.protocol}, trial {self.trial}, backbone {self.backbone}, seed {self.seed}"
-            f"{whose}, fingerprint {self.fingerprint}, crbench {self.crbench}"
+            f"{self.dataset}, protocol {self.protocol}, {trial}{limited}, backbone {self.backbone}{changed}, "
+            f"seed {self.seed}{whose}, fingerprint {self.fingerprint}, crbench {self.crbench}"
         )
+
+
+def _label(method: Resolved) -> str:
+    return with_changes(method.public_name, changed_parameters(method))

@@ -48,11 +48,11 @@ class Sweep:
     queries: int
     failures: tuple[str, ...] = ()
 
-    def render(self, form: str = "table") -> str:
-        """As text or JSON, see `crbench.analysis.tables.FORMATS`."""
+    def render(self, form: str = "table", width: int | None = None) -> str:
+        """As text or JSON, see `FORMATS` and `as_text` of `crbench.analysis.tables`."""
         if form == "json":
             return as_json({"head": self.head, "rank1": self.lines, "fitted": self.fitted, "queries": self.queries})
-        return as_text(self.head, list(self._tables()), self.failures, form)
+        return as_text(self.head, list(self._tables()), self.failures, form, width)
 
     def _tables(self) -> Iterator[Table]:
         rates = sorted({rate for line in self.lines.values() for rate in line})
@@ -179,6 +179,7 @@ def _head(results: Sequence[Result]) -> str:
         f"trial {trial}",
         *backbones,
         f"seed {first.seed}",
+        *([] if first.limit is None else [f"limited to {first.limit} identities"]),
     )
     return clean(", ".join(facts))
 

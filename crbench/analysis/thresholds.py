@@ -56,8 +56,8 @@ class ThresholdsReport:
     distance: str
     methods: Mapping[str, MethodThresholds]
 
-    def render(self, form: str = "table") -> str:
-        """As text or JSON, see `crbench.analysis.tables.FORMATS`."""
+    def render(self, form: str = "table", width: int | None = None) -> str:
+        """As text or JSON, see `FORMATS` and `as_text` of `crbench.analysis.tables`."""
         words = list(_findings(self.methods))
         if form == "json":
             return as_json(
@@ -68,7 +68,7 @@ class ThresholdsReport:
                     "methods": self.methods,
                 }
             )
-        return as_text(str(self.subject), list(_tables(self)), words, form)
+        return as_text(str(self.subject), list(_tables(self)), words, form, width)
 
 
 def thresholds_of(
@@ -79,7 +79,7 @@ def thresholds_of(
     All gallery images take part, also where the protocol draws some of them.
 
     Args:
-        spec: data set, backbone and aligners; its first job is looked at.
+        spec: one data set, one backbone and aligners.
         fprs: shares of false pairs that may be accepted.
         fars: shares of queries that may be answered although their person is not in the gallery.
 

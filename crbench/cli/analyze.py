@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
 from crbench.cli.numbers import NUMBER, IntegerRange, shares
 from crbench.cli.options import format_option
+from crbench.cli.terminal import table_width
+
+if TYPE_CHECKING:
+    from crbench.analysis import DirectionsReport, MixedReport, ThresholdsReport
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FORMATS = ("table", "github", "latex", "json")
@@ -58,7 +62,7 @@ def directions(
 
     spec = trial_spec("analyze directions", **options)
     report = directions_of(spec, people=people, permutations=permutations, context=context(quiet, verbose))
-    _show(report.render(form), output)
+    _show(report, form, output)
 
 
 @analyze.command()
@@ -100,7 +104,7 @@ def thresholds(
 
     spec = trial_spec("analyze thresholds", **options)
     report = thresholds_of(spec, fprs=fprs, fars=fars, context=context(quiet, verbose))
-    _show(report.render(form), output)
+    _show(report, form, output)
 
 
 @analyze.command()
@@ -190,13 +194,13 @@ def gallery(form: str, output: Path | None, quiet: int, verbose: int, **options:
     from crbench.analysis import mixed_of
 
     spec = trial_spec("analyze gallery", **options)
-    _show(mixed_of(spec, context=context(quiet, verbose)).render(form), output)
+    _show(mixed_of(spec, context=context(quiet, verbose)), form, output)
 
 
-def _show(text: str, output: Path | None) -> None:
+def _show(report: DirectionsReport | ThresholdsReport | MixedReport, form: str, output: Path | None) -> None:
     from crbench.store.files import write_text
 
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(report.render(form, table_width(wide=False)), nl=False)
     else:
-        write_text(output, text)
+        write_text(output, report.render(form))

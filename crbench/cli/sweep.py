@@ -10,6 +10,7 @@ import click
 from crbench.cli.cell import cell_options, context, trial_spec
 from crbench.cli.numbers import rates
 from crbench.cli.options import format_option
+from crbench.cli.terminal import table_width
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -52,7 +53,7 @@ def sweep(
         check_drawable()
         check_writable(figure.parent)
     found = swept(spec, tested, "matrix" if matrix else "rates", context=context(quiet, verbose))
-    click.echo(found.render(form), nl=False)
+    click.echo(found.render(form, table_width(wide=False)), nl=False)
     if figure is not None:
         for path in found.draw(figure.parent, figure.stem):
             click.echo(path, err=True)

@@ -5,7 +5,7 @@ Features, weights and fits come from the cache and the weights folder, as in any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 import attrs
@@ -54,12 +54,14 @@ class OpenedTrial:
 
     @classmethod
     def of(cls, spec: RunSpec, *, context: RunContext) -> Self:
-        """The first trial of the first job of a spec.
+        """The first trial of a spec that gives one job; a bound that it asks for is left out.
 
         Raises:
+            ConfigError: several jobs: data sets, backbones, or data sets to fit on.
             CrbenchError: see `crbench.harness.run.run`.
         """
-        plan = make_plan(spec)
+        plan = make_plan(attrs.evolve(spec, bound=False))
+        _check_one(plan.jobs)
         for note in plan.notes:
             context.logger.info("%s", note)
         job = attrs.evolve(plan.jobs[0], trials=plan.jobs[0].trials[:1])
@@ -159,3 +161,14 @@ class OpenedTrial:
         rows = {rate: IdentifiedRows.of(pair.source.rows, self.trial) for rate, pair in pairs.items()}
         device = self.facts.run.device
         return {rate: transformed(fitted.transform, aligner, (own,), self.table, device) for rate, own in rows.items()}
+
+
+def _check_one(jobs: Sequence[Job]) -> None:
+    if len(jobs) > 1:
+        each = (f"{', '.join(one.name for one in job.aligners)} on {_told_apart(job)}" for job in jobs)
+        raise ConfigError(f"one backbone on one data set is looked at; this asks for {'; '.join(each)}: choose one")
+
+
+def _told_apart(job: Job) -> str:
+    fitted = "" if job.partner is None else f", fitted on {job.partner.dataset.name}"
+    return f"{job.backbone.name} ({job.dataset.name}{fitted})"

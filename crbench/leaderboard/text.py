@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ from crbench.leaderboard.board import Board, View
 from crbench.leaderboard.column import Cell
 from crbench.leaderboard.markup import LATEX_MARKS, PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.leaderboard.tables import Table, below, tables
+from crbench.wording import broken
 
 Item = TypeVar("Item")
 
@@ -64,18 +64,6 @@ def _width(table: Table) -> int:
 
 def _without(items: tuple[Item, ...], place: int) -> tuple[Item, ...]:
     return items[:place] + items[place + 1 :]
-
-
-def broken(text: str, width: int | None) -> str:
-    """The text in lines of at most `width` characters, but for longer words.
-
-    Example:
-        >>> broken("one two three", 8)
-        'one two\\nthree'
-    """
-    if width is None:
-        return text
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _plain(table: Table, *, colour: bool) -> str:

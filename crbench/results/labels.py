@@ -39,15 +39,16 @@ def component_label(component: Component) -> str:
     name, colon, argument = component.name.partition(":")
     label = (f"{name}/{component.preset}" if component.preset else name) + colon + argument
     on = component.fitted_on
-    return _with_changes(label, component.changed) + (f" on {_with_changes(on.dataset, on.changed)}" if on else "")
+    return with_changes(label, component.changed) + (f" on {with_changes(on.dataset, on.changed)}" if on else "")
 
 
 def dataset_label(result: Result) -> str:
     """The data set, with the parameters that were changed: ``mlr-cuhk03 [boxes=labeled]``."""
-    return _with_changes(result.dataset, result.data.changed)
+    return with_changes(result.dataset, result.data.changed)
 
 
-def _with_changes(label: str, changed: Mapping[str, Any]) -> str:
+def with_changes(label: str, changed: Mapping[str, Any]) -> str:
+    """A name with the parameters that were changed: ``vpfa/paper [epochs=1]``."""
     text = ", ".join(f"{name}={_short(value)}" for name, value in changed.items())
     return clean(f"{label} [{text}]" if text else label)
 

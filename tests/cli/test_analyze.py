@@ -30,6 +30,10 @@ def test_directions_of_a_run(capsys, tmp_path):
     asked = ["analyze", "directions", *ON, "--aligner", "ridge", "--aligner", "mean-shift", "--permutations", "2"]
     assert invoke(asked) == 0
     text = capsys.readouterr().out
+    assert text.startswith(
+        "mlr-synthetic [test_identities=6, train_identities=8], protocol mlr, trial 0 of 10 (--trial takes another), "
+        "backbone resnet-tiny [epochs=1], seed 0, "
+    )
     assert "test people, whom neither backbone nor aligner was trained on" in text
     assert "x3 ridge" in text
     assert "mean-shift explains" in text
@@ -43,9 +47,13 @@ def test_directions_of_a_run(capsys, tmp_path):
 
 
 def test_the_paper_s_analysis_is_a_config(capsys):
-    small = ["--limit", "6", "--set", "aligner.epochs=1", "--permutations", "1", "-q"]
+    small = ["--limit", "6", "--set", "aligner.epochs=1", "--set", "protocol.flip=true", "--permutations", "1", "-q"]
     assert invoke(["analyze", "directions", "--config", "crbench_vpfa:directions", "--scale", "tiny", *small]) == 0
-    assert "mlr-synthetic, protocol mlr, trial 0" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.startswith(
+        "mlr-synthetic, protocol mlr [flip=true], trial 0 of 10 (--trial takes another), limited to 6 "
+    )
+    assert "aligner vpfa/light [epochs=1], seed 0" in text
 
 
 def test_nothing_is_recorded(tmp_path):
@@ -56,6 +64,11 @@ def test_nothing_is_recorded(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
+        (
+            ["--dataset", "mlr-synthetic", "--aligner", "ridge", "--aligner", "lrar"],
+            2,
+            "none, ridge on resnet-tiny (mlr-synthetic); lrar on lrar/tiny (mlr-synthetic): choose one",
+        ),
         ([], 2, "no data set given; name one with --dataset"),
         (["--dataset", "mlr-sinthetic"], 2, "mlr-synthetic"),
         ([*ON, "--aligner", "match-rate"], 2, "match-rate asks for a gallery of its own"),
