@@ -20,6 +20,7 @@ from crbench.analysis.tables import Table, as_json, as_text, per_cent
 from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError
+from crbench.harness.match import learns
 from crbench.harness.plan import make_plan
 from crbench.harness.run import run
 from crbench.results import BASELINE, Result
@@ -96,10 +97,11 @@ def sweep(spec: RunSpec, rates: Sequence[float], kind: Kind = "rates", *, contex
     (``matrix``). With rate 1 among `rates`, the baseline there is the bound of all rates.
 
     Raises:
-        ConfigError: the protocol does not shrink its queries alone, or several data sets; see `make_plan`.
+        ConfigError: the protocol does not shrink its queries alone, several data sets, or a matrix without a rate or an
+            aligner to fit; see `make_plan`.
         CrbenchError: see `crbench.harness.run.run`.
     """
-    several = _check(spec)
+    several = _check(spec, rates if kind == "matrix" else None)
     lines: dict[str, dict[float, Estimate]] = {}
     fitted: dict[str, dict[float, dict[float, Estimate]]] = {}
     results: list[Result] = []
@@ -124,8 +126,8 @@ def sweep(spec: RunSpec, rates: Sequence[float], kind: Kind = "rates", *, contex
     )
 
 
-def _check(spec: RunSpec) -> bool:
-    """Whether an aligner runs on several backbones."""
+def _check(spec: RunSpec, fitted_at: Sequence[float] | None) -> bool:
+    """Whether an aligner runs on several backbones; `fitted_at` are the rates of a matrix."""
     jobs = make_plan(spec).jobs
     if len(spec.dataset) > 1:
         raise ConfigError(f"a sweep is of one data set, not of {', '.join(spec.dataset)}")
@@ -134,6 +136,10 @@ def _check(spec: RunSpec) -> bool:
             f"protocol {jobs[0].protocol.name} of {spec.dataset[0]} does not shrink its queries, or not them alone, so "
             "they have no other rates; choose another protocol"
         )
+    if fitted_at is not None and max(fitted_at) <= 1:
+        raise ConfigError("a matrix is of maps that are fitted at one rate each; give a rate above 1, e.g. --rates 1-4")
+    if fitted_at is not None and not any(learns(aligner) for job in jobs for aligner in job.aligners):
+        raise ConfigError("a matrix is of maps that are fitted, and none of the aligners learns anything")
     pairs = {(aligner.name, job.backbone.name) for job in jobs for aligner in job.aligners}
     return len({aligner for aligner, _ in pairs}) < len(pairs)
 

@@ -170,11 +170,9 @@ def _findings(methods: Mapping[str, MethodThresholds]) -> Iterator[str]:
             if len(own) < 2:
                 continue
             shares = {rate: one.common[1] for rate, one in own.items()}
-            most, least = max(shares, key=lambda rate: shares[rate]), min(shares, key=lambda rate: shares[rate])
             yield (
-                f"{name}, one distance for all rates at FPR {fpr:g}: {_rate(most)} accepts {100 * shares[most]:.3g} % "
-                f"of its false pairs, {_rate(least)} {100 * shares[least]:.3g} %. With a distance of its own each rate "
-                f"finds {_each(own)} of its true pairs."
+                f"{name}, one distance for all rates at FPR {fpr:g}: {_spread(shares)}. With a distance of its own "
+                f"each rate finds {_each(own)} of its true pairs."
             )
         if method.open_set:
             parts = [f"{per_cent(found[ALL].rate)} % at FAR {far:g}" for far, found in method.open_set.items()]
@@ -184,6 +182,15 @@ def _findings(methods: Mapping[str, MethodThresholds]) -> Iterator[str]:
                 f"rightly. Without a threshold it is {number(100 * one.unlimited, 1)} %, and everybody who is not "
                 "there is taken for somebody."
             )
+
+
+def _spread(shares: Mapping[float | str, float]) -> str:
+    """Which rate accepts most of its false pairs and which one least, of rates and shares."""
+    texts = {rate: f"{100 * share:.3g} %" for rate, share in shares.items()}
+    most, least = max(shares, key=lambda rate: shares[rate]), min(shares, key=lambda rate: shares[rate])
+    if texts[most] == texts[least]:
+        return f"each rate accepts {texts[most]} of its false pairs"
+    return f"{_rate(most)} accepts {texts[most]} of its false pairs, {_rate(least)} {texts[least]}"
 
 
 def _each(rates: Mapping[float | str, Verified]) -> str:

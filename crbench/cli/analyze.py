@@ -61,6 +61,7 @@ def directions(
     from crbench.analysis import directions_of
 
     spec = trial_spec("analyze directions", **options)
+    _check(output)
     report = directions_of(spec, people=people, permutations=permutations, context=context(quiet, verbose))
     _show(report, form, output)
 
@@ -103,6 +104,7 @@ def thresholds(
     from crbench.analysis import thresholds_of
 
     spec = trial_spec("analyze thresholds", **options)
+    _check(output)
     report = thresholds_of(spec, fprs=fprs, fars=fars, context=context(quiet, verbose))
     _show(report, form, output)
 
@@ -194,7 +196,16 @@ def gallery(form: str, output: Path | None, quiet: int, verbose: int, **options:
     from crbench.analysis import mixed_of
 
     spec = trial_spec("analyze gallery", **options)
+    _check(output)
     _show(mixed_of(spec, context=context(quiet, verbose)), form, output)
+
+
+def _check(output: Path | None) -> None:
+    """Refuse a place that cannot be written to before the work, which may take long."""
+    from crbench.store.files import check_writable
+
+    if output is not None:
+        check_writable(output.parent)
 
 
 def _show(report: DirectionsReport | ThresholdsReport | MixedReport, form: str, output: Path | None) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crbench.analysis.distances import pairs_by_rate
-from crbench.analysis.figures import histograms, sizes, style, tsne
+from crbench.analysis.figures import histograms, ranked_lists, sizes, style, tsne
 from crbench.analysis.offsets import Estimate
 from crbench.errors import ConfigError
 from crbench.evaluation import evaluate
@@ -138,3 +138,11 @@ def test_what_is_not_installed_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"figures need sklearn; install them with: pip install 'crbench\[plot\]'"):
         style.check_drawable("sklearn")
     style.check_drawable()
+
+
+def test_more_ranked_lists_than_a_figure_holds_are_refused(evaluated):
+    queries = np.zeros(80, dtype=np.intp)
+    with pytest.raises(
+        ConfigError, match="80 queries and 3 methods are 240 rows; a figure holds 200: give --queries 66"
+    ):
+        ranked_lists.draw(dict.fromkeys("abc", evaluated), queries)

@@ -20,7 +20,7 @@ from crbench.analysis.open_set import DRAWS, PersonDistances, identified, person
 from crbench.analysis.people import halves
 from crbench.analysis.subject import Subject
 from crbench.analysis.tables import FORMATS
-from crbench.analysis.thresholds import ThresholdsReport, _method
+from crbench.analysis.thresholds import ThresholdsReport, _method, _spread
 from crbench.analysis.verification import SPARE, accepted, at_threshold
 from crbench.evaluation.pairs import pair_blocks
 from crbench.evaluation.verification import verification
@@ -200,3 +200,8 @@ def test_a_rate_of_too_few_people_has_no_open_set():
     method = _method(Ranked([(few, gallery)]), [0.1], [0.4], 0)
     assert list(method.verification[0.1]) == [2, 3, "all"]
     assert list(method.open_set[0.4]) == [2, "all"]
+
+
+def test_the_finding_names_rates_only_where_they_differ():
+    assert _spread({2.0: 0.0116, 3.0: 0.01, 4.0: 0.0086}) == "x2 accepts 1.16 % of its false pairs, x4 0.86 %"
+    assert _spread({2.0: 0.0, 3.0: 0.0}) == "each rate accepts 0 % of its false pairs"

@@ -92,6 +92,14 @@ def test_what_cannot_be_analysed_is_one_line(capsys, arguments, code, says):
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.parametrize("analysis", ["directions", "thresholds", "gallery"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(capsys, tmp_path, analysis):
+    (tmp_path / "file").write_text("")
+    asked = ["analyze", analysis, "--dataset", "mlr-viper", "-q"]
+    assert invoke([*asked, "-o", "file/a.json"]) == 6, "not 3, as the data are not there"
+    assert "cannot write into file" in capsys.readouterr().err
+
+
 def test_thresholds_of_a_run(capsys, tmp_path):
     asked = ["analyze", "thresholds", *ON, "--aligner", "ridge", "--fpr", "0.1", "--far", "0.2"]
     assert invoke(asked) == 0

@@ -81,6 +81,15 @@ def test_protocols_without_rates_are_refused(spec):
         sweep(spec(aligner="ridge", set={"protocol.lr_camera": "none"}), [1, 2])
 
 
+@pytest.mark.parametrize(
+    ("aligner", "rates", "says"),
+    [("ridge", [1], "give a rate above 1"), ("none", [1, 2], "none of the aligners learns anything")],
+)
+def test_a_matrix_of_nothing_that_is_fitted_is_refused(spec, aligner, rates, says):
+    with pytest.raises(ConfigError, match=says):
+        sweep(spec(aligner=aligner, trial=0), rates, "matrix")
+
+
 def test_the_command_prints_a_table_and_draws(spec, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["sweep", "--dataset", "tiny", "--aligner", "ridge", "--rates", "1,2", "-q"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from crbench.analysis.figures.style import RIGHT, SOFT, WRONG, new_figure
 from crbench.data.draws import hashes
+from crbench.errors import ConfigError
 from crbench.harness.ranked import RankedTrial
 from crbench.images.tile import tile
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 SHOWN = 8
 """Gallery images of a list."""
+
+ROWS = 200
+"""Rows of a figure, at most: an image of more is taller than what most programs open."""
 
 
 def drawn_queries(trial: RankedTrial, count: int, seed: int) -> NDArray[np.intp]:
@@ -46,11 +50,17 @@ def draw(trials: Mapping[str, RankedTrial], queries: NDArray[np.intp], *, blur: 
         blur: blur the top of each image.
 
     Raises:
+        ConfigError: more than `ROWS` rows.
         EvaluationError: see `crbench.evaluation.nearest.nearest`.
         DataError: an image cannot be read.
     """
-    lists = {name: trial.nearest(queries, SHOWN) for name, trial in trials.items()}
     rows = len(queries) * len(trials)
+    if rows > ROWS:
+        raise ConfigError(
+            f"ranked lists of {len(queries)} queries and {len(trials)} methods are {rows} rows; a figure holds {ROWS}: "
+            f"give --queries {max(1, ROWS // len(trials))} or fewer"
+        )
+    lists = {name: trial.nearest(queries, SHOWN) for name, trial in trials.items()}
     figure = new_figure(0.72 * (SHOWN + 2.2), 1.28 * rows + 0.3)
     grid = figure.subplots(rows, SHOWN + 1, squeeze=False)
     for number, query in enumerate(queries.tolist()):
