@@ -162,7 +162,11 @@ def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
     Raises:
         ConfigError: there is no such job.
     """
-    shrunk = [job for job in jobs if job.protocol.split.has_bound and job.partner is None]
+    shrunk = {  # one for all that its aligners are fitted on
+        (job.dataset.name, job.protocol.name, job.backbone.name): attrs.evolve(job, partner=None)
+        for job in jobs
+        if job.protocol.split.has_bound
+    }
     others = dict.fromkeys(
         f"protocol {job.protocol.name} of {job.dataset.name}" for job in jobs if not job.protocol.split.has_bound
     )
@@ -179,7 +183,7 @@ def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
             aligners=(baseline,),
             settings={**job.settings, "protocol.query_rates": []},
         )
-        for job in shrunk
+        for job in shrunk.values()
     ]
 
 

@@ -85,3 +85,14 @@ def test_a_protocol_without_a_bound_is_refused_alone_and_noted_beside_others(spe
     plan = make_plan(spec(dataset=["tiny", "stored"], bound=True))
     assert [job.dataset.name for job in plan.jobs] == ["tiny", "stored", "tiny"]
     assert any(note.startswith("protocol mlr of stored has no bound") for note in plan.notes)
+
+
+def test_what_is_fitted_elsewhere_only_has_a_bound_too(spec):
+    """Without the baseline no cell is left that is fitted on the data set itself."""
+    plan = make_plan(spec(aligner="ridge", fit_on=["mlr-viper"], baseline=False, bound=True, trial=0))
+    assert [(job.partner is None, [one.name for one in job.aligners]) for job in plan.jobs] == [
+        (False, ["ridge"]),
+        (True, ["none"]),
+    ]
+    both = make_plan(spec(aligner="ridge", fit_on=["tiny", "mlr-viper"], bound=True, trial=0))
+    assert [job.protocol.split.query_rates == () for job in both.jobs] == [False, False, True]

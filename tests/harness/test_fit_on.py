@@ -136,7 +136,8 @@ def test_own_other_and_none_stand_in_one_table(spec, tmp_path):
     (block,) = build([none, own, other]).blocks
     assert sorted(row.aligner for row in block.rows) == ["none", "procrustes", "procrustes on elsewhere"]
     assert all(row.gain is not None for row in block.rows if not row.baseline)
-    assert "procrustes on elsewhere" in render([none, own, other])
+    for form in ("table", "github", "latex", "csv", "html", "json"):
+        assert "procrustes on elsewhere" in render([none, own, other], format=form), form
 
 
 def test_what_it_is_fitted_on_decides_cell_and_fit(spec, tmp_path):
