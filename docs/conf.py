@@ -82,14 +82,18 @@ def _target(docs: Path, folder: Path, link: str) -> str:
 
 
 def _examples_as_code(app: Any, ctx: Any, lines: list[str]) -> None:
-    """Set the examples of a command, which are lines below a ``\\b``, as code."""
+    """Set the examples of a command, which are lines below a ``\\b``, as code, and words beside them as comments."""
     found: list[str] = []
     for kept, group in groupby(lines, key=lambda line: line.startswith("| ")):
         block = list(group)
         if kept and any(line.startswith("| crbench ") for line in block):
-            block = [".. code-block:: sh", "", *(f"   {line[2:]}" for line in block), ""]
+            block = [".. code-block:: sh", "", *(f"   {_commented(line[2:])}" for line in block), ""]
         found += block
     lines[:] = found
+
+
+def _commented(example: str) -> str:
+    return re.sub(r"^(crbench .*?\S {2,})(?=\S)", r"\1# ", example)
 
 
 def _plain_defaults(app: Any, what: str, name: str, obj: Any, options: Any, signature: str | None, returns: str) -> Any:
