@@ -19,6 +19,7 @@ from crbench.bench.records import Bench
 from crbench.bench.shares import with_shares
 from crbench.bench.stages import Stages
 from crbench.bench.verdict import machine_reasons, stage_reasons
+from crbench.bench.whole import keep_network
 from crbench.errors import ConfigError
 from crbench.harness.environment import describe_environment, pick_device
 from crbench.harness.record import component
@@ -96,6 +97,8 @@ def bench_method(
     load_after = watch(_QUIET_S)
     after = device_state(device)
     plain = [together(*pair) for pair in zip(first, second, strict=True)]
+    if backbone is not None:
+        keep_network(spec, backbone, plain, device)
     shared, ceilings = with_shares(plain, at_start.best(at_end), spec)
     drift = at_start.drift(at_end)
     return Bench(

@@ -148,6 +148,7 @@ def _task(asked: AskedJob) -> Iterator[tuple[OpenedJob, list[tuple[int, str]]]]:
             opened = _open(asked)
         _opened[asked.key] = opened
         yield opened, notes
+        opened.facts.paces.keep()
 
 
 def _open(asked: AskedJob) -> OpenedJob:

@@ -23,5 +23,5 @@ A job is all cells that share data set, protocol and backbone; what its cells sh
 digest by which a run finds what it has already. `train` is the command that trains a backbone and no more; it shares
 steps 1 to 4 and 8. `opened` makes one trial ready for those who look at features and record nothing; `ranked` ranks it
 once more, for pages with images; `beside` compares what two networks make of the same images. `environment` and
-`timing` are tools; `stages` times extraction, part by part.
+`timing` are tools; `stages` times extraction, part by part, and `paces` keeps what steps took on this machine.
 """

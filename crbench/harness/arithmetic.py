@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
@@ -19,7 +18,7 @@ from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ComparisonError, ConfigError, CrbenchError, DataError, SystemFaultError
 from crbench.harness.backbone import ReadyBackbone, backbone_key, provide_backbone
-from crbench.harness.environment import describe_environment
+from crbench.harness.environment import describe_machine
 from crbench.harness.extract.extractor import extraction_for
 from crbench.harness.extract.sample import ImageSample
 from crbench.harness.fidelity import Fidelity
@@ -144,20 +143,21 @@ def _choice(
             return known
     found = _measured(job, ready.backbone, trials[0], extraction, read, run.device)
     if cache is not None and path is not None:
-        text = json.dumps({**attrs.asdict(found), "backbone": job.backbone.name, "machine": _machine(run.device)})
+        text = json.dumps(
+            {**attrs.asdict(found), "backbone": job.backbone.name, "machine": describe_machine(run.device)}
+        )
         cache.keep(partial(write_text, path, text + "\n"))
     return found
 
 
 def _machine_key(ready: ReadyBackbone, extraction: Extraction, device: str) -> str:
-    facts = {"backbone": ready.facts, "compile": extraction.compile, "machine": _machine(device), "version": _VERSION}
+    facts = {
+        "backbone": ready.facts,
+        "compile": extraction.compile,
+        "machine": describe_machine(device),
+        "version": _VERSION,
+    }
     return digest(facts)
-
-
-def _machine(device: str) -> dict[str, Any]:
-    """What decides the speed of a network beside the network."""
-    here = describe_environment(device, ())
-    return {"cpu": here.cpu, "device": here.device, "threads": here.threads, "torch": here.torch}
 
 
 def _kept(path: Path) -> Choice | None:

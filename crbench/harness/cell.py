@@ -23,6 +23,7 @@ from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, add_features
 from crbench.harness.identity import data_digest, fit_facts, fit_key
 from crbench.harness.match import learns
+from crbench.harness.paces import fitting
 from crbench.harness.plan import Job
 from crbench.harness.pooling import pooled
 from crbench.harness.rows import IdentifiedRows, TrialRows
@@ -110,6 +111,14 @@ class CellRunner:
 
     def trial(self, rows: TrialRows, fitted: Fitted) -> TrialRun:
         """Transform and evaluate the rows of one trial."""
+        prepare(self.facts.spec.engine, self.facts.run.device)
+        with Clock(self.facts.run.device) as clock:
+            found = self._evaluated(rows, fitted)
+        facts, dim = self.facts, self.ready.backbone.dim
+        facts.paces.add_trial(facts.job, self.aligner, dim, facts.spec.engine, rows.pairs, clock.seconds)
+        return found
+
+    def _evaluated(self, rows: TrialRows, fitted: Fitted) -> TrialRun:
         new = fitted.key not in self._checked
         self._checked.add(fitted.key)
         if new:
@@ -117,7 +126,6 @@ class CellRunner:
         compared = self.compared(rows, fitted)
         if new and self.facts.job.distance is not None:
             check_distance(self.facts.job.distance, *compared[0])
-        prepare(self.facts.spec.engine, self.facts.run.device)
         with Clock(self.facts.run.device) as clock:
             evaluation = evaluate_trial(self.facts.job, rows, compared, self.facts.spec)
         index, query = rows.trial.index, rows.trial.split.ranked.query
@@ -164,10 +172,13 @@ class CellRunner:
             source, target = (seen.take(mask).features(table, device) for mask in (rates > 1, rates == 1))
             timed = source if len(source) else rows.queries.features(self.encoded.table, device)
             train = TrainFeatures(source=source, target=target)
-            content = table.content(seen.ids)
-            self._fitted[key] = self._restored(key, content, timed) or self._fresh(
-                key, content, train, timed, rows.trial
-            )
+            with Clock(device) as clock:
+                content = table.content(seen.ids)
+                self._fitted[key] = self._restored(key, content, timed) or self._fresh(
+                    key, content, train, timed, rows.trial
+                )
+            step = "restore" if self._fitted[key].cached else "fit"
+            self.facts.paces.add(step, fitting(self.aligner, self.ready.backbone.dim), len(seen.rows), clock.seconds)
         return self._fitted[key]
 
     @property
@@ -229,9 +240,14 @@ class CellRunner:
         return Fitted(key, transform, seconds=seconds, cached=cached, samples_per_s=per_s, timed=len(rows), macs=macs)
 
     def _path(self, key: str, folder: str = "transforms") -> Path | None:
-        if self.facts.cache is None or self.aligner.code_sha256 is None:
-            return None
-        return self.facts.cache.root / folder / f"{self.aligner.registered.entry.name}-{key}.safetensors"
+        return fit_path(self.facts, self.aligner, key, folder)
+
+
+def fit_path(facts: JobFacts, aligner: Resolved, key: str, folder: str = "transforms") -> Path | None:
+    """Where a fit of this `crbench.harness.identity.fit_key` is kept; None = nowhere."""
+    if facts.cache is None or aligner.code_sha256 is None:
+        return None
+    return facts.cache.root / folder / f"{aligner.registered.entry.name}-{key}.safetensors"
 
 
 def evaluate_trial(

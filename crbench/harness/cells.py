@@ -133,11 +133,13 @@ def _say_waiting(facts: JobFacts, waiting: Sequence[_Wanted]) -> None:
 
 
 def _write(facts: JobFacts, cell: CellAccumulator, started: float) -> Result:
-    result = make_result(facts, cell, time.perf_counter() - started)
+    begun = time.perf_counter()
+    result = make_result(facts, cell, begun - started)
     kept = cell.outcomes if cell.error is None and facts.spec.outcomes else ()
     outcomes = [trial.hashed() if facts.spec.hash_keys else trial for trial in kept]
     written = write_result(facts.spec.output, result, outcomes)
     if cell.error is None:
+        facts.paces.add("record", {}, result.trials[0].n_query, time.perf_counter() - begun)
         # of features that were given in place of a backbone nothing shows how they were made
         level: Level = "re-evaluated" if cell.given_features else "run here"
         written = noted_as_made(written, level, "the run that made it", facts.run.logger.warning)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from crbench._version import __version__
 from crbench.errors import ConfigError
@@ -48,6 +49,12 @@ def describe_environment(device: str, methods: Iterable[Resolved | None]) -> Env
         threads=torch.get_num_threads(),
         packages=_packages(method for method in methods if method is not None),
     )
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """What decides the speed of a method beside the method (JSON values)."""
+    here = describe_environment(device, ())
+    return {"cpu": here.cpu, "device": here.device, "threads": here.threads, "torch": here.torch}
 
 
 def _packages(methods: Iterable[Resolved]) -> dict[str, str]:

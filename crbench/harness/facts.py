@@ -11,6 +11,7 @@ from crbench.api.context import RunContext
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec
 from crbench.harness.identity import cell_id, data_digest
+from crbench.harness.paces import Paces
 from crbench.harness.plan import Job
 from crbench.harness.trial import TrialData, copy_deviations
 from crbench.protocol import EVALUATION_VERSION
@@ -29,6 +30,7 @@ class JobFacts:
         digests: of the data of each trial by its index, see `crbench.harness.identity.data_digest`.
         fingerprint: of data set and rules, see `crbench.results.block_fingerprint`.
         run_cache: where the run keeps features; None = nowhere, as asked for, or as there is no such place.
+        paces: where the run notes what its steps took.
         deviations: counts in which the copy of the data set differs from the published ones.
         fitted_deviations: the same of the other data set on which aligners are fitted.
     """
@@ -44,6 +46,7 @@ class JobFacts:
     deviations: tuple[str, ...]
     fitted_deviations: tuple[str, ...]
     run_cache: Cache | None
+    paces: Paces
 
     @classmethod
     def of(
@@ -56,6 +59,7 @@ class JobFacts:
         extraction: Extraction,
         weights: Path | None,
         cache: Cache | None,
+        paces: Paces,
     ) -> JobFacts:
         """The facts of a job whose trials are read."""
         digests = {trial.index: data_digest(trial) for trial in trials}
@@ -64,7 +68,7 @@ class JobFacts:
         own, fitted = (
             () if one is None else copy_deviations(one, data_root(spec.data_root)) for one in (job, job.partner)
         )
-        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, own, fitted, cache)
+        return cls(job, trials, spec, run, extraction, weights, digests, fingerprint, own, fitted, cache, paces)
 
     @property
     def cache(self) -> Cache | None:

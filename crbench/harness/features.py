@@ -11,11 +11,12 @@ from crbench.api.interfaces import Backbone, Precomputed, Reader
 from crbench.config.paths import data_root
 from crbench.errors import ComparisonError, ConfigError
 from crbench.harness.backbone import ReadyBackbone
-from crbench.harness.extract.extractor import Extractor, extraction_order
+from crbench.harness.extract.extractor import Extractor, Filled, extraction_order
 from crbench.harness.extract.lookup import look_up
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import feature_origin
+from crbench.harness.paces import decoding, looking_up, network
 from crbench.harness.rows import IdentifiedRows, TrialRows
 from crbench.harness.timing import Clock
 from crbench.harness.trial import make_reader
@@ -165,9 +166,23 @@ def add_features(
         raise ComparisonError(f"{cache.root} lacks features of {lacking} images; --rerun makes them anew")
     with Clock(facts.run.device) as clock:
         if isinstance(backbone, Precomputed):
-            count = look_up(backbone, table, rows.rows, rows.ids, owner)
+            filled = Filled(rows=look_up(backbone, table, rows.rows, rows.ids, owner))
         else:
             flip, workers = facts.job.protocol.images.flip, worker_count(facts.spec.num_workers)
             extractor = Extractor(backbone, read, facts.extraction, flip, workers, owner)
-            count = extractor.fill(table, rows.rows, rows.ids, facts.run)
-    return Timing(seconds=clock.seconds, count=count, unit="images", cached=count == 0)
+            filled = extractor.fill(table, rows.rows, rows.ids, facts.run)
+    if filled.rows:
+        _note(facts, filled, clock.seconds)
+    return Timing(seconds=clock.seconds, count=filled.rows, unit="images", cached=filled.rows == 0)
+
+
+def _note(facts: JobFacts, filled: Filled, seconds: float) -> None:
+    """Note the pace of reading and of the network, which share the time as they shared the processors."""
+    if not filled.images:
+        facts.paces.add("look up", looking_up(facts.job), filled.rows, seconds)
+        return
+    again = facts.paces.read_before(facts.job, filled.images)
+    decode_s = seconds * filled.decoding
+    facts.paces.add("decode", decoding(facts.job, again=again), len(filled.images), decode_s)
+    of = network(facts.job.backbone, facts.extraction, flip=facts.job.protocol.images.flip)
+    facts.paces.add("network", of, filled.rows, seconds - decode_s)

@@ -17,9 +17,10 @@ from crbench.harness.costs import NetworkCost
 from crbench.harness.extract.extractor import BatchTooLargeError, with_half_batches
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, Readers, encode
+from crbench.harness.paces import Paces, training
 from crbench.harness.plan import Job
 from crbench.harness.rows import IdentifiedRows, TrialRows
-from crbench.harness.trial import TrialData, load_trials
+from crbench.harness.trial import TrialData, load_trials, training_rows
 from crbench.store.cache import Cache
 from crbench.store.features import FeatureTable
 
@@ -62,8 +63,11 @@ class OpenedJob:
     _encoded: tuple[int, bool, Encoded] | None = attrs.field(default=None, init=False)
 
     @classmethod
-    def of(cls, job: Job, spec: RunSpec, run: RunContext, cache: Cache | None) -> Self:
+    def of(cls, job: Job, spec: RunSpec, run: RunContext, cache: Cache | None, paces: Paces | None = None) -> Self:
         """Read and check the data of a job, and settle its weights and how features are computed.
+
+        Args:
+            paces: where its steps are noted; None = in the cache.
 
         Raises:
             CrbenchError: see `crbench.harness.run.run`.
@@ -71,7 +75,8 @@ class OpenedJob:
         trials = load_trials(job, spec, run)
         weights = job_weights(job, trials, spec, run)
         extraction = settled_extraction(job, trials, weights, spec, run, cache)
-        facts = JobFacts.of(job, trials, spec, run, extraction=extraction, weights=weights, cache=cache)
+        paces = paces or Paces.of(cache, run.device)
+        facts = JobFacts.of(job, trials, spec, run, extraction=extraction, weights=weights, cache=cache, paces=paces)
         groups = groupby(facts.trials, lambda trial: backbone_key(job, trial, facts.weights, run))
         return cls(facts, [list(group) for _, group in groups], Readers.of(facts))
 
@@ -94,6 +99,8 @@ class OpenedJob:
             facts, group = self.facts, self.groups[number]
             self._encoded = self._backbone = None  # a large one must not stay beside the next
             ready = provide_backbone(facts.job, group, facts.weights, read=self.readers.own, run=facts.run)
+            if ready.seconds is not None:
+                facts.paces.add("train", training(facts.job), len(training_rows(facts.job, group[0])), ready.seconds)
             owner = facts.job.backbone.registered.owner
             rows = tuple(TrialRows.of(trial, ready.backbone, owner) for trial in group)
             self._backbone = number, BackboneTrials(facts, attrs.evolve(ready, seconds=None), rows)

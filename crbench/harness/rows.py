@@ -111,6 +111,11 @@ class TrialRows:
         return IdentifiedRows.concat([rows for query, views in self.compared for rows in (query, *views)])
 
     @property
+    def pairs(self) -> int:
+        """Pairs of a query and a gallery image that are compared."""
+        return sum(len(query.rows) * len(views[0].rows) for query, views in self.compared)
+
+    @property
     def gallery_passes(self) -> float:
         """How often a gallery image is encoded: once, or once for each of several rates."""
         encoded = np.concatenate([view.ids for _, views in self.compared for view in views])

@@ -18,6 +18,7 @@ from crbench.harness.environment import pick_device
 from crbench.harness.facts import JobFacts
 from crbench.harness.identity import unreadable
 from crbench.harness.job import OpenedJob
+from crbench.harness.paces import Paces
 from crbench.harness.plan import Job, make_plan
 from crbench.harness.status import RunNotes
 from crbench.harness.time_limit import check_time_limit
@@ -36,6 +37,7 @@ def run(
     context: RunContext | None = None,
     on_result: OnResult | None = None,
     only_kept_features: bool = False,
+    paces: Paces | None = None,
 ) -> list[Result]:
     """Run every cell of `spec`, writing each result to ``spec.output`` as soon as it is there.
 
@@ -44,6 +46,7 @@ def run(
         context: logger and progress bars; silent by default. Seed and device are those of `spec`.
         on_result: called with each result as soon as it is there.
         only_kept_features: take all features from the cache, and write nothing into it.
+        paces: where the run notes what its steps took; None = in its cache.
 
     Returns:
         One result per cell, job by job; within a job those of an earlier run come first. A cell whose aligner or
@@ -69,13 +72,15 @@ def run(
     for note in plan.notes:
         context.logger.info("%s", note)
     results, cache = [], open_cache(spec, context, read_only=only_kept_features)
+    paces = paces or Paces.of(cache, context.device)
     with closing(RunNotes.of(spec, plan)) as notes:
         for job in plan.jobs:
-            for result, earlier in _run_job(job, spec, context, cache, notes):
+            for result, earlier in _run_job(job, spec, context, cache, paces, notes):
                 results.append(result)
                 notes.add(result, earlier=earlier)
                 if on_result is not None:
                     on_result(result, earlier)
+            paces.keep()
     return results
 
 
@@ -93,11 +98,11 @@ def open_cache(spec: RunSpec, context: RunContext, *, read_only: bool = False) -
 
 
 def _run_job(
-    job: Job, spec: RunSpec, context: RunContext, cache: Cache | None, notes: RunNotes
+    job: Job, spec: RunSpec, context: RunContext, cache: Cache | None, paces: Paces, notes: RunNotes
 ) -> Iterator[tuple[Result, bool]]:
     """Steps 2 to 9 for one job: its results, and whether each comes from an earlier run."""
     started = time.perf_counter()
-    opened = OpenedJob.of(job, spec, context, cache)
+    opened = OpenedJob.of(job, spec, context, cache, paces)
     say_of_job(opened.facts)
     notes.begin()
     yield from run_cells(opened, job.aligners, started)

@@ -262,7 +262,7 @@ def runs(tmp_path, monkeypatch):
     for name in ("CACHE", "WEIGHTS", "DATA"):
         monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path))
     calls = []
-    monkeypatch.setattr("crbench.bench.whole.run", lambda spec: calls.append(spec) or [])
+    monkeypatch.setattr("crbench.bench.whole.run", lambda spec, **_: calls.append(spec) or [])
     return calls
 
 

@@ -6,6 +6,7 @@ changes only how fast features come: the threads that decode, the copies, and th
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ from functools import partial
 import attrs
 import numpy as np
 import torch
+from attrs import validators as v
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -82,6 +84,21 @@ def extraction_order(rows: Samples) -> NDArray[np.intp]:
     return np.lexsort((rows.rates, rows.keys))
 
 
+@attrs.frozen
+class Filled:
+    """What an extraction did.
+
+    Attributes:
+        rows: that were extracted.
+        images: keys of those that were read for them; one image is read once for all its rates.
+        decoding: share of the processor time that went into reading images, degrading and resizing them, 0 to 1.
+    """
+
+    rows: int = 0
+    images: frozenset[str] = frozenset()
+    decoding: float = attrs.field(default=0.0, validator=[v.ge(0), v.le(1)])
+
+
 @attrs.frozen(eq=False)
 class Extractor:
     """A backbone with all that decides how images reach it.
@@ -102,8 +119,8 @@ class Extractor:
     owner: Owner = UNKNOWN
     _networks: dict[str, Forward] = attrs.field(factory=dict, init=False)
 
-    def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> int:
-        """Extract the rows that `table` lacks; returns how many there were.
+    def fill(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> Filled:
+        """Extract the rows that `table` lacks; tells what that was.
 
         Raises:
             ConfigError: the backbone cannot be compiled.
@@ -113,19 +130,21 @@ class Extractor:
         """
         missing = table.missing(ids)
         if len(missing) == 0:
-            return 0
+            return Filled()
         order = missing[extraction_order(rows.take(missing))]
+        some = rows.take(order)
         try:
-            self._extract(table, rows.take(order), ids[order], run)
+            share = self._extract(table, some, ids[order], run)
         except torch.cuda.OutOfMemoryError as error:
             raise BatchTooLargeError(
                 f"out of memory on {run.device} with {self.extraction.batch_size} images per batch; choose a smaller "
                 "network or --device cpu"
             ) from error
-        return len(order)
+        return Filled(len(order), frozenset(some.keys.tolist()), share)
 
-    def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> None:
-        size = self.extraction.batch_size
+    def _extract(self, table: FeatureTable, rows: Samples, ids: NDArray[np.bytes_], run: RunContext) -> float:
+        """Gives the share of the processor time that the threads of the pipeline took."""
+        started, size = time.process_time(), self.extraction.batch_size
         forward = self.network(run.device)
         pipeline = Pipeline(
             self.read, self.backbone.preprocess, batch_size=size, device=run.device, workers=self.workers
@@ -141,6 +160,7 @@ class Extractor:
                 encoded = _Encoded(transfer.download(x), None if dims is None else transfer.download(dims))
                 bar.advance(chunks.add(encoded))
             bar.advance(chunks.finish())
+        return min(1.0, pipeline.decode_s / max(time.process_time() - started, 1e-9))
 
     def network(self, device: str) -> Forward:
         """The network in the form that extracts; what is made and looked at once serves every `fill`."""
