@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from crbench.api.context import RunContext
     from crbench.bench import Bench
     from crbench.config.run_spec import RunSpec
-    from crbench.harness.plan import Job
     from crbench.published import Published
-    from crbench.registry.resolve import Resolved
     from crbench.results import Result
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -90,7 +88,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--cell-timeout", metavar="TIME", help="Fail a cell after 90s, 15m or 2h; the others go on.")
 @cluster_options
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
-@click.option("--dry-run", is_flag=True, help="Print the cells that would run, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the cells and what each step would cost, and stop.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
 @click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
@@ -131,6 +129,7 @@ def run(
     import logging
 
     from crbench.api.context import RunContext
+    from crbench.cli.plan import print_plan
     from crbench.cli.progress import configure_logging, progress
     from crbench.errors import ConfigError
     from crbench.harness.plan import make_plan
@@ -140,7 +139,7 @@ def run(
     specs = _specs(options, settings, config, scale)
     printed = _printed(config)
     if dry_run:
-        _print_plan(specs)
+        print_plan(specs, form)
         return 0
     if per_query is not None and not all(spec.outcomes for spec in specs):
         raise ConfigError("--per-query shows the outcomes of queries; leave --no-outcomes out")
@@ -233,59 +232,6 @@ def spec_of(command: str) -> RunSpec:
     settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
     (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
     return spec
-
-
-def _print_plan(specs: list[RunSpec]) -> None:
-    from tabulate import tabulate
-
-    from crbench.harness.plan import make_plan
-
-    plans = [make_plan(spec) for spec in specs]
-    cells = [(job, aligner) for plan in plans for job in plan.jobs for aligner in job.aligners]
-    columns = {
-        "data set": [job.dataset.name for job, _ in cells],
-        "protocol": [job.protocol.name for job, _ in cells],
-        "backbone": [job.backbone.name for job, _ in cells],
-        "aligner": [aligner.name for _, aligner in cells],
-        "trials": [len(job.trials) for job, _ in cells],
-    }
-    if any(job.partner for job, _ in cells):
-        columns["fitted on"] = [job.fitting.dataset.name for job, _ in cells]
-    told_apart = _differences(cells)
-    if any(told_apart):
-        columns["settings"] = told_apart
-    click.echo(tabulate(columns, headers="keys"))
-    for note in dict.fromkeys(note for plan in plans for note in plan.notes):
-        click.echo(f"crbench: {note}", err=True)
-
-
-def _differences(cells: Sequence[tuple[Job, Resolved]]) -> list[str]:
-    """For each cell, the settings that tell it from those of the same name."""
-    from crbench.leaderboard.labels import differences
-
-    names = [
-        (job.dataset.name, job.fitting.dataset.name, job.protocol.name, job.backbone.name, aligner.name)
-        for job, aligner in cells
-    ]
-    settings = [_settings(*cell) for cell in cells]
-    told_apart = [""] * len(cells)
-    for name in set(names):
-        alike = [index for index, other in enumerate(names) if other == name]
-        for index, text in zip(alike, differences([settings[index] for index in alike]), strict=True):
-            told_apart[index] = text.strip()
-    return told_apart
-
-
-def _settings(job: Job, aligner: Resolved) -> dict[str, Any]:
-    """All settings of a cell, by the names that ``--set`` knows."""
-    parts = {
-        "dataset": job.dataset.parameters,
-        "partner": job.fitting.dataset.parameters,
-        "protocol": job.protocol.flat(),
-        "backbone": job.backbone.parameters,
-        "aligner": aligner.parameters,
-    }
-    return {f"{part}.{name}": value for part, values in parts.items() for name, value in values.items()}
 
 
 def _report(result: Result, earlier: bool) -> None:

@@ -110,6 +110,25 @@ def provide_backbone(
     return _with_training(_loaded(job, path, run.device), job, trial, path, run)
 
 
+def untrained_backbone(
+    job: Job, trials: Sequence[TrialData], weights: Path | None, *, run: RunContext
+) -> tuple[ReadyBackbone, bool]:
+    """The backbone that `provide_backbone` would give, and whether it would be trained first; then as it is before.
+
+    Nothing is trained, written or deleted.
+
+    Raises:
+        DataError, ComparisonError: see `provide_backbone`.
+    """
+    if weights is not None:
+        _, warnings = examine(weights, job, trials, "file")
+        return attrs.evolve(_loaded(job, weights, run.device), warnings=warnings), False
+    if (path := trained_path(job, trials[0], run)).exists():
+        return _loaded(job, path, run.device), False
+    backbone = job.backbone.build(weights=None, device=run.device)
+    return _ready(job, backbone, trials, run.device), isinstance(backbone, Trainable)
+
+
 def _with_training(ready: ReadyBackbone, job: Job, trial: TrialData, path: Path, run: RunContext) -> ReadyBackbone:
     found = provenance(path, str(ready.weights_sha256), "trained", known=True)
     return attrs.evolve(ready, provenance=found, training=training_key(job, trial, run))

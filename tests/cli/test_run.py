@@ -33,17 +33,49 @@ def test_the_main_job(capsys):
 
 def test_a_dry_run_prints_cells_and_does_nothing(capsys, tmp_path):
     assert invoke([*JOB, "--trial", "0-2", "--dry-run"]) == 0
-    lines = capsys.readouterr().out.splitlines()[2:]
-    assert [line.split() for line in lines] == [
+    captured = capsys.readouterr()
+    cells, steps, sums = captured.out.split("\n\n")
+    assert [line.split() for line in cells.splitlines()[2:]] == [
         ["mlr-synthetic", "mlr", "resnet-tiny", aligner, "3"] for aligner in ("none", "vpfa/light", "ridge")
     ]
+    names = [line.split()[0] for line in steps.splitlines()[2:]]
+    assert list(dict.fromkeys(names)) == [
+        "start",
+        "open",
+        "prepare",
+        "load",
+        "train",
+        "decode",
+        "extract",
+        "fit",
+        "evaluate",
+    ]
+    assert max(map(len, steps.splitlines())) <= 120
+    assert "one process: at least" in sums
+    assert "longest chain: at least" in sums
+    assert "not known (train, decode, extract, fit none, " in sums.replace("train resnet-tiny", "train")
+    assert "unknown: run `crbench bench --stage run --dataset mlr-synthetic --backbone resnet-tiny" in captured.err
     assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_as_json(capsys):
+    assert invoke([*JOB, "--trial", "0", "--dry-run", "--format", "json", "-q"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    images = {step["name"]: step["images"] for step in found["steps"] if step["images"]}
+    # 8 people with 12 training images each, at four rates; 6 people with as many test images
+    assert images == {"open": 168, "train": 96, "decode": 168, "extract": 4 * 96 + 72}
+    assert found["unknown"]
+    assert found["chain"]["seconds"] <= found["seconds"]
+
+
+def test_a_dry_run_has_no_table_of_results():
+    assert invoke([*JOB, "--dry-run", "--format", "html"]) == 2
 
 
 def test_options_win_over_the_config_file(tmp_path, capsys):
     Path("run.toml").write_text('dataset = "mlr-synthetic"\naligner = ["ridge"]\nbaseline = false\ntrial = "0-4"\n')
     assert invoke(["run", "--config", "run.toml", "--trial", "1", "--dry-run"]) == 0
-    (cell,) = capsys.readouterr().out.splitlines()[2:]
+    (cell,) = capsys.readouterr().out.partition("\n\n")[0].splitlines()[2:]
     assert cell.split() == ["mlr-synthetic", "mlr", "resnet-tiny", "ridge", "1"]
 
 

@@ -1,0 +1,82 @@
+"""From a `RunSpec` to a `Prediction`."""
+
+from __future__ import annotations
+
+import time
+
+import attrs
+
+from crbench.api.context import RunContext
+from crbench.config.run_spec import RunSpec
+from crbench.errors import CrbenchError
+from crbench.harness.environment import pick_device
+from crbench.harness.job import OpenedJob
+from crbench.harness.paces import Paces
+from crbench.harness.plan import Plan
+from crbench.harness.run import open_cache
+from crbench.prediction.figures import HERE, Figures
+from crbench.prediction.job import JobSteps
+from crbench.prediction.memory import resident_bytes
+from crbench.prediction.rows import KnownRows
+from crbench.prediction.steps import Prediction, Step
+
+
+def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float = 0.0) -> Prediction:
+    """What a run of `spec` will do.
+
+    Lists of images and their digests are read, and networks are built, but no image is decoded, unless rates follow
+    from its size, and no network runs. Nothing is written or deleted.
+
+    Args:
+        plan: of `spec`.
+        context: its logger and progress bars are used; seed and device are those of `spec`.
+        started_s: seconds that it took to come here from the start of the process, which a run takes, too.
+
+    Returns:
+        The prediction. A job that cannot be opened has no steps; a note says why.
+
+    Raises:
+        ConfigError: the device cannot be used.
+    """
+    run = attrs.evolve(context, seed=spec.seed, device=pick_device(spec.device))
+    cache = open_cache(spec, run, read_only=True)
+    # paces are the machine's, and known to a run that keeps nothing, too
+    paces = Paces.of(open_cache(attrs.evolve(spec, cache=True), run, read_only=True), run.device)
+    start = Step(key="start", name="start", seconds=started_s, longest_s=started_s, basis=HERE, macs=0,
+                 memory_bytes=resident_bytes())  # fmt: skip
+    steps, notes, known = [start], _notes(spec), KnownRows()
+    opened_as = attrs.evolve(spec, on_bad_image="error", amp="off" if spec.amp == "auto" else spec.amp)
+    for number, job in enumerate(plan.jobs):
+        started = time.perf_counter()
+        try:
+            opened = OpenedJob.of(job, opened_as, run, cache, paces)
+            seconds = time.perf_counter() - started
+            steps += JobSteps(str(number), opened, seconds, Figures(paces), known).steps("start")
+        except CrbenchError as error:
+            notes.append(f"{job.dataset.name} with {job.backbone.name} cannot be predicted: {error}")
+    prediction = Prediction(steps=tuple(steps), notes=tuple(dict.fromkeys(notes)))
+    return attrs.evolve(prediction, notes=(*prediction.notes, *_commands(plan, prediction)))
+
+
+def _notes(spec: RunSpec) -> list[str]:
+    notes = []
+    if spec.amp == "auto":
+        notes.append("--amp auto: predicted as for float32; what is taken is measured by the run")
+    if spec.on_bad_image == "skip":
+        notes.append("--on-bad-image skip: predicted as if all images could be read; the run opens each to see")
+    return notes
+
+
+def _commands(plan: Plan, prediction: Prediction) -> list[str]:
+    """For each job the benchmark that measures what is not known of it."""
+    commands = []
+    for number, job in enumerate(plan.jobs):
+        lacking = {step.of for step in prediction.unknown if step.key.partition(".")[0] == str(number)}
+        if lacking:
+            first, *others = [one.name for one in job.aligners if one.name in lacking] or [job.aligners[-1].name]
+            more = f" (and for {', '.join(others)})" if others else ""
+            commands.append(
+                f"seconds of {len(lacking)} parts of {job.dataset.name} are unknown: run `crbench bench --stage run "
+                f"--dataset {job.dataset.name} --backbone {job.backbone.name} --aligner {first}`{more}"
+            )
+    return commands

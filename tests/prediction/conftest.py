@@ -1,0 +1,3 @@
+from fake_plugins import fakes, offer, spec
+
+__all__ = ["fakes", "offer", "spec"]
