@@ -80,6 +80,9 @@ def crbench() -> None:
     crbench train --dataset mlr-cuhk03 --trial 0          weights, which run then finds by itself
     crbench evaluate --query q.npz --gallery g.npz        scores of your own features
     """
+    from crbench.cli.progress import configure_logging
+
+    configure_logging(-1)  # commands with -q and -v say otherwise
 
 
 def main(arguments: list[str] | None = None) -> None:

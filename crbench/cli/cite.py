@@ -18,9 +18,7 @@ def cite(results: tuple[Path, ...]) -> None:
     \b
     crbench cite results > results.bib
     """
-    from crbench.cli.progress import configure_logging
     from crbench.leaderboard.citations import bibtex
     from crbench.results import load_results
 
-    configure_logging(-1)
     click.echo(bibtex(load_results(results or (Path("results"),))), nl=False)

@@ -20,11 +20,9 @@ FORMATS = ("table", "github", "latex", "json")
 
 def read_row(path: Path) -> Trainings:
     """The one row that the results of a file or folder make."""
-    from crbench.cli.progress import configure_logging
     from crbench.leaderboard.compare import one_row
     from crbench.results import load_results
 
-    configure_logging(-1)
     return one_row(load_results([path]), str(path))
 
 

@@ -49,7 +49,6 @@ def evaluate(**options: Any) -> None:
     """
     import time
 
-    from crbench.cli.progress import configure_logging
     from crbench.evaluation.verification import verification
     from crbench.harness.given import GivenFeatures
 
@@ -57,7 +56,6 @@ def evaluate(**options: Any) -> None:
     protocol, shard, cluster = asked.protocol(), asked.shard(), asked.cluster()
     asked.check_files()
     asked.check_verification(protocol)
-    configure_logging(-1)
     ways, files = asked.computing(), asked.gallery_files
     query, gallery = sides(asked.query_file, files, asked.meta_file, asked.fprs, in_parts=cluster is not None)
     given = GivenFeatures.of(query.features, gallery, protocol)

@@ -56,10 +56,8 @@ def leaderboard(
     crbench bench --backbone resnet-tiny --aligner vpfa --dataset mlr-synthetic -o bench/here.json
     crbench leaderboard results --bench bench
     """
-    from crbench.cli.progress import configure_logging
     from crbench.store.files import write_text
 
-    configure_logging(-1)
     asked = click.get_current_context().get_parameter_source("form") is not ParameterSource.DEFAULT
     if output is not None and not asked:
         form = _ENDINGS.get(output.suffix.lower(), form)

@@ -71,10 +71,8 @@ def report(
     crbench report results --dataset mlr-synthetic --bench bench --published
     crbench report results --dataset mlr-synthetic --strips 3 --i-may-publish-these-images
     """
-    from crbench.cli.progress import configure_logging
     from crbench.store.files import write_text
 
-    configure_logging(-1)
     found, measured = read_board(results, benches, strict=strict)
     request = None
     if strips is not None:

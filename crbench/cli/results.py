@@ -32,11 +32,9 @@ def upgrade(paths: tuple[Path, ...], strict: bool) -> None:
     \b
     crbench results upgrade results
     """
-    from crbench.cli.progress import configure_logging
     from crbench.results.folder import upgrade_files
     from crbench.results.search import no_results
 
-    configure_logging(-1)
     count, new = upgrade_files(paths, strict=strict)
     if not count:
         raise no_results(paths)

@@ -70,13 +70,11 @@ def verify(
     crbench verify their/result.json --rerun --data-root ~/reid-data --within 0.1
     """
     from crbench.cli.guard import EXIT_CODES
-    from crbench.cli.progress import configure_logging
     from crbench.errors import CrbenchError, DataError, SystemFaultError
     from crbench.results import load_results
     from crbench.results.folder import noted
     from crbench.results.search import no_results, result_files
 
-    configure_logging(-1)
     _check_options(features, meta_file, rerun, within)
     files, codes = result_files(results), []
     if not files:

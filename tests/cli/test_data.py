@@ -216,3 +216,13 @@ def test_torch_is_not_imported(arguments: list[str]) -> None:
         "sys.exit(f'imported {heavy}' if heavy else code)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+
+def test_a_note_is_a_line_of_crbench(tmp_path, capsys):
+    for name in ("ann", "bob", "cem", "dana"):
+        for number in range(2):
+            builders.save(tmp_path / "people" / name / f"{number}.png")
+    assert invoke(["data", "export", f"folder:{tmp_path / 'people'}", "-o", str(tmp_path / "out")]) == 0
+    first, *_ = capsys.readouterr().err.splitlines()
+    assert first.startswith("crbench: ")
+    assert "nothing says which camera took an image" in first
