@@ -39,10 +39,12 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 256 << 20
 """What a block of queries may take of a worker's memory, unless told otherwise: features, and counts that meet."""
 
-_ROW_BYTES = 64
+ROW_BYTES = 64
 """Of a query or a positive beside its features."""
 
-_COUNT_BYTES = 4
+COUNT_BYTES = 4
+"""Of a positive in each column that is counted."""
+
 _AHEAD = 2
 """Blocks that are under way at a time: the next begins while the last shards of one are ranked."""
 
@@ -202,8 +204,8 @@ class _Driver:
             asked = np.flatnonzero(facts.matches.sizes[own.queries])
             block = facts.block(group, asked)
             ranking = Ranking(block, block.matches.rows, (), self._asked.protocol, self._context.progress, counts=1)
-            rows = (1 + block.matches.sizes) * (4 * columns + _ROW_BYTES)
-            counts = (FAN_IN + 1) * _COUNT_BYTES * ranking.needed()
+            rows = (1 + block.matches.sizes) * (4 * columns + ROW_BYTES)
+            counts = (FAN_IN + 1) * COUNT_BYTES * ranking.needed()
             for places in split(asked, rows + counts, budget):
                 yield _Piece(number, group, places)
                 number += 1

@@ -114,6 +114,13 @@ class LabelFacts:
             parts[0].zero_known,
         )
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its larger arrays."""
+        best = sum(one.nbytes for group in self.groups for one in group.best)
+        persons = sum(2 * group.persons.pids.nbytes for group in self.groups if group.persons is not None)
+        return self.matches.nbytes + best + persons + sum(group.others.nbytes for group in self.groups)
+
     def block(self, group: int, places: NDArray[np.intp]) -> LabelFacts:
         """The same of some queries of a group only, intp[b] of the group's, which are numbered from 0."""
         own = self.groups[group]

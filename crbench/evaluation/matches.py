@@ -62,6 +62,12 @@ class Matches:
         """intp[P], the query of each."""
         return np.repeat(np.arange(len(self.sizes)), self.sizes)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        arrays = (self.shards, self.rows, self.starts, self.dims, self.seeds)
+        return sum(array.nbytes for array in arrays if array is not None)
+
     def take(self, queries: NDArray[np.intp]) -> Matches:
         """The positives of some queries intp[b], in their order."""
         sizes = self.sizes[queries]

@@ -163,6 +163,11 @@ class Best:
             np.concatenate([part.rows for part in parts]),
         )._best()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return self.pids.nbytes + self.priorities.nbytes + self.shards.nbytes + self.rows.nbytes
+
     def chosen(self, count: int) -> list[NDArray[np.intp]]:
         """Rows of each of so many shards."""
         return [self.rows[self.shards == shard] for shard in range(count)]

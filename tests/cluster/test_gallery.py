@@ -21,6 +21,7 @@ from crbench.cluster.gallery import evaluate_on_cluster
 from crbench.cluster.request import ClusterSpec
 from crbench.errors import ConfigError, DataError, EvaluationError, SystemFaultError
 from crbench.evaluation.copies import Overlap
+from crbench.evaluation.engines import Asked
 from crbench.evaluation.ranks import Sums
 from crbench.files.feature_files import load_features
 
@@ -212,6 +213,21 @@ def test_strangers_and_too_many_rows_are_refused(cluster, tmp_path, monkeypatch)
     np.savez(query, **{**arrays, "pids": arrays["pids"] + 100})
     with pytest.raises(EvaluationError, match="query and gallery have no person in common"):
         evaluate_on_cluster(query, paths, EvalProtocol(), cluster)
+
+
+def test_dask_knows_how_large_counts_and_labels_are(tmp_path):
+    from dask.sizeof import sizeof
+
+    query, paths, _ = written(tmp_path, 2)
+    asked = gallery_tasks.AskedEvaluation(
+        query, tuple(paths), EvalProtocol.of(shot="multi"), Asked("auto", "auto", None), "cpu", 50
+    )
+    looked = gallery_tasks.join_looked([gallery_tasks.look_at_shard(asked, number, 65 * number) for number in (0, 1)])
+    block = gallery_tasks.cut_block(looked, 0, 0, np.arange(24), False)
+    counted = gallery_tasks.count_in_shard(asked, block, 1, 65)
+    positives = len(looked.facts.matches.rows)
+    assert sizeof(counted) >= 4 * positives
+    assert min(sizeof(looked), sizeof(block)) >= 24 * positives
 
 
 def test_another_version_is_refused(tmp_path):
