@@ -13,9 +13,9 @@ from crbench import evaluate
 from crbench.protocol.presets import OWN_FEATURES
 
 
-def held(field: str) -> int:
-    """Bytes that this process holds (``VmRSS``), or the most that it held since the last `forget` (``VmHWM``)."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+def held(field: str, pid: int | str = "self") -> int:
+    """Bytes that a process holds (``VmRSS``), or the most that it held since the last `forget` (``VmHWM``)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field):
             return 1024 * int(line.split()[1])
     raise ValueError(f"{field} is not in /proc/self/status; this measurement needs Linux")

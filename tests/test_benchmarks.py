@@ -215,3 +215,31 @@ def test_the_packages_score_as_we_do(scripts):
     for peer in found:
         gap = peer.gap(peer.score(query, gallery), query, gallery)
         assert max(gap.values()) < peers.TOLERANCE, peer.name
+
+
+def test_the_overhead_of_a_cell_is_what_it_costs_all_workers_more(scripts):
+    found = scripts("cluster").figures(
+        {
+            "here": {"cells": 10, "seconds": 4.0, "processor_s": 3.0},
+            "1 worker": {"cells": 10, "seconds": 5.0, "processor_s": 3.5},
+            "2 workers": {"cells": 10, "seconds": 2.5, "processor_s": 4.0},
+        }
+    )
+    assert found == {
+        "1 worker": {"overhead_ms": 100.0, "overhead_processor_ms": 50.0, "speedup": 0.8},
+        "2 workers": {"overhead_ms": 100.0, "overhead_processor_ms": 100.0, "speedup": 1.6},
+    }
+
+
+def test_what_a_gallery_takes_on_a_cluster_is_calculated(scripts):
+    billion = scripts("billion")
+    sizes = {"queries": 1000, "rows": 64_000, "columns": 4, "positives": 2, "file_rows": 1000, "nodes": 2}
+    found = billion.calculated(billion.Work(**sizes, block=200_000, pairs_per_s=1e6))
+    assert found["files"] == 64
+    # 3,000 rows of 16 bytes and 64 more, and nine counts of 4 bytes for each of 2,000 positives
+    assert found["blocks"] == 2
+    assert found["compute_s"] == 32
+    assert found["read_gallery"] == 2 * 64_000 * 16 / 2
+    assert found["read_positives"] == 2000 * 16
+    # leaves and eight, and one of them, give their 8,000 bytes to others
+    assert found["get_counts"] == pytest.approx(8000 * 64 * (1 + 1 / 8 + 1 / 64 + 1 / 512) / 2, rel=1e-2)

@@ -1,0 +1,205 @@
+"""A gallery of a billion rows on workers, calculated from a smaller one: ``python benchmarks/billion.py --json FILE``.
+
+Measured are a few files of 100,000 rows on workers of this machine: processor time, the most that a worker allocates,
+and bytes that workers get from each other. `calculated` says what the same steps come to on a cluster. It knows no
+waiting: not for a file system, nor for a network, nor for the slowest node.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import numpy as np
+import psutil
+from galleries import drawn
+from peak import held
+from tabulate import tabulate
+
+from crbench.cluster.gallery import BLOCK_BYTES, COUNT_BYTES, ROW_BYTES, evaluate_on_cluster
+from crbench.cluster.request import ClusterSpec
+from crbench.evaluation.labels import FAN_IN
+from crbench.harness.environment import describe_environment
+from crbench.protocol.presets import OWN_FEATURES
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+LABEL_BYTES = 16
+"""Of a row: pid and camid."""
+
+POSITION_BYTES = 24
+"""Of a positive, see `crbench.evaluation.matches.Matches`."""
+
+
+@attrs.frozen(kw_only=True)
+class Work:
+    """A multi-shot evaluation on a cluster.
+
+    Attributes:
+        positives: of each query.
+        file_rows: in each file of the gallery.
+        block: bytes of a block of queries, see `crbench.cluster.gallery`.
+        pairs_per_s: that a node compares.
+    """
+
+    queries: int
+    rows: int
+    columns: int
+    nodes: int
+    positives: float
+    file_rows: int
+    block: int
+    pairs_per_s: float
+
+
+def calculated(work: Work) -> dict[str, float]:
+    """What each node computes, and the bytes that it reads and gets, at most."""
+    files, positives = math.ceil(work.rows / work.file_rows), work.queries * work.positives
+    row = 4 * work.columns
+    needed = (work.queries + positives) * (row + ROW_BYTES) + (FAN_IN + 1) * COUNT_BYTES * positives
+    blocks = math.ceil(needed / work.block)
+    levels = math.ceil(math.log(files, FAN_IN))
+    return {
+        "files": files,
+        "blocks": blocks,
+        "tasks": files * (2 + blocks) * (1 + 1 / (FAN_IN - 1)),
+        "compute_s": work.queries * work.rows / work.pairs_per_s / work.nodes,
+        "read_gallery": blocks * work.rows * row / work.nodes,
+        "read_labels": (2 + blocks) * work.rows * LABEL_BYTES / work.nodes,
+        "read_queries": work.queries * row,
+        "read_positives": positives * row,
+        "get_positions": positives * POSITION_BYTES * (1 + levels / work.nodes + blocks / work.nodes),
+        "get_counts": files * positives * COUNT_BYTES * FAN_IN / (FAN_IN - 1) / work.nodes,
+        "asks_get": positives * (POSITION_BYTES + 8) + 24 * work.queries,
+    }
+
+
+class Watched:
+    """The most that any of some processes allocates while it is entered, in bytes."""
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids, self._over, self.peak = pids, threading.Event(), 0
+
+    def __enter__(self) -> Watched:
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.01):
+            self.peak = max(self.peak, *(held("RssAnon", pid) for pid in self._pids))
+
+
+def measured(counts: Sequence[int], queries: int, columns: int, file_rows: int, persons: int, block: int) -> list[dict]:
+    """Evaluations against so many files each, by two workers that have done one before."""
+    from distributed import Client, LocalCluster
+
+    options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    centres = np.random.default_rng(0).standard_normal((persons, columns), dtype=np.float32)
+    found = []
+    with tempfile.TemporaryDirectory() as name, LocalCluster(n_workers=2, env=ONE_THREAD, **options) as cluster:
+        paths, spec = [Path(name) / "q.npz"], ClusterSpec(scheduler=cluster.scheduler_address)
+        np.savez(paths[0], **drawn(queries, centres, seed=0, persons=persons))
+        for number in range(max(counts)):
+            paths.append(Path(name) / f"{number}.npz")
+            np.savez(paths[-1], **drawn(file_rows, centres, seed=number + 1, persons=100 * persons))
+        pids = [nanny.pid for nanny in cluster.workers.values()]
+        with Client(cluster, set_as_default=False) as client:
+            for count in (1, *counts):
+                before = [psutil.Process(pid).cpu_times() for pid in pids], _got(client)
+                base, begin = max(held("RssAnon", pid) for pid in pids), time.perf_counter()
+                with Watched(pids) as watched:
+                    scores, _ = evaluate_on_cluster(
+                        paths[0], paths[1 : count + 1], OWN_FEATURES, spec, memory_budget=block
+                    )
+                seconds, got = time.perf_counter() - begin, _got(client) - before[1]
+                after = [psutil.Process(pid).cpu_times() for pid in pids]
+                spent = sum(b.user + b.system - a.user - a.system for a, b in zip(before[0], after, strict=True))
+                sizes = {"files": count, "seconds": seconds, "processor_s": spent, "got": got}
+                per_query = float(np.diff(scores.outcomes.ranks.starts).mean())
+                found.append({**sizes, "extra": watched.peak - base, "held": watched.peak, "positives": per_query})
+    return found[1:]
+
+
+def _got(client: Any) -> int:
+    """Bytes that workers got from each other."""
+    return sum(client.run(lambda dask_worker: dask_worker.transfer_outgoing_bytes_total).values())
+
+
+@click.command()
+@click.option("--queries", default=2000, show_default=True)
+@click.option("--columns", default=512, show_default=True)
+@click.option("--file-rows", default=100_000, show_default=True)
+@click.option("--files", "counts", type=int, multiple=True, default=(2, 4, 16), show_default=True)
+@click.option("--block", default=64 << 20, show_default=True, help="Bytes of a block of queries.")
+@click.option("--json", "file", type=click.Path(path_type=Path), help="Write the figures there too.")
+def main(queries: int, columns: int, file_rows: int, counts: tuple[int, ...], block: int, file: Path | None) -> None:
+    """Measure, and calculate 100,000 x 1,000,000,000 x 512 on 32 nodes of two threads."""
+    load = [os.getloadavg()[0]]
+    found = measured(counts, queries, columns, file_rows, 1000, block)
+    last = found[-1]
+    pace = queries * file_rows * last["files"] / last["processor_s"]
+    work = Work(
+        queries=100_000,
+        rows=1_000_000_000,
+        columns=512,
+        nodes=32,
+        positives=50,
+        file_rows=1_000_000,
+        block=8 * BLOCK_BYTES,
+        pairs_per_s=2 * pace,
+    )
+    here = Work(
+        queries=queries,
+        rows=file_rows * last["files"],
+        columns=columns,
+        nodes=2,
+        positives=last["positives"],
+        file_rows=file_rows,
+        block=block,
+        pairs_per_s=pace,
+    )
+    record = {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": attrs.asdict(describe_environment("cpu", ())),
+        "load": [*load, os.getloadavg()[0]],
+        "queries": queries,
+        "columns": columns,
+        "file_rows": file_rows,
+        "block": block,
+        "measured": found,
+        "calculated_here": {"work": attrs.asdict(here), **calculated(here)},
+        "calculated": {"work": attrs.asdict(work), **calculated(work)},
+    }
+    if file is not None:
+        file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    show(record)
+
+
+def show(record: Mapping[str, Any]) -> None:
+    """Print what was measured, and what follows from it."""
+    columns = ("files", "seconds", "processor_s", "extra", "held", "got", "positives")
+    click.echo(
+        tabulate([[one[name] for name in columns] for one in record["measured"]], headers=columns, floatfmt=".4g")
+    )
+    for name in ("calculated_here", "calculated"):
+        click.echo(f"\n{name}: {record[name]['work']}")
+        click.echo(tabulate([(key, f"{value:,.4g}") for key, value in record[name].items() if key != "work"]))
+
+
+if __name__ == "__main__":
+    main()
