@@ -14,6 +14,7 @@ import click
 from crbench.cli.terminal import shown
 
 if TYPE_CHECKING:
+    from crbench.api.context import RunContext
     from crbench.config.run_spec import RunSpec
     from crbench.harness.plan import Job, Plan
     from crbench.prediction import Prediction
@@ -48,7 +49,9 @@ def print_plan(specs: Sequence[RunSpec], form: str) -> None:
     context = RunContext(logger=logging.getLogger("crbench"), progress=progress)
     predictions: list[Prediction] = []
     for spec, plan in zip(specs, plans, strict=True):
-        prediction = predict(spec, plan, context=context, started_s=0.0 if predictions else started_s)
+        table_of = sum(plan.cells for plan in plans) if spec is specs[-1] else 0  # there is one at the end
+        start = 0.0 if predictions else started_s
+        prediction = predict(spec, plan, context=context, started_s=start, table_of=table_of)
         predictions.append(prediction)
         if form == "table":
             click.echo("\n" + as_text(prediction), nl=False)
@@ -56,6 +59,18 @@ def print_plan(specs: Sequence[RunSpec], form: str) -> None:
             click.echo(f"crbench: {shown(note)}", err=True)
     if form == "json":
         click.echo(as_json(predictions), nl=False)
+
+
+def note_table(spec: RunSpec, context: RunContext, form: str, rows: int, seconds: float) -> None:
+    """Note how long the table of a run took, for predictions; other formats are seldom printed by a run."""
+    from crbench.harness.environment import pick_device
+    from crbench.harness.paces import Paces
+    from crbench.harness.run import open_cache
+
+    if form == "table":
+        paces = Paces.of(open_cache(spec, context), pick_device(spec.device))
+        paces.add("table", {}, rows, seconds)
+        paces.keep()
 
 
 def process_seconds() -> float:

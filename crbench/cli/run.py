@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -129,7 +130,7 @@ def run(
     import logging
 
     from crbench.api.context import RunContext
-    from crbench.cli.plan import print_plan
+    from crbench.cli.plan import note_table, print_plan
     from crbench.cli.progress import configure_logging, progress
     from crbench.errors import ConfigError
     from crbench.harness.plan import make_plan
@@ -151,6 +152,7 @@ def run(
     done = [result for result in results if result.status == "ok"]
     if done:
         benches = [bench for one in runs for bench in _benches(*one, context)] if measure else []
+        started = time.perf_counter()
         text = render(
             done,
             format=form,
@@ -163,6 +165,7 @@ def run(
             published=printed,
         )
         click.echo(text, nl=False)
+        note_table(specs[-1], context, form, len(done), time.perf_counter() - started)
     if done and per_query is not None:
         write_all_outcomes(per_query, done, ranks)
     return 0 if len(done) == len(results) else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import attrs
 
@@ -21,7 +22,7 @@ from crbench.prediction.rows import KnownRows
 from crbench.prediction.steps import Prediction, Step
 
 
-def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float = 0.0) -> Prediction:
+def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float = 0.0, table_of: int = 0) -> Prediction:
     """What a run of `spec` will do.
 
     Lists of images and their digests are read, and networks are built, but no image is decoded, unless rates follow
@@ -31,6 +32,7 @@ def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float 
         plan: of `spec`.
         context: its logger and progress bars are used; seed and device are those of `spec`.
         started_s: seconds that it took to come here from the start of the process, which a run takes, too.
+        table_of: how many results a table shows at the end; 0 = there is none.
 
     Returns:
         The prediction. A job that cannot be opened has no steps; a note says why.
@@ -45,17 +47,31 @@ def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float 
     start = Step(key="start", name="start", seconds=started_s, longest_s=started_s, basis=HERE, macs=0,
                  memory_bytes=resident_bytes())  # fmt: skip
     steps, notes, known = [start], _notes(spec), KnownRows()
+    left_out: dict[str, list[str]] = {}
     opened_as = attrs.evolve(spec, on_bad_image="error", amp="off" if spec.amp == "auto" else spec.amp)
     for number, job in enumerate(plan.jobs):
         started = time.perf_counter()
         try:
             opened = OpenedJob.of(job, opened_as, run, cache, paces)
             seconds = time.perf_counter() - started
-            steps += JobSteps(str(number), opened, seconds, Figures(paces), known).steps("start")
+            own = JobSteps(str(number), opened, seconds, Figures(paces), known)
+            steps += list(own.steps("start"))  # all or none
         except CrbenchError as error:
-            notes.append(f"{job.dataset.name} with {job.backbone.name} cannot be predicted: {error}")
-    prediction = Prediction(steps=tuple(steps), notes=tuple(dict.fromkeys(notes)))
+            left_out.setdefault(str(error), []).append(f"{job.dataset.name} with {job.backbone.name}")
+    notes += [f"not predicted: {', '.join(names)}: {reason}" for reason, names in left_out.items()]
+    if table_of and len(steps) > 1:
+        steps.append(_table(table_of, steps, Figures(paces)))
+    whole = not left_out and all(step.seconds is not None for step in steps)
+    prediction = Prediction(steps=tuple(steps), whole=whole, notes=tuple(notes))
     return attrs.evolve(prediction, notes=(*prediction.notes, *_commands(plan, prediction)))
+
+
+def _table(rows: int, steps: Sequence[Step], figures: Figures) -> Step:
+    """The table at the end, which needs all results: of every job the last step of each cell, or its opening."""
+    figure = figures.near(rows, ("table", {}))
+    seconds = figure.seconds(rows)
+    needs = tuple(step.key for step in steps if step.name in ("open", "evaluate"))
+    return Step(key="table", name="table", macs=0, seconds=seconds, longest_s=seconds, basis=figure.basis, needs=needs)
 
 
 def _notes(spec: RunSpec) -> list[str]:

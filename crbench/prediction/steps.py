@@ -16,7 +16,7 @@ class Step:
     Attributes:
         key: names it among all; others need it by this name.
         name: what is done: ``start``, ``open``, ``load``, ``train``, ``prepare``, ``look up``, ``decode``, ``extract``,
-            ``fit`` or ``evaluate``.
+            ``fit``, ``evaluate`` or ``table``.
         of: what it is done for: a job, a backbone or an aligner.
         tasks: how many pieces of it there are that workers may do at once.
         kept: how much of it need not be done, as it was found, in words.
@@ -53,10 +53,12 @@ class Prediction:
 
     Attributes:
         steps: in the order of a run in one process.
+        whole: the seconds of all steps are known, and no job is left out.
         notes: what could not be predicted, and why.
     """
 
     steps: Sequence[Step]
+    whole: bool = True
     notes: Sequence[str] = ()
 
     @property

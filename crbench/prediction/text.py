@@ -22,7 +22,7 @@ def as_text(prediction: Prediction) -> str:
     table = tabulate(rows, headers=_HEADERS, disable_numparse=True, colalign=_LEFT)
     seconds, chain = prediction.chain
     memory = prediction.memory_bytes
-    least = "at least " if prediction.unknown else ""
+    least = "" if prediction.whole else "at least "
     lines = [
         f"one process: {least}{_seconds(prediction.seconds)} s; memory: at least {_scaled(memory, 'B')}",
         f"longest chain: {least}{_seconds(seconds)} s, so no workers need less: {', '.join(map(_named, chain))}",
@@ -40,6 +40,7 @@ def as_json(predictions: Sequence[Prediction]) -> str:
             {
                 "steps": [attrs.asdict(step) for step in prediction.steps],
                 "seconds": prediction.seconds,
+                "whole": prediction.whole,
                 "unknown": [step.key for step in prediction.unknown],
                 "memory_bytes": prediction.memory_bytes,
                 "chain": {"seconds": seconds, "steps": [step.key for step in chain]},

@@ -49,6 +49,7 @@ def test_a_dry_run_prints_cells_and_does_nothing(capsys, tmp_path):
         "extract",
         "fit",
         "evaluate",
+        "table",
     ]
     assert max(map(len, steps.splitlines())) <= 120
     assert "one process: at least" in sums

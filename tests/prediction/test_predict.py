@@ -176,7 +176,9 @@ def test_seconds_are_not_invented(spec):
     (note,) = prediction.notes
     assert "unknown: run `crbench bench --stage run --dataset tiny --backbone random --aligner none`" in note
     run(made)
-    assert not _predicted(attrs.evolve(made, resume=False, cache=False)).unknown
+    again = _predicted(attrs.evolve(made, resume=False, cache=False))
+    assert not again.unknown
+    assert (again.whole, prediction.whole) == (True, False)
 
 
 def test_seconds_are_those_of_the_kept_paces(spec, tmp_path):
@@ -210,7 +212,16 @@ def test_a_job_whose_data_are_missing_says_so(tmp_path, spec):
     made = spec(dataset="mlr-viper", aligner="none", backbone="random", data_root=tmp_path)
     prediction = _predicted(made)
     assert [step.name for step in prediction.steps] == ["start"]
-    assert "mlr-viper with random cannot be predicted: " in prediction.notes[0]
+    (note,) = prediction.notes
+    assert note.startswith("not predicted: mlr-viper with random: mlr-viper: ")
+    assert not prediction.whole
+
+
+def test_a_backbone_whose_weights_are_missing_says_so_and_the_others_are_predicted(spec):
+    made = spec(aligner="none", backbone=("resnet50", "random"))
+    prediction = _predicted(made)
+    assert prediction.notes[0].startswith("not predicted: tiny with resnet50/bag-of-tricks: ImageNet weights")
+    assert {step.key.partition(".")[0] for step in prediction.steps} == {"start", "1"}
 
 
 def test_a_run_keeps_what_its_steps_took(spec, tmp_path):
