@@ -21,7 +21,7 @@ from crbench.analysis.people import halves
 from crbench.analysis.subject import Subject
 from crbench.analysis.tables import FORMATS
 from crbench.analysis.thresholds import ThresholdsReport, _method, _spread
-from crbench.analysis.verification import SPARE, accepted, at_threshold
+from crbench.analysis.verification import SPARE, _damping, accepted, at_threshold
 from crbench.evaluation.pairs import pair_blocks
 from crbench.evaluation.verification import verification
 from crbench.records import Features
@@ -205,3 +205,24 @@ def test_a_rate_of_too_few_people_has_no_open_set():
 def test_the_finding_names_rates_only_where_they_differ():
     assert _spread({2.0: 0.0116, 3.0: 0.01, 4.0: 0.0086}) == "x2 accepts 1.16 % of its false pairs, x4 0.86 %"
     assert _spread({2.0: 0.0, 3.0: 0.0}) == "each rate accepts 0 % of its false pairs"
+
+
+def near_pairs(owners: np.ndarray, others: np.ndarray, people: int) -> RatePairs:
+    """As many near false pairs as are given, of people of whom each pair is there 100 times."""
+    counts = np.full((people, people + 1), 100)
+    np.fill_diagonal(counts, 0)
+    nothing, nobody = np.empty(0), np.empty(0, dtype=np.intp)
+    false = np.linspace(0.1, 0.2, len(owners))
+    return RatePairs(np.arange(people), nothing, nobody, false, owners, others, counts, nothing, nobody)
+
+
+def test_weights_of_thresholds_go_as_far_as_people_differ():
+    """Near pairs of anybody have variance D where drawn people give 3 D; those of a few people vary as these do."""
+    draw, people, count = np.random.default_rng(0), 60, 3000
+    owners = draw.integers(people, size=count)
+    others = (owners + draw.integers(1, people, size=count)) % people
+    alone = _damping(near_pairs(owners, others, people), count / (100 * people**2), count)
+    assert alone == pytest.approx(np.sqrt(np.sqrt(2) - 1), abs=0.06)
+    few = draw.integers(3, size=count)
+    others = (few + draw.integers(1, people, size=count)) % people
+    assert 0.9 < _damping(near_pairs(few, others, people), count / (100 * people**2), count) <= 1
