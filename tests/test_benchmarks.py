@@ -239,7 +239,7 @@ def test_what_a_gallery_takes_on_a_cluster_is_calculated(scripts):
     # 3,000 rows of 16 bytes and 64 more, and nine counts of 4 bytes for each of 2,000 positives
     assert found["blocks"] == 2
     assert found["compute_s"] == 32
-    assert found["read_gallery"] == 2 * 64_000 * 16 / 2
+    assert found["read_gallery"] == 3 * 64_000 * 16 / 2
     assert found["read_positives"] == 2000 * 16
     # leaves and eight, and one of them, give their 8,000 bytes to others
     assert found["get_counts"] == pytest.approx(8000 * 64 * (1 + 1 / 8 + 1 / 64 + 1 / 512) / 2, rel=1e-2)
