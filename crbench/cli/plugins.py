@@ -104,7 +104,7 @@ def show(name: str, kind: Kind | None, form: str) -> None:
     """
     from crbench.registry.discovery import installed
 
-    found = [installed().get(one, _without_rest(name)) for one in _kinds(name, kind)]
+    found = [installed().get(one, name) for one in _kinds(name, kind)]
     if form == "json":
         click.echo(json.dumps([_facts(item) for item in found], indent=2))
     else:
@@ -201,13 +201,6 @@ def _kinds(name: str, kind: Kind | None) -> tuple[Kind, ...]:
     from crbench.registry.discovery import installed
 
     return installed().kinds_of(name) if kind is None else (kind,)
-
-
-def _without_rest(name: str) -> str:
-    """The name as the registry knows it, without preset and argument."""
-    from crbench.registry.request import Request
-
-    return Request.parse(name).owned_name
 
 
 def _facts(item: Registered[Any]) -> dict[str, Any]:

@@ -213,14 +213,17 @@ def choose_distance(name: str) -> Resolved | None:
         raise ConfigError(f"{error}; crbench's own are {', '.join(DISTANCES)}") from error
 
 
+def _all(protocol: EvalProtocol) -> str:
+    """The trials of a protocol: ``0-9``, or ``0`` alone."""
+    return f"0-{protocol.split.trials - 1}" if protocol.split.trials > 1 else "0"
+
+
 def _trials(spec: RunSpec, protocol: EvalProtocol, notes: list[str]) -> tuple[int, ...]:
     if spec.trial is None:
-        notes.append(f"trials 0-{protocol.split.trials - 1} (all of protocol {protocol.name})")
+        notes.append(f"trials {_all(protocol)} (all of protocol {protocol.name})")
         return tuple(range(protocol.split.trials))
     if max(spec.trial) >= protocol.split.trials:
-        raise ConfigError(
-            f"trial {max(spec.trial)} is not one of 0-{protocol.split.trials - 1} of protocol {protocol.name}"
-        )
+        raise ConfigError(f"trial {max(spec.trial)} is not one of {_all(protocol)} of protocol {protocol.name}")
     return spec.trial
 
 

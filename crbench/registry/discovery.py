@@ -61,6 +61,11 @@ class Registered(Generic[Offer]):
     owner: Owner
 
     @property
+    def presets(self) -> tuple[str, ...]:
+        """Names of its presets; a score has none."""
+        return tuple(self.entry.presets) if isinstance(self.entry, Entry) else ()
+
+    @property
     def incompatible(self) -> str | None:
         """Why the entry cannot be used with this crbench, if so."""
         if self.entry.api == API_VERSION:
@@ -110,10 +115,10 @@ class Registry:
         return [item for item in self.entries if item.kind == kind and item.entry.name == name]
 
     def get(self, kind: Kind, request: str) -> Registered[Any]:
-        """The entry of that name, ``NAME`` or ``DISTRIBUTION::NAME``.
+        """The entry of that name, ``NAME`` or ``DISTRIBUTION::NAME``, with or without preset and argument.
 
         Raises:
-            ConfigError: nobody offers it.
+            ConfigError: nobody offers it, or it has no such preset.
             PluginError: two plugins claim it, its API differs, or it may belong to a plugin that is broken.
         """
         parts = Request.parse(request)
@@ -129,6 +134,9 @@ class Registry:
             raise self._unknown(kind, name, self.names(kind))
         if found[0].incompatible:
             raise PluginError(f"{kind} {name!r} of {found[0].owner} cannot be used: {found[0].incompatible}")
+        if parts.preset and parts.preset not in found[0].presets:
+            hint = suggestion(parts.preset, found[0].presets)
+            raise ConfigError(f"unknown preset {parts.preset!r} of {kind} {name!r}{hint}")
         return found[0]
 
     def records(self) -> Iterator[PluginRecord]:
@@ -148,7 +156,7 @@ class Registry:
                 status=status,
                 summary=item.entry.summary,
                 source=item.entry.source,
-                presets=tuple(item.entry.presets) if isinstance(item.entry, Entry) else (),
+                presets=item.presets,
                 argument=(item.entry.argument or "") if isinstance(item.entry, Entry) else "",
                 error=error,
             )
@@ -165,13 +173,19 @@ class Registry:
     def kinds_of(self, request: str) -> tuple[Kind, ...]:
         """The kinds of which there is an entry of that name, ``NAME`` with or without preset, argument and owner.
 
+        With a preset, those that have it, if any has.
+
         Raises:
             ConfigError: there is none.
             PluginError: it may belong to a plugin that is broken.
         """
-        name = Request.parse(request).name
+        parts = Request.parse(request)
+        name = parts.name
         if found := tuple(kind for kind in KINDS if self.claims(kind, name)):
-            return found
+            return (
+                tuple(kind for kind in found if any(parts.preset in item.presets for item in self.claims(kind, name)))
+                or found
+            )
         raise self._unknown("plugin", name, sorted({item.entry.name for item in self.entries}))
 
     def _unknown(self, kind: str, name: str, known: list[str]) -> CrbenchError:

@@ -214,10 +214,8 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
     """
     parts = Request.parse(request)
     name, preset = parts.name, parts.preset
-    registered = installed().get(kind, parts.owned_name)
+    registered = installed().get(kind, request)
     entry, shared = registered.entry, len(installed().claims(kind, name)) > 1
-    if preset and preset not in entry.presets:
-        raise ConfigError(f"unknown preset {preset!r} of {kind} {name!r}{suggestion(preset, entry.presets)}")
     if not preset and entry.presets:
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)

@@ -64,6 +64,11 @@ def test_what_has_two_kinds_is_shown_twice_unless_one_is_named(capsys):
     assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["aligner"]
 
 
+def test_a_preset_tells_the_kind(capsys):
+    assert invoke(["plugins", "show", "lrar/paper", "--format", "json"]) == 0
+    assert [one["kind"] for one in json.loads(capsys.readouterr().out)] == ["backbone"]
+
+
 def test_every_parameter_of_what_is_shipped_is_explained():
     from crbench.registry.describe import parameters_of
 
@@ -80,6 +85,8 @@ def test_every_parameter_of_what_is_shipped_is_explained():
         (["show", "vfpa"], 2, "unknown plugin 'vfpa'; did you mean 'vpfa'?"),
         (["show", "vpfa", "--kind", "backbone"], 2, "unknown backbone 'vpfa'"),
         (["check", "vpfa/quick"], 2, "unknown preset 'quick' of aligner 'vpfa'"),
+        (["show", "vpfa/quick"], 2, "unknown preset 'quick' of aligner 'vpfa'"),
+        (["check", "mAP/quick"], 2, "unknown preset 'quick' of metric 'mAP'; known: none"),
         (["check", "ridge", "--set", "ridge.lamda=1"], 2, "aligner 'ridge' has no parameter 'lamda'"),
         (["check", "ridge", "--set", "rigde.alpha=1"], 2, "expected PART.NAME=VALUE with PART one of aligner, ridge"),
         (["check", "mAP", "--set", "metric.depth=1"], 2, "metric 'mAP' has no parameter 'depth'; a score has none"),
