@@ -191,10 +191,19 @@ def test_versions_below_what_is_required_are_named(monkeypatch):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_half_precision_is_suggested_where_the_processor_has_it(fast, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)  # which an older torch has not
     monkeypatch.setattr("crbench.ranking.gemm.processor_has", lambda *names: fast and "avx512_bf16" in names)
     found = only(machine.processor())
     assert found.state == "ok"
     assert ("--amp auto" in found.advice, "leave --amp off" in found.advice) == (fast, not fast)
+
+
+def test_an_older_torch_does_not_tell_the_instructions_of_the_processor(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    found = only(machine.processor())
+    assert found.state == "ok"
+    assert found.found.endswith("does not tell its instructions")
+    assert found.advice == ""
 
 
 def test_more_threads_than_processors(monkeypatch):
