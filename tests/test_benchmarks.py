@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from crbench.harness.environment import describe_environment
 
@@ -243,3 +244,19 @@ def test_what_a_gallery_takes_on_a_cluster_is_calculated(scripts):
     assert found["read_positives"] == 2000 * 16
     # leaves and eight, and one of them, give their 8,000 bytes to others
     assert found["get_counts"] == pytest.approx(8000 * 64 * (1 + 1 / 8 + 1 / 64 + 1 / 512) / 2, rel=1e-2)
+
+
+def test_the_course_of_a_fit_is_told_by_both_clocks(scripts):
+    done = CliRunner().invoke(scripts("course").main, ["--epochs", "2", "--hidden", "16", "--dim", "16"])
+    assert done.exit_code == 0
+    assert len(re.findall(r"^\d+/10 ", done.output, re.MULTILINE)) == 10
+    assert re.search(r"last tenth over first: [\d.]+ by the wall clock, [\d.]+ by processor time\n", done.output)
+    assert "\n314 steps in " in done.output
+
+
+def test_ways_to_wait_are_told_apart(scripts):
+    given = ["--jobs", "1", "--policy", "passive", "--within", "0", "--seconds", "0.01", "--threads", "1"]
+    done = CliRunner().invoke(scripts("waiting").main, given)
+    assert done.exit_code == 0
+    assert re.search(r"1 threads beside 1 jobs of its own, 1 rounds\n", done.output)
+    assert re.search(r"^passive +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+$", done.output, re.MULTILINE)
