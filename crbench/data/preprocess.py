@@ -35,7 +35,8 @@ class Preprocess:
 def image_array(image: Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     """An image at the network's input size, u8[height, width, 3]."""
     height, width = preprocess.size
-    resized = resample(image, (width, height), preprocess.interpolation)
+    there = image.size == (width, height)  # resizing would copy it twice
+    resized = image if there else resample(image, (width, height), preprocess.interpolation)
     array = np.asarray(resized, dtype=np.uint8)
     if array.shape != (height, width, 3):
         raise DataError(f"an image has shape {array.shape}, expected RGB")

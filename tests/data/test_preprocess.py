@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import PIL.Image
 import pytest
 import torch
 
+from crbench.data.degrade import resample
 from crbench.data.preprocess import Normaliser, Preprocess, image_array
 from crbench.errors import DataError
 
@@ -13,6 +15,14 @@ def test_a_image_is_brought_to_the_input_size():
     array = image_array(image, Preprocess(size=(8, 4)))
     assert array.shape == (8, 4, 3)
     assert (array == (255, 0, 51)).all()
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "bicubic", "lanczos"])
+def test_an_image_of_the_input_size_is_as_resizing_leaves_it(kernel):
+    image = PIL.Image.effect_noise((12, 20), 60).convert("RGB")
+    found = image_array(image, Preprocess(size=(20, 12), interpolation=kernel))
+    assert (found == np.asarray(resample(image, (12, 20), kernel))).all()
+    assert (found == np.asarray(image)).all()
 
 
 def test_values_are_normalised_per_channel():
