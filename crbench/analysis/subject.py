@@ -16,6 +16,7 @@ _SEEN = {
     "test": "whom neither backbone nor aligner was trained on",
     "train": "whom backbone and aligner were trained on",
 }
+_FITTED_ELSEWHERE = {**_SEEN, "train": "whom no aligner was fitted on"}
 
 
 @attrs.frozen
@@ -29,6 +30,7 @@ class Subject:
         people: whose images were looked at; None = queries and gallery.
         trials: how many the protocol has; one is looked at.
         limit: so many training and test identities are there; None = all.
+        fitted_on: the data set on whose training rows the aligners were fitted; None = on its own.
     """
 
     dataset: str
@@ -42,6 +44,7 @@ class Subject:
     people: People | None
     trials: int = 1
     limit: int | None = None
+    fitted_on: str | None = None
     crbench: str = __version__
 
     @classmethod
@@ -62,15 +65,18 @@ class Subject:
             people=people,
             trials=job.protocol.split.trials,
             limit=opened.facts.spec.limit,
+            fitted_on=None if job.partner is None else _label(job.partner.dataset),
         )
 
     def __str__(self) -> str:
-        whose = "" if self.people is None else f", {self.people} people, {_SEEN[self.people]}"
+        seen = _SEEN if self.fitted_on is None else _FITTED_ELSEWHERE
+        whose = "" if self.people is None else f", {self.people} people, {seen[self.people]}"
         trial = f"trial {self.trial}" + (f" of {self.trials} (--trial takes another)" if self.trials > 1 else "")
         changed = "".join(f", aligner {name}" for name in self.aligners if name.endswith("]"))
+        fitted = "" if self.fitted_on is None else f", aligners fitted on {self.fitted_on}"
         limited = "" if self.limit is None else f", limited to {self.limit} identities"
         return clean(
-            f"{self.dataset}, protocol {self.protocol}, {trial}{limited}, backbone {self.backbone}{changed}, "
+            f"{self.dataset}, protocol {self.protocol}, {trial}{limited}, backbone {self.backbone}{changed}{fitted}, "
             f"seed {self.seed}{whose}, fingerprint {self.fingerprint}, crbench {self.crbench}"
         )
 

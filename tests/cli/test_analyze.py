@@ -46,6 +46,21 @@ def test_directions_of_a_run(capsys, tmp_path):
     assert content["directions"]["rates"]["2"]["images"] == 8 * 12
 
 
+def test_the_head_says_where_aligners_were_fitted(capsys, tmp_path):
+    (tmp_path / "run.toml").write_text(
+        'fit_on = ["mlr-synthetic"]\nbaseline = false\n[set]\npartner.train_identities = 8\n'
+    )
+    asked = ["analyze", "directions", *ON, "--config", str(tmp_path / "run.toml"), "--aligner", "ridge"]
+    for people, seen in (
+        ("test", "neither backbone nor aligner was trained on"),
+        ("train", "no aligner was fitted on"),
+    ):
+        assert invoke([*asked, "--people", people, "--permutations", "1"]) == 0
+        text = capsys.readouterr().out
+        assert "backbone resnet-tiny [epochs=1], aligners fitted on mlr-synthetic [train_identities=8]" in text
+        assert f"{people} people, whom {seen}, fingerprint" in text
+
+
 def test_the_paper_s_analysis_is_a_config(capsys):
     small = ["--limit", "6", "--set", "aligner.epochs=1", "--set", "protocol.flip=true", "--permutations", "1", "-q"]
     assert invoke(["analyze", "directions", "--config", "crbench_vpfa:directions", "--scale", "tiny", *small]) == 0
