@@ -22,7 +22,7 @@ def scheduler():
         n_workers=2,
         threads_per_worker=1,
         processes=False,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # else a port that another scheduler may have
         resources={"GPU": 1},
         silence_logs=logging.CRITICAL,
     ) as cluster:
