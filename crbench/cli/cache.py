@@ -84,11 +84,11 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
 @cache.command("prune")
 @_OPTION
 @click.option("--older-than", type=NUMBER, metavar="DAYS", help="Delete entries unchanged for so many days.")
-@click.option("--all", "everything", is_flag=True, help="Delete everything.")
+@click.option("--all", "everything", is_flag=True, help="Delete all features, transforms and states of fits.")
 @click.option("--bad", is_flag=True, help="Delete damaged files, trained weights included.")
 @click.option("--stale", is_flag=True, help="Delete what no run asks for any more, as its key or its code has changed.")
 def prune(cache_dir: Path | None, older_than: float | None, everything: bool, bad: bool, stale: bool) -> None:
-    """Delete cached files; results and sound trained weights stay.
+    """Delete cached files; results, sound trained weights and what was measured of this machine stay.
 
     \b
     crbench cache prune --stale
