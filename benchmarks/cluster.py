@@ -11,7 +11,6 @@ processes of the way together, are steadier.
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 import tempfile
@@ -31,12 +30,12 @@ from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
 from crbench import RunSpec, load_dataset, run
+from crbench.cluster.connect import started
 from crbench.cluster.request import ClusterSpec
 from crbench.cluster.run import run_on_cluster
 from crbench.harness.environment import describe_environment
 from crbench.results import Result
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ALIGNERS = ("mean-shift", "diagonal", "coral", "procrustes", "ridge")
 TRIALS = 10
 GOAL_MS = 50
@@ -75,10 +74,8 @@ class Way:
         if self.workers is None:
             yield run, [os.getpid()]
             return
-        from distributed import LocalCluster
-
-        options = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-        with LocalCluster(n_workers=self.workers, processes=True, env=ONE_THREAD, **options) as cluster:
+        os.environ["OMP_NUM_THREADS"] = "1"  # of each worker
+        with started(ClusterSpec(workers=self.workers), share_out=False) as cluster:
             spec = ClusterSpec(scheduler=cluster.scheduler_address)
             pids = [os.getpid(), *(nanny.pid for nanny in cluster.workers.values())]
             yield lambda asked: run_on_cluster(asked, spec), pids

@@ -31,15 +31,17 @@ def check_installed() -> None:
 
 
 @contextmanager
-def connected(cluster: ClusterSpec, logger: logging.Logger) -> Iterator[Client]:
+def connected(cluster: ClusterSpec, logger: logging.Logger, *, share_out: bool = True) -> Iterator[Client]:
     """A client of the workers.
+
+    Args:
+        share_out: see `started`; those of a scheduler do as that was told.
 
     Raises:
         ConfigError: Dask is not installed.
         SystemFaultError: no scheduler answers at the address, or workers cannot be started.
     """
     check_installed()
-    import dask
     import distributed  # noqa: F401  else its own settings would be read and lost inside
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would tell of each worker that comes and goes
@@ -47,34 +49,56 @@ def connected(cluster: ClusterSpec, logger: logging.Logger) -> Iterator[Client]:
         with _client(cluster.scheduler) as client:
             yield client
         return
-    with dask.config.set({"distributed.scheduler.allowed-failures": cluster.retries}):
-        local = _started(cluster)
-    with local, _client(local) as client:
+    with started(cluster, share_out=share_out) as local, _client(local) as client:
         logger.info("%d workers on this machine%s", len(local.workers), _dashboard(client))
         yield client
 
 
-def _started(cluster: ClusterSpec) -> LocalCluster:
-    """Workers on this machine; tried again where one of them dies before it is there."""
+def started(cluster: ClusterSpec, *, share_out: bool = True) -> LocalCluster:
+    """Workers on this machine; tried again where one of them dies before it is there.
+
+    Args:
+        share_out: workers that are idle take tasks over from others that have some left.
+
+    Raises:
+        SystemFaultError: they cannot be started.
+    """
+    import dask
+
+    settings = {
+        "distributed.scheduler.allowed-failures": cluster.retries,
+        "distributed.scheduler.work-stealing": share_out,
+        "distributed.worker.profile.enabled": False,  # else a worker looks a hundred times a second what it does
+    }
+    count = local_workers(cluster)
+    with dask.config.set(settings):
+        for left in reversed(range(cluster.retries + 1)):
+            try:
+                return _local(cluster, count)
+            except (OSError, RuntimeError, TimeoutError) as error:
+                if not left:
+                    raise SystemFaultError(f"cannot start {count} workers: {' '.join(str(error).split())}") from error
+    raise AssertionError("there is at least one attempt")
+
+
+def local_workers(cluster: ClusterSpec) -> int:
+    """How many workers this machine gets."""
+    return cluster.workers or min(2, _processors())
+
+
+def _local(cluster: ClusterSpec, count: int) -> LocalCluster:
     from distributed import LocalCluster
 
-    count = cluster.workers or min(2, _processors())
-    for left in reversed(range(cluster.retries + 1)):
-        try:
-            return LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,  # as crbench computes with threads of its own
-                processes=True,
-                memory_limit=cluster.memory_limit or "auto",
-                resources=dict(cluster.resources) or None,
-                env=_environment(count),
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            )
-        except (OSError, RuntimeError, TimeoutError) as error:
-            if not left:
-                raise SystemFaultError(f"cannot start {count} workers: {' '.join(str(error).split())}") from error
-    raise AssertionError("there is at least one attempt")
+    return LocalCluster(
+        n_workers=count,
+        threads_per_worker=1,  # as crbench computes with threads of its own
+        processes=True,
+        memory_limit=cluster.memory_limit or "auto",
+        resources=dict(cluster.resources) or None,
+        env=_environment(count),
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import attrs
 from crbench.api.context import RunContext, Tracker
 from crbench.cluster import tasks
 from crbench.cluster.asking import Asking
-from crbench.cluster.connect import connected
+from crbench.cluster.connect import connected, local_workers
 from crbench.cluster.request import AskedJob, ClusterSpec, asked_jobs
 from crbench.cluster.tasks import Done, Opened
 from crbench.config.run_spec import RunSpec
@@ -55,7 +55,10 @@ def run_on_cluster(
         find_weights(spec.weights, spec.weights_sha256)  # before workers are started
     for note in plan.notes:
         context.logger.info("%s", note)
-    with closing(RunNotes.of(spec, plan)) as notes, connected(cluster, context.logger) as client:
+    # an idle worker that took a cell of a job over would have to open that job, too
+    share_out = len(plan.jobs) < _ENOUGH * local_workers(cluster)
+    joined = connected(cluster, context.logger, share_out=share_out)
+    with closing(RunNotes.of(spec, plan)) as notes, joined as client:
         driver = _Driver(client, cluster, context, notes, on_result)
         return driver.run(plan, asked_jobs(spec, plan))
 
@@ -120,6 +123,10 @@ class _Driver:
             self._under_way += 1
             self._submit(state, "open", state.name, self._opened(state), tasks.open_job, state.asked)
 
+    @property
+    def _many_jobs(self) -> bool:
+        return self._jobs >= _ENOUGH * max(1, self._asking.workers())
+
     def _one_cell_done(self, state: _JobState) -> None:
         state.cells -= 1
         if state.cells == 0:
@@ -138,8 +145,7 @@ class _Driver:
     ) -> None:
         """Ask for a task. Those of earlier jobs go first, so that a worker has few jobs open."""
         # with many jobs each is opened by one worker, as far as that lives; with few, all workers have a part in it
-        many = self._jobs >= _ENOUGH * max(1, self._asking.workers())
-        near = [state.opened.worker] if many and state.opened is not None else None
+        near = [state.opened.worker] if self._many_jobs and state.opened is not None else None
 
         def said(future: Future[Done]) -> None:
             done = future.result()
@@ -231,11 +237,11 @@ class _Driver:
         return then
 
     def _fits(self, state: _JobState, group: int) -> None:
-        """Ask for fits apart from their cells, where there are fewer cells than would keep all workers busy."""
+        """Ask for fits apart from their cells, where there are fewer of these than would keep all workers busy."""
         opened, workers = self._of(state), max(1, self._asking.workers())
         if state.failure is not None or state.asked.spec.cell_timeout is not None:
             return  # the limit counts the fits of a cell
-        if not opened.fits or len(opened.fits) >= _ENOUGH * workers:
+        if self._many_jobs or not opened.fits or len(opened.fits) >= _ENOUGH * workers:
             return
         for place in opened.fits:
             for trial in range(opened.groups[group]):

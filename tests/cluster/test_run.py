@@ -134,7 +134,23 @@ def test_few_cells_are_fitted_apart_and_many_are_not(spec, cluster, monkeypatch)
     assert sorted(fits) == [(1, (0,))] * 2, "of each backbone; an aligner that learns nothing has none"
     fits.clear()
     run_on_cluster(spec(aligner=["coral", "procrustes"], seed=1), cluster)
-    assert fits == []
+    run_on_cluster(spec(aligner="ridge", backbone=["random", "learner"], seed=2), cluster)
+    assert fits == [], "two workers have a cell or a job each"
+
+
+def test_workers_take_no_cells_over_where_each_has_jobs_of_its_own(spec, monkeypatch):
+    asked = []
+
+    def stop(cluster, *, share_out):
+        asked.append(share_out)
+        raise SystemFaultError("not started")
+
+    monkeypatch.setattr("crbench.cluster.connect.started", stop)
+    four = ["random", "learner", "learner-all", "learner-by-rate"]
+    for backbones, workers in ((four[:3], 1), (four, 1), (four, 2)):
+        with pytest.raises(SystemFaultError, match="not started"):
+            run_on_cluster(spec(aligner="ridge", backbone=backbones), ClusterSpec(workers=workers))
+    assert asked == [True, False, True]
 
 
 def test_tasks_take_resources_and_have_names(spec, cluster, monkeypatch):
