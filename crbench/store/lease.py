@@ -107,6 +107,8 @@ class Claim:
         if found is not None and not self._gone(found):
             self.holder = found
             return None
+        if number and found is None:
+            return None  # given back at this moment, or by who was refused, in which case somebody has an earlier one
         path = _numbered(self.place, number + 1)
         with faults_of(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,13 +201,22 @@ def _read(path: Path) -> Holder | None:
     try:
         with path.open("rb") as file:
             content, renewed = file.read(), os.fstat(file.fileno()).st_mtime
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError:  # somebody has it whom this user may not know
+        return _unreadable(path)
     try:
         facts = json.loads(content)
     except ValueError:  # its owner has just made it, or died there
         facts = {}
     return Holder(path, renewed, facts if isinstance(facts, dict) else {})
+
+
+def _unreadable(path: Path) -> Holder | None:
+    try:
+        return Holder(path, path.stat().st_mtime, {})
+    except OSError:
+        return None
 
 
 def _owner() -> dict[str, Any]:

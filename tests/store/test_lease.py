@@ -115,6 +115,32 @@ def test_of_many_that_ask_at_once_one_works_at_a_time(place: Path, monkeypatch) 
     assert (len(most), max(most)) == (160, 1)
 
 
+def test_a_lease_that_is_given_back_while_it_is_looked_at_is_looked_at_again(place: Path, monkeypatch) -> None:
+    """Who was refused gives back a number above that of the owner, whose lease is not seen at that moment."""
+    with leased(place):
+        last = leases._last
+        monkeypatch.setattr(leases, "_last", lambda place: (2, None))
+        claim = Claim(place)
+        assert claim.attempt() is None
+        monkeypatch.setattr(leases, "_last", last)
+        assert claim.attempt() is None
+        assert claim.holder is not None
+    assert claim.attempt() is not None
+
+
+def test_a_lease_that_cannot_be_read_is_somebody_s(place: Path, monkeypatch) -> None:
+    with leased(place):
+
+        def refused(self: Path, mode: str = "r") -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", refused)
+        claim = Claim(place)
+        assert claim.attempt() is None
+        assert claim.holder is not None
+        monkeypatch.undo()
+
+
 def test_of_many_that_find_it_lost_one_takes_it(place: Path) -> None:
     place.with_name("work.lease-1").write_text(json.dumps({"process": "x", "host": "elsewhere"}))
     claims = [Claim(place) for _ in range(8)]
