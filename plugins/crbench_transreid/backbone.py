@@ -144,11 +144,11 @@ class TransReIDBackbone:
         embeddings = model.base.sie_embed
         self._side = None if embeddings is None else SideInformation(embeddings.detach()[:, 0], self._rule)
 
-    def _holding(self, model: TransReID) -> TransReIDBackbone:
-        """This backbone with a trained network."""
+    def _trained(self, model: TransReID) -> TransReIDBackbone:
+        """This backbone with a trained network, which lies in memory as one from a file: else last bits may differ."""
         found = copy.copy(self)
         found._untrained = False
-        found._place(model)
+        found._place(model.to(memory_format=torch.contiguous_format))
         return found
 
     def _cameras(self, rows: Samples) -> int:
@@ -207,9 +207,9 @@ class TransReIDBackbone:
             preprocess=attrs.evolve(self.preprocess, interpolation="bicubic"),
             run=run,
             name="transreid",
-            snapshot=lambda: self._holding(model),
+            snapshot=lambda: self._trained(copy.deepcopy(model)),
         )
-        return self._holding(model)
+        return self._trained(model)
 
     def state(self) -> Mapping[str, Tensor]:
         """All parameters and buffers of `model` under the official keys, on the CPU."""
