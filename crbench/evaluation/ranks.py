@@ -185,14 +185,19 @@ class Ranking:
 
 
 def split(items: NDArray[np.intp], needed: NDArray[np.integer], most: int) -> list[NDArray[np.intp]]:
-    """Runs of items intp[n] that together need about so much at most, or are one item; no run is empty.
+    """Runs of items intp[n] that together need so much at most, or are one item; no run is empty.
 
     Example:
         >>> [run.tolist() for run in split(np.arange(5), np.array([2, 2, 2, 9, 1]), 4)]
         [[0, 1], [2], [3], [4]]
     """
-    block = (np.cumsum(needed) - needed) // most
-    return [run for run in np.split(items, np.flatnonzero(np.diff(block)) + 1) if len(run)]
+    ends, runs, start = np.cumsum(needed), [], 0
+    while start < len(items):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        runs.append(items[start:stop])
+        start = stop
+    return runs
 
 
 def _needed(asked: Sequence[Question]) -> NDArray[np.integer]:
