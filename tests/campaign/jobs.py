@@ -77,7 +77,7 @@ def stable(path: Path) -> str:
     return str(path.with_name(path.name.partition("Z_")[2] or path.name))
 
 
-TIMES = {"created", "timings", "duration_s", "seconds", "date", "resources", "outcomes", "content_sha256"}
+TIMES = {"created", "timings", "duration_s", "seconds", "date", "resources", "outcomes", "content_sha256", "paces"}
 """Keys of JSON files whose values are times or memory, or cover one: names of outcomes, digests of whole results."""
 
 
