@@ -42,8 +42,6 @@ def connected(cluster: ClusterSpec, logger: logging.Logger, *, share_out: bool =
         SystemFaultError: no scheduler answers at the address, or workers cannot be started.
     """
     check_installed()
-    import distributed  # noqa: F401  else its own settings would be read and lost inside
-
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would tell of each worker that comes and goes
     if cluster.scheduler is not None:
         with _client(cluster.scheduler) as client:
@@ -64,6 +62,7 @@ def started(cluster: ClusterSpec, *, share_out: bool = True) -> LocalCluster:
         SystemFaultError: they cannot be started.
     """
     import dask
+    import distributed  # noqa: F401  else its own settings would be read and lost inside
 
     settings = {
         "distributed.scheduler.allowed-failures": cluster.retries,
