@@ -12,7 +12,6 @@ import logging
 import math
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ import click
 import numpy as np
 import psutil
 from galleries import drawn
-from peak import held
+from peak import Watched, held
 from tabulate import tabulate
 
 from crbench.cluster.gallery import BLOCK_BYTES, COUNT_BYTES, ROW_BYTES, evaluate_on_cluster
@@ -87,26 +86,6 @@ def calculated(work: Work) -> dict[str, float]:
         "get_counts": files * positives * COUNT_BYTES * FAN_IN / (FAN_IN - 1) / work.nodes,
         "asks_get": positives * (POSITION_BYTES + 8) + 24 * work.queries,
     }
-
-
-class Watched:
-    """The most that any of some processes allocates while it is entered, in bytes."""
-
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids, self._over, self.peak = pids, threading.Event(), 0
-
-    def __enter__(self) -> Watched:
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.01):
-            self.peak = max(self.peak, *(held("RssAnon", pid) for pid in self._pids))
 
 
 def measured(counts: Sequence[int], queries: int, columns: int, file_rows: int, persons: int, block: int) -> list[dict]:

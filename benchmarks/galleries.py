@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import workload
-from peak import held
+from peak import Watched, held
 
 from crbench import evaluate
 from crbench.files.gallery_files import GalleryFiles
@@ -42,24 +41,6 @@ def written(folder: Path, rows: int, centres: np.ndarray) -> list[Path]:
         paths.append(folder / f"{rows}-{number}.npz")
         np.savez(paths[-1], **drawn(min(SHARD, rows - start), centres, seed=number + 1, persons=persons))
     return paths
-
-
-class Watched:
-    """The most that this process allocates while it is entered, in bytes."""
-
-    def __enter__(self) -> Watched:
-        self.peak, self._over = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.005):
-            self.peak = max(self.peak, held("RssAnon"))
 
 
 def main() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import workload
@@ -24,6 +26,26 @@ def held(field: str, pid: int | str = "self") -> int:
 def forget() -> None:
     """Reset the peak (``VmHWM``): that of drawing the features would hide the evaluation's."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+class Watched:
+    """The most that any of some processes, by itself this one, allocates while it is entered, in bytes."""
+
+    def __init__(self, pids: Sequence[int | str] = ("self",)) -> None:
+        self._pids, self._over, self.peak = pids, threading.Event(), 0
+
+    def __enter__(self) -> Watched:
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.005):
+            self.peak = max(self.peak, *(held("RssAnon", pid) for pid in self._pids))
 
 
 if __name__ == "__main__":
