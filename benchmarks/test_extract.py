@@ -20,5 +20,5 @@ def test_extract(benchmark, batch_size):
     rows, read = noise_images(COUNT)
     extractor = Extractor(load_backbone("resnet-tiny"), read, Extraction(batch_size=batch_size), flip=False, workers=2)
     ids = np.arange(2 * COUNT, dtype=np.uint64).view("V16")
-    count = benchmark.pedantic(lambda: extractor.fill(FeatureTable(None), rows, ids, RunContext()), rounds=3)
-    assert count == COUNT
+    filled = benchmark.pedantic(lambda: extractor.fill(FeatureTable(None), rows, ids, RunContext()), rounds=3)
+    assert filled.rows == COUNT
