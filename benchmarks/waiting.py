@@ -24,10 +24,11 @@ from tabulate import tabulate
 POLICIES: Mapping[str, Mapping[str, str]] = {
     "as GNU OpenMP has it": {},
     "passive": {"OMP_WAIT_POLICY": "passive"},
-    "spin 1,000": {"GOMP_SPINCOUNT": "1000"},
+    "spin 1,000": {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"},
     "spin 10,000": {"GOMP_SPINCOUNT": "10000"},
 }
-_DECISIVE = ("as GNU OpenMP has it", "passive")
+_DECISIVE = ("as GNU OpenMP has it", "passive", "spin 1,000")
+"""The last is what the command line sets."""
 _STEPS = """
 import json, sys, time
 import torch

@@ -44,6 +44,8 @@ where nobody read the output."""
 _COMPLETION = "_CRBENCH_COMPLETE"
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """Variables by which users say how the threads of OpenMP wait."""
+_BRIEFLY = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000"}
+"""What they have without that: GNU OpenMP obeys the second, other runtimes the first."""
 
 
 class _LazyGroup(click.Group):
@@ -87,18 +89,19 @@ def crbench() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    wait_passively()
+    wait_briefly()
     sys.exit(invoke(arguments))
 
 
-def wait_passively() -> None:
-    """Let the threads of OpenMP sleep while they wait for work, unless the user says how they wait.
+def wait_briefly() -> None:
+    """Let the threads of OpenMP sleep after a short wait for work, unless the user says how they wait.
 
-    By default they wait in a loop, on processors that other jobs of the machine may need: where these are as many as
-    the processors, each step of a fit waits for threads that do not run. To be called before torch is imported.
+    By default they wait in a long loop, on processors that other jobs of the machine may need: where these are as many
+    as the processors, each step of a fit waits for threads that do not run. Threads that sleep at once are woken for
+    each product of a small network. To be called before torch is imported.
     """
     if not any(name in os.environ for name in _WAITING):
-        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ |= _BRIEFLY
 
 
 def invoke(arguments: list[str] | None = None) -> int:

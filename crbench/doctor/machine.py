@@ -55,8 +55,9 @@ def threads() -> Iterator[Finding]:
     found = f"torch computes with {count}, {allowed} processors may be used"
     if asked:
         found += f", OMP_NUM_THREADS={asked}"
-    if policy := os.environ.get("OMP_WAIT_POLICY"):
-        found += f", OMP_WAIT_POLICY={policy}"
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
+        if value := os.environ.get(name):
+            found += f", {name}={value}"
     if count > allowed:
         advice = f"threads wait for each other: set OMP_NUM_THREADS={allowed}"
         yield Finding("threads", "note", found, advice)

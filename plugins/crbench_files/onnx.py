@@ -114,7 +114,7 @@ def _session(file: Path, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its errors are raised too
     options.intra_op_num_threads = torch.get_num_threads()
-    # As torch's threads wait, see `crbench.cli.wait_passively`.
+    # As torch's threads wait, see `crbench.cli.wait_briefly`.
     spinning = os.environ.get("OMP_WAIT_POLICY", "").lower() != "passive"
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     # Its threads are its own, and need to be told by itself what `denormals_flushed` tells torch's.
