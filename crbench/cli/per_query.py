@@ -33,7 +33,9 @@ def write_all_outcomes(path: Path, results: Iterable[Result], ranks: Sequence[in
         DataError: see `crbench.results.outcomes.read_outcomes`.
         SystemFaultError: the file cannot be written.
     """
-    results = list(results)
+    from crbench.results.labels import with_distinct_folders
+
+    results = with_distinct_folders(list(results))
     metrics = dict.fromkeys(name for result in results for name in result.metric_facts)
     _write_lines(path, _CELL, metrics, ranks, (line for result in results for line in _cell_lines(result, ranks)))
 

@@ -31,10 +31,11 @@ def status(output: Path, name: str | None) -> int:
     from crbench.harness.status import Working
     from crbench.results import load_results
     from crbench.results.folder import written_results
+    from crbench.results.labels import with_distinct_folders
 
     if not output.is_dir():
         raise DataError(f"{output}: no such folder; give the output folder of a run")
-    results = load_results(written_results(output))
+    results = with_distinct_folders(load_results(written_results(output)))
     failed = _unfinished(results)
     if name is not None:
         return _print_logs(failed, name)

@@ -87,7 +87,7 @@ class _JobState:
 
     @property
     def name(self) -> str:
-        return f"{self.job.dataset.public_name}, {self.job.protocol.name}, {self.job.backbone.name}"
+        return f"{self.job.dataset.shown_name}, {self.job.protocol.name}, {self.job.backbone.name}"
 
 
 class _Driver:

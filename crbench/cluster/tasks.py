@@ -182,7 +182,7 @@ def _noted() -> Iterator[list[tuple[int, str]]]:
 def _alone(asked: AskedJob, opened: OpenedJob, what: str) -> Iterator[None]:
     """While nobody else does this work for the same output folder."""
     job = opened.facts.job
-    name = f"{job.dataset.public_name}, {job.protocol.name}, {job.backbone.name}: {what}"
+    name = f"{job.dataset.shown_name}, {job.protocol.name}, {job.backbone.name}: {what}"
     claim = work_claim(asked.spec.output, digest([asked.methods, asked.number, what]), name)
     with leased(claim.place, claim.facts):
         yield

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _SCALARS: Mapping[Any, set[type]] = {bool: {bool}, int: {int}, float: {int, float}, str: {str}}
 """Types that are taken for a scalar."""
 
+LATER = "later"
+"""Key of the metadata of a field, true where files that are complete may lack it: they were written before it came."""
+
 
 def convert(value: Any, wanted: Any, where: str) -> Any:
     """`value` as type `wanted`.
@@ -71,7 +74,8 @@ def strict_converter(*, complete: bool = False) -> Converter:
     Its errors are `cattrs.BaseValidationError`, `ValueError` and `TypeError`; `faults` puts them into words.
 
     Args:
-        complete: a record must give all its fields, also those that have a default, as files of results do.
+        complete: a record must give all its fields, also those that have a default, as files of results do; but for
+            those of `LATER`.
     """
     from cattrs import Converter
 
@@ -146,7 +150,9 @@ def _record_by(converter: Converter, record: type[Any], complete: bool) -> Calla
 
     inner = make_dict_structure_fn(record, converter, _cattrs_forbid_extra_keys=True)
     given = [field for field in attrs.fields(record) if field.init]
-    needed = [field.name for field in given if complete or field.default is attrs.NOTHING]
+    needed = [
+        field.name for field in given if field.default is attrs.NOTHING or (complete and not field.metadata.get(LATER))
+    ]
 
     def structure(value: Any, _: Any) -> Any:
         names = _typed(value, dict, "an object").keys()

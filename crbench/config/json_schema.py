@@ -11,6 +11,8 @@ from typing import Any
 
 import attrs
 
+from crbench.config.convert import LATER
+
 _SIMPLE: Mapping[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _BOUNDS = {">=": "minimum", ">": "exclusiveMinimum", "<=": "maximum", "<": "exclusiveMaximum"}
 
@@ -22,7 +24,7 @@ def record_schema(
     by_function: Mapping[Any, Mapping[str, Any]],
     by_field: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The schema of JSON objects that have all fields of a record, and no others.
+    """The schema of JSON objects that have all fields of a record, but for those of `LATER`, and no others.
 
     Types come from annotations, limits from the validators of attrs, descriptions from the sections ``Attributes`` of
     docstrings.
@@ -64,7 +66,7 @@ class _Schema:
         return {
             "type": "object",
             "properties": properties,
-            "required": list(fields),
+            "required": [name for name, field in fields.items() if not field.metadata.get(LATER)],
             "additionalProperties": False,
         }
 

@@ -15,9 +15,9 @@ _PARTS = ("protocol", "dataset", "backbone")
 def command_line(facts: JobFacts, aligner: Resolved) -> str:
     """The command that repeats one cell; it names every method, trial and setting, and relies on no default."""
     spec, job = facts.spec, facts.job
-    words = ["crbench", "run", "--dataset", _without_folders(job.dataset), "--protocol", job.protocol.name]
+    words = ["crbench", "run", "--dataset", job.dataset.shown_name, "--protocol", job.protocol.name]
     if job.partner is not None:
-        words += ["--fit-on", _without_folders(job.partner.dataset)]
+        words += ["--fit-on", job.partner.dataset.shown_name]
     words += ["--backbone", job.backbone.name, "--aligner", aligner.name]
     words += ["--trial", ",".join(str(trial) for trial in job.trials), "--seed", str(spec.seed)]
     words += ["--device", facts.run.device, "--batch-size", str(facts.extraction.batch_size), "--no-baseline"]
@@ -52,13 +52,6 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         ):
             words += ["--set", f"{key}={_toml(value)}"]
     return shlex.join(words)
-
-
-def _without_folders(dataset: Resolved) -> str:
-    """The data set's name; of a folder of the user's its last part, as a result may be published."""
-    if dataset.file is None:
-        return dataset.name
-    return dataset.name.removesuffix(str(dataset.file)) + dataset.file.absolute().name
 
 
 def _names(*methods: Resolved) -> set[str]:

@@ -142,6 +142,7 @@ def make_result(facts: JobFacts, cell: CellAccumulator, seconds: float) -> Resul
             parameters=job.dataset.public_parameters,
             changed=changed_parameters(job.dataset),
             deviations=facts.deviations,
+            folder=job.dataset.file_name or None,
         ),
         protocol=ProtocolFacts.of(job.protocol),
         fingerprint=facts.fingerprint,
@@ -196,6 +197,7 @@ def _fitted_on(job: Job) -> FittedOn | None:
         changed=changed_parameters(dataset),
         protocol=job.partner.protocol.name,
         code_sha256=dataset.code_sha256,
+        folder=dataset.file_name or None,
     )
 
 

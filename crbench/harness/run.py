@@ -129,5 +129,5 @@ def say_of_job(facts: JobFacts) -> None:
                 ", ".join(differing),
             )
     datasets = [one.dataset for one in (job, job.fitting) if one.dataset.file is not None]
-    for name, public in dict.fromkeys((dataset.name, dataset.public_name) for dataset in datasets):
-        logger.info("%s is %s in results", name, public)
+    for name, shown, digits in dict.fromkeys((one.name, one.shown_name, one.content_digits) for one in datasets):
+        logger.info("%s is %s in results, with content %s", name, shown, digits)

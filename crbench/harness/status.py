@@ -29,9 +29,9 @@ _NOTE_S = 0.5
 
 def cell_name(job: Job, aligner: Resolved) -> str:
     """A cell as people read it: data set, protocol, backbone, aligner."""
-    parts = [job.dataset.public_name, job.protocol.name, job.backbone.name, aligner.name]
+    parts = [job.dataset.shown_name, job.protocol.name, job.backbone.name, aligner.name]
     if job.partner is not None:
-        parts.append(f"fitted on {job.partner.dataset.public_name}")
+        parts.append(f"fitted on {job.partner.dataset.shown_name}")
     if not job.protocol.split.query_rates and job.settings.get("protocol.query_rates") == []:
         parts.append("bound")
     return ", ".join(parts)
@@ -71,7 +71,8 @@ class RunNotes:
         """Notes of a run that has not begun."""
         cells = {"planned": plan.cells, "computed": 0, "taken": 0, "failed": 0}
         place = spec.output / WORKING / f"run-{secrets.token_hex(4)}.lease"
-        return cls(cells, Claim(place, {"kind": "run", "name": ", ".join(spec.dataset), "cells": cells}))
+        name = ", ".join(dict.fromkeys(job.dataset.shown_name for job in plan.jobs))
+        return cls(cells, Claim(place, {"kind": "run", "name": name, "cells": cells}))
 
     def begin(self) -> None:
         """The run is at work: its data are there."""

@@ -33,7 +33,7 @@ from crbench.leaderboard.trainings import by_recipe
 from crbench.protocol import EVALUATION_VERSION
 from crbench.protocol.hashing import digest
 from crbench.results import BASELINE, Result
-from crbench.results.labels import dataset_label
+from crbench.results.labels import dataset_label, with_distinct_folders
 
 if TYPE_CHECKING:
     from crbench.bench import Bench
@@ -57,7 +57,7 @@ def build(
     Of several benchmarks of one column the newest counts. No date decides between results: where they disagree, the
     board says so. The order in which results and benchmarks are given does not matter.
     """
-    everything, measured = choice.of(list(results)), list(benches)
+    everything, measured = with_distinct_folders(choice.of(list(results))), list(benches)
     done, unlike = comparable([result for result in everything if result.status == "ok"])
     scores, shown = scores_of(done, ranks), fit_to_show(measured)
     joinings = [join(group) for group in _grouped(done)]

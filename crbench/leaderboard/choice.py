@@ -17,7 +17,7 @@ from crbench.leaderboard.columns import measured_columns
 from crbench.leaderboard.scores import cmc_rank
 from crbench.protocol import EVALUATION_VERSION, EvalProtocol
 from crbench.results import BASELINE, Component, Result
-from crbench.results.labels import clean
+from crbench.results.labels import clean, dataset_name
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +28,7 @@ class Choice:
     Rows have their places among those that are chosen.
 
     Attributes:
-        datasets: names of data sets.
+        datasets: names of data sets; of a folder its own name or its content, with all results of that content.
         backbones, aligners: ``NAME`` or ``NAME/PRESET``.
     """
 
@@ -43,7 +43,7 @@ class Choice:
             ConfigError: a name that no result has.
         """
         for option, names, wanted in (
-            ("--dataset", self.datasets, lambda result: [result.dataset]),
+            ("--dataset", _without_paths(self.datasets), _dataset_names),
             ("--backbone", self.backbones, lambda result: _names(result.method.backbone)),
             ("--aligner", self.aligners, lambda result: _names(result.method.aligner)),
         ):
@@ -51,10 +51,12 @@ class Choice:
             for name in names:
                 if name not in known:
                     raise ConfigError(_no_result(option, name, known))
+        asked = set(_without_paths(self.datasets))
+        datasets = {result.dataset for result in results if not asked.isdisjoint(_dataset_names(result))}
         return [
             result
             for result in results
-            if (not self.datasets or result.dataset in self.datasets)
+            if (not asked or result.dataset in datasets)
             and _any(self.backbones, result.method.backbone)
             and (self.shows(result) or result.method.aligner.name == BASELINE)
         ]
@@ -70,6 +72,19 @@ class Choice:
 
 
 EVERYTHING = Choice()
+
+
+def _dataset_names(result: Result) -> list[str]:
+    """What a data set may be asked for as."""
+    return list(dict.fromkeys((dataset_name(result), result.dataset)))
+
+
+def _without_paths(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of data sets with the last part alone of a path, as results have no more of it."""
+    parts = (name.partition(":") for name in names)
+    return tuple(
+        kind + colon + (argument.rstrip("/").rpartition("/")[2] or argument) for kind, colon, argument in parts
+    )
 
 
 def _names(part: Component) -> list[str]:
@@ -127,10 +142,11 @@ def _names_of(column: Column[Any]) -> set[str]:
 
 def _no_result(option: str, name: str, known: Iterable[str]) -> str:
     """The message on a name that no result has, where it may be the path of what results call by its content."""
-    entry = re.escape(name.partition(":")[0])
-    by_content = [other for other in known if ":" in name and re.fullmatch(f"{entry}:[0-9a-f]{{12}}", other)]
+    kind, colon, _ = name.partition(":")
+    alike = [other for other in known if colon and other.startswith(kind + colon)]
+    by_content = [other for other in alike if re.fullmatch("[0-9a-f]{12}", other.removeprefix(kind + colon))]
     what = f"{option} {name}: no result has it"
-    if by_content:
+    if by_content and by_content == alike:
         return f"{what}; a file or folder is called by 12 digits of its content in results: {', '.join(by_content)}"
     return _unknown(what, name, known)
 

@@ -13,7 +13,7 @@ from crbench.protocol.presets import OWN_FEATURES
 from crbench.ranking.distance import DISTANCES
 from crbench.registry.discovery import installed
 from crbench.results import Component, Result
-from crbench.results.labels import clean
+from crbench.results.labels import clean, dataset_name, with_distinct_folders
 
 _TOOL = """@misc{{crbench,
   author = {{{{The crbench developers}}}},
@@ -39,7 +39,7 @@ def bibtex(results: Sequence[Result]) -> str:
     Raises:
         DataError: no finished results.
     """
-    done = [result for result in results if result.status == "ok"]
+    done = with_distinct_folders([result for result in results if result.status == "ok"])
     if not done:
         raise DataError("no finished results to cite; `crbench run --dataset mlr-synthetic` makes some")
     purposes: dict[str, list[str]] = defaultdict(list)
@@ -72,7 +72,7 @@ def _parts(result: Result) -> Iterator[tuple[str, str]]:
     """What a result used, each with its BibTeX, or the reason why there is none."""
     given = result.given
     if not given or result.dataset != OWN_FEATURES.name:
-        yield f"data set {result.dataset}", _declared("dataset", result.dataset)
+        yield f"data set {dataset_name(result)}", _declared("dataset", result.dataset)
     if given:
         yield f"features of {result.method.backbone.name}", "they were given; cite what made them"
     for kind, part in () if given else _components(result):

@@ -13,7 +13,7 @@ from crbench.protocol import EvalProtocol
 from crbench.protocol.hashing import digest
 from crbench.protocol.rules import asked_rules
 from crbench.results import Component, Result, TrialScores
-from crbench.results.labels import clean
+from crbench.results.labels import clean, dataset_name, with_distinct_folders
 
 Part = Literal["protocol", "data", "weights", "method", "code", "environment"]
 
@@ -53,6 +53,7 @@ def differences(
         trials: those of each, where they come from further results too; None = of these two.
     """
     sides = trials or (first.trials, second.trials)
+    first, second = with_distinct_folders([first, second])
     pairs = shared_trials(*sides)
     return (
         *_unlike("protocol", _protocol(first), _protocol(second), _meanings(), forbids=True),
@@ -103,7 +104,7 @@ def _unlike_trials(
 
 def _protocol(result: Result) -> dict[str, Any]:
     return {
-        "data set": result.dataset,
+        "data set": dataset_name(result),
         **asked_rules(result.protocol.rules),
         "evaluation version": result.evaluation_version,
         "limit": result.limit,
@@ -151,7 +152,7 @@ def _methods(result: Result) -> dict[str, Any]:
 
 def _component(part: Component) -> dict[str, Any]:
     return {"preset": part.preset, "trained": part.trained, "transductive": part.transductive, **part.parameters} | (
-        {f"fitted on: {name}": value for name, value in attrs.asdict(part.fitted_on).items()} if part.fitted_on else {}
+        {f"fitted on: {name}": value for name, value in part.fitted_on.deciding().items()} if part.fitted_on else {}
     )
 
 

@@ -176,7 +176,7 @@ def fitted_weights(result: Result) -> tuple[str, ...]:
 def component_identity(part: Component) -> tuple[object, ...]:
     """What a backbone or aligner is, up to its weights; the version counts where the code is not known."""
     code = part.code_sha256 or f"version {part.version}"
-    on = part.fitted_on and json.dumps(attrs.asdict(part.fitted_on), sort_keys=True)
+    on = part.fitted_on and json.dumps(part.fitted_on.deciding(), sort_keys=True)
     return part.name, part.preset, json.dumps(part.parameters, sort_keys=True), part.distribution, code, on
 
 

@@ -87,7 +87,22 @@ class Resolved:
         """`name` without a path of the user's: in place of a file or folder, 12 digits of the hash of its content."""
         if self.file is None:
             return self.name
-        return self.name.removesuffix(plain(self._argument)) + str(self.file_sha256)[:_DIGITS]
+        return self.name.removesuffix(plain(self._argument)) + self.content_digits
+
+    @property
+    def content_digits(self) -> str:
+        """12 digits of `file_sha256`."""
+        return str(self.file_sha256)[:_DIGITS]
+
+    @property
+    def shown_name(self) -> str:
+        """`name`, of a path the last part alone: ``folder:people``."""
+        return self.name if self.file is None else self.name.removesuffix(plain(self._argument)) + self.file_name
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the path of `file`; empty where it names none, or the root."""
+        return self.file.absolute().name if self.file else ""
 
     @property
     def public_parameters(self) -> dict[str, Any]:
@@ -97,7 +112,7 @@ class Resolved:
     @property
     def label(self) -> str:
         """The entry's name for tables, with its argument; of a path the last part: ``onnx:a.onnx``."""
-        argument = self.file.absolute().name if self.file else self._argument
+        argument = self.file_name if self.file else self._argument
         return self.registered.entry.name + (f":{plain(argument)}" if argument is not None else "")
 
     @property

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import attrs
 import orjson
 
-from crbench.config.convert import faults, strict_converter
+from crbench.config.convert import LATER, faults, strict_converter
 from crbench.config.paths import evidence_root
 from crbench.errors import DataError, SystemFaultError
 from crbench.protocol.hashing import canonical
@@ -53,8 +53,13 @@ def as_written(result: Result) -> Result:
 
 
 def _content(result: Result) -> dict[str, Any]:
-    content: dict[str, Any] = put_back(attrs.asdict(result, filter=lambda field, _: field.init), result.unknown)
+    content: dict[str, Any] = put_back(attrs.asdict(result, filter=_is_written), result.unknown)
     return content
+
+
+def _is_written(field: attrs.Attribute[Any], value: Any) -> bool:
+    """A file that lacks a field of `LATER` is written as it was read."""
+    return field.init and not (value is None and field.metadata.get(LATER))
 
 
 def sealed(content: Mapping[str, Any]) -> str:

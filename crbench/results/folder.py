@@ -19,18 +19,23 @@ from crbench.store.files import write_text
 WORKING = ".crbench"
 """Folder in a folder of results where runs say what they are at; there are no results in it."""
 
+_LONGEST = 40
+"""Characters of the name of a folder of the user's."""
+
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}(\.[0-9]+)?Z_[0-9a-f]{12}\.json")
 
 
 def result_path(output: Path, result: Result) -> Path:
     """``OUTPUT/<dataset>-<protocol>/<backbone>__<aligner>/<UTC time>_<cell id>.json``."""
-    method = result.method
+    method, folder = result.method, result.data.folder
     # a name may end in whatever the user wrote after its colon
-    parts: list[tuple[str, str | None]] = [(result.dataset, result.protocol.name)]
+    kind, colon, content = result.dataset.partition(":")
+    dataset = f"{kind}{colon}{folder[:_LONGEST]}-{content}" if folder else result.dataset
+    parts: list[tuple[str, str | None]] = [(dataset, result.protocol.name)]
     parts += [(component.name, component.preset) for component in (method.backbone, method.aligner)]
-    dataset, *methods = [re.sub(r"[^\w.-]+", "-", "-".join(filter(None, some))) for some in parts]
+    name, *methods = [re.sub(r"[^\w.-]+", "-", "-".join(filter(None, some))) for some in parts]
     time = result.created.replace("-", "").replace(":", "").partition("+")[0]
-    return output / dataset / "__".join(methods) / f"{time}Z_{result.cell_id}.json"
+    return output / name / "__".join(methods) / f"{time}Z_{result.cell_id}.json"
 
 
 def written_results(output: Path) -> list[Path]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from crbench.results.method import Component
 from crbench.results.records import Result
 
+_CONTENT = re.compile(r"(?P<kind>.+:)(?P<digits>[0-9a-f]{12})")
+"""The name in results of a data set in a folder of the user's."""
 _LONGEST = 40
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -39,12 +45,57 @@ def component_label(component: Component) -> str:
     name, colon, argument = component.name.partition(":")
     label = (f"{name}/{component.preset}" if component.preset else name) + colon + argument
     on = component.fitted_on
-    return with_changes(label, component.changed) + (f" on {with_changes(on.dataset, on.changed)}" if on else "")
+    if on is None:
+        return with_changes(label, component.changed)
+    fitted_on = with_changes(_with_folder(on.dataset, on.folder), on.changed)
+    return f"{with_changes(label, component.changed)} on {fitted_on}"
+
+
+def dataset_name(result: Result) -> str:
+    """The data set; a folder of the user's by its own name, where that is known, not by its content."""
+    return clean(_with_folder(result.dataset, result.data.folder))
 
 
 def dataset_label(result: Result) -> str:
-    """The data set, with the parameters that were changed: ``mlr-cuhk03 [boxes=labeled]``."""
-    return with_changes(result.dataset, result.data.changed)
+    """`dataset_name` with the parameters that were changed: ``mlr-cuhk03 [boxes=labeled]``."""
+    return with_changes(dataset_name(result), result.data.changed)
+
+
+def with_distinct_folders(results: Sequence[Result]) -> list[Result]:
+    """The same results with names of folders that tell contents apart where they are shown together.
+
+    Folders of one content have the name that the newest result gives. Of other content and one name, each has the
+    digits of its content behind it: ``folder:people (51938184fc88)``.
+    """
+    names: dict[str, str] = {}
+    for result in sorted(results, key=lambda result: (result.created, result.data.folder or "")):
+        on = result.method.aligner.fitted_on
+        names |= {result.dataset: result.data.folder} if result.data.folder else {}
+        names |= {on.dataset: on.folder} if on and on.folder else {}
+    count = Counter(_with_folder(dataset, folder) for dataset, folder in names.items())
+    for dataset, folder in names.items():
+        found = _CONTENT.fullmatch(dataset)
+        if found and count[_with_folder(dataset, folder)] > 1:
+            names[dataset] = f"{folder} ({found['digits']})"
+    return [_renamed(result, names) for result in results] if names else list(results)
+
+
+def _renamed(result: Result, names: Mapping[str, str]) -> Result:
+    """A result whose folders have the names of their data sets."""
+    data, method, on = result.data, result.method, result.method.aligner.fitted_on
+    if names.get(result.dataset) != data.folder:
+        data = attrs.evolve(data, folder=names.get(result.dataset))
+    if on is not None and names.get(on.dataset) != on.folder:
+        on = attrs.evolve(on, folder=names.get(on.dataset))
+        method = attrs.evolve(method, aligner=attrs.evolve(method.aligner, fitted_on=on))
+    if data is result.data and method is result.method:
+        return result
+    return attrs.evolve(result, data=data, method=method).read_from(result.origin, result.unknown, result.evidence)
+
+
+def _with_folder(dataset: str, folder: str | None) -> str:
+    found = _CONTENT.fullmatch(dataset) if folder else None
+    return f"{found['kind']}{folder}" if found else dataset
 
 
 def with_changes(label: str, changed: Mapping[str, Any]) -> str:

@@ -9,8 +9,15 @@ import attrs
 from attrs import validators as v
 
 from crbench.config.amp import AMP, Amp
+from crbench.config.convert import LATER
 from crbench.results.rules import plain
 from crbench.results.scores import COUNT, SHA256
+
+
+def own_name() -> Any:
+    """A field for the name of a folder of the user's, without its path; it is no part of what decides a result."""
+    name = v.optional(v.matches_re("[^/]+"))
+    return attrs.field(default=None, eq=False, validator=name, metadata={LATER: True})
 
 
 @attrs.frozen(kw_only=True)
@@ -18,7 +25,7 @@ class FittedOn:
     """Another data set, on whose training rows an aligner was fitted.
 
     Attributes:
-        dataset, parameters, changed, code_sha256: as of the data set of a result.
+        dataset, folder, parameters, changed, code_sha256: as of the data set of a result.
         protocol: whose split it is.
     """
 
@@ -27,6 +34,11 @@ class FittedOn:
     changed: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
     protocol: str
     code_sha256: str | None = attrs.field(default=None, validator=v.optional(SHA256))
+    folder: str | None = own_name()
+
+    def deciding(self) -> dict[str, Any]:
+        """Its fields by name, without the name of the folder, which decides no number."""
+        return attrs.asdict(self, filter=lambda field, _: bool(field.eq))
 
 
 @attrs.frozen(kw_only=True)

@@ -14,7 +14,7 @@ from crbench.protocol.presets import OWN_FEATURES
 from crbench.protocol.rules import EVALUATION_VERSION
 from crbench.results.evidence import LEVELS, Evidence, Level
 from crbench.results.intervals import Intervals
-from crbench.results.method import Extraction, Method, WeightsFacts
+from crbench.results.method import Extraction, Method, WeightsFacts, own_name
 from crbench.results.rules import ProtocolFacts, block_fingerprint, check_rules, plain
 from crbench.results.scores import (
     COUNT,
@@ -70,6 +70,8 @@ class DataFacts:
         parameters: of the data set; JSON values.
         changed: those that differ from the defaults.
         deviations: a text for each count that differs from the published one, e.g. ``94 of 750 test persons``.
+        folder: name of the folder or file that the data set is read from, without its path, where the data set is
+            named by 12 digits of its content; None = there is none, or it is not known.
     """
 
     checksum: str | None = None
@@ -77,6 +79,7 @@ class DataFacts:
     parameters: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
     changed: Mapping[str, Any] = attrs.field(factory=dict, converter=plain)
     deviations: tuple[str, ...] = attrs.field(default=(), converter=_strings)
+    folder: str | None = own_name()
 
 
 @attrs.frozen(kw_only=True)

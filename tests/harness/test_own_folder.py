@@ -12,6 +12,7 @@ import pytest
 from crbench.errors import DataError
 from crbench.harness.run import run
 from crbench.results import to_json
+from crbench.results.labels import component_label, dataset_label
 
 
 @pytest.fixture
@@ -30,17 +31,20 @@ def only(spec, folder, **values):
 def test_results_name_the_content_and_no_path(spec, people, tmp_path, caplog):
     caplog.set_level("INFO", "crbench")
     result = only(spec, people)
-    assert re.fullmatch("folder:[0-9a-f]{12}", result.dataset)
-    assert f"folder:{people} is {result.dataset} in results" in caplog.messages
+    digits = re.fullmatch("folder:([0-9a-f]{12})", result.dataset)[1]
+    assert (result.data.folder, dataset_label(result)) == ("people", "folder:people")
+    assert f"folder:{people} is folder:people in results, with content {digits}" in caplog.messages
     assert "--dataset folder:people" in result.command
     assert str(tmp_path / "private") not in to_json(result)
-    assert [path.name for path in (tmp_path / "results").glob("[!.]*")] == [result.dataset.replace(":", "-") + "-mlr"]
+    assert [path.name for path in (tmp_path / "results").glob("[!.]*")] == [f"folder-people-{digits}-mlr"]
 
 
 def test_a_folder_that_is_fitted_on_is_named_too(spec, people, caplog):
     caplog.set_level("INFO", "crbench")
     fitted = run(spec(aligner="shift", fit_on=f"folder:{people}", trial=0))[1]
-    assert f"folder:{people} is {fitted.method.aligner.fitted_on.dataset} in results" in caplog.messages
+    assert component_label(fitted.method.aligner) == "shift on folder:people"
+    digits = fitted.method.aligner.fitted_on.dataset.partition(":")[2]
+    assert f"folder:{people} is folder:people in results, with content {digits}" in caplog.messages
 
 
 def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_path, monkeypatch):
@@ -48,6 +52,7 @@ def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_
     moved = shutil.move(people, tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path)
     assert only(spec, Path("elsewhere")).cell_id == first.cell_id
+    assert only(spec, Path("elsewhere"), resume=False).data.folder == "elsewhere"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert only(spec, "~/elsewhere").cell_id == first.cell_id
     builders.save(Path(moved) / "ann" / "ann9.png")

@@ -65,7 +65,7 @@ def test_columns_go_by_printed_headings_and_by_each_name_in_csv_once(results: li
     assert {"gain_low", "R3_std", "R1@4_low"} <= _csv(results[:3], columns=names)[0].keys()
 
 
-def test_a_folder_is_asked_for_by_its_content(make: Make) -> None:
+def test_a_folder_whose_name_is_not_known_is_asked_for_by_its_content(make: Make) -> None:
     folder = [make("none", (0.4, 0.42), cell=1, dataset="folder:51938184fc88")]
     assert "51938184fc88" in render(folder, datasets=("folder:51938184fc88",))
     with pytest.raises(ConfigError, match=r"folder:shop: no result has it; .* by 12 digits .*: folder:51938184fc88$"):
