@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
+from crbench.cli.options import option_group
 
 if TYPE_CHECKING:
     from crbench.api.context import RunContext
@@ -19,53 +19,42 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def cell_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options, by the names of `RunSpec`, and -q and -v; `trial_spec` and `context` take what they give."""
-    for option in reversed(
-        (
-            click.option("--dataset", type=PluginName("dataset"), help="Data set."),
-            click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's."),
-            click.option(
-                "--aligner",
-                type=PluginName("aligner"),
-                multiple=True,
-                help="NAME[/PRESET]; may be given several times.",
-            ),
-            click.option(
-                "--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr)."
-            ),
-            click.option("--trial", type=INTEGER, help="Trial to look at; default: the config's first, else 0."),
-            click.option("--seed", type=INTEGER, help="Seed of training, fitting, and what the analysis draws."),
-            click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto."),
-            click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run."),
-            click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256."),
-            click.option(
-                "--set",
-                "settings",
-                type=SETTING,
-                multiple=True,
-                metavar="PART.NAME=VALUE",
-                help="Change one parameter or rule.",
-            ),
-            click.option(
-                "--config", type=CONFIG, help="TOML file of one run, or PACKAGE:NAME; options given here win over it."
-            ),
-            click.option("--scale", help="One of the config's scales, e.g. tiny."),
-            click.option(
-                "--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."
-            ),
-            click.option(
-                "--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform."
-            ),
-            click.option("--limit", type=INTEGER, help="Only the first N identities."),
-            click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto."),
-            click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize."),
-            click.option("-q", "--quiet", count=True, help="Warnings only."),
-            click.option("-v", "--verbose", count=True, help="More notes."),
-        )
-    ):
-        command = option(command)
-    return command
+cell_options = option_group(
+    click.option("--dataset", type=PluginName("dataset"), help="Data set."),
+    click.option("--backbone", type=PluginName("backbone"), help="NAME[/PRESET]; default: the data set's."),
+    click.option(
+        "--aligner",
+        type=PluginName("aligner"),
+        multiple=True,
+        help="NAME[/PRESET]; may be given several times.",
+    ),
+    click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first (mlr)."),
+    click.option("--trial", type=INTEGER, help="Trial to look at; default: the config's first, else 0."),
+    click.option("--seed", type=INTEGER, help="Seed of training, fitting, and what the analysis draws."),
+    click.option("--device", help="auto, cpu, cuda, cuda:1; default: auto."),
+    click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run."),
+    click.option("--weights-sha256", metavar="HEX", help="Refuse weights with another SHA-256."),
+    click.option(
+        "--set",
+        "settings",
+        type=SETTING,
+        multiple=True,
+        metavar="PART.NAME=VALUE",
+        help="Change one parameter or rule.",
+    ),
+    click.option(
+        "--config", type=CONFIG, help="TOML file of one run, or PACKAGE:NAME; options given here win over it."
+    ),
+    click.option("--scale", help="One of the config's scales, e.g. tiny."),
+    click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."),
+    click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform."),
+    click.option("--limit", type=INTEGER, help="Only the first N identities."),
+    click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto."),
+    click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize."),
+    click.option("-q", "--quiet", count=True, help="Warnings only."),
+    click.option("-v", "--verbose", count=True, help="More notes."),
+)
+"""The options, by the names of `RunSpec`, and -q and -v; `trial_spec` and `context` take what they give."""
 
 
 def trial_spec(

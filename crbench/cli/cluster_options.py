@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crbench.cli.numbers import INTEGER
+from crbench.cli.options import option_group
 
 if TYPE_CHECKING:
     from crbench.cluster.request import ClusterSpec
@@ -16,7 +16,7 @@ EXECUTORS = ("local", "dask")
 CLUSTER = ("executor", "scheduler", "workers", "memory_limit", "resources", "retries")
 """Names of the parameters of `cluster_options`."""
 
-_OPTIONS = (
+cluster_options = option_group(
     click.option("--executor", type=click.Choice(EXECUTORS), default="local", show_default=True, help="Who computes."),
     click.option("--scheduler", metavar="ADDRESS", help="With dask: of a scheduler; default: workers on this machine."),
     click.option("--workers", type=INTEGER, help="With dask: how many, on this machine; default: 2."),
@@ -34,13 +34,7 @@ _OPTIONS = (
         "--retries", type=INTEGER, help="With dask: how often a task is done again whose worker died; default: 3."
     ),
 )
-
-
-def cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --executor and what goes with it to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""--executor and what goes with it."""
 
 
 def asked_cluster(executor: str, **cluster: Any) -> ClusterSpec | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from crbench.cli.completed import Setting
 from crbench.cli.given_features import RULES
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange, shares
+from crbench.cli.options import option_group
 from crbench.cli.replaced import check_inputs_kept
 from crbench.cli.scores import FILE, output_options
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
@@ -84,12 +84,8 @@ _RESULT = (
 )
 
 
-def evaluate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds all options of ``crbench evaluate`` to a command."""
-    command = cluster_options(output_options(command))
-    for option in reversed((*_INPUTS, *_RULES, *_COMPUTING, *_RESULT)):
-        command = option(command)
-    return command
+evaluate_options = option_group(*_INPUTS, *_RULES, *_COMPUTING, *_RESULT, cluster_options, output_options)
+"""All options of ``crbench evaluate``."""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crbench.cli.options import format_option
+from crbench.cli.options import Decorator, format_option, option_group
 from crbench.numerals import parse_integer
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _ranks(_: click.Context, _parameter: click.Parameter, text: str) -> tuple[in
     return tuple(ranks)
 
 
-def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def ranks_option(default: Sequence[int], shown: str) -> Decorator:
     """The option --ranks; `shown` ends its help."""
     return click.option(
         "--ranks",
@@ -66,17 +66,14 @@ def ranks_option(default: Sequence[int], shown: str) -> Callable[[Callable[..., 
     )
 
 
-def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --metric, --group-by, --per-query, --ranks and --format to a command."""
-    for option in (
-        format_option(FORMATS),
-        ranks_option((1, 5, 10, 20), "tables and --per-query show; JSON has the whole curve."),
-        per_query_option,
-        click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
-        metric_option,
-    ):
-        command = option(command)
-    return command
+output_options = option_group(
+    metric_option,
+    click.option("--group-by", metavar="COLUMN", help="Scores per value of a column of the queries, e.g. camid."),
+    per_query_option,
+    ranks_option((1, 5, 10, 20), "tables and --per-query show; JSON has the whole curve."),
+    format_option(FORMATS),
+)
+"""What of the scores is shown, written and how."""
 
 
 def groups(queries: Samples, name: str | None, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
