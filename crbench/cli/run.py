@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from crbench.cli.cluster_options import CLUSTER, asked_cluster, cluster_options
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
+from crbench.cli.options import format_option, option_group
 from crbench.cli.per_query import write_all_outcomes
 from crbench.cli.scores import metric_option, per_query_option, ranks_option
 from crbench.cli.terminal import command_text, table_width, wants_colour, wide_option
@@ -30,7 +32,44 @@ if TYPE_CHECKING:
     from crbench.results import Result
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_table_options = option_group(
+    format_option(FORMATS),
+    ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too."),
+    click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate."),
+    per_query_option,
+    click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked."),
+    wide_option,
+)
+
+
+@attrs.frozen(kw_only=True)
+class _Table:
+    """The values of `_table_options`: what is shown of results."""
+
+    form: str
+    ranks: tuple[int, ...]
+    per_rate: bool
+    per_query: Path | None
+    timings: bool
+    wide: bool
+
+    def text(self, results: Sequence[Result], benches: Sequence[Bench], printed: Sequence[Published]) -> str:
+        """The leaderboard of results, with the speeds in benches and rows that a paper printed."""
+        return render(
+            results,
+            format=self.form,
+            ranks=self.ranks,
+            per_rate=self.per_rate,
+            colour=wants_colour(),
+            benches=benches,
+            timings=self.timings,
+            width=table_width(self.wide),
+            published=printed,
+        )
+
+
+_TABLE = tuple(attrs.fields_dict(_Table))
 
 
 @click.command()
@@ -90,12 +129,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @cluster_options
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and what each step would cost, and stop.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
-@ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too.")
-@click.option("--per-rate", is_flag=True, help="Add a Rank-1 column for each rate.")
-@per_query_option
-@click.option("--timings", is_flag=True, help="Add what fits and transforms took, marked as unchecked.")
-@wide_option
+@_table_options
 @click.option("-q", "--quiet", count=True, help="Warnings only.")
 @click.option("-v", "--verbose", count=True, help="More notes.")
 def run(
@@ -104,12 +138,6 @@ def run(
     scale: str | None,
     measure: bool,
     dry_run: bool,
-    form: str,
-    ranks: tuple[int, ...],
-    per_rate: bool,
-    per_query: Path | None,
-    timings: bool,
-    wide: bool,
     quiet: int,
     verbose: int,
     **options: Any,
@@ -137,12 +165,13 @@ def run(
 
     configure_logging(-1 if quiet else verbose)
     run_cells = _executor(**{name: options.pop(name) for name in CLUSTER})
+    table = _Table(**{name: options.pop(name) for name in _TABLE})
     specs = _specs(options, settings, config, scale)
     printed = _printed(config)
     if dry_run:
-        print_plan(specs, form)
+        print_plan(specs, table.form)
         return 0
-    if per_query is not None and not all(spec.outcomes for spec in specs):
+    if table.per_query is not None and not all(spec.outcomes for spec in specs):
         raise ConfigError("--per-query shows the outcomes of queries; leave --no-outcomes out")
     for spec in specs[1:]:
         make_plan(spec)  # all runs are checked before the first begins
@@ -153,21 +182,10 @@ def run(
     if done:
         benches = [bench for one in runs for bench in _benches(*one, context)] if measure else []
         started = time.perf_counter()
-        text = render(
-            done,
-            format=form,
-            ranks=ranks,
-            per_rate=per_rate,
-            colour=wants_colour(),
-            benches=benches,
-            timings=timings,
-            width=table_width(wide),
-            published=printed,
-        )
-        click.echo(text, nl=False)
-        note_table(specs[-1], context, form, len(done), time.perf_counter() - started)
-    if done and per_query is not None:
-        write_all_outcomes(per_query, done, ranks)
+        click.echo(table.text(done, benches, printed), nl=False)
+        note_table(specs[-1], context, table.form, len(done), time.perf_counter() - started)
+        if table.per_query is not None:
+            write_all_outcomes(table.per_query, done, table.ranks)
     return 0 if len(done) == len(results) else 1
 
 
@@ -231,7 +249,7 @@ def spec_of(command: str) -> RunSpec:
         options = dict(run.make_context("run", words[2:]).params)
     except click.ClickException as error:
         raise ConfigError(f"{command}: {error.format_message()}") from error
-    shown = (*CLUSTER, "measure", "dry_run", "form", "ranks", "per_rate", "timings", "wide", "quiet", "verbose")
+    shown = (*CLUSTER, *_TABLE, "measure", "dry_run", "quiet", "verbose")
     settings, config, scale = (options.pop(name) for name in ("settings", "config", "scale"))
     (spec,) = _specs({name: value for name, value in options.items() if name not in shown}, settings, config, scale)
     return spec
