@@ -10,8 +10,7 @@ from crbench.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from crbench.bench import Bench
     from crbench.leaderboard.board import Board, View
-    from crbench.leaderboard.scores import SpreadKind
-    from crbench.published import Published
+    from crbench.leaderboard.choice import Choice
     from crbench.results import Result
 
 TEXT_FORMATS = ("table", "github", "latex", "csv", "json")
@@ -25,30 +24,23 @@ UNASKED = 20
 
 
 def arrange(
-    results: Iterable[Result],
+    results: Sequence[Result],
+    view: View | None = None,
+    choice: Choice | None = None,
     *,
-    ranks: Sequence[int] = RANKS,
-    per_rate: bool = False,
-    published: bool | Sequence[Published] = False,
     benches: Iterable[Bench] = (),
-    timings: bool = False,
-    columns: Sequence[str] = (),
-    sort: str = "",
-    top: int | None = None,
-    spread: SpreadKind = "auto",
-    datasets: Sequence[str] = (),
-    backbones: Sequence[str] = (),
-    aligners: Sequence[str] = (),
     expand: bool = False,
     compare: bool | None = None,
-    pairwise: bool = False,
-    width: int | None = None,
     unasked: int = UNASKED,
 ) -> tuple[Board, View]:
-    """The board of `results`, and what of it every format shows; see `crbench.report.render` for the arguments.
+    """The board of `results`, and what of it every format shows; see `crbench.report.render` for more.
 
     Args:
-        unasked: results of a table whose outcomes are read where `compare` is None.
+        view: what is to be shown; None = what a `View` shows by default.
+        choice: the data sets and methods that it is about; None = all.
+        benches: speeds to show.
+        expand: a row for each training.
+        compare: compare the rows of a table; None = where the outcomes of `unasked` results at most are to be read.
 
     Raises:
         ConfigError: a rank that no curve has, a column that no table has, a name that no result has, or pairs of rows
@@ -59,35 +51,21 @@ def arrange(
 
     from crbench.leaderboard.board import View
     from crbench.leaderboard.build import build
-    from crbench.leaderboard.choice import Choice, asked_ranks, check_view
+    from crbench.leaderboard.choice import EVERYTHING, asked_ranks, check_view
     from crbench.leaderboard.column import plain_name
     from crbench.metrics.cmc import CURVE_LENGTH
-    from crbench.published import published as published_for
 
-    if pairwise and compare is False:
+    view, choice = view or View(), choice or EVERYTHING
+    if view.pairwise and compare is False:
         raise ConfigError("--no-compare --pairwise: pairs of rows are compared; leave one of both out")
-    results = list(results)
     if not results:
         raise DataError("no results to show; `crbench run --dataset mlr-synthetic` makes some")
-    view = View(
-        ranks=tuple(ranks),
-        per_rate=per_rate,
-        timings=timings,
-        published=tuple(
-            published_for(datasets or (result.dataset for result in results)) if published is True else published or ()
-        ),
-        columns=tuple(map(plain_name, columns)),
-        sort=plain_name(sort),
-        top=top,
-        spread=spread,
-        pairwise=pairwise,
-        width=width,
-    )
+    view = attrs.evolve(view, columns=tuple(map(plain_name, view.columns)), sort=plain_name(view.sort))
     view = attrs.evolve(view, ranks=asked_ranks(view))
     if bad := [rank for rank in view.ranks if not 1 <= rank <= CURVE_LENGTH]:
         raise ConfigError(f"rank {bad[0]}: curves have ranks from 1 to {CURVE_LENGTH}")
-    choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
-    board = build(results, benches, view.ranks, choice, expand=expand, compare=pairwise or compare, unasked=unasked)
+    compare = view.pairwise or compare
+    board = build(results, benches, view.ranks, choice, expand=expand, compare=compare, unasked=unasked)
     check_view(board, view, results)
     return board, view
 

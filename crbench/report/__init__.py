@@ -85,28 +85,36 @@ def render(
     """
     if format not in FORMATS:
         raise ConfigError(f"unknown leaderboard format {format!r}; known: {', '.join(FORMATS)}")
-    board, view = arrange(
-        results,
-        ranks=ranks,
+    from crbench.leaderboard.board import View
+    from crbench.leaderboard.choice import Choice
+
+    results = list(results)
+    view = View(
+        ranks=tuple(ranks),
         per_rate=per_rate,
-        published=published,
-        benches=benches,
         timings=timings,
-        columns=columns,
+        published=_printed(published, datasets or [result.dataset for result in results]),
+        columns=tuple(columns),
         sort=sort,
         top=top,
         spread=spread,
-        datasets=datasets,
-        backbones=backbones,
-        aligners=aligners,
-        expand=expand,
-        compare=compare,
-        unasked=UNASKED if details else TABLE_UNASKED,
         pairwise=pairwise,
         width=width,
     )
+    choice = Choice(datasets=tuple(datasets), backbones=tuple(backbones), aligners=tuple(aligners))
+    unasked = UNASKED if details else TABLE_UNASKED
+    board, view = arrange(results, view, choice, benches=benches, expand=expand, compare=compare, unasked=unasked)
     if format != "html":
         return as_text(board, view, format, colour=colour)
     from crbench.report.page import page
 
     return page(board, view, details=details, request=strips)
+
+
+def _printed(published: bool | Sequence[Published], datasets: Sequence[str]) -> tuple[Published, ...]:
+    """The numbers of papers that are shown: given ones, those for these data sets, or none."""
+    from crbench.published import published as printed_for
+
+    if published is True:
+        return printed_for(datasets)
+    return tuple(published or ())

@@ -8,7 +8,7 @@ from html_page import faults
 from leaderboard.conftest import Make
 
 from crbench.leaderboard import arrange
-from crbench.leaderboard.board import Block, Pair
+from crbench.leaderboard.board import Block, Pair, View
 from crbench.leaderboard.scores import Spread
 from crbench.report.differences import SHOWN, matrix
 from crbench.report.page import page
@@ -58,7 +58,7 @@ def test_a_long_table_shows_its_first_rows_and_the_baseline(make: Make) -> None:
 
 def test_all_rows_are_there_on_request(make: Make) -> None:
     names = (*(f"a{place}" for place in range(SHOWN)), "none")
-    board, view = arrange([make("none", (0.1,))], pairwise=True)
+    board, view = arrange([make("none", (0.1,))], View(pairwise=True))
     text = page(attrs.evolve(board, blocks=(compared(make, names),)), view, details=True)
     assert text.count('<td class="better">') == len(names) * (len(names) - 1) // 2
 
