@@ -1,8 +1,7 @@
 """Find plugins by their entry points, load each one alone, and look names up.
 
-pluggy's own loading stops at one bad import or one raising hook. So every entry point is loaded by itself, pluggy
-checks its hooks, and these are called as the plain functions that they are. What fails becomes a `BrokenPlugin`, and
-the rest work.
+pluggy's own loading stops at one bad import or one raising hook. So every entry point is loaded by itself, see
+`crbench.registry.offers`. What fails becomes a `BrokenPlugin`, and the rest work.
 """
 
 from __future__ import annotations
@@ -17,22 +16,16 @@ from time import perf_counter as clock
 from typing import Any, Generic, TypeVar
 
 import attrs
-import pluggy
 
-from crbench._version import __version__
-from crbench.api import hooks
 from crbench.api.entry import API_VERSION, KINDS, Entry, Kind
 from crbench.api.metric import Metric
 from crbench.config.toml import FOLDER
 from crbench.errors import ConfigError, CrbenchError, PluginError
-from crbench.registry.guard import UNKNOWN, Owner, one_line, quiet_output
+from crbench.registry.guard import UNKNOWN, Owner, one_line
+from crbench.registry.offers import OWN_METRICS, StageError, load_offers, owner_of, plugin_manager
 from crbench.registry.points import installed_points
 from crbench.registry.request import Request
-from crbench.registry.settings import settings_kept
 from crbench.wording import suggestion
-
-OWN_METRICS = EntryPoint("metrics", "crbench.metrics.registry", hooks.GROUP)
-"""Our metrics, found like those of plugins, but there even where an installation is older than they are."""
 
 SLOW_S = 1.0
 """Seconds that the import of a plugin may take unmentioned: every command waits for all plugins."""
@@ -213,8 +206,7 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
     entries: list[Registered[Any]] = []
     broken: list[BrokenPlugin] = []
     slow: list[str] = []
-    manager = pluggy.PluginManager(hooks.GROUP)
-    manager.add_hookspecs(hooks)
+    manager = plugin_manager()
     found = list(points or [])
     if points is None:
         theirs, damaged = installed_points()
@@ -224,14 +216,15 @@ def discover(points: Iterable[EntryPoint] | None = None, *, strict: bool = False
             for name, error in damaged.items()
         ]
     for point in sorted(found, key=_point_order):
-        started = clock()
+        owner, started = owner_of(point), clock()
         try:
-            entries.extend(_load(point, manager))
-        except _StageError as failure:
-            broken.append(BrokenPlugin(owner=_owner(point), stage=failure.stage, error=failure.error))
+            offers = load_offers(point, manager)
+            entries += [Registered(kind=kind, entry=entry, owner=owner) for kind, entry in offers]
+        except StageError as failure:
+            broken.append(BrokenPlugin(owner=owner, stage=failure.stage, error=failure.error))
         if (seconds := clock() - started) > SLOW_S:
             advice = "every command waits for it; its author can name targets by text and import in functions"
-            slow.append(f"{_owner(point)} took {seconds:.1f} s to import; {advice}")
+            slow.append(f"{owner} took {seconds:.1f} s to import; {advice}")
     registry = Registry(entries=tuple(entries), broken=tuple(broken), slow=tuple(slow))
     if strict:
         for plugin in broken:
@@ -262,80 +255,11 @@ def installed() -> Registry:
     return discover()
 
 
-class _StageError(Exception):
-    def __init__(self, stage: str, error: BaseException) -> None:
-        super().__init__(stage)
-        self.stage = stage
-        self.error = error
-
-
-def _load(point: EntryPoint, manager: pluggy.PluginManager) -> list[Registered[Any]]:
-    stage = "import"
-    try:
-        with quiet_output(), settings_kept(f"{_owner(point)}, at import,"):
-            plugin = point.load()
-            stage = "hook"
-            if not manager.is_registered(plugin):  # which refuses arguments that a hook does not have
-                manager.register(plugin, name=f"{_owner(point)} at {point.value}")
-            return [Registered(kind=kind, entry=entry, owner=_owner(point)) for kind, entry in _offers(plugin, manager)]
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin that exits must not end the program
-        raise _StageError(stage, error) from error
-
-
-def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry | Metric]]:
-    kinds = {f"{hooks.GROUP}_{kind}s": kind for kind in KINDS}
-    for name, attribute in _implemented(plugin, list(kinds), manager).items():
-        kind, offered = kinds[name], getattr(plugin, attribute)()
-        record = Metric if kind == "metric" else Entry
-        if not isinstance(offered, Iterable):
-            raise TypeError(f"{name} returned {_shown(offered)}; expected a list of crbench.{record.__name__} records")
-        for entry in offered:
-            if not isinstance(entry, record):
-                hint = "; distances come from crbench_distances" if kind == "metric" else ""
-                raise TypeError(f"{name} returned {_shown(entry)}; expected crbench.{record.__name__} records{hint}")
-            yield kind, entry
-
-
 def _way_out(item: Registered[Any], claims: Iterable[Registered[Any]]) -> str:
     """What a user can do to use one of several entries of one name."""
     if [other.owner.distribution for other in claims].count(item.owner.distribution) > 1:
         return "one distribution offers it twice, so only its author can rename one"
     return f"say whose, as in {item.owner.distribution}::{item.entry.name}"
-
-
-def _shown(offered: object) -> str:
-    if isinstance(offered, Entry | Metric):
-        return f"the {type(offered).__name__} {offered.name!r}"
-    return repr(offered)
-
-
-def _implemented(plugin: object, known: list[str], manager: pluggy.PluginManager) -> dict[str, str]:
-    """The hooks that a plugin implements, in the order of `known`, each with the name of its function.
-
-    Raises:
-        TypeError: it marks something that is no hook, forgets the mark, or implements none.
-    """
-    marks = {name: manager.parse_hookimpl_opts(plugin, name) for name in dir(plugin)}
-    marked = {mark["specname"] or name: name for name, mark in marks.items() if mark is not None}
-    for name in sorted(marked.keys() - set(known)):
-        raise TypeError(f"there is no hook {name}{suggestion(name, known)}")
-    for name in known:
-        if name not in marked and hasattr(plugin, name):
-            raise TypeError(f"{name} is not marked as a hook; put @crbench.hookimpl above it")
-    if not marked:
-        raise TypeError(f"it implements no hook; known: {', '.join(known)}")
-    return {name: marked[name] for name in known if name in marked}
-
-
-def _owner(point: EntryPoint) -> Owner:
-    if point is OWN_METRICS:
-        return Owner(plugin=point.name, distribution="crbench", version=__version__)
-    distribution = point.dist
-    if distribution is None:
-        return attrs.evolve(UNKNOWN, plugin=point.name)
-    return Owner(plugin=point.name, distribution=distribution.name, version=distribution.version)
 
 
 def _point_order(point: EntryPoint) -> tuple[str, str]:
