@@ -93,13 +93,10 @@ if TYPE_CHECKING:
     from crbench.api.datasets import ImageFile as ImageFile
     from crbench.api.datasets import ImageFiles as ImageFiles
     from crbench.api.datasets import ImageSource as ImageSource
-    from crbench.api.datasets import count_images as count_images
-    from crbench.api.datasets import digest_images as digest_images
     from crbench.api.datasets import is_image as is_image
     from crbench.api.datasets import list_images as list_images
     from crbench.api.datasets import make_index as make_index
     from crbench.api.datasets import match_images as match_images
-    from crbench.api.datasets import verify_images as verify_images
     from crbench.api.domains import domains_key as domains_key
     from crbench.api.domains import map_by_domain as map_by_domain
     from crbench.api.domains import nearest_domain as nearest_domain
@@ -124,6 +121,9 @@ if TYPE_CHECKING:
     from crbench.api.pairing import check_alignable as check_alignable
     from crbench.api.parameters import Flattened as Flattened
     from crbench.api.parameters import OtherMethod as OtherMethod
+    from crbench.api.verification import count_images as count_images
+    from crbench.api.verification import digest_images as digest_images
+    from crbench.api.verification import verify_images as verify_images
     from crbench.api.weights import fill_weights as fill_weights
     from crbench.api.weights import find_imagenet as find_imagenet
     from crbench.api.weights import load_weights as load_weights
@@ -256,8 +256,8 @@ _ROOMS = {
     "choices": "data.draws",
     "compiled": "jit",
     "content_digest": "protocol.hashing",
-    "count_images": "api.datasets",
-    "digest_images": "api.datasets",
+    "count_images": "api.verification",
+    "digest_images": "api.verification",
     "domains_key": "api.domains",
     "draw_split": "data.splits",
     "features_from_arrays": "records",
@@ -295,7 +295,7 @@ _ROOMS = {
     "read_text_input": "inputs",
     "shuffled": "data.draws",
     "to_torch": "arrays",
-    "verify_images": "api.datasets",
+    "verify_images": "api.verification",
     "weights_root": "config.paths",
     "with_drawn_rates": "data.splits",
 }

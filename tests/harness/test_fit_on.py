@@ -12,8 +12,8 @@ import torch
 from crbench_baselines.procrustes import Procrustes
 from fakes import Hard
 
+from crbench.api import DatasetInfo, StoredImage
 from crbench.api.context import RunContext
-from crbench.api.datasets import DatasetInfo, StoredImage
 from crbench.api.entry import Entry
 from crbench.api.pairing import TrainFeatures
 from crbench.cli.run import spec_of
