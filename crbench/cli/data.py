@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from crbench.cli.completed import PROTOCOL, SETTING
+from crbench.cli.data_text import description, verification_text
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
 from crbench.cli.options import format_option
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Dataset
-    from crbench.data.info import DatasetInfo, Verification
     from crbench.protocol import EvalProtocol
     from crbench.registry.discovery import PluginRecord
 
@@ -31,17 +30,6 @@ _ROOT = click.option(
     help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
 )
 _INCOMPLETE = 3
-_SHOWN = 20
-"""Files of each kind that a table lists."""
-
-_LISTED = {
-    "missing": "missing",
-    "unreadable": "unreadable",
-    "extra": "extra files, which are not read",
-    "duplicate": "duplicates, with the bytes of another image",
-    "near": "near copies, said to show two persons",
-}
-"""Kinds of files in a `Verification`, and what a table calls them."""
 
 
 @click.group()
@@ -126,7 +114,7 @@ def info(name: str, settings: tuple[str, ...], form: str) -> None:
         }
         click.echo(json.dumps({**attrs.asdict(dataset.info), "protocols": protocols}, indent=2))
         return
-    click.echo(_describe(name, dataset.info, dataset.protocols))
+    click.echo(description(name, dataset.info, dataset.protocols))
 
 
 @data.command()
@@ -167,7 +155,7 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
     if form == "json":
         click.echo(json.dumps({**attrs.asdict(found), "ok": found.ok}, indent=2))
     else:
-        click.echo(_report(name, found))
+        click.echo(verification_text(name, found))
     ctx.exit(0 if found.ok else _INCOMPLETE)
 
 
@@ -284,53 +272,3 @@ def _choose_protocol(dataset: Dataset, request: str | None, settings: tuple[str,
     from crbench.harness.plan import choose_protocol
 
     return choose_protocol(dataset, request, _parsed(settings).get("protocol", {}))
-
-
-def _describe(name: str, info: DatasetInfo, protocols: Mapping[str, EvalProtocol]) -> str:
-    facts = {
-        "source": info.title,
-        "paper": info.reference,
-        "get it": info.url,
-        "licence": info.licence,
-        "privacy": info.privacy,
-        "opt-in": f"set {info.opt_in}=1" if info.opt_in else "",
-        "counts": ", ".join(f"{count:,} {label}" for label, count in info.counts.items()),
-    }
-    lines = [name, *(f"  {label + ':':<9}{fact}" for label, fact in facts.items() if fact)]
-    if info.layouts:
-        lines.append("  layout below the data root, one of:")
-        lines += ["    " + line for layout in info.layouts for line in layout.splitlines()]
-    lines.append("  protocols, the default first:")
-    lines += [f"    {key:<14} {rules.fingerprint()}  {rules.describe()}" for key, rules in protocols.items()]
-    return "\n".join(lines)
-
-
-def _report(name: str, found: Verification) -> str:
-    from tabulate import tabulate
-
-    labels = dict.fromkeys([*found.expected, *found.found])
-    rows = [(label, found.found.get(label, 0), found.expected.get(label, ""), _judge(found, label)) for label in labels]
-    published = ("official", "") if found.expected else ()
-    lines = [
-        f"{name} in {found.root}",
-        tabulate([row[: 2 + len(published)] for row in rows], ("", "found", *published)),
-    ]
-    if found.card:
-        lines.append(tabulate(found.card.items(), tablefmt="plain"))
-    for kind, words in _LISTED.items():
-        entries = getattr(found, kind)
-        if entries:
-            lines += [f"{words}: {len(entries)}", *(f"  {entry}" for entry in entries[:_SHOWN])]
-        if len(entries) > _SHOWN:
-            lines.append(f"  and {len(entries) - _SHOWN} more, which --format json lists")
-    if found.expected:
-        lines.append("complete" if found.ok else "not as published")
-    else:
-        lines.append("sound" if found.ok else "images are missing or unreadable")
-    return "\n".join(lines)
-
-
-def _judge(found: Verification, label: str) -> str:
-    if label not in found.expected:
-        return ""
-    return "ok" if found.found.get(label) == found.expected[label] else "differs"
