@@ -97,7 +97,7 @@ def explained_by_rank(
     wanted = sorted({rank for rank in ranks if 0 < rank < dim} | {dim})
     left = {rank: np.empty(len(narrow)) for rank in wanted}
     for fitted in _ways(pids, seed):
-        ridge, penalty = _Ridge.of(narrow[fitted], wide[fitted]), _penalty(narrow, wide, pids, fitted, seed)
+        ridge, penalty = _Ridge.of(narrow[fitted], wide[fitted]), _penalty(narrow, wide, pids, fitted)
         offsets, directions = ridge.offsets(narrow[~fitted], penalty), ridge.directions(penalty)
         for rank in wanted:
             kept = offsets if rank == dim else offsets @ directions[:, :rank] @ directions[:, :rank].T
@@ -112,7 +112,7 @@ def _ways(pids: NDArray[np.int64], seed: int) -> tuple[NDArray[np.bool_], NDArra
 
 
 def _penalty(
-    lr: NDArray[np.float64], hr: NDArray[np.float64], pids: NDArray[np.int64], rows: NDArray[np.bool_], seed: int
+    lr: NDArray[np.float64], hr: NDArray[np.float64], pids: NDArray[np.int64], rows: NDArray[np.bool_]
 ) -> float:
     """The best penalty of a full map, by a quarter of these rows' people."""
     people = np.unique(pids[rows])

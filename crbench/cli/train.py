@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from crbench.config.run_spec import RunSpec
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()

@@ -135,9 +135,9 @@ def smaller_camera(index: Index) -> int:
     return int(cameras[int(np.argmin(means))])
 
 
-def _with_native_rates(index: Index, rate: float = 2.0) -> Samples:
-    """Rows of the LR camera at their presumed native rate (LRAR presumes k = 1/2 for CAVIAR)."""
-    rates = np.where(index.rows.camids == smaller_camera(index), np.float32(rate), np.float32(1))
+def _with_native_rates(index: Index) -> Samples:
+    """Rows of the LR camera at their presumed native rate, 2 (LRAR presumes k = 1/2 for CAVIAR)."""
+    rates = np.where(index.rows.camids == smaller_camera(index), np.float32(2), np.float32(1))
     return attrs.evolve(index.rows, rates=rates, native_rates=rates)
 
 

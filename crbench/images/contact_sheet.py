@@ -35,18 +35,17 @@ def contact_sheet(
     *,
     root: Path,
     people: int = 8,
-    trial: int = 0,
     seed: int = 0,
 ) -> Image:
     """Draw test persons: a query image, its LR copies at the protocol's rates, and images of other cameras.
 
-    LR copies are made as the protocol says and enlarged by ``nearest``, so that their pixels can be counted. A
-    protocol without query rates shows 2, 3 and 4; rates up to an image's native rate are left out.
+    The persons are some of those of the first trial. LR copies are made as the protocol says and enlarged by
+    ``nearest``, so that their pixels can be counted. A protocol without query rates shows 2, 3 and 4; rates up to an
+    image's native rate are left out.
 
     Args:
         root: the folder that holds the data sets.
         people: how many persons; fewer are shown where the split has fewer.
-        trial: the split to take them from.
         seed: which persons.
 
     Returns:
@@ -58,7 +57,7 @@ def contact_sheet(
     """
     if people < 1:
         raise ConfigError(f"preview: {people} people asked for, expected at least 1")
-    split = dataset.split(protocol, trial, root=root)
+    split = dataset.split(protocol, 0, root=root)
     both = np.intersect1d(split.query.pids, split.gallery.pids)
     candidates = both[both > 0] if (both > 0).any() else np.unique(split.query.pids)
     chosen = shuffled(f"preview|seed {seed}", candidates.tolist())[:people]

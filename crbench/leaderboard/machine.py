@@ -22,8 +22,6 @@ from crbench.leaderboard.scores import in_order
 from crbench.results import Result
 from crbench.results.labels import component_label, failure_reason, inert
 
-_NESTED = ("rows", "pairs")
-
 
 def render_csv(board: Board, view: View) -> str:
     """Comma-separated, one heading line; `part` is ``ranked``, ``partial``, ``pair``, ``failed`` or ``published``.

@@ -77,12 +77,12 @@ def page(board: Board, view: View, *, details: bool, request: Request | None = N
         versions=sorted({version for block in blocks for version in block.versions}),
         packed={
             **{name: _packed(as_text(board, view, name)) for name in ("csv", "latex")},
-            **(_opened(environment, board, shown) if details else {}),
+            **(_opened(environment, shown) if details else {}),
         },
     )
 
 
-def _opened(environment: Environment, board: Board, shown: Sequence[Section]) -> dict[str, str]:
+def _opened(environment: Environment, shown: Sequence[Section]) -> dict[str, str]:
     """What the page shows where a reader asks for more: each row of each table, as JSON lists of HTML; and BibTeX."""
     template = environment.get_template("details.html.jinja")
     rows = {

@@ -16,9 +16,6 @@ def interval_over_people(
     function: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     *,
     shares: NDArray[np.float64] | None = None,
-    level: float = LEVEL,
-    replicates: int = REPLICATES,
-    seed: int = 0,
 ) -> NDArray[np.float64]:
     """The ends f64[2, k] of the intervals of k numbers.
 
@@ -40,8 +37,8 @@ def interval_over_people(
     count = function(np.ones((1, len(pids)))).shape[1]
     if len(pids) < 2:
         return np.full((2, count), np.nan)
-    replicated = np.concatenate([function(weights) for weights in drawn_weights(pids, seed, replicates)])
+    replicated = np.concatenate([function(weights) for weights in drawn_weights(pids, 0, REPLICATES)])
     if np.isnan(replicated).any(axis=1).all():
         return np.full((2, count), np.nan)
     effective = float(weighed.sum() ** 2 / (weighed**2).sum())
-    return percentile_interval(replicated, effective, level)
+    return percentile_interval(replicated, effective, LEVEL)

@@ -38,9 +38,7 @@ def gap_closed(
     bound: Sequence[TrialQueries],
     name: str,
     *,
-    level: float = LEVEL,
     replicates: int = REPLICATES,
-    seed: int = 0,
 ) -> GapClosed | None:
     """The share of the gap between `none` and `bound` that `row` closes in one score; None where no gap is told from 0.
 
@@ -56,10 +54,10 @@ def gap_closed(
     pids = identities(trials[0])
     sums = IdentitySums.joined([IdentitySums.of(one, [name], pids) for one in trials])
     mine, base, top = sums.scores(np.ones((1, len(pids))))[0].tolist()
-    drawn = np.concatenate([sums.scores(weights) for weights in drawn_weights(pids, seed, replicates)])
+    drawn = np.concatenate([sums.scores(weights) for weights in drawn_weights(pids, 0, replicates)])
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
     gaps = drawn[:, 2] - drawn[:, 1]
-    gained, tail = drawn[:, 0] - drawn[:, 1], expanded_tail(sums.effective, level)
+    gained, tail = drawn[:, 0] - drawn[:, 1], expanded_tail(sums.effective, LEVEL)
     lowest, highest = (np.divide(gained, gaps, out=np.full(len(gaps), end), where=gaps > 0) for end in _OPEN)
     low, high = np.quantile(lowest, tail, method="lower"), np.quantile(highest, 1 - tail, method="higher")
     if top <= base or not np.isfinite([low, high]).all():

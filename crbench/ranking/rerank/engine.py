@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from crbench.api.context import Progress, no_progress
+from crbench.api.context import Progress
 from crbench.errors import EvaluationError
 from crbench.ranking.backends.interface import ApproximateDistances
 from crbench.ranking.filter import place_among
@@ -65,7 +65,7 @@ class RerankedEngine:
         settings: Settings,
         how: KReciprocal,
         gallery: NDArray[np.intp],
-        progress: Progress = no_progress,
+        progress: Progress,
     ) -> None:
         """Args: features, settings, parameters, intp[g] gallery rows that take part, in rising order, and progress."""
         if inputs.distances is not None:
