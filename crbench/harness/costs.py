@@ -12,7 +12,6 @@ import attrs
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from crbench import linear
 from crbench.api.capabilities import HoldsNetwork
@@ -81,6 +80,9 @@ def transform_macs(transform: Transform, feats: TestFeatures, owner: Owner) -> i
 
 def count_flops(call: Callable[[], object]) -> int:
     """Floating-point operations of a call as torch counts them, two for each multiply-accumulate operation."""
+    # It imports Triton, which a run whose cells are kept has no use for.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with FlopCounterMode(display=False, custom_mapping=linear.flops()) as counter:
         call()
     return int(counter.get_total_flops())

@@ -14,7 +14,7 @@ import inspect
 import re
 import site
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from importlib.machinery import BYTECODE_SUFFIXES, ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +74,7 @@ def _states(files: Iterable[Path]) -> Mapping[Path, tuple[int, int] | None]:
 def _read(packages: tuple[str, ...]) -> _Code | None:
     files: dict[str, Path] = {}
     left, seen = list(packages), {"crbench"}  # of which version constants tell what counts
+    installed = _installed_folders()
     hasher = hashlib.sha256()
     try:
         while left:
@@ -83,7 +84,7 @@ def _read(packages: tuple[str, ...]) -> _Code | None:
             if not found:
                 return None
             files |= found
-            left += [name for name in _imported(found.values()) - seen if _is_in_development(name)]
+            left += [name for name in _imported(found.values()) - seen if _is_in_development(name, installed)]
         states = _states(files.values())
         for name, path in sorted(files.items()):
             content = path.read_bytes()
@@ -101,7 +102,7 @@ def _imported(files: Iterable[Path]) -> set[str]:
         if path.suffix != ".py":
             continue
         try:
-            nodes = list(ast.walk(ast.parse(path.read_bytes())))
+            nodes = list(_statements(ast.parse(path.read_bytes())))
         except (SyntaxError, ValueError):  # a template, or of another Python
             continue
         names += [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
@@ -109,15 +110,33 @@ def _imported(files: Iterable[Path]) -> set[str]:
     return {name.partition(".")[0] for name in names} - {""}
 
 
-def _is_in_development(package: str) -> bool:
-    """Whether a package lies elsewhere than installed ones and Python's own, which change with a version."""
+def _statements(module: ast.Module) -> Iterator[ast.AST]:
+    """All statements of a module, however deep; expressions are left out, as nothing is imported in any."""
+    left: list[ast.AST] = [module]
+    while left:
+        node = left.pop()
+        yield node
+        for block in ("body", "handlers", "cases", "orelse", "finalbody"):
+            left += getattr(node, block, ())
+
+
+def _is_in_development(package: str, installed: Collection[Path]) -> bool:
+    """Whether a package lies elsewhere than installed ones and Python's own, which change with a version.
+
+    Args:
+        installed: folders of these.
+    """
     spec = _spec(package)
     if spec is None or not (spec.has_location or spec.submodule_search_locations):
         return False
-    places = spec.submodule_search_locations or [spec.origin or ""]
-    installed = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    folders = [Path(folder).resolve() for folder in (*installed, *site.getsitepackages(), site.getusersitepackages())]
-    return not any(Path(place).resolve().is_relative_to(folder) for place in places for folder in folders)
+    places = [Path(place).resolve() for place in spec.submodule_search_locations or [spec.origin or ""]]
+    return not any(place.is_relative_to(folder) for place in places for folder in installed)
+
+
+def _installed_folders() -> frozenset[Path]:
+    """Where Python and installed packages lie."""
+    named = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return frozenset(Path(one).resolve() for one in (*named, *site.getsitepackages(), site.getusersitepackages()))
 
 
 def _top_level(target: object) -> str | None:

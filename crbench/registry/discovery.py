@@ -263,7 +263,7 @@ def _way_out(item: Registered[Any], claims: Iterable[Registered[Any]]) -> str:
 
 
 def _point_order(point: EntryPoint) -> tuple[str, str]:
-    return (point.dist.name if point.dist else "", point.name)
+    return (owner_of(point).distribution if point.dist else "", point.name)
 
 
 def _may_own(owner: Owner, name: str) -> bool:

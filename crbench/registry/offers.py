@@ -5,8 +5,9 @@ Whatever the plugin raises meanwhile is a `StageError`, so that it concerns no o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import Distribution, EntryPoint
 
 import attrs
 import pluggy
@@ -63,10 +64,16 @@ def owner_of(point: EntryPoint) -> Owner:
     """Whose plugin an entry point names."""
     if point is OWN_METRICS:
         return Owner(plugin=point.name, distribution="crbench", version=__version__)
-    distribution = point.dist
-    if distribution is None:
+    if point.dist is None:
         return attrs.evolve(UNKNOWN, plugin=point.name)
-    return Owner(plugin=point.name, distribution=distribution.name, version=distribution.version)
+    name, version = _name_and_version(point.dist)
+    return Owner(plugin=point.name, distribution=name, version=version)
+
+
+@functools.cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Of a distribution, whose metadata are read and parsed for each of them."""
+    return distribution.name, distribution.version
 
 
 def _offers(plugin: object, manager: pluggy.PluginManager) -> Iterator[tuple[Kind, Entry | Metric]]:

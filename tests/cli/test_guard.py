@@ -55,6 +55,13 @@ def test_without_a_place_for_messages_the_exit_code_says_it(error_output):
         assert run("data", "rules", **options).returncode == 0
 
 
+def test_the_end_of_a_command_looks_for_no_cycles():
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
+    code += "from crbench.cli import main; main(['data', 'list'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True"
+
+
 def raising(error):
     def command():
         raise error

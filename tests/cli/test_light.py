@@ -45,6 +45,16 @@ def test_a_plan_imports_no_timm(backbone):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_a_run_whose_cells_are_kept_imports_nothing_that_computes(tmp_path):
+    words = ["run", "--dataset", "mlr-synthetic", "--backbone", "random", "--limit", "3", "--trial", "0", "-q"]
+    words += ["--aligner", "none", "-o", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
+    names = "[name for name in ('timm', 'triton', 'numba', 'matplotlib') if name in sys.modules]"
+    check = f"import sys\nfrom crbench.cli import invoke\ninvoke({words})\nprint({names})"
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_every_public_name_can_be_loaded():
     import crbench
 

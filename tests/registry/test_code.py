@@ -123,6 +123,27 @@ def test_helpers_in_development_count_and_what_they_import_too(package, line):
     assert sha256() == alone
 
 
+_BLOCKS = {
+    "class": "class A:\n    async def f(self):\n        with x:\n            {}",
+    "else": "for x in y:\n    pass\nelse:\n    {}",
+    "elif": "if x:\n    pass\nelif y:\n    {}",
+    "except": "try:\n    pass\nexcept ImportError:\n    {}",
+    "finally": "try:\n    pass\nfinally:\n    {}",
+    "group": "try:\n    pass\nexcept* ValueError:\n    {}",
+    "case": "match x:\n    case [y]:\n        {}",
+    "behind expressions": "f = (lambda: 1) if x else [y for y in z]\nwhile f:\n    {}",
+}
+
+
+@pytest.mark.parametrize("block", _BLOCKS.values(), ids=_BLOCKS.keys())
+def test_imports_count_wherever_they_stand(package, block):
+    (package / "inner" / "method.py").write_text(block.format("import code_of_help"))
+    (package.parent / "code_of_help.py").write_text("x = 1")
+    before = sha256()
+    (package.parent / "code_of_help.py").write_text("x = 2")
+    assert None is not sha256() != before
+
+
 def test_installed_packages_count_by_their_version(package, tmp_path, monkeypatch):
     installed_there = tmp_path / "installed"
     installed_there.mkdir()
