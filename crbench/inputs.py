@@ -178,7 +178,7 @@ def memory_fault(path: Path, error: Exception) -> SystemFaultError | None:
     if fault is None:
         return None
     try:
-        mmap.mmap(-1, _COPIES * path.stat().st_size or 1).close()  # takes addresses, and no memory yet
+        mmap.mmap(-1, _COPIES * path.stat().st_size or 1).close()  # reserves addresses, but no memory
     except OSError:
         return SystemFaultError(f"{path}: {fault}")
     return None

@@ -302,7 +302,7 @@ _ROOMS = {
 
 __all__ = [*_ROOMS]
 
-if not TYPE_CHECKING:  # a type checker sees the imports above, and so a name that is not there
+if not TYPE_CHECKING:  # or a type checker would accept names that are not among the imports above
 
     def __getattr__(name: str) -> Any:
         if name not in _ROOMS:

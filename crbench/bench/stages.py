@@ -93,7 +93,8 @@ class PrecomputedDistances:
 
 def ranking(query: Features, gallery: Features) -> tuple[Callable[[], object], int]:
     """A call that evaluates given distances, without reading features, and the bytes of those distances."""
-    shown = [side.take(blind_order(side.rows)) for side in (query, gallery)]  # as a distance is asked for them
+    # `evaluate` gives a distance its rows in this order.
+    shown = [side.take(blind_order(side.rows)) for side in (query, gallery)]
     given = PrecomputedDistances(-(shown[0].x @ shown[1].x.T))
     return partial(evaluate, _numbered(query), _numbered(gallery), OWN_FEATURES, distance=given), given.distances.nbytes
 

@@ -90,8 +90,9 @@ def read_board(
     from crbench.results.search import no_results
 
     paths = results or (Path("results"),)
-    # Records have no circles, so a search for them, which visits all that was read before, only costs time: a fifth of
-    # a board of a thousand results. What was read stays to the end of the process and is left out of every search.
+    # Records have no reference cycles, so the garbage collector, which visits everything read so far, finds nothing. It
+    # takes a fifth of the time of a board of a thousand results. Results live until the process ends, so they are
+    # frozen: no later collection visits them.
     gc.disable()
     try:
         found = load_results(paths, strict=strict)

@@ -127,7 +127,7 @@ def _items(options: Iterator[str], incomplete: str, *, files: bool) -> list[Comp
     try:
         for option in options:
             found[option] = None
-    except CrbenchError:  # which the command itself will say
+    except CrbenchError:  # the command itself will report it
         pass
     items = [CompletionItem(option) for option in found if option.startswith(incomplete)]
     return [*items, CompletionItem(incomplete, type="file")] if files else items
@@ -135,7 +135,8 @@ def _items(options: Iterator[str], incomplete: str, *, files: bool) -> list[Comp
 
 def _named(ctx: click.Context, kind: str) -> tuple[str, ...]:
     """What was given for an option that may be given once or several times."""
-    given: Any = ctx.params.get(kind) or ctx.params.get("name") or ctx.args[:1]  # where click left an argument NAME
+    # While it completes, click may leave an argument NAME in `ctx.args`.
+    given: Any = ctx.params.get(kind) or ctx.params.get("name") or ctx.args[:1]
     return (given,) if isinstance(given, str) else tuple(given)
 
 

@@ -69,7 +69,7 @@ def guarded(command: Callable[[], object]) -> int:
     _print_any_name()
     reserve = bytearray(_RESERVE)
     try:
-        if sys.stdout is None:  # the next file to be opened would take its place
+        if sys.stdout is None:  # what is printed would go into the next file that is opened, which gets its number
             raise SystemFaultError("the standard output is closed; give it a file or /dev/null")
         with _ended_by_signals():
             outcome = command()
@@ -83,7 +83,7 @@ def guarded(command: Callable[[], object]) -> int:
         _say(f"stopped by {signal.Signals(number).name}; what is finished is kept, run again to continue")
         return SIGNAL_BASE + number
     except BrokenPipeError:
-        _leave(sys.stdout)  # its reader wants no more, and no words
+        _leave(sys.stdout)  # the reader, such as head, has enough; a message would only disturb
         return SIGNAL_BASE + _BROKEN_PIPE
     except (CrbenchError, OSError, MemoryError, RuntimeError, ImportError) as error:
         reserve.clear()
@@ -139,7 +139,7 @@ def _leave(stream: TextIO) -> None:
 def _say(text: str) -> None:
     try:
         click.echo(f"crbench: {shown(text)}", err=True)
-    except OSError:  # there is no place left to say it
+    except OSError:  # the standard error is closed or full, so nothing can be said
         _leave(sys.stderr)
 
 
@@ -149,7 +149,7 @@ def _ended_by_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    # those that are ignored, as nohup and background jobs of a shell do, stay so
+    # Signals that are ignored, as under nohup or in a background job of a shell, stay ignored.
     before = {number: signal.getsignal(number) for number in SIGNALS}
     taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
@@ -166,7 +166,7 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if received:  # code in between, such as an import, made another error of it
+        if received:  # code that caught `Stopped`, such as an import, raised this instead
             raise Stopped(received[0]) from error
         raise
     finally:

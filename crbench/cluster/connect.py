@@ -42,7 +42,7 @@ def connected(cluster: ClusterSpec, logger: logging.Logger, *, share_out: bool =
         SystemFaultError: no scheduler answers at the address, or workers cannot be started.
     """
     check_installed()
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would tell of each worker that comes and goes
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it would log each worker that comes and goes
     if cluster.scheduler is not None:
         with _client(cluster.scheduler) as client:
             yield client
@@ -62,12 +62,12 @@ def started(cluster: ClusterSpec, *, share_out: bool = True) -> LocalCluster:
         SystemFaultError: they cannot be started.
     """
     import dask
-    import distributed  # noqa: F401  else its own settings would be read and lost inside
+    import distributed  # noqa: F401  its import sets its defaults, and inside `set` these would be undone afterwards
 
     settings = {
         "distributed.scheduler.allowed-failures": cluster.retries,
         "distributed.scheduler.work-stealing": share_out,
-        "distributed.worker.profile.enabled": False,  # else a worker looks a hundred times a second what it does
+        "distributed.worker.profile.enabled": False,  # it samples the stack a hundred times a second
     }
     count = local_workers(cluster)
     with dask.config.set(settings):
@@ -90,7 +90,7 @@ def _local(cluster: ClusterSpec, count: int) -> LocalCluster:
 
     return LocalCluster(
         n_workers=count,
-        threads_per_worker=1,  # as crbench computes with threads of its own
+        threads_per_worker=1,  # crbench has its own threads
         processes=True,
         memory_limit=cluster.memory_limit or "auto",
         resources=dict(cluster.resources) or None,

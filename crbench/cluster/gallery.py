@@ -252,7 +252,7 @@ class _Driver:
             )
             for number, before in enumerate(firsts)
         ]
-        # what adds up goes before what makes more to be added up
+        # Sums go before further counts, so that few counts wait in memory.
         sums = self._tree("add", name, tasks.add_counts, leaves, priority=1)
         self._submit("answer", name, tasks.answer, self._given, block, sums, then=then, priority=1)
 

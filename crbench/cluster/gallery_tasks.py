@@ -214,7 +214,7 @@ def add_counts(parts: Sequence[Counted]) -> Counted:
 @denormals_kept()
 def answer(asked: AskedEvaluation, block: Block, counted: Counted) -> Answered:
     """The outcomes of a block from its sums over the whole gallery."""
-    places = np.zeros_like(block.facts.matches.rows)  # nobody is asked any more
+    places = np.zeros_like(block.facts.matches.rows)  # all is counted, so no engine looks at them
     outcomes = _ranking(asked, block, places, ()).answered(counted.sums)
     return Answered(block.rows, outcomes, counted.sums.ambiguous, counted.engines, counted.precisions)
 

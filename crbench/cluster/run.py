@@ -52,10 +52,10 @@ def run_on_cluster(
         raise ConfigError("--executor dask: features move through the cache; leave --no-cache out")
     plan, context = make_plan(spec), context or RunContext()
     if spec.weights is not None:
-        find_weights(spec.weights, spec.weights_sha256)  # before workers are started
+        find_weights(spec.weights, spec.weights_sha256)  # or stop before workers are started
     for note in plan.notes:
         context.logger.info("%s", note)
-    # an idle worker that took a cell of a job over would have to open that job, too
+    # With many jobs no worker takes over cells of another: it would have to open their job first.
     share_out = len(plan.jobs) < _ENOUGH * local_workers(cluster)
     joined = connected(cluster, context.logger, share_out=share_out)
     with closing(RunNotes.of(spec, plan)) as notes, joined as client:
@@ -144,7 +144,7 @@ class _Driver:
         cell: str = "",
     ) -> None:
         """Ask for a task. Those of earlier jobs go first, so that a worker has few jobs open."""
-        # with many jobs each is opened by one worker, as far as that lives; with few, all workers have a part in it
+        # Each of many jobs stays on the worker that opened it, unless that dies. Of few jobs all workers take cells.
         near = [state.opened.worker] if self._many_jobs and state.opened is not None else None
 
         def said(future: Future[Done]) -> None:
@@ -240,7 +240,7 @@ class _Driver:
         """Ask for fits apart from their cells, where there are fewer of these than would keep all workers busy."""
         opened, workers = self._of(state), max(1, self._asking.workers())
         if state.failure is not None or state.asked.spec.cell_timeout is not None:
-            return  # the limit counts the fits of a cell
+            return  # a time limit is for a cell with its fits, so these stay together
         if self._many_jobs or not opened.fits or len(opened.fits) >= _ENOUGH * workers:
             return
         for place in opened.fits:

@@ -52,7 +52,8 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     rows = index.rows
     if protocol.split.lr_camera == "smaller":
         rows = _with_native_rates(index)
-    train = attrs.evolve(rows.take(_train_mask(index, train_ids)), groups=None)  # images are what is learned from
+    # Tracklets matter for tests only; methods learn from single images.
+    train = attrs.evolve(rows.take(_train_mask(index, train_ids)), groups=None)
     if protocol.split.query == "official":
         query_mask, gallery_mask = _official(index, test_ids)
     else:

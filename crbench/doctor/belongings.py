@@ -28,7 +28,7 @@ def data_sets(data_root: Path | None) -> Iterator[Finding]:
     for record in named:
         if not record.argument and (finding := _data_set(record.name, root)) is not None:
             folder, one = finding
-            found.setdefault(folder, one)  # of mlr-NAME and NAME, which share a folder, the first
+            found.setdefault(folder, one)  # mlr-NAME and NAME share a folder; the first is shown
     where = "crbench data list says where each data set is looked for; mlr-synthetic needs none"
     if root.is_dir():
         yield Finding("data root", "ok", f"{root}: {len(found)} copies found", "" if found else where)

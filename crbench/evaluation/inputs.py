@@ -122,7 +122,7 @@ def _check_values(
     whole = shortest == feats.x.shape[1] and bool((dims == shortest).all())
     for start in range(0, len(feats), rows):
         some = slice(start, start + rows)
-        if not bool((norms[some] < np.inf).all()):  # Or only columns that do not count are not finite.
+        if not bool((norms[some] < np.inf).all()):  # The bad values may be in columns that do not count.
             _check_finite(feats, dims, role, some)
         if shortest is not None and not (whole and bool((norms[some] > 0).all())):
             _check_nonzero(feats, np.minimum(dims, shortest), role, some)

@@ -54,7 +54,7 @@ def _device(name: str | None, devices: list[torch.device]) -> torch.device:
     if name is None:
         return next((device for device in devices if device.type == "cuda"), torch.device("cpu"))
     try:
-        device = torch.empty(0, device=name).device  # With its number.
+        device = torch.empty(0, device=name).device  # "cuda" becomes "cuda:0".
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise EvaluationError(f"device {name!r} cannot be used ({reason}); expected cpu, cuda or cuda:N") from error

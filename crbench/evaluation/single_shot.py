@@ -173,7 +173,7 @@ class Best:
         return [self.rows[self.shards == shard] for shard in range(count)]
 
     def _best(self) -> Best:
-        order = np.argsort(self.pids, kind="stable")  # what was there first stays first
+        order = np.argsort(self.pids, kind="stable")  # stable: of one person the rows keep their order
         first = np.flatnonzero(np.diff(self.pids[order], prepend=-1))
         best = _highest(first, self.priorities[order], order)
         return Best(self.pids[best], self.priorities[best], self.shards[best], self.rows[best])
@@ -185,4 +185,4 @@ def _highest(first: NDArray[np.intp], priorities: NDArray[np.uint64], items: NDA
         return items[:0]
     runs = np.repeat(np.arange(len(first)), np.diff(first, append=len(items)))
     at = np.flatnonzero(priorities == np.maximum.reduceat(priorities, first)[runs])
-    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # the first one, should two be equal
+    return items[at[np.diff(runs[at], prepend=-1) > 0]]  # of equal ones the first

@@ -200,7 +200,7 @@ def _head(content: bytes, order: str) -> _Head:
 def _part(content: bytes, at: int, order: str) -> tuple[int, bytes, int]:
     """A part of a variable's content at a place: its type, its bytes, and where the next one begins."""
     (word,) = struct.unpack_from(f"{order}I", content, at)
-    if word >> 16:  # up to four bytes, beside their type and number
+    if word >> 16:  # the short form: up to four bytes, in the word after type and size
         kind, size, begin, end = word & 0xFFFF, word >> 16, at + 4, at + 8
     else:
         kind, size = struct.unpack_from(f"{order}II", content, at)

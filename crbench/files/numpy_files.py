@@ -142,7 +142,8 @@ def _mapped(member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     with path.open("rb") as file:
         file.seek(member.header_offset)
         local = file.read(_LOCAL_HEADER)
-        # the lengths of name and extra field end the local header; those of the directory may differ
+        # The local header ends with the lengths of the name and of the extra field, which stand before the array. They
+        # may differ from those in the directory of the archive.
         file.seek(sum(struct.unpack("<HH", local[-4:])), 1)
         begin = file.tell()
         header = _Header.read(file)

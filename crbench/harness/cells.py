@@ -140,7 +140,7 @@ def _write(facts: JobFacts, cell: CellAccumulator, started: float) -> Result:
     written = write_result(facts.spec.output, result, outcomes)
     if cell.error is None:
         facts.paces.add("record", {}, result.trials[0].n_query, time.perf_counter() - begun)
-        # of features that were given in place of a backbone nothing shows how they were made
+        # How given features were made is not known, so a result of them counts as evaluated anew only.
         level: Level = "re-evaluated" if cell.given_features else "run here"
         written = noted_as_made(written, level, "the run that made it", facts.run.logger.warning)
     return written

@@ -26,7 +26,7 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
     if facts.extraction.compile:
         words += ["--compile"]
     weights = spec.weights or facts.weights
-    if weights is not None and weights != brought_file(job):  # those lie in another folder on each machine
+    if weights is not None and weights != brought_file(job):  # whose folder differs from machine to machine
         words += ["--weights", str(weights)]
     if spec.weights_sha256 is not None:
         words += ["--weights-sha256", spec.weights_sha256]

@@ -48,7 +48,7 @@ class NetworkCost:
             with plugin_stage(owner, "extract", passing=()), denormals_flushed():
                 flops = count_flops(lambda: backbone.extract(batch))
         except PluginError:
-            flops = 0  # extraction, which comes next, says what is wrong; or it takes whole batches only
+            flops = 0  # extraction comes next and reports the fault, unless the backbone only refuses a batch of one
         return cls(parameters=parameters, macs=flops // 2 or None)
 
 

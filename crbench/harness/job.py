@@ -97,7 +97,7 @@ class OpenedJob:
         """
         if self._backbone is None or self._backbone[0] != number:
             facts, group = self.facts, self.groups[number]
-            self._encoded = self._backbone = None  # a large one must not stay beside the next
+            self._encoded = self._backbone = None  # freed first, as two large networks may not fit
             ready = provide_backbone(facts.job, group, facts.weights, read=self.readers.own, run=facts.run)
             if ready.seconds is not None:
                 facts.paces.add("train", training(facts.job), len(training_rows(facts.job, group[0])), ready.seconds)

@@ -98,7 +98,7 @@ class Joined:
         weights = tuple(trial.weights_sha256 for trial in self.trials)
         backbone = self.result.method.backbone
         if None in weights and backbone.trained:
-            return ()  # version 1 does not tell the weights of trials that were trained each for itself
+            return ()  # version 1 does not name the weights where each trial has its own
         return component_identity(backbone), weights, self.result.extraction, self.result.environment.device
 
     @property

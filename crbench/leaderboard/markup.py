@@ -11,8 +11,8 @@ PREAMBLE = r"% in the preamble: \usepackage{booktabs}"
 """Comment on the package that tables of tabulate's ``latex_booktabs`` need."""
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
-# tabulate escapes what is in the cells. Marks pass through it as private characters, which `clean` keeps out of names,
-# and become LaTeX commands afterwards.
+# tabulate escapes LaTeX commands in cells. So cells are marked by characters of Unicode's private use area, which
+# `clean` keeps out of names; afterwards these are replaced by commands.
 LATEX_MARKS = {"best": ("\ue000", "\ue002"), "second": ("\ue001", "\ue002"), "": ("", "")}
 _LATEX_AFTER = {
     "\ue000": r"\textbf{",

@@ -130,7 +130,7 @@ def _belongs(bench: Bench, stage: str, result: Result) -> bool:
     if stage == "forward":
         arithmetic = bench.settings.get("amp"), bench.settings.get("compile")
         return arithmetic == (result.extraction.amp, result.extraction.compile)
-    # With --dim the features had another length than the backbone's.
+    # With --dim, features of another length than the backbone's were measured.
     return _same(bench.aligner, result.method.aligner) and bench.settings.get("dim") is None
 
 

@@ -34,7 +34,7 @@ CONVENTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         | {"normalise": "none", "distance": "sqeuclidean", "shot": "single:exact", "ap_gallery": "all"},
         "fastreid": _COMMON | {"normalise": "l2", "distance": "cosine"},
         "transreid": _COMMON | {"normalise": "l2", "distance": "sqeuclidean"},
-        # its sums leave out queries without a match, but are divided by the number of all
+        # A query without a match adds nothing to the sums, but counts in the number that they are divided by.
         "layumi": _COMMON | {"normalise": "l2", "distance": "cosine", "ap": "trapezoid", "unmatched": "zero"},
     }
 )

@@ -143,8 +143,8 @@ class FeatureBlock:
     def positive_scores(self, prefix: int, owners: torch.Tensor, distances: torch.Tensor) -> PositiveScores:
         squares = self.comparison.query.squares(self.rows[owners], prefix, self.comparison.centroids.of(prefix))
         exact = (squares - self.comparison.squared(distances)) / 2
-        # Scores and their bounds are rounded to float32 once each, by half a unit. As much again is allowed for the
-        # error bound, whose sum is rounded.
+        # A score and its bound are each rounded to float32, by half a unit at most: together one unit. Another unit is
+        # for the rounded sum of the error bound.
         return PositiveScores(exact.float(), slack=exact.abs().max() * 4 * ROUNDOFF)
 
     def bounds(

@@ -87,7 +87,7 @@ class TiledEngine:
                 "scores are the same",
                 why,
             )
-        # Tiles that are in the making: work that waits for a CUDA device, or rows that a host copies for it.
+        # Tiles that are prepared ahead of the one being counted, so that a CUDA device need not wait for the host.
         self._lead = 0 if inputs.device == inputs.query.x.device == _CPU else 1
         self._comparison = None if inputs.distances else Comparison.of(inputs, backend, workers)
 
@@ -141,7 +141,7 @@ class TiledEngine:
             items = min(items, items_at_once(columns))
         copies = 1 if self._device == query.x.device else 2  # The rows of this tile, and those of the next one.
         if query.x.element_size() == 8:
-            copies = 2 * copies + 1  # In float64, and rounded to float32.
+            copies = 2 * copies + 1  # Float64 copies take twice the memory, and a float32 copy is added.
         packed = self._workers.threads  # Each thread's product packs the items of a tile anew.
         item = columns * (2 + packed) if self.precision == "int8" else 4 * columns * (copies + packed)
         sizes = Sizes.within(

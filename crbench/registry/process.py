@@ -94,7 +94,7 @@ def _settings_with(numpy: Any, files: Any, images: Any, torch: Any) -> Mapping[s
 def _of_numpy(numpy: Any) -> Mapping[str, Setting]:
     if numpy is None:
         return {}
-    words, last = 624, 4  # uint32 of a Mersenne twister, and the bytes of its place in them
+    words, last = 624, 4  # the state of a Mersenne twister: so many uint32, then its position in so many bytes
 
     def state() -> bytes | None:
         generator = numpy.random.get_bit_generator()
@@ -177,5 +177,5 @@ class _Filters:
     def put_back(self) -> None:
         own = [entry for entry in warnings.filters if not _is_blanket(entry) or entry in self.whole]
         warnings.filters[:] = own + [entry for entry in self.whole if entry not in own]  # type: ignore[index]
-        with warnings.catch_warnings():  # Python looks at the filters again
+        with warnings.catch_warnings():  # makes Python notice that the filters changed
             pass

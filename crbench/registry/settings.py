@@ -51,7 +51,7 @@ def undoing_changes(tell: Callable[[str], object]) -> Iterator[None]:
         after = _values(settings)
         changed = [name for name in wanted if after.get(name) != wanted[name]]
         if changed:
-            for name, value in wanted.items():  # all of them, as one may set another
+            for name, value in wanted.items():  # also those that did not change, as setting one may change another
                 with suppress(RuntimeError, OSError):  # such as a folder that is gone
                     settings[name].set(value)
             told = [f"{name} to {after.get(name)}" if settings[name].shown else name for name in changed]
@@ -108,7 +108,8 @@ def _arithmetic(torch: Any) -> Mapping[str, Setting]:
         "torch's default dtype": Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         "torch's default device": Setting(
             partial(_default_device, torch),
-            lambda name: torch.set_default_device(None if name == "cpu" else name),  # "cpu" would slow every call
+            # None means the CPU too; after "cpu" every call of torch takes longer.
+            lambda name: torch.set_default_device(None if name == "cpu" else name),
             "cpu",
         ),
         "torch's gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled, True),
@@ -120,7 +121,7 @@ def _arithmetic(torch: Any) -> Mapping[str, Setting]:
     owners: dict[str, tuple[Any, dict[str, Any]]] = {
         "cudnn.": (backends.cudnn, {"benchmark": False, "deterministic": False, "allow_tf32": True})
     }
-    if hasattr(backends.mkldnn, "matmul"):  # torch >= 2.9, where these decide and the one above sets them
+    if hasattr(backends.mkldnn, "matmul"):  # torch >= 2.9: these settings count, and allow_tf32 only sets them
         owners[""] = (backends, {"fp32_precision": "none"})
         parts = {"cuda.matmul": "none", "mkldnn.matmul": "none", "mkldnn.conv": "none", "cudnn.conv": "tf32"}
         for part, first in parts.items():

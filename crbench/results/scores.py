@@ -91,7 +91,7 @@ class RateScores:
     n_valid: int = attrs.field(validator=v.ge(1))
 
     def __attrs_post_init__(self) -> None:
-        # sorted() leaves a curve that rises as it is, and is quick; most of the time of reading goes to curves
+        # Most of the time of reading goes to curves, and sorted() is the quickest check that a curve rises.
         if sorted(self.cmc) != list(self.cmc) and any(a > b + _ROUNDING for a, b in pairwise(self.cmc)):
             raise ValueError("cmc: the curve falls, but the share of queries with a match among more images cannot")
         if self.n_valid > self.n_query:

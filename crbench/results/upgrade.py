@@ -126,10 +126,11 @@ def _facts_of_rules(content: dict[str, Any]) -> dict[str, Any]:
     new = {**content, "protocol": {**protocol, "rules": rules}, "evaluation_version": version}
     try:
         line, shown = describe_rules(rules, version), asked_rules(rules)
-    except (TypeError, ValueError):  # values that no rule has; the reader names them
+    except (TypeError, ValueError):  # impossible values, which the reader of the result reports
         return new
     ranks = {name: value for name, value in protocol["rules"].items() if name == "ranks"}
-    parts = [part for part in described.split("|") if not part.startswith("r:")]  # in another order then
+    # Version 1 had the parts in another order.
+    parts = [part for part in described.split("|") if not part.startswith("r:")]
     old = digest({"protocol": {**shown, **ranks}, "version": version})
     if sorted(parts) == sorted(line.split("|")) and old == protocol.get("fingerprint"):
         facts = {"rules": rules, "describe": line, "fingerprint": fingerprint_rules(rules, version)}

@@ -51,7 +51,7 @@ def row_digests(x: torch.Tensor, dims: torch.Tensor | None) -> torch.Tensor:
     """16 bytes per row, u8[n, 16], over its features f32[n, D] and its length."""
     import torch
 
-    # SHA-256, as processors have instructions for it; cut, as nobody attacks.
+    # Processors have instructions for SHA-256. 16 of its bytes suffice, as nobody makes collisions on purpose.
     hashers = [hashlib.sha256(row.data) for row in x.contiguous().numpy()]
     for hasher, length in zip(hashers, [] if dims is None else dims.tolist(), strict=dims is not None):
         hasher.update(str(length).encode())
@@ -163,7 +163,7 @@ class FeatureTable:
 
     def _digests(self, number: int) -> torch.Tensor:
         chunk = self._chunks[number]
-        if "digests" not in chunk:  # in memory, where nobody may ask
+        if "digests" not in chunk:  # a table in memory computes them only when asked
             self._chunks[number] = chunk = {**chunk, "digests": row_digests(chunk["x"], chunk.get("dims"))}
         return chunk["digests"]
 

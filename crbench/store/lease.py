@@ -108,7 +108,7 @@ class Claim:
             self.holder = found
             return None
         if number and found is None:
-            return None  # given back at this moment, or by who was refused, in which case somebody has an earlier one
+            return None  # deleted just now, by its owner or by a process that came too late for the lease
         path = _numbered(self.place, number + 1)
         with faults_of(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class Claim:
                 return None  # somebody was faster
         before = _read(_numbered(self.place, number))
         if _last(self.place)[0] > number + 1 or before not in (found, None):
-            path.unlink(missing_ok=True)  # others took it over and released it since it was looked at
+            path.unlink(missing_ok=True)  # it has changed hands since it was looked at
             return None
         for old in range(1, number + 1):
             _numbered(self.place, old).unlink(missing_ok=True)
@@ -203,11 +203,11 @@ def _read(path: Path) -> Holder | None:
             content, renewed = file.read(), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return None
-    except OSError:  # somebody has it whom this user may not know
+    except OSError:  # it is held by somebody whose file this user may not read
         return _unreadable(path)
     try:
         facts = json.loads(content)
-    except ValueError:  # its owner has just made it, or died there
+    except ValueError:  # its owner has not written it yet, or died before
         facts = {}
     return Holder(path, renewed, facts if isinstance(facts, dict) else {})
 

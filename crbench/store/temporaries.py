@@ -46,7 +46,7 @@ def delete_temporary(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-@functools.cache  # once per process is often enough
+@functools.cache  # at most once per process and folder
 def _collect(folder: Path) -> None:
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
@@ -64,7 +64,7 @@ def _dead(machine: str, process: int, path: Path) -> bool:
 
 def _runs(process: int) -> bool:
     if os.name != "posix":
-        return True  # where signal 0 would end it
+        return True  # on Windows, os.kill with signal 0 would end the process
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):

@@ -96,7 +96,7 @@ def open_tensors(path: Path) -> TensorFile:
 
     try:
         check_utf8(path)
-        open_input(path).close()  # as safetensors calls every file missing that it cannot open
+        open_input(path).close()  # or safetensors would call a file missing that it may not open
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
             facts = dict(json.loads((file.metadata() or {}).get("facts", "{}")))

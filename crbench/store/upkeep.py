@@ -103,7 +103,8 @@ def prune_cache(
 
 def _delete(path: Path) -> None:
     if path.suffix != ".safetensors":  # a folder, whether or not it is there at this moment
-        # at once, as a run may write into it meanwhile; who is killed here leaves a temporary that the next one deletes
+        # Renamed before it is deleted, as a run may be writing into it. If this process is killed in between, the next
+        # one deletes what is left.
         aside = temporary_in(path.parent)
         with suppress(FileNotFoundError):
             path.rename(aside)
@@ -123,7 +124,7 @@ def _features_entry(folder: Path) -> CacheEntry:
             with safe_open(path, framework="pt") as file:
                 rows += file.get_slice("ids").get_shape()[0]
         except (SafetensorError, OSError):
-            continue  # `damaged_files` names it
+            continue  # `damaged_files` reports it
     header = folder / HEADER
     try:
         name = json.loads(header.read_text(encoding="utf-8"))["backbone"]["name"]

@@ -182,7 +182,7 @@ def run_checks(checks: Sequence[Check], factory: Callable[[], Any], **options: A
 
 @contextmanager
 def _contained() -> Iterator[None]:
-    """Turn the wish to end the program into a broken rule, and put back what was set for the whole process.
+    """Turn an attempt to end the program into a broken rule, and put back what was set for the whole process.
 
     Otherwise one plugin would end all tests, and one check would change what the next one sees.
     """

@@ -116,7 +116,7 @@ def companions(case: Case) -> None:
     """The distance of two rows does not depend on the other rows."""
     query, gallery = case.query, case.gallery
     if case.found.shape != (len(query), len(gallery)):
-        return  # which `shape` tells
+        return  # the check `shape` reports it
     others = [other_companions(side.rows.rates) for side in (query, gallery)]
     rows, items = (np.flatnonzero(other == np.arange(len(other))) for other in others)
     found = case.measure(query.take(others[0]), gallery.take(others[1]))

@@ -175,7 +175,8 @@ def _run_member(
     member: _Member, channel: Connection, work: Callable[..., object], arguments: tuple[object, ...]
 ) -> None:
     """The main function of a new process."""
-    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all; the process that started this one ends it
+    # A terminal sends these to every process. The parent obeys them, and ends its children.
+    for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -199,7 +200,7 @@ def _connect(member: _Member) -> str:
     ranks = {"RANK": member.rank, "LOCAL_RANK": member.rank}
     sizes = {"WORLD_SIZE": member.count, "LOCAL_WORLD_SIZE": member.count}
     os.environ |= {name: str(value) for name, value in {**ranks, **sizes}.items()}
-    if (loopback := _loopback()) is not None:  # whatever other programs of the user should take
+    if (loopback := _loopback()) is not None:  # whatever interface the user has set for other programs
         os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": f"={loopback}"}
     store = FileStore(member.meeting, member.count)
     store.set_timeout(TIMEOUT)

@@ -206,7 +206,7 @@ class _Chunks:
                 self._wait()
                 return
             for step in (partial(self._take_all, whole=False), partial(self._write, whole=False), self._wait):
-                with suppress(Exception):  # it would say less than the error that is on its way
+                with suppress(Exception):  # the error that ended the block says more
                     step()
 
     def add(self, encoded: _Encoded) -> int:

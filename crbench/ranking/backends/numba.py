@@ -101,7 +101,7 @@ class NumbaBackend:
 
         while left or any(panel.products is not None for panel in panels):
             uncertain = np.concatenate(self._workers.run(go_on, [(panel,) for panel in panels]), axis=1)
-            # Deciding reads rows from memory, mostly gallery rows, so pairs of one item follow each other.
+            # Whoever decides these pairs reads a gallery row for each. Sorted by item, a row is read from memory once.
             yield UncertainPairs(*torch.from_numpy(uncertain.take(np.argsort(uncertain[1]), axis=1)))
 
     def dots(

@@ -72,7 +72,8 @@ class TorchOperations:
             first = query_tasks.first[start : start + count + 1] - query_tasks.first[start]
             place = int(query_tasks.slots[start])
             count_diffs = query_tasks.count_diffs[place : place + int(first[-1]) * width].view(-1, width)
-            # These sums run across query-task pairs and may wrap around; their differences are right all the same.
+            # These sums run on across query-task pairs and may overflow. Only their differences are used, and overflow
+            # cancels out in them.
             upto = count_diffs.cumsum(dim=0, dtype=torch.int32)
             count_diffs -= upto
             count_diffs += torch.repeat_interleave(upto[first[1:] - 1], first.diff(), dim=0)
@@ -86,7 +87,7 @@ class TorchBackend(TorchOperations):
         self, tile: Tile, query_tasks: QueryTasks, bounds: Bounds, candidates: Candidates
     ) -> Iterator[UncertainPairs]:
         """See `crbench.ranking.backends.interface.CountingBackend`."""
-        # Multiplied before the caller asks for a pair, so that a device has work in its queue.
+        # The product starts now and not at the first pair that is asked for, so that a device has work in its queue.
         products = floats(tile.products(slice(0, len(tile.rows)), ScratchBuffer()))
         return self._compared(products, tile, query_tasks, bounds, candidates)
 
@@ -134,7 +135,8 @@ def add(
     slots = query_tasks.slots[query_task] + before * width + columns[query_tasks.tasks[query_task], item]
     ones = torch.ones_like(slots, dtype=torch.int32)
     query_tasks.count_diffs.index_add_(0, slots, ones)
-    # Summing up would count the item for all farther positives too, and these are decided one by one.
+    # The array holds differences, so 1 here would count the item for all farther positives too. Each of them is decided
+    # on its own.
     farther = before > 0
     query_tasks.count_diffs.index_add_(0, (slots - width)[farther], -ones[farther])
 
