@@ -26,7 +26,7 @@ from crbench.leaderboard.choice import EVERYTHING, Choice
 from crbench.leaderboard.comparable import comparable
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
-from crbench.leaderboard.ranking import insane, ranked, with_gains
+from crbench.leaderboard.ranking import ranked, sanity_warnings, with_gains
 from crbench.leaderboard.scores import Score, scores_of, values_of
 from crbench.leaderboard.speeds import fit_to_show, left_out, speeds_of
 from crbench.leaderboard.trainings import by_recipe
@@ -161,7 +161,7 @@ def _block(
         versions=tuple(sorted({result.environment.crbench for result in results})),
         date=max(datetime.fromisoformat(result.created) for result in sure).date().isoformat(),
         rows=tuple(chosen if unranked else ranked(chosen, scores)),
-        notes=() if unranked else tuple(insane(chosen)),
+        notes=() if unranked else tuple(sanity_warnings(chosen)),
     )
 
 

@@ -23,7 +23,7 @@ def without_unfounded(block: Block, unfounded: Collection[int], scores: Sequence
     rows = [_doubted(row) if id(row.joined) in unfounded else row for row in block.rows]
     taken = {id(one) for row in rows if row.unfounded for one in row.trainings}
     rows = [_without_gain(row) if any(id(one) in taken for one in row.over) else row for row in rows]
-    return attrs.evolve(block, rows=tuple(ranked(rows, scores)), notes=tuple(insane(rows)))
+    return attrs.evolve(block, rows=tuple(ranked(rows, scores)), notes=tuple(sanity_warnings(rows)))
 
 
 def _doubted(row: Row) -> Row:
@@ -53,7 +53,7 @@ def ranked(rows: Sequence[Row], scores: Sequence[Score]) -> list[Row]:
     return [*sorted(placed, key=lambda row: row.rank or 0), *(row for row in rows if row.doubtful)]
 
 
-def insane(rows: Sequence[Row]) -> Iterator[str]:
+def sanity_warnings(rows: Sequence[Row]) -> Iterator[str]:
     """A warning for each sanity row that does not come last."""
     score = Score("R1")
     sane = [row for row in rows if not row.sanity and not row.doubtful]

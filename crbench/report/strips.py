@@ -51,7 +51,7 @@ class Request:
 
 
 @attrs.frozen
-class Picture:
+class ShownImage:
     """One image: its data URI, and for a gallery image whether it shows the person who is asked for."""
 
     uri: str
@@ -70,8 +70,8 @@ class Strip:
 
     why: str
     rate: str
-    query: Picture
-    found: tuple[tuple[str, tuple[Picture, ...]], ...]
+    query: ShownImage
+    found: tuple[tuple[str, tuple[ShownImage, ...]], ...]
 
 
 @attrs.frozen
@@ -121,11 +121,11 @@ def strips(block: Block, request: Request) -> Strips | None:
         return Strip(
             why=why,
             rate=f"{row.rate:g}",
-            query=Picture(_uri(one, row, request.blur)),
+            query=ShownImage(_uri(one, row, request.blur)),
             found=tuple(
                 (
                     f"{name} {100 * scores[place, query]:.0f} %",
-                    tuple(_pictures(found, query, near[query], request.blur)),
+                    tuple(_shown_images(found, query, near[query], request.blur)),
                 )
                 for place, (found, near) in enumerate(zip((one, other), ranked, strict=True))
             ),
@@ -181,11 +181,11 @@ def _kinds(scores: NDArray[np.float64], pids: NDArray[np.int64], count: int) -> 
     return kinds
 
 
-def _pictures(found: RankedTrial, query: int, near: NDArray[np.intp], blur: bool) -> Iterator[Picture]:
+def _shown_images(found: RankedTrial, query: int, near: NDArray[np.intp], blur: bool) -> Iterator[ShownImage]:
     split = found.split
     for place in near.tolist():
         right = bool(split.gallery.pids[place] == split.query.pids[query])
-        yield Picture(_uri(found, split.gallery.row(place), blur), right)
+        yield ShownImage(_uri(found, split.gallery.row(place), blur), right)
 
 
 def _uri(found: RankedTrial, row: ImageRow, blur: bool) -> str:

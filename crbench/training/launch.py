@@ -65,7 +65,7 @@ def launch(count: int, device: str, work: Callable[..., object], *arguments: obj
         CrbenchError: a process raised it, or a process died; the others are ended at once.
     """
     with tempfile.TemporaryDirectory(prefix="crbench-") as folder:  # which has mode 0700
-        _work(count, device, work, arguments, Path(folder) / "meeting", logger)
+        _work(count, device, work, arguments, Path(folder) / "rendezvous", logger)
 
 
 def _work(
@@ -73,7 +73,7 @@ def _work(
     device: str,
     work: Callable[..., object],
     arguments: tuple[object, ...],
-    meeting: Path,
+    rendezvous: Path,
     logger: logging.Logger,
 ) -> None:
     context = get_context("spawn")
@@ -81,7 +81,7 @@ def _work(
     try:
         for rank in range(count):
             receiver, sender = context.Pipe(duplex=False)
-            member = _Member(rank, count, str(meeting), device, logger.getEffectiveLevel())
+            member = _Member(rank, count, str(rendezvous), device, logger.getEffectiveLevel())
             process = context.Process(target=_run_member, args=(member, sender, work, arguments), daemon=True)
             with _environment(count):
                 process.start()
@@ -148,13 +148,13 @@ class _Member:
     Attributes:
         rank: its number, from 0.
         count: processes of the training.
-        meeting: the file by which they find each other.
+        rendezvous: the file by which they find each other.
         level: of its logger.
     """
 
     rank: int
     count: int
-    meeting: str
+    rendezvous: str
     device: str
     level: int
 
@@ -202,7 +202,7 @@ def _connect(member: _Member) -> str:
     os.environ |= {name: str(value) for name, value in {**ranks, **sizes}.items()}
     if (loopback := _loopback()) is not None:  # whatever interface the user has set for other programs
         os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": f"={loopback}"}
-    store = FileStore(member.meeting, member.count)
+    store = FileStore(member.rendezvous, member.count)
     store.set_timeout(TIMEOUT)
     place = {"store": store, "rank": member.rank, "world_size": member.count}
     state = PartialState(cpu=member.device == "cpu", timeout=TIMEOUT, **place)
