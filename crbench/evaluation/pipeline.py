@@ -107,9 +107,8 @@ def evaluate(
     selection = Selection.of(protocol, metrics)
     _check_curve(curve, len(query))
     custom = None if distance is None else _Custom(distance, needs)
-    whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
-    ready = _ready(query, whole, protocol, stream, custom, device, Engines(protocol, asked, progress))
-    found = _ranked(protocol, ready, progress, range(len(query)), curve)
+    setup = _Setup(protocol, stream, custom, device, Engines(protocol, asked, progress), progress)
+    found = _ranked(_ready(query, gallery, setup), setup, range(len(query)), curve)
     return Evaluation.of(
         query.rows,
         found.outcomes,
@@ -161,10 +160,9 @@ def evaluate_part(
     protocol = EvalProtocol() if protocol is None else protocol
     asked = Asked.checked(engine, precision, memory_budget)
     custom = None if distance is None else _Custom(distance, needs)
-    whole = Gallery.of(gallery, numbered=protocol.scoring.draws is not None)
-    ready = _ready(query, whole, protocol, stream, custom, device, Engines(protocol, asked, progress))
-    rows = shard.rows(len(query))
-    found = _ranked(protocol, ready, progress, rows)
+    setup = _Setup(protocol, stream, custom, device, Engines(protocol, asked, progress), progress)
+    ready, rows = _ready(query, gallery, setup), shard.rows(len(query))
+    found = _ranked(ready, setup, rows)
     return Part(
         shard=shard,
         queries=query.rows.take(np.array(rows, dtype=np.intp)),
@@ -203,48 +201,63 @@ class _Custom:
 
 
 @attrs.frozen(eq=False)
+class _Setup:
+    """How query and gallery are to be compared; see `evaluate`."""
+
+    protocol: EvalProtocol
+    stream: str
+    custom: _Custom | None
+    device: str | None
+    engines: Engines
+    progress: Progress
+
+
+@attrs.frozen(eq=False)
 class _Ready:
     """What engines get: what labels say, intp[P] the rows of the positives, and the shards of the gallery."""
 
     facts: LabelFacts
     positives: NDArray[np.intp]
     shards: InOne | InSeveral
-    engines: Engines
 
 
-def _ready(
-    query: Features,
-    gallery: Gallery,
-    protocol: EvalProtocol,
-    stream: str,
-    custom: _Custom | None,
-    device: str | None,
-    engines: Engines,
-) -> _Ready:
-    if gallery.whole:
-        (only,) = gallery
-        inputs, rows = checked(query, only, protocol, None if custom is None else custom.distance, device), only.rows
-        if custom is not None:
-            from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
+def _ready(query: Features, gallery: Features | Sequence[Features], setup: _Setup) -> _Ready:
+    shards = Gallery.of(gallery, numbered=setup.protocol.scoring.draws is not None)
+    if not shards.whole:
+        return _ready_in_several(query, shards, setup)
+    (only,) = shards
+    return _ready_in_one(query, only, setup)
 
-            inputs, rows = with_distance(inputs, query, only, custom.distance, custom.needs)
-        facts = LabelFacts.of(query.rows, rows, protocol, stream, inputs.gallery.dims)
-        facts.check_some_match(query.rows, protocol)
-        return _Ready(facts, facts.matches.rows, InOne(inputs, rows, engines), engines)
-    for what, given in (("a plugin's distance", custom), ("re-ranking", protocol.scoring.reranking)):
+
+def _ready_in_one(query: Features, gallery: Features, setup: _Setup) -> _Ready:
+    """The whole gallery in one shard."""
+    protocol, custom = setup.protocol, setup.custom
+    inputs = checked(query, gallery, protocol, None if custom is None else custom.distance, setup.device)
+    rows = gallery.rows
+    if custom is not None:
+        from crbench.evaluation.custom_distance import with_distance  # with torch, which takes seconds to import
+
+        inputs, rows = with_distance(inputs, query, gallery, custom.distance, custom.needs)
+    facts = LabelFacts.of(query.rows, rows, protocol, setup.stream, inputs.gallery.dims)
+    facts.check_some_match(query.rows, protocol)
+    return _Ready(facts, facts.matches.rows, InOne(inputs, rows, setup.engines))
+
+
+def _ready_in_several(query: Features, gallery: Gallery, setup: _Setup) -> _Ready:
+    """A gallery of several shards, whose positives are collected first."""
+    protocol = setup.protocol
+    for what, given in (("a plugin's distance", setup.custom), ("re-ranking", protocol.scoring.reranking)):
         if given is not None:
             raise EvaluationError(f"{what} needs the whole gallery at once; give one file, not {len(gallery.shards)}")
-    facts, positives, wide = Positives.collected(query.rows, gallery, protocol, stream)
-    shards = InSeveral(query, gallery, positives.rows, wide, protocol, device, engines)
-    return _Ready(facts, positives.places, shards, engines)
+    facts, positives, wide = Positives.collected(query.rows, gallery, protocol, setup.stream)
+    shards = InSeveral(query, gallery, positives.rows, wide, protocol, setup.device, setup.engines)
+    return _Ready(facts, positives.places, shards)
 
 
-def _ranked(
-    protocol: EvalProtocol, ready: _Ready, progress: Progress, rows: range, curve: int = CURVE_LENGTH
-) -> _Found:
+def _ranked(ready: _Ready, setup: _Setup, rows: range, curve: int = CURVE_LENGTH) -> _Found:
     """What the engines say of the queries in these rows."""
-    counts = ready.engines.counts
-    ranking = Ranking(ready.facts, ready.positives, ready.shards, protocol, progress, counts, curve)
+    protocol, engines = setup.protocol, setup.engines
+    ranking = Ranking(ready.facts, ready.positives, ready.shards, protocol, setup.progress, engines.counts, curve)
     outcomes, ambiguous = ranking.outcomes(rows)
-    used, precisions = ready.engines.used()
+    used, precisions = engines.used()
     return _Found(outcomes, names(used), names(precisions), ambiguous)
