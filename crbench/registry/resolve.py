@@ -14,20 +14,24 @@ import attrs
 
 from crbench.api.capabilities import DigestsContent, StartsFromFile
 from crbench.api.entry import Entry, Kind, Released
-from crbench.api.interfaces import Aligner, Backbone, Dataset, Distance, Precomputed
-from crbench.config.convert import convert, plain
-from crbench.config.settings import parse_setting
+from crbench.config.convert import plain
 from crbench.errors import ConfigError, DataError, MissingWeightsError, PluginError
 from crbench.protocol.hashing import content_hash
 from crbench.registry.code import code_sha256
 from crbench.registry.discovery import Registered, installed
 from crbench.registry.guard import plugin_stage
+from crbench.registry.parameters import argument_syntax, converted, how_to_give, with_argument
 from crbench.registry.request import Request
-from crbench.registry.targets import Field, call_arguments, load_target, other_methods, parameter_fields
+from crbench.registry.targets import (
+    Field,
+    call_arguments,
+    checked_result,
+    load_target,
+    other_methods,
+    parameter_fields,
+)
 from crbench.registry.weight_files import released_hint
-from crbench.wording import plain_fault, suggestion
-
-_INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
+from crbench.wording import plain_fault
 
 _DIGITS = 12
 """Of a content hash in names; as many as fingerprints have."""
@@ -188,7 +192,7 @@ class Resolved:
         try:
             with self._naming_released(), plugin_stage(self.registered.owner, "construction"):
                 built = target(**call_arguments(self.registered, values), **context)
-                return _checked(built, self.registered, self.name)
+                return checked_result(built, self.registered, self.name)
         except PluginError as error:
             # Range checks of pure constructors are built-in errors; for the user they are about the request.
             if isinstance(error.__cause__, (ValueError, TypeError)):
@@ -235,16 +239,16 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         preset = next(iter(entry.presets))
     fields = parameter_fields(registered)
     values = {field: default for field, (_, default) in fields.items() if default is not inspect.Parameter.empty}
-    chosen, asked = entry.presets.get(preset, {}), _with_argument(registered, parts.argument, fields, changes or {})
-    values |= _converted(registered, chosen, fields)
-    given = _converted(registered, asked, fields)
+    chosen, asked = entry.presets.get(preset, {}), with_argument(registered, parts.argument, fields, changes or {})
+    values |= converted(registered, chosen, fields)
+    given = converted(registered, asked, fields)
     changed = [key for key in given if key not in values or plain(given[key]) != plain(values[key])]
     values |= given
     others, changed_others = _others(registered, fields, chosen, asked)
     values |= others
     missing = sorted(set(fields) - set(values))
     if missing:
-        how = _how_to_give(registered, missing)
+        how = how_to_give(registered, missing)
         raise ConfigError(f"{kind} {name!r} needs a value for {', '.join(missing)}; {how}")
     resolved = Resolved(
         registered=registered,
@@ -254,21 +258,8 @@ def resolve(kind: Kind, request: str, changes: Mapping[str, Any] | None = None) 
         owner=registered.owner.distribution if shared else "",
     )
     if resolved.file is not None and not resolved.file.exists():
-        raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {_syntax(entry)}")
+        raise DataError(f"{kind} {name!r}: {resolved.file} does not exist; expected {argument_syntax(entry)}")
     return resolved
-
-
-def _converted(registered: Registered[Entry], values: Mapping[str, Any], fields: Mapping[str, Field]) -> dict[str, Any]:
-    """Values of parameters as their types, without those of `_others`."""
-    kind, name = registered.kind, registered.entry.name
-    found, others = {}, other_methods(fields)
-    for key, value in values.items():
-        if key.partition(".")[0] in others:
-            continue
-        if key not in fields:
-            raise ConfigError(f"{kind} {name!r} has no parameter {key!r}{suggestion(key, sorted(fields))}")
-        found[key] = convert(value, fields[key][0], f"{kind} {name!r}: {key}")
-    return found
 
 
 def _others(
@@ -299,40 +290,3 @@ def _others(
         changed += [name] if request != preset else []
         changed += [f"{name}.{key}" for key in (other.changed if other else ())]
     return found, changed
-
-
-def _with_argument(
-    registered: Registered[Entry], argument: str, fields: Mapping[str, Field], changes: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """`changes` with the parameter that the text after the colon fills."""
-    kind, entry = registered.kind, registered.entry
-    if not argument:
-        return changes
-    if entry.argument is None:
-        raise ConfigError(f"{kind} {entry.name!r} takes nothing after a colon, given {argument!r}; write {entry.name}")
-    if entry.argument in changes:
-        raise ConfigError(f"{kind} {entry.name!r}: {entry.argument} is given twice, as {argument!r} and by --set")
-    verbatim = fields.get(entry.argument, (str, None))[0] in (str, Path)
-    return {**changes, entry.argument: argument if verbatim else parse_setting(f"{kind}.argument={argument}")[1]}
-
-
-def _how_to_give(registered: Registered[Entry], missing: list[str]) -> str:
-    kind, entry = registered.kind, registered.entry
-    if kind == "distance":
-        return "nothing sets one, so the target, which gives back the distance, must do without or have defaults"
-    return f"give {_syntax(entry) if missing[0] == entry.argument else f'--set {kind}.{missing[0]}=...'}"
-
-
-def _syntax(entry: Entry) -> str:
-    return f"{entry.name}:{(entry.argument or '').upper()}"
-
-
-def _checked(built: object, registered: Registered[Entry], name: str) -> object:
-    interface = _INTERFACES[registered.kind]
-    if not isinstance(built, (interface, Precomputed) if interface is Backbone else interface):
-        kind, owner = registered.kind, registered.owner
-        members = {*vars(interface), *interface.__annotations__}
-        lacking = sorted(name for name in members if not (name.startswith("_") or hasattr(built, name)))
-        detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
-        raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
-    return built

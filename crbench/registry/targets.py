@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 import attrs
 
 from crbench.api.entry import Entry, Kind
+from crbench.api.interfaces import Aligner, Backbone, Dataset, Distance, Precomputed
 from crbench.api.parameters import Flattened, OtherMethod
 from crbench.errors import ConfigError, PluginError
 from crbench.registry.discovery import Registered
@@ -18,6 +19,8 @@ from crbench.registry.guard import one_line, plugin_stage
 
 Field: TypeAlias = tuple[Any, Any]
 """Type and default; the default is `inspect.Parameter.empty` where there is none."""
+
+_INTERFACES: Mapping[Kind, type] = {"backbone": Backbone, "aligner": Aligner, "dataset": Dataset, "distance": Distance}
 
 _CONTEXT: Mapping[Kind, tuple[str, ...]] = {"backbone": ("weights", "device")}
 """Arguments that the run gives to a target and that are not parameters of the method."""
@@ -135,3 +138,19 @@ def _default(target: Callable[..., Any], name: str, default: Any) -> Any:
         factory = next(field.default for field in attrs.fields(target) if field.alias == name)
         return factory.factory()
     return default
+
+
+def checked_result(built: object, registered: Registered[Entry], name: str) -> object:
+    """What a target gave back, which has the members of its kind's interface.
+
+    Raises:
+        PluginError: some are missing.
+    """
+    interface = _INTERFACES[registered.kind]
+    if not isinstance(built, (interface, Precomputed) if interface is Backbone else interface):
+        kind, owner = registered.kind, registered.owner
+        members = {*vars(interface), *interface.__annotations__}
+        lacking = sorted(name for name in members if not (name.startswith("_") or hasattr(built, name)))
+        detail = f"; it lacks {', '.join(lacking)}" if lacking else ""
+        raise PluginError(f"{owner}: {kind} {name!r} gave a {type(built).__name__}, not a {interface.__name__}{detail}")
+    return built
