@@ -9,15 +9,14 @@ import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
 from crbench.cli.numbers import NUMBER, IntegerRange, shares
-from crbench.cli.options import format_option
+from crbench.cli.options import FILE, FOLDER, format_option
 from crbench.cli.terminal import table_width
 
 if TYPE_CHECKING:
     from crbench.analysis import DirectionsReport, MixedReport, ThresholdsReport
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _FORMATS = ("table", "github", "latex", "json")
-_OUTPUT = click.option("-o", "--output", type=_FILE, help="Write to a file instead of the standard output.")
+_OUTPUT = click.option("-o", "--output", type=FILE, help="Write to a file instead of the standard output.")
 
 
 @click.group()
@@ -136,7 +135,7 @@ def thresholds(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("figures"),
     show_default=True,
     help="Folder for the figures.",

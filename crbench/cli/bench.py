@@ -10,10 +10,10 @@ import click
 from crbench.cli.completed import SETTING, STAGE, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, NUMBER
+from crbench.cli.options import FILE, FOLDER, format_option
 from crbench.cli.terminal import command_text
 from crbench.config.amp import AMP
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _NOT_FIT = 1
 
 
@@ -31,7 +31,7 @@ _NOT_FIT = 1
 @click.option("--dataset", type=PluginName("dataset"), help="Its images for decode; adds the stage run.")
 @click.option("--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter.")
 @click.option("--weights", type=WEIGHTS, help="Weights of the backbone, as in crbench run.")
-@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 @click.option("--dim", type=INTEGER, help="Length of the features; default: the backbone's, else 2048.")
 @click.option("--query", type=INTEGER, default=1024, show_default=True, help="Queries of an evaluation.")
@@ -45,10 +45,8 @@ _NOT_FIT = 1
 @click.option("--spread", type=NUMBER, default=0.05, show_default=True, help="How well a median must be known.")
 @click.option("--budget", "budget_s", type=NUMBER, default=5.0, show_default=True, help="Seconds per measurement.")
 @click.option("--apart", "apart_s", type=NUMBER, default=10.0, show_default=True, help="Seconds between both blocks.")
-@click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="What to print."
-)
-@click.option("-o", "--output", type=_FILE, help="Write the JSON to a file too.")
+@format_option()
+@click.option("-o", "--output", type=FILE, help="Write the JSON to a file too.")
 @click.pass_context
 def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple[str, ...], **options: Any) -> int:
     """Measure the throughput of a method's stages, apart, on synthetic data of given size or on a data set.
@@ -93,8 +91,8 @@ def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple
 
 
 @bench.command("compare")
-@click.argument("first", type=_FILE)
-@click.argument("second", type=_FILE)
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
 def compare(first: Path, second: Path) -> None:
     """Ratios of throughput, SECOND over FIRST, and what else differs between the two.
 

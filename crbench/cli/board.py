@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crbench.cli.numbers import IntegerRange
-from crbench.cli.options import option_group
+from crbench.cli.options import FILE_OR_FOLDER, option_group
 from crbench.cli.scores import ranks_option
 from crbench.cli.strict import strict_option
 from crbench.leaderboard import RANKS
@@ -24,7 +24,7 @@ def _names(_: click.Context, _parameter: click.Parameter, text: str | None) -> t
 
 
 board_options = option_group(
-    click.argument("results", nargs=-1, type=click.Path(path_type=Path)),
+    click.argument("results", nargs=-1, type=FILE_OR_FOLDER),
     ranks_option(RANKS, "tables show; CSV and JSON have R1, R5, R10 and R20 too."),
     click.option("--per-rate", is_flag=True, help="Add Rank-1 of the queries of each down-sampling rate."),
     click.option(
@@ -69,7 +69,7 @@ board_options = option_group(
         "--bench",
         "benches",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=FILE_OR_FOLDER,
         help="Add speeds that `crbench bench -o` measured: a file, or a folder of them; may be given several times.",
     ),
     click.option("--timings", is_flag=True, help="Add what the runs took, marked as unchecked."),

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from crbench.cli.numbers import NUMBER
+from crbench.cli.options import FOLDER
 from crbench.cli.terminal import shown
 
 _OPTION = click.option(
     "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="The folder; else CRBENCH_CACHE, config, platform.",
 )
 

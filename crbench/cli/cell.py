@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,13 +9,11 @@ import click
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
-from crbench.cli.options import option_group
+from crbench.cli.options import FOLDER, log_options, option_group
 
 if TYPE_CHECKING:
     from crbench.api.context import RunContext
     from crbench.config.run_spec import RunSpec
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 cell_options = option_group(
@@ -46,13 +43,12 @@ cell_options = option_group(
         "--config", type=CONFIG, help="TOML file of one run, or PACKAGE:NAME; options given here win over it."
     ),
     click.option("--scale", help="One of the config's scales, e.g. tiny."),
-    click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."),
-    click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform."),
+    click.option("--data-root", type=FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform."),
+    click.option("--cache-dir", type=FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform."),
     click.option("--limit", type=INTEGER, help="Only the first N identities."),
     click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto."),
     click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize."),
-    click.option("-q", "--quiet", count=True, help="Warnings only."),
-    click.option("-v", "--verbose", count=True, help="More notes."),
+    log_options,
 )
 """The options, by the names of `RunSpec`, and -q and -v; `trial_spec` and `context` take what they give."""
 

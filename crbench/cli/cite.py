@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.options import FILE_OR_FOLDER
+
 
 @click.command()
-@click.argument("results", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("results", nargs=-1, type=FILE_OR_FOLDER)
 def cite(results: tuple[Path, ...]) -> None:
     """Print BibTeX of crbench and of the data sets and methods of results.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crbench.cli.options import format_option
+from crbench.cli.options import FILE_OR_FOLDER, format_option
 
 if TYPE_CHECKING:
     from crbench.leaderboard.compare import GroupBy, Trainings
     from crbench.leaderboard.comparison_text import Format
 
-first_argument = click.argument("first", metavar="A", type=click.Path(path_type=Path))
-second_argument = click.argument("second", metavar="B", type=click.Path(path_type=Path))
+first_argument = click.argument("first", metavar="A", type=FILE_OR_FOLDER)
+second_argument = click.argument("second", metavar="B", type=FILE_OR_FOLDER)
 FORMATS = ("table", "github", "latex", "json")
 
 

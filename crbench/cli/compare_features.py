@@ -13,7 +13,7 @@ from crbench.cli.cell import context
 from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
-from crbench.cli.options import format_option
+from crbench.cli.options import FOLDER, format_option, log_options
 from crbench.cli.terminal import shown
 from crbench.config.amp import AMP
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from crbench.config.run_spec import RunSpec
     from crbench.harness.beside import FeaturesBeside
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 _ARITHMETIC = {"off": "float32", None: "-"}
 
 
@@ -39,10 +38,9 @@ _ARITHMETIC = {"off": "float32", None: "-"}
 @click.option(
     "--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change a parameter of both."
 )
-@click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
 @format_option()
-@click.option("-q", "--quiet", count=True, help="Warnings only.")
-@click.option("-v", "--verbose", count=True, help="More notes.")
+@log_options
 def compare_features(
     first: str,
     second: str | None,

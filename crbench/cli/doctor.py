@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from crbench.cli.options import format_option
+from crbench.cli.options import FOLDER, format_option
 
 _WIDTHS = [None, None, 64, 56]
 
@@ -15,7 +15,7 @@ _WIDTHS = [None, None, 64, 56]
 @click.command()
 @click.option(
     "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
 )
 @format_option()

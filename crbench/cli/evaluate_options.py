@@ -14,9 +14,9 @@ from crbench.cli.completed import Setting
 from crbench.cli.given_features import RULES
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import IntegerRange, shares
-from crbench.cli.options import option_group
+from crbench.cli.options import FILE, option_group
 from crbench.cli.replaced import check_inputs_kept
-from crbench.cli.scores import FILE, output_options
+from crbench.cli.scores import output_options
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol.presets import CONVENTIONS

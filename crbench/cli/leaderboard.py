@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from crbench.cli.board import board_options, read_board
+from crbench.cli.options import FILE
 from crbench.cli.terminal import table_width, wants_colour, wide_option
 from crbench.report import FORMATS, render
 
@@ -28,7 +29,7 @@ _ENDINGS = {".html": "html", ".csv": "csv", ".json": "json", ".tex": "latex", ".
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="Write to a file instead of the standard output.",
 )
 @wide_option

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.options import FILE
 from crbench.cli.per_query import write_outcomes
-from crbench.cli.scores import FILE, groups, output_options, show
+from crbench.cli.scores import groups, output_options, show
 
 
 @click.command()

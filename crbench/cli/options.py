@@ -6,9 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE_OR_FOLDER = click.Path(path_type=Path)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Adds an option, an argument or several of them to a command."""
@@ -33,6 +38,13 @@ def option_group(*options: Decorator) -> Decorator:
         return command
 
     return add
+
+
+log_options = option_group(
+    click.option("-q", "--quiet", count=True, help="Warnings only."),
+    click.option("-v", "--verbose", count=True, help="More notes."),
+)
+"""-q and -v, which `crbench.cli.progress.configure_logging` takes."""
 
 
 def format_option(choices: Sequence[str] = ("table", "json")) -> Decorator:

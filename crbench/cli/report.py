@@ -10,6 +10,7 @@ import click
 
 from crbench.cli.board import board_options, read_board
 from crbench.cli.numbers import IntegerRange
+from crbench.cli.options import FILE, FOLDER
 from crbench.errors import ConfigError
 from crbench.report import render
 from crbench.report.strips import LONGEST, Request
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     default=Path("report.html"),
     show_default=True,
     help="Where to write the page.",
@@ -43,10 +44,8 @@ if TYPE_CHECKING:
     help="Needed for --strips: the page will hold images of your data.",
 )
 @click.option("--blur-faces", is_flag=True, help="Blur the top quarter of each image; no face is looked for.")
-@click.option(
-    "--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets, for --strips."
-)
-@click.option("--cache-dir", type=click.Path(path_type=Path, file_okay=False), help="Folder of features, for --strips.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets, for --strips.")
+@click.option("--cache-dir", type=FOLDER, help="Folder of features, for --strips.")
 def report(
     results: tuple[Path, ...],
     benches: tuple[Path, ...],

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from crbench.cli.options import FILE_OR_FOLDER
 from crbench.cli.strict import strict_option
 from crbench.cli.terminal import shown
 
-_PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+_PATHS = click.argument("paths", nargs=-1, required=True, type=FILE_OR_FOLDER)
 
 
 @click.group()

@@ -16,7 +16,7 @@ from crbench.cli.cluster_options import CLUSTER, asked_cluster, cluster_options
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
-from crbench.cli.options import format_option, option_group
+from crbench.cli.options import FOLDER, format_option, log_options, option_group
 from crbench.cli.per_query import write_all_outcomes
 from crbench.cli.scores import metric_option, per_query_option, ranks_option
 from crbench.cli.terminal import command_text, table_width, wants_colour, wide_option
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from crbench.published import Published
     from crbench.results import Result
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 _table_options = option_group(
     format_option(FORMATS),
@@ -99,9 +98,9 @@ _TABLE = tuple(attrs.fields_dict(_Table))
     "--config", type=CONFIG, help="TOML file, or PACKAGE:NAME of a plugin's; the options given here win over its keys."
 )
 @click.option("--scale", help="One of the config's scales, e.g. tiny.")
-@click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
-@click.option("-o", "--output", type=_FOLDER, help="Folder for results; default: results.")
-@click.option("--cache-dir", type=_FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
+@click.option("-o", "--output", type=FOLDER, help="Folder for results; default: results.")
+@click.option("--cache-dir", type=FOLDER, help="Folder for features; else CRBENCH_CACHE, config, platform.")
 @click.option("--limit", type=INTEGER, help="Only the first N identities; the result is not rankable.")
 @click.option("--batch-size", metavar="N|auto", help="Images per network call; default: auto, 64 (CUDA: 256).")
 @click.option("-j", "--num-workers", type=INTEGER, help="Threads that decode and resize; default: one per processor.")
@@ -130,8 +129,7 @@ _TABLE = tuple(attrs.fields_dict(_Table))
 @click.option("--bench", "measure", is_flag=True, help="Measure the speed of the methods at the end, and show it.")
 @click.option("--dry-run", is_flag=True, help="Print the cells and what each step would cost, and stop.")
 @_table_options
-@click.option("-q", "--quiet", count=True, help="Warnings only.")
-@click.option("-v", "--verbose", count=True, help="More notes.")
+@log_options
 def run(
     settings: tuple[str, ...],
     config: str | None,

@@ -6,12 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from crbench.cli.options import Decorator, format_option, option_group
+from crbench.cli.options import FILE, Decorator, format_option, option_group
 from crbench.numerals import parse_integer
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from crbench.protocol import EvalProtocol
     from crbench.records import Samples
 
-FILE = click.Path(path_type=Path, dir_okay=False)
 
 _GRIDS = {"table": "simple", "github": "pipe", "latex": "latex_booktabs"}
 _LINE = {"table": "{}", "github": "<sub>{}</sub>", "latex": "% {}"}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.options import FOLDER
+
 if TYPE_CHECKING:
     from crbench.harness.status import Working
     from crbench.results import Result
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("output", type=click.Path(path_type=Path, file_okay=False), default="results")
+@click.argument("output", type=FOLDER, default="results")
 @click.option("--log", "name", metavar="NAME", help="Why the cells failed whose name has this in it.")
 def status(output: Path, name: str | None) -> int:
     """Show how far the runs are that write to OUTPUT, on any machine, and what failed.

@@ -9,11 +9,8 @@ import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
 from crbench.cli.numbers import rates
-from crbench.cli.options import format_option
+from crbench.cli.options import FILE, FOLDER, format_option
 from crbench.cli.terminal import table_width
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -28,8 +25,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Rates of the queries, e.g. 1-8 or 1,1.5,2; 1 = as they are stored.",
 )
 @click.option("--matrix", is_flag=True, help="Fit at each of these rates alone, too, and test at all of them.")
-@click.option("-o", "--output", type=_FOLDER, help="Folder for results; default: results.")
-@click.option("--figure", type=_FILE, help="Draw it: NAME.png and NAME.svg.")
+@click.option("-o", "--output", type=FOLDER, help="Folder for results; default: results.")
+@click.option("--figure", type=FILE, help="Draw it: NAME.png and NAME.svg.")
 @format_option(("table", "github", "latex", "json"))
 def sweep(
     tested: tuple[float, ...], matrix: bool, figure: Path | None, form: str, quiet: int, verbose: int, **options: Any

@@ -10,12 +10,11 @@ import click
 from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
+from crbench.cli.options import FOLDER, log_options
 from crbench.config.amp import AMP
 
 if TYPE_CHECKING:
     from crbench.config.run_spec import RunSpec
-
-_FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
@@ -31,9 +30,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     "--set", "settings", type=SETTING, multiple=True, metavar="PART.NAME=VALUE", help="Change one parameter or rule."
 )
 @click.option("--amp", type=click.Choice(AMP), help="Arithmetic of the training, as --set backbone.amp=...")
-@click.option("--data-root", type=_FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets; else CRBENCH_DATA, config, platform.")
 @click.option(
-    "-o", "--output", type=_FOLDER, default=Path("training"), show_default=True, help="Folder for log and plot."
+    "-o", "--output", type=FOLDER, default=Path("training"), show_default=True, help="Folder for log and plot."
 )
 @click.option("--limit", type=INTEGER, help="Only the first N identities.")
 @click.option("--eval-every", type=IntegerRange(0), default=0, metavar="N", help="Evaluate every N epochs, too.")
@@ -50,8 +49,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Share each batch among N processes, one GPU each; needs crbench[multi].",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be trained, and stop.")
-@click.option("-q", "--quiet", count=True, help="Warnings only.")
-@click.option("-v", "--verbose", count=True, help="More notes.")
+@log_options
 def train(
     settings: tuple[str, ...],
     amp: str | None,

@@ -10,21 +10,19 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import NUMBER
-from crbench.cli.scores import FILE
+from crbench.cli.options import FILE, FILE_OR_FOLDER, FOLDER
 
 if TYPE_CHECKING:
     from crbench.harness.verify import Verified
     from crbench.results import Result
 
-_ANY = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("results", nargs=-1, required=True, type=_ANY)
+@click.argument("results", nargs=-1, required=True, type=FILE_OR_FOLDER)
 @click.option(
     "--features",
     multiple=True,
-    type=_ANY,
+    type=FILE_OR_FOLDER,
     help="Of a result of evaluate: its query file, then its gallery files. Of a run: its cache, which is only read.",
 )
 @click.option("--meta", "meta_file", type=FILE, help="The table of the features, as in crbench evaluate.")
@@ -38,8 +36,8 @@ _ANY = click.Path(path_type=Path)
 @click.option(
     "--backbone", type=PluginName("backbone"), help="Of a run: its backbone here, where its name holds another path."
 )
-@click.option("--weights", type=_ANY, help="Weights of the backbone, as in crbench run.")
-@click.option("--data-root", type=click.Path(path_type=Path, file_okay=False), help="Folder of your data sets.")
+@click.option("--weights", type=FILE_OR_FOLDER, help="Weights of the backbone, as in crbench run.")
+@click.option("--data-root", type=FOLDER, help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
 def verify(
     results: tuple[Path, ...],
