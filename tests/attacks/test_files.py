@@ -258,11 +258,3 @@ def test_images_are_not_exported_out_of_their_folder(capsys, tmp_path):
     assert image.name in refused(capsys, export)
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "secret").read_text() == "mine"
-
-
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    for name in ("DATA", "CACHE", "WEIGHTS"):
-        monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path / name.lower()))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.chdir(tmp_path)

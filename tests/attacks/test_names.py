@@ -27,14 +27,6 @@ NAMES = {
 ROWS, PIDS = np.eye(3, 4, dtype=np.float32), np.array([1, 2, 3])
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    for name in ("DATA", "CACHE", "WEIGHTS"):
-        monkeypatch.setenv(f"CRBENCH_{name}", str(tmp_path / name.lower()))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.chdir(tmp_path)
-
-
 def said(capsys, arguments, code):
     """What a command printed, whose every character a terminal shows."""
     assert invoke(arguments) == code
