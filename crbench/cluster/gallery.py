@@ -111,7 +111,13 @@ def check_in_parts(protocol: EvalProtocol) -> None:
 
 @attrs.frozen(eq=False)
 class _Piece:
-    """Queries of a block: of which group of cameras, and which of the group's, intp[b]; all have positives."""
+    """The queries of one block.
+
+    Attributes:
+        number: of the block.
+        group: the group of cameras that they belong to.
+        places: intp[b], their positions in the group; each of them has a positive.
+    """
 
     number: int
     group: int

@@ -69,7 +69,7 @@ class AskedEvaluation:
             )
 
     def shard(self, number: int, first: int) -> tuple[Loaded, Features]:
-        """A file of the gallery, before which there are so many rows, and its features."""
+        """A file of the gallery and its features; `first` is the number of rows in the files before it."""
         loaded = load_features(self.gallery[number], role="gallery")
         return loaded, placed_after(loaded.features, first, numbered=self.protocol.scoring.draws is not None)
 
@@ -153,7 +153,7 @@ class Answered:
 
 
 def given(asked: AskedEvaluation) -> AskedEvaluation:
-    """The same: a task that others depend on, so that each worker gets it once."""
+    """The evaluation itself, as a task that others depend on: so each worker gets it once."""
     return asked
 
 
@@ -165,7 +165,7 @@ def open_shard(asked: AskedEvaluation, number: int) -> OpenedShard:
 
 
 def look_at_shard(asked: AskedEvaluation, number: int, first: int) -> Looked:
-    """What the labels of a shard say, before which the gallery has so many rows."""
+    """What the labels of a shard say; `first` is the number of rows in the shards before it."""
     query = load_features(asked.query, role="query").features
     loaded, shard = asked.shard(number, first)
     facts = LabelFacts.of(query.rows, shard.rows, asked.protocol, STREAM, columns_that_count(shard))
@@ -175,12 +175,17 @@ def look_at_shard(asked: AskedEvaluation, number: int, first: int) -> Looked:
 
 
 def join_looked(parts: Sequence[Looked]) -> Looked:
-    """What shards hold that follow each other."""
+    """What consecutive shards hold together."""
     return Looked(LabelFacts.joined([part.facts for part in parts]), Overlap.joined([part.overlap for part in parts]))
 
 
 def cut_block(looked: Looked, number: int, group: int, places: NDArray[np.intp], wide: bool) -> Block:
-    """The block of these queries of a group, intp[b] of the group's, where the whole gallery was looked at."""
+    """A block of queries of one group of cameras.
+
+    Args:
+        looked: what the whole gallery holds.
+        places: intp[b], the positions of the queries in their group.
+    """
     return Block(number, looked.facts.groups[group].queries[places], looked.facts.block(group, places), wide)
 
 

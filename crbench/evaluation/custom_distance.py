@@ -87,9 +87,10 @@ def _blocks(
 
 
 def _comparable(given: Array, device: torch.device) -> torch.Tensor:
-    """Distances f32[b, g] in the order of `given`, row by row: places stand for what float32 would round together.
+    """Numbers f32[b, g] that order each row as the distances `given` do, as only the order within a row counts.
 
-    Only the order of a row's distances counts. 1 + 1e-10 and 1 would be a tie, which is not to be seen in a score.
+    Where float32 would make a tie of distances that differ, such as 1 + 1e-10 and 1, the places of the distances in
+    their sorted row stand for them.
     """
     wide = as_floats(given)
     narrow = to_torch(wide, device)
@@ -103,5 +104,5 @@ def _comparable(given: Array, device: torch.device) -> torch.Tensor:
 
 
 def _state(feats: TestFeatures) -> tuple[int, float]:
-    """Differs where the features were changed in place, by torch, which counts, or through another view of them."""
+    """Changes with the features: torch counts what it writes in place; other writers show in the sum."""
     return 0 if feats.x.is_inference() else feats.x._version, float(feats.x.sum())

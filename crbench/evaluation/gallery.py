@@ -79,13 +79,14 @@ class Gallery:
 
 
 def placed_after(shard: Features, first: int, *, numbered: bool) -> Features:
-    """A shard before which the gallery has so many rows.
+    """A shard as it is in the whole gallery.
 
     Args:
+        first: number of rows in the shards before it.
         numbered: see `Gallery`.
 
     Raises:
-        EvaluationError: these are more rows than ranks count.
+        EvaluationError: with it, the gallery has more rows than ranks count.
     """
     if first + len(shard) > MAX_ROWS:
         raise EvaluationError(f"the gallery has more than {MAX_ROWS} rows, which ranks do not count")
@@ -96,7 +97,7 @@ def placed_after(shard: Features, first: int, *, numbered: bool) -> Features:
 
 
 def columns_that_count(feats: Features) -> NDArray[np.int64]:
-    """i64[n], of each row, before they are checked."""
+    """i64[n], how many leading columns of each row count; nothing is checked here."""
     return np.full(len(feats), feats.x.shape[1]) if feats.dims is None else np.asarray(feats.dims).astype(np.int64)
 
 

@@ -122,7 +122,7 @@ class LabelFacts:
         return self.matches.nbytes + best + persons + sum(group.others.nbytes for group in self.groups)
 
     def block(self, group: int, places: NDArray[np.intp]) -> LabelFacts:
-        """The same of some queries of a group only, intp[b] of the group's, which are numbered from 0."""
+        """The same of some queries of a group, numbered from 0; `places` intp[b] are their positions in the group."""
         own = self.groups[group]
         alone = attrs.evolve(own, queries=np.arange(len(places)), others=own.others[places])
         return attrs.evolve(self, matches=self.matches.take(own.queries[places]), groups=[alone])
@@ -137,7 +137,7 @@ class LabelFacts:
 
 
 def joined_in_turn(parts: Iterable[T], join: Callable[[Sequence[T]], T]) -> T:
-    """All parts joined in their order, while few of them are held: joined parts are joined again.
+    """Join all parts in their order, a few at a time, so that few are held at once; joined parts are joined again.
 
     Example:
         >>> joined_in_turn(map(str, range(10)), "".join)
@@ -157,7 +157,7 @@ def joined_in_turn(parts: Iterable[T], join: Callable[[Sequence[T]], T]) -> T:
 
 
 def _others(pids: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.int64]:
-    """i64[b], how many candidates are not of the person of a query, from the pids of both."""
+    """i64[b], how many candidates show another person than a query does, from the pids of both."""
     ordered = np.sort(candidates)
     own = np.searchsorted(ordered, pids, side="right") - np.searchsorted(ordered, pids)
     others: NDArray[np.int64] = len(ordered) - own.astype(np.int64)

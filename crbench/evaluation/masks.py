@@ -21,7 +21,7 @@ _NAMED = 5
 
 @attrs.frozen(eq=False)
 class Seen:
-    """What a message says of a gallery in which no query has a match.
+    """What a gallery holds, for the message that no query has a match in it.
 
     Attributes:
         same_person: pairs of a query and an image of its person.
@@ -162,5 +162,5 @@ def _few(values: NDArray[np.int64]) -> str:
 
 
 def _first(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The smallest that differ: one more than a message names, so that it knows whether there are more."""
+    """The smallest distinct values: one more than a message names, so that it knows whether there are more."""
     return np.unique(values)[: _NAMED + 1]

@@ -33,13 +33,18 @@ class Matches:
     def of(
         cls, queries: int, pairs: Pairs, dims: NDArray[np.int64], seeds: NDArray[np.uint64] | None = None
     ) -> Matches:
-        """Those of so many queries in one shard, of whose pairs these are the dims i64[P] and seeds u64[P]."""
+        """The positives in one shard.
+
+        Args:
+            queries: number of queries.
+            dims, seeds: i64[P] and u64[P], of the gallery image of each pair.
+        """
         found = cls(np.zeros_like(pairs.positives), pairs.positives, _starts(queries, pairs.owners), dims, seeds)
         return found._at(np.argsort(pairs.owners, kind="stable"), found.starts)
 
     @classmethod
     def joined(cls, parts: Sequence[Matches], counts: Sequence[int]) -> Matches:
-        """The positives of the same queries in several parts of a gallery, which have so many shards each."""
+        """The positives of the same queries in several parts of a gallery; `counts` are the shards of each part."""
         owners = np.concatenate([part.owners for part in parts])
         first = np.cumsum(counts) - counts
         seeds = [part.seeds for part in parts if part.seeds is not None]

@@ -106,7 +106,7 @@ class Ranking:
         return found.take(np.array(rows, dtype=np.intp)), ambiguous
 
     def needed(self) -> NDArray[np.integer]:
-        """Integers [q], how many counts there are of each query, which are all of one group of cameras."""
+        """Integers [q], how many counts each query needs; all queries are of one group of cameras."""
         (group,) = self.facts.groups
         return _needed(list(self._questions(group, unanswered(self.facts, self.protocol, self.length))))
 
@@ -128,7 +128,7 @@ class Ranking:
         return questions(self.facts, group, self.positives, self.protocol, found)
 
     def _ask(self, asked: Sequence[Question], ignored: Sequence[int]) -> int:
-        """Hand each answer on; how many comparisons were ambiguous."""
+        """Answer all questions; returns how many comparisons were ambiguous."""
         total = sum(int(np.count_nonzero(one.sizes)) for one in asked)
         with self.progress(total * len(self.shards), "evaluate", "queries") as bar:
             if len(self.shards) > 1:
@@ -185,7 +185,7 @@ class Ranking:
 
 
 def split(items: NDArray[np.intp], needed: NDArray[np.integer], most: int) -> list[NDArray[np.intp]]:
-    """Runs of items intp[n] that together need so much at most, or are one item; no run is empty.
+    """Consecutive runs of the items intp[n] that need `most` at most; an item that needs more is a run of its own.
 
     Example:
         >>> [run.tolist() for run in split(np.arange(5), np.array([2, 2, 2, 9, 1]), 4)]
@@ -207,14 +207,14 @@ def _needed(asked: Sequence[Question]) -> NDArray[np.integer]:
 
 
 def _keep(asked: Sequence[Question], sums: Sums) -> None:
-    """Hand the sums over all shards on."""
+    """Give each question its sums over all shards."""
     for number, (one, ahead) in enumerate(zip(asked, sums.ahead, strict=True)):
         if len(ahead):
             one.keep(one.sizes, RankCounts(task=number, queries=np.flatnonzero(one.sizes), ahead=ahead))
 
 
 def _nearest_first(ahead: NDArray[np.integer], sizes: NDArray[np.intp]) -> NDArray[np.integer]:
-    """Counts [p, width] of queries with so many positives each, sorted within each query and column."""
+    """Counts [p, width], sorted within each query and column; `sizes` are the positives of each query."""
     if (sizes == 1).all():
         return ahead
     owners = np.repeat(np.arange(len(sizes)), sizes)

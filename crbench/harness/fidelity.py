@@ -72,7 +72,7 @@ class Fidelity:
 
 
 def _seen(x: Tensor, second: Tensor, third: Tensor) -> tuple[Tensor, Tensor]:
-    """What each unit row has near it.
+    """The nearest other row of each unit row, and which of two further ones is nearer.
 
     Args:
         second, third: i64[n, k], rows of which one is nearer to row i.
