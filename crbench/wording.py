@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -31,6 +31,28 @@ def broken(text: str, width: int | None) -> str:
     if width is None:
         return text
     return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def columns_that_fit(kept: Sequence[bool], fits: Callable[[Sequence[int]], bool]) -> list[int]:
+    """The columns of a table that a line has place for: others are left out from the right until they fit.
+
+    Args:
+        kept: for each column, whether it stays in any case. Where none does, none is left out.
+        fits: whether lines of the columns of these numbers are short enough.
+
+    Example:
+        >>> columns_that_fit([True, False, False], lambda columns: len(columns) < 3)
+        [0, 1]
+    """
+    shown = list(range(len(kept)))
+    while any(kept) and not fits(shown) and (loose := [place for place in shown if not kept[place]]):
+        shown.remove(loose[-1])
+    return shown
+
+
+def left_out_note(width: int, titles: Iterable[str]) -> str:
+    """What a table says of the columns that lines of `width` characters have no place for."""
+    return f"columns left out, as lines have {width} characters: {', '.join(titles)} (--wide shows them)"
 
 
 _BOUNDS: Mapping[str, str] = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}

@@ -11,9 +11,11 @@ import click
 
 from crbench.cli.completed import PROTOCOL, SETTING
 from crbench.cli.data_text import description, verification_text
+from crbench.cli.lists import list_table
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
 from crbench.cli.options import format_option
+from crbench.cli.terminal import table_width, wide_option
 
 if TYPE_CHECKING:
     from crbench.api.interfaces import Dataset
@@ -45,14 +47,13 @@ def data() -> None:
 @data.command("list")
 @_ROOT
 @format_option()
-def list_datasets(data_root: Path | None, form: str) -> None:
+@wide_option
+def list_datasets(data_root: Path | None, form: str, wide: bool) -> None:
     """List the data sets that are known, and which of them lie below your data root.
 
     \b
     crbench data list --data-root ~/reid-data
     """
-    from tabulate import tabulate
-
     from crbench.config.paths import data_root as find_root
     from crbench.registry.load import list_plugins
 
@@ -66,8 +67,9 @@ def list_datasets(data_root: Path | None, form: str) -> None:
         ]
         click.echo(json.dumps(rows, indent=2))
         return
-    table = [(r.asked, r.status, folder or state, r.summary) for r, (state, folder) in zip(records, found, strict=True)]
-    click.echo(tabulate(table, headers=("name", "status", "on disk", "")))
+    table = [(r.asked, folder or state, r.summary, r.status) for r, (state, folder) in zip(records, found, strict=True)]
+    headers = ("name", "on disk", "what it is", "status")
+    click.echo(list_table(headers, table, kept=headers[:3], text="what it is", width=table_width(wide)))
     click.echo(f"crbench: looked in {root}; `crbench data verify NAME` counts the images of a copy", err=True)
 
 

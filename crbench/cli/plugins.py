@@ -12,17 +12,24 @@ import click
 
 from crbench.api.entry import KINDS, Kind
 from crbench.cli.completed import PARAMETER, WEIGHTS
+from crbench.cli.lists import item, list_table
 from crbench.cli.names import PluginName
 from crbench.cli.options import format_option
-from crbench.cli.terminal import shown
+from crbench.cli.terminal import table_width, wide_option
+from crbench.wording import broken
 
 if TYPE_CHECKING:
     from crbench.api.entry import Entry
+    from crbench.api.metric import Metric
     from crbench.registry.describe import Parameter
     from crbench.registry.discovery import Registered
 
 _SHOWN_PRESETS = 6
 _MEANING_WIDTH = 70
+_SIDE_WIDTH = 24
+_BROAD = 110
+"""Characters of a line from which on types and defaults have all their place."""
+
 _FAILED = 4
 
 _NAME = click.argument("name", type=PluginName(None))
@@ -46,8 +53,9 @@ class _Plugins(click.Group):
 @click.group(cls=_Plugins, invoke_without_command=True)
 @format_option()
 @click.option("--strict-plugins", is_flag=True, help="Stop with exit code 4 at the first plugin that fails or clashes.")
+@wide_option
 @click.pass_context
-def plugins(ctx: click.Context, form: str, strict_plugins: bool) -> None:
+def plugins(ctx: click.Context, form: str, strict_plugins: bool, wide: bool) -> None:
     """List backbones, aligners, data sets, distances and metrics, and plugins that are broken.
 
     \b
@@ -59,7 +67,6 @@ def plugins(ctx: click.Context, form: str, strict_plugins: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     import attrs
-    from tabulate import tabulate
 
     from crbench.registry.discovery import discover, installed
     from crbench.registry.load import list_plugins
@@ -74,16 +81,15 @@ def plugins(ctx: click.Context, form: str, strict_plugins: bool) -> None:
         (
             record.kind,
             record.asked,
-            _few(record.presets),
-            f"{record.distribution} {record.version}",
             record.status,
             record.error or record.summary,
+            f"{record.distribution} {record.version}",
+            _few(record.presets),
         )
         for record in records
     ]
-    click.echo(
-        tabulate([map(shown, row) for row in rows], headers=("kind", "name", "presets", "distribution", "status", ""))
-    )
+    headers = ("kind", "name", "status", "what it is", "distribution", "presets")
+    click.echo(list_table(headers, rows, kept=headers[:4], text="what it is", width=table_width(wide)))
     for line in installed().slow:
         click.echo(f"crbench: {line}", err=True)
     unusable = sum(record.status in ("broken", "incompatible") for record in records)
@@ -108,7 +114,8 @@ def show(name: str, kind: Kind | None, form: str) -> None:
     if form == "json":
         click.echo(json.dumps([_facts(item) for item in found], indent=2))
     else:
-        click.echo("\n\n".join("\n".join(_page(item)) for item in found))
+        width = table_width(wide=False)
+        click.echo("\n\n".join("\n".join(_page(one, width)) for one in found))
 
 
 @plugins.command("new")
@@ -154,8 +161,6 @@ def check(
     crbench plugins check vpfa/light --set vpfa.epochs=1 --set vpfa.draws=64
     crbench plugins check mlr-viper --data-root ~/reid-data
     """
-    from tabulate import tabulate
-
     from crbench.config.paths import data_root as find_root
     from crbench.errors import ConfigError
     from crbench.testing.installed import check_installed
@@ -173,7 +178,7 @@ def check(
     if form == "json":
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
     else:
-        click.echo(tabulate(rows, headers=(*columns[:3], "")))
+        click.echo(list_table(columns, rows, kept=columns, text="reason", width=table_width(wide=False)))
         click.echo(f"crbench: {len(rows)} checks, {failed} fail", err=True)
     return _FAILED if failed else 0
 
@@ -223,42 +228,49 @@ def _facts(item: Registered[Any]) -> dict[str, Any]:
     }
 
 
-def _page(item: Registered[Any]) -> Iterator[str]:
-    """All that there is to know, for people."""
-    entry = item.entry
-    yield f"{item.kind} {entry.name}, of {item.owner.distribution} {item.owner.version}"
-    if entry.summary:
-        yield f"  {entry.summary}"
-    if entry.source:
-        yield f"  source: {entry.source}"
-    if item.kind == "metric":
-        yield f"  {entry.formula}" if entry.formula else "  no formula is given"
-        yield f"  from {entry.needs}, {'higher' if entry.higher_is_better else 'lower'} is better, a {entry.unit}"
+def _page(plugin: Registered[Any], width: int | None) -> Iterator[str]:
+    """All that there is to know, for people, in lines of `width` characters."""
+    entry, owner = plugin.entry, plugin.owner
+    yield broken(f"{plugin.kind} {entry.name}, of {owner.distribution} {owner.version}", width)
+    lines = _of_metric(entry) if plugin.kind == "metric" else _of_method(entry)
+    for line in filter(None, (entry.summary, entry.source and f"source: {entry.source}", *lines)):
+        yield item(line, width)
+    if plugin.kind == "metric":
         return
-    yield from _method(item)
-    yield from (f"  {line}" for line in entry.bibtex.strip().splitlines())
+    yield from _parameters(plugin, width)
+    yield from (item(line, width) for line in entry.bibtex.strip().splitlines())
 
 
-def _method(item: Registered[Entry]) -> Iterator[str]:
+def _of_metric(metric: Metric) -> Iterator[str]:
+    yield metric.formula or "no formula is given"
+    yield f"from {metric.needs}, {'higher' if metric.higher_is_better else 'lower'} is better, a {metric.unit}"
+
+
+def _of_method(entry: Entry) -> Iterator[str]:
+    if entry.argument:
+        yield f"asked for as {entry.name}:{entry.argument.upper()}"
+    for number, (preset, values) in enumerate(entry.presets.items()):
+        changes = ", ".join(f"{name}={value}" for name, value in values.items()) or "the defaults below"
+        yield f"{entry.name}/{preset}{' (taken by default)' if number == 0 else ''}: {changes}"
+    for preset, released in entry.released.items():
+        yield f"weights{f' of {preset}' if preset else ''}: {' or '.join(released.files)}, from {released.page}"
+
+
+def _parameters(method: Registered[Entry], width: int | None) -> Iterator[str]:
     from tabulate import tabulate
 
     from crbench.registry.describe import parameters_of
 
-    entry = item.entry
-    if entry.argument:
-        yield f"  asked for as {entry.name}:{entry.argument.upper()}"
-    for number, (preset, values) in enumerate(entry.presets.items()):
-        changes = ", ".join(f"{name}={value}" for name, value in values.items()) or "the defaults below"
-        yield f"  {entry.name}/{preset}{' (taken by default)' if number == 0 else ''}: {changes}"
-    for preset, released in entry.released.items():
-        yield f"  weights{f' of {preset}' if preset else ''}: {' or '.join(released.files)}, from {released.page}"
-    parameters = parameters_of(item)
+    parameters = parameters_of(method)
     if not parameters:
-        yield "  no parameters"
+        yield item("no parameters", width)
         return
-    yield f"  parameters, as in --set {item.kind}.{parameters[0].name}=..."
+    yield item(f"parameters, as in --set {method.kind}.{parameters[0].name}=...", width)
+    side = _SIDE_WIDTH if width is None or width >= _BROAD else _SIDE_WIDTH // 2
+    beside = max(len(one.name) for one in parameters) + 2 * side + 6
+    meaning = _MEANING_WIDTH if width is None else max(side, min(_MEANING_WIDTH, width - beside))
     rows = [(one.name, one.type, _default(one), one.help) for one in parameters]
-    yield tabulate(rows, ("name", "type", "default", "meaning"), maxcolwidths=[None, 24, 24, _MEANING_WIDTH])
+    yield tabulate(rows, ("name", "type", "default", "meaning"), maxcolwidths=[None, side, side, meaning])
 
 
 def _default(parameter: Parameter) -> str:

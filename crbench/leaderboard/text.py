@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from tabulate import tabulate
@@ -12,9 +11,7 @@ from crbench.leaderboard.board import Board, View
 from crbench.leaderboard.column import Cell
 from crbench.leaderboard.markup import LATEX_MARKS, PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
 from crbench.leaderboard.tables import Table, below, tables
-from crbench.wording import broken
-
-Item = TypeVar("Item")
+from crbench.wording import broken, columns_that_fit, left_out_note
 
 _ANSI = {"best": ("\x1b[1m", "\x1b[0m"), "second": ("\x1b[4m", "\x1b[0m"), "": ("", "")}
 _MARKDOWN = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}
@@ -41,29 +38,23 @@ def narrowed(table: Table, width: int | None) -> Table:
 
     Columns that are `kept` stay, whatever the width; a note names those that do not.
     """
-    left_out: list[str] = []
-    while width is not None and _width(table) > width:
-        places = [place for place, column in enumerate(table.columns) if not column.kept]
-        if not places or len(places) == len(table.columns):
-            break
-        left_out.insert(0, table.columns[places[-1]].title)
-        table = attrs.evolve(
-            table,
-            columns=_without(table.columns, places[-1]),
-            rows=tuple(_without(row, places[-1]) for row in table.rows),
-        )
+    if width is None:
+        return table
+
+    def fits(places: Sequence[int]) -> bool:
+        return max(map(len, _plain(_of_columns(table, places), colour=False).splitlines())) <= width
+
+    shown = columns_that_fit([column.kept for column in table.columns], fits)
+    left_out = [column.title for place, column in enumerate(table.columns) if place not in shown]
     if not left_out:
         return table
-    note = f"columns left out, as lines have {width} characters: {', '.join(left_out)} (--wide shows them)"
-    return attrs.evolve(table, notes=(note, *table.notes))
+    narrow = _of_columns(table, shown)
+    return attrs.evolve(narrow, notes=(left_out_note(width, left_out), *table.notes))
 
 
-def _width(table: Table) -> int:
-    return max(map(len, _plain(table, colour=False).splitlines()))
-
-
-def _without(items: tuple[Item, ...], place: int) -> tuple[Item, ...]:
-    return items[:place] + items[place + 1 :]
+def _of_columns(table: Table, places: Sequence[int]) -> Table:
+    columns = tuple(table.columns[place] for place in places)
+    return attrs.evolve(table, columns=columns, rows=tuple(tuple(row[place] for place in places) for row in table.rows))
 
 
 def _plain(table: Table, *, colour: bool) -> str:
