@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.names import PluginName
 from crbench.cli.options import FILE_OR_FOLDER, format_option
 
 if TYPE_CHECKING:
@@ -29,7 +30,14 @@ def read_row(path: Path) -> Trainings:
 @click.command()
 @first_argument
 @second_argument
-@click.option("--metric", default="R1", show_default=True, metavar="NAME", help="R1, R5, R10, R20, mAP, mINP, ...")
+@click.option(
+    "--metric",
+    type=PluginName("metric", ("R1", "R5", "R10", "R20")),
+    default="R1",
+    show_default=True,
+    metavar="NAME",
+    help="R1, R5, R10, R20, mAP, mINP, ...",
+)
 @click.option("--by", type=click.Choice(["rate", "camid"]), help="Compare the queries of each rate or camera, too.")
 @format_option(FORMATS)
 def compare(first: Path, second: Path, metric: str, by: GroupBy | None, form: Format) -> None:

@@ -20,6 +20,7 @@ from crbench.cli.scores import output_options
 from crbench.evaluation import CPU_ENGINES, ENGINES, PRECISIONS
 from crbench.metrics.cmc import CURVE_LENGTH
 from crbench.protocol.presets import CONVENTIONS
+from crbench.ranking.distance import DISTANCES
 
 if TYPE_CHECKING:
     from crbench.cluster.request import ClusterSpec
@@ -53,7 +54,7 @@ _RULES = (
     ),
     click.option(
         "--distance",
-        type=PluginName("distance"),
+        type=PluginName("distance", DISTANCES),
         metavar="NAME",
         help="cosine, euclidean, sqeuclidean or that of a plugin.",
     ),
@@ -229,7 +230,6 @@ class EvaluateRequest:
             ConfigError: it is a plugin's.
         """
         from crbench.errors import ConfigError
-        from crbench.ranking.distance import DISTANCES
 
         if self.fprs and protocol.scoring.distance not in DISTANCES:
             raise ConfigError(

@@ -16,10 +16,12 @@ class PluginName(click.types.StringParamType):
 
     Args:
         kind: of the plugin; None = what ``--kind`` says, else any.
+        also: further names that are completed: of what is built in, and no plugin.
     """
 
-    def __init__(self, kind: str | None) -> None:
+    def __init__(self, kind: str | None, also: tuple[str, ...] = ()) -> None:
         self._kind = kind
+        self._also = also
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Names, ``name/preset`` where there are presets, and a colon where an argument follows."""
@@ -34,7 +36,8 @@ class PluginName(click.types.StringParamType):
             for record in records
             for preset in ("", *record.presets)
         ]
-        return [CompletionItem(name) for name in dict.fromkeys(names) if name.startswith(incomplete)]
+        known = dict.fromkeys((*self._also, *names))
+        return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
 def _asked(record: PluginRecord) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crbench.cli.names import PluginName
 from crbench.cli.options import FILE, Decorator, format_option, option_group
 from crbench.numerals import parse_integer
 
@@ -29,6 +30,7 @@ FORMATS = (*_GRIDS, "csv", "json")
 
 metric_option = click.option(
     "--metric",
+    type=PluginName("metric"),
     multiple=True,
     metavar="NAME",
     help="Another score, e.g. nDCG; CMC, mAP, mINP and the scores of plugins are always given. See crbench plugins.",
