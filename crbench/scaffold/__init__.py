@@ -35,6 +35,10 @@ _MADE_BY: Mapping[Kind, tuple[str, str]] = {
 """What the test imports, and what it gives to a check; of other kinds both are the class."""
 
 
+_LONGEST = 100
+"""Characters of a name: files, the package and its wheel are called by it, with words of their own."""
+
+
 def write_plugin(name: str, kind: Kind, folder: Path) -> str:
     """Write the package of a new plugin into a folder; gives the command of a first run with it.
 
@@ -75,6 +79,11 @@ def write_plugin(name: str, kind: Kind, folder: Path) -> str:
 def _check(name: str, kind: Kind, module: str) -> None:
     if kind not in KINDS:
         raise ConfigError(f"unknown kind {kind!r}; known: {', '.join(KINDS)}")
+    if len(name) > _LONGEST:
+        raise ConfigError(
+            f"{kind} '{name[:20]}...' has a name of {len(name):,} characters; expected at most {_LONGEST}, as files "
+            "and the package are called by it"
+        )
     try:
         (Metric if kind == "metric" else Entry)(name, f"{module}:target")
     except ValueError as error:

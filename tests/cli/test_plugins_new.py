@@ -82,6 +82,7 @@ def test_the_package_says_how_to_go_on(made, capsys, tmp_path):
         ("3d", "aligner", "'3d' cannot be the name of a Python module"),
         ("ridge", "aligner", "aligner 'ridge' is offered by crbench"),
         ("torch", "aligner", "a module 'torch' is installed already"),
+        ("long" * 75, "aligner", "has a name of 300 characters; expected at most 100"),
     ],
 )
 def test_names_that_cannot_be(name, kind, message, capsys, tmp_path):
