@@ -43,6 +43,9 @@ python_maximum_signature_line_length = 88
 _PAGES = {"README.md": "/overview.md", "CONTRIBUTING.md": "/contributing.md", "CHANGELOG.md": "/changelog.md"}
 """Where files of the repository are on the site."""
 
+_WIDE, _PROSE = 4, 30
+"""Columns of a table, and characters of its last cells in the mean, from which on phones show it cell by cell."""
+
 html_theme = "furo"
 html_title = f"crbench {version}"
 html_static_path = ["_static"]
@@ -101,6 +104,19 @@ def _plain_defaults(app: Any, what: str, name: str, obj: Any, options: Any, sign
     return re.sub(r"= NOTHING\b", "= ...", signature or "") or None, returns
 
 
+def _tables_for_phones(app: Any, doctree: Any) -> None:
+    """Mark wide tables that end in prose, and name each cell: phones show a cell below the other, see ``site.css``."""
+    for table in doctree.findall(nodes.table):
+        heads, *rows = ([*row.findall(nodes.entry)] for row in table.findall(nodes.row))
+        prose = sum(len(row[-1].astext()) for row in rows) / max(1, len(rows))
+        if len(heads) < _WIDE or prose < _PROSE or any(len(row) != len(heads) for row in rows):
+            continue
+        table["classes"].append("stacked")
+        for row in rows:
+            for head, cell in zip(heads[1:], row[1:], strict=True):
+                cell.insert(0, nodes.inline("", head.astext(), classes=["cell-head"]))
+
+
 def _formula(translator: Any, node: Any) -> None:
     """Write a formula as MathML."""
     display = "block" if isinstance(node, nodes.math_block) else "inline"
@@ -113,5 +129,6 @@ def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", (_formula, None), (_formula, None))
     app.connect("builder-inited", _new_plugins)
     app.connect("source-read", _pages_of_files)
+    app.connect("doctree-read", _tables_for_phones)
     app.connect("sphinx-click-process-description", _examples_as_code)
     app.connect("autodoc-process-signature", _plain_defaults)
