@@ -68,7 +68,7 @@ class ThresholdsReport:
                     "methods": self.methods,
                 }
             )
-        return as_text(str(self.subject), list(_tables(self)), words, form, width)
+        return as_text(str(self.subject), [_verification_table(self), _open_set_table(self)], words, form, width)
 
 
 def thresholds_of(
@@ -119,8 +119,8 @@ def _method(trial: RankedTrial, fprs: Sequence[float], fars: Sequence[float], se
     return MethodThresholds(verification, open_set)
 
 
-def _tables(report: ThresholdsReport) -> Iterator[Table]:
-    yield Table(
+def _verification_table(report: ThresholdsReport) -> Table:
+    return Table(
         f"Same person? Pairs that are nearer than a distance ({report.distance}), per cent",
         ("rate, FPR, aligner", "nearer than", "TPR", "true pairs", "false pairs", "common: TPR", "common: FPR"),
         tuple(
@@ -140,7 +140,10 @@ def _tables(report: ThresholdsReport) -> Iterator[Table]:
         "common: at the one distance that has this FPR over the queries of all rates. [low, high]: 95 % interval over "
         "people. All gallery images take part.",
     )
-    yield Table(
+
+
+def _open_set_table(report: ThresholdsReport) -> Table:
+    return Table(
         "Open set: half of the people are not in the gallery, per cent",
         ("rate, FAR, aligner", "rightly answered", "all answered", "mean threshold", "known", "unknown"),
         tuple(
