@@ -46,28 +46,8 @@ def distinct_labels(rows: Sequence[Sequence[Joined]]) -> list[tuple[str, str]]:
 def _told_apart(rows: Sequence[Sequence[Joined]]) -> list[tuple[str, str]]:
     """Labels of rows whose plain labels are equal."""
     results = [trainings[0].result for trainings in rows]
-    backbones = differences(
-        [
-            {
-                **_facts(result.method.backbone),
-                "weights": _single(trainings, _short(trial.weights_sha256 for trial in trainings[0].trials)),
-                **attrs.asdict(result.extraction),
-                "device": result.environment.device,
-                **{f"{part} code": _short([code]) for part, code in result.code.items()},
-            }
-            for result, trainings in zip(results, rows, strict=True)
-        ]
-    )
-    aligners = plain = differences(
-        [
-            {
-                **_facts(result.method.aligner),
-                "files": _short(fitted_weights(result)),
-                "seed": _single(trainings, result.seed),
-            }
-            for result, trainings in zip(results, rows, strict=True)
-        ]
-    )
+    backbones = differences([_backbone_facts(trainings) for trainings in rows])
+    aligners = plain = differences([_aligner_facts(trainings) for trainings in rows])
     for tell in (
         lambda r: f"#{r.cell_id}",
         lambda r: Path(r.origin or r.created).stem,
@@ -83,6 +63,28 @@ def _told_apart(rows: Sequence[Sequence[Joined]]) -> list[tuple[str, str]]:
         )
         for result, backbone, aligner in zip(results, backbones, aligners, strict=True)
     ]
+
+
+def _backbone_facts(trainings: Sequence[Joined]) -> dict[str, Any]:
+    """What may tell how a row came to its features."""
+    result = trainings[0].result
+    return {
+        **_facts(result.method.backbone),
+        "weights": _single(trainings, _short(trial.weights_sha256 for trial in trainings[0].trials)),
+        **attrs.asdict(result.extraction),
+        "device": result.environment.device,
+        **{f"{part} code": _short([code]) for part, code in result.code.items()},
+    }
+
+
+def _aligner_facts(trainings: Sequence[Joined]) -> dict[str, Any]:
+    """What may tell how a row aligned them."""
+    result = trainings[0].result
+    return {
+        **_facts(result.method.aligner),
+        "files": _short(fitted_weights(result)),
+        "seed": _single(trainings, result.seed),
+    }
 
 
 def _single(trainings: Sequence[Joined], fact: Any) -> Any:
