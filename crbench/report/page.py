@@ -37,16 +37,7 @@ def page(board: Board, view: View, *, details: bool, request: Request | None = N
         details: rows can be opened.
         request: images of queries to show; None = none.
     """
-    loader = PackageLoader("crbench.report")
-    environment = Environment(
-        loader=loader,
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style, script = (loader.get_source(environment, name)[0] for name in ("page.css", "page.js"))
+    environment, style, script = _templates()
     blocks = (*board.blocks, *board.partial)
     if not can_draw():
         _log.warning("no figures without matplotlib; install it with: pip install 'crbench[plot]'")
@@ -59,8 +50,8 @@ def page(board: Board, view: View, *, details: bool, request: Request | None = N
     ]
     grids = [*(section.grid for section in shown), *(grid for _, grid in printed)]
     return environment.get_template("page.html.jinja").render(
-        style=Markup(style),
-        script=Markup(script),
+        style=style,
+        script=script,
         digest=_digest,
         cited=details and bool(shown),
         kind="Report" if details else "Leaderboard",
@@ -80,6 +71,21 @@ def page(board: Board, view: View, *, details: bool, request: Request | None = N
             **(_opened(environment, shown) if details else {}),
         },
     )
+
+
+def _templates() -> tuple[Environment, Markup, Markup]:
+    """The templates, and the page's style and script."""
+    loader = PackageLoader("crbench.report")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    style, script = (Markup(loader.get_source(environment, name)[0]) for name in ("page.css", "page.js"))
+    return environment, style, script
 
 
 def _opened(environment: Environment, shown: Sequence[Section]) -> dict[str, str]:
