@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+import atexit
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 from click.shell_completion import shell_complete
@@ -91,10 +92,23 @@ def crbench() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     wait_briefly()
-    code = invoke(arguments)
-    # Python looks for cycles as it ends, in torch and timm too, for a second; the system takes their memory anyway.
-    gc.freeze()
-    sys.exit(code)
+    codes: list[int] = []
+    if arguments is None:  # this process is ours
+        atexit.register(_end_at_once, codes)  # the first to be registered is the last to be called
+    codes.append(invoke(arguments))
+    sys.exit(codes[0])
+
+
+def _end_at_once(codes: Sequence[int]) -> None:
+    """End the process with a code as it is: Python takes torch, timm and numba apart in a second, the system at once.
+
+    Without a code an exception ends it, which Python does.
+    """
+    if codes:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+        os._exit(codes[0])
 
 
 def wait_briefly() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from crbench.cli.lasting import lasting
 from crbench.cli.numbers import IntegerRange
 from crbench.cli.options import FILE_OR_FOLDER, option_group
 from crbench.cli.scores import ranks_option
@@ -90,15 +90,8 @@ def read_board(
     from crbench.results.search import no_results
 
     paths = results or (Path("results"),)
-    # Records have no reference cycles, so the garbage collector, which visits everything read so far, finds nothing. It
-    # takes a fifth of the time of a board of a thousand results. Results live until the process ends, so they are
-    # frozen: no later collection visits them.
-    gc.disable()
-    try:
+    with lasting():  # records have no reference cycles
         found = load_results(paths, strict=strict)
-    finally:
-        gc.freeze()
-        gc.enable()
     if not found:
         raise no_results(paths)
     if not benches:

@@ -14,6 +14,7 @@ import click
 
 from crbench.cli.cluster_options import CLUSTER, asked_cluster, cluster_options
 from crbench.cli.completed import CONFIG, PROTOCOL, SETTING, WEIGHTS
+from crbench.cli.lasting import lasting
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 from crbench.cli.options import FOLDER, format_option, log_options, option_group
@@ -191,7 +192,8 @@ def _executor(executor: str, **cluster: Any) -> Callable[..., list[Result]]:
     """What runs the cells of a spec."""
     asked = asked_cluster(executor, **cluster)
     if asked is None:
-        from crbench.harness.run import run as run_here
+        with lasting():  # modules
+            from crbench.harness.run import run as run_here
 
         return run_here
     from crbench.cluster.run import run_on_cluster

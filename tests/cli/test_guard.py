@@ -55,11 +55,39 @@ def test_without_a_place_for_messages_the_exit_code_says_it(error_output):
         assert run("data", "rules", **options).returncode == 0
 
 
-def test_the_end_of_a_command_looks_for_no_cycles():
-    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 0)); "
-    code += "from crbench.cli import main; main(['data', 'list'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "True"
+ENDING = """
+import atexit, sys
+from crbench import cli
+
+class Held:
+    def __del__(self):
+        print("taken apart")
+
+def invoke(arguments):
+    atexit.register(print, "told")
+    print("done", end=" ")
+    {last}
+
+held = Held()
+held.itself = held
+cli.invoke = invoke
+cli.main({arguments})
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "arguments", "code", "output"),
+    [
+        ("return 3", "", 3, "done told\n"),
+        ("return 3", "[]", 3, "done told\ntaken apart\n"),  # a program that uses the command line ends as it likes
+        ("raise KeyError('ours')", "", 1, "done told\ntaken apart\n"),
+    ],
+)
+def test_a_command_ends_without_taking_the_process_apart(last, arguments, code, output):
+    text = ENDING.format(last=last, arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (code, output)
+    assert ("KeyError: 'ours'" in done.stderr) == (code == 1)
 
 
 def raising(error):
