@@ -14,7 +14,7 @@ from crbench.cli.data_text import description, verification_text
 from crbench.cli.lists import list_table
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
-from crbench.cli.options import format_option
+from crbench.cli.options import FILE, FILE_OR_FOLDER, FOLDER, format_option
 from crbench.cli.terminal import table_width, wide_option
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SET = click.option(
 )
 _ROOT = click.option(
     "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     help="Folder of your data sets; else CRBENCH_DATA, config, platform.",
 )
 _INCOMPLETE = 3
@@ -182,7 +182,7 @@ def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) ->
 
 @data.command()
 @_NAME
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New or empty folder.")
+@click.option("-o", "--output", type=FILE_OR_FOLDER, required=True, help="New or empty folder.")
 @click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first.")
 @click.option("--trial", type=INTEGER, default=0, show_default=True, help="Trial whose split is written.")
 @_SET
@@ -209,7 +209,7 @@ def export(
 
 @data.command()
 @_NAME
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Image file.")
+@click.option("-o", "--output", type=FILE, required=True, help="Image file.")
 @click.option("--protocol", type=PROTOCOL, help="One of the data set's protocols; default: its first.")
 @click.option("--people", type=IntegerRange(min=1), default=6, show_default=True, help="People to show.")
 @click.option("--seed", type=INTEGER, default=0, show_default=True, help="Chooses the people.")
