@@ -17,7 +17,15 @@ from crbench.errors import CrbenchError
 from crbench.records import NEEDS, Features, TestFeatures, TestRows
 from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import train_features
-from crbench.testing.require import are_tensors, global_seeds, no_global_change, require, require_dims, same
+from crbench.testing.require import (
+    another_order,
+    are_tensors,
+    global_seeds,
+    no_global_change,
+    require,
+    require_dims,
+    same,
+)
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -122,7 +130,7 @@ def dims(case: Case) -> None:
 
 def permutation(case: Case) -> None:
     """A row's feature does not depend on the place of the row."""
-    order = np.random.default_rng(0).permutation(len(case.train.source))
+    order = another_order(len(case.train.source))
     permuted = case.map(case.source.take(order))
     expected = case.map(case.source).x[order]
     require(close(permuted.x, expected), "shuffled rows give other features; rows must keep their order")
@@ -137,10 +145,10 @@ def companions(case: Case) -> None:
 
 
 def zero_features(case: Case) -> None:
-    """Features that are all zero, as of a dead network, are mapped to finite ones."""
-    source = case.source
-    if bool(torch.isfinite(case.map(case.source).x).all()):  # else `finite` tells
-        _require_sound(case, attrs.evolve(source, x=torch.zeros_like(source.x)), "features that are all zero")
+    """Features that are all zero, as of a dead network, are mapped to finite ones, LR and HR."""
+    for feats, which in ((case.source, "features"), (_shown(case.train.target), "HR features")):
+        if bool(torch.isfinite(case.map(feats).x).all()):  # else `finite` or `target_rows` tells
+            _require_sound(case, attrs.evolve(feats, x=torch.zeros_like(feats.x)), f"{which} that are all zero")
 
 
 def zero_training(case: Case) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from crbench.api.capabilities import CountsImages, VerifiesFiles
 from crbench.api.context import no_progress
@@ -17,7 +18,7 @@ from crbench.data.decode import StoredImage
 from crbench.data.info import DatasetInfo
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
-from crbench.testing.require import no_global_change, require
+from crbench.testing.require import another_order, no_global_change, require
 
 _ROLES = ("train", "query", "gallery")
 
@@ -40,8 +41,22 @@ class Case:
     @cached_property
     def splits(self) -> dict[str, Split]:
         """Trial 0 of each protocol."""
-        found = self.dataset.protocols.items()
-        return {name: self.dataset.split(protocol, 0, root=self.root) for name, protocol in found}
+        return {name: self.split(self.dataset, protocol) for name, protocol in self.protocols.items()}
+
+    @property
+    def protocols(self) -> Mapping[str, EvalProtocol]:
+        """Those of the data set."""
+        found: object = self.dataset.protocols
+        if not isinstance(found, Mapping):
+            raise AssertionError(f"protocols is a {type(found).__name__}, not a mapping of names to EvalProtocol")
+        return found
+
+    def split(self, dataset: Dataset, protocol: EvalProtocol) -> Split:
+        """Trial 0 of a protocol, which comes as it must."""
+        found: object = dataset.split(protocol, 0, root=self.root)
+        if not isinstance(found, Split):
+            raise AssertionError(f"split gives a {type(found).__name__}, not a crbench.api.Split")
+        return found
 
     def lists(self) -> Iterator[tuple[str, Samples]]:
         """The rows of each protocol and role, with a name for messages."""
@@ -61,6 +76,13 @@ class Case:
         require(isinstance(found, StoredImage), f"read gives a {type(found).__name__}, not a crbench.api.StoredImage")
         return found
 
+    def digests(self, keys: NDArray[np.str_]) -> NDArray[np.str_]:
+        """The digests of images, which come as they must."""
+        found: object = self.dataset.digests(keys, root=self.root)
+        if not isinstance(found, np.ndarray):
+            raise AssertionError(f"digests gives a {type(found).__name__}, not an array")
+        return found
+
 
 def interface(case: Case) -> None:
     """A data set has info, protocols, split, read and digests."""
@@ -75,16 +97,16 @@ def info(case: Case) -> None:
 
 def protocols(case: Case) -> None:
     """There is at least one protocol, and each is an EvalProtocol."""
-    require(len(case.dataset.protocols) > 0, "protocols is empty")
-    for name, protocol in case.dataset.protocols.items():
+    require(len(case.protocols) > 0, "protocols is empty")
+    for name, protocol in case.protocols.items():
         require(isinstance(protocol, EvalProtocol), f"protocol {name!r} is not an EvalProtocol")
 
 
 def repeatable_split(case: Case) -> None:
     """Another object of the data set gives the same splits."""
     one, other = case.factory(), case.factory()
-    for name, protocol in case.dataset.protocols.items():
-        first, again = (made.split(protocol, 0, root=case.root) for made in (one, other))
+    for name, protocol in case.protocols.items():
+        first, again = (case.split(made, protocol) for made in (one, other))
         require(again.checksum == first.checksum, f"{name}: two splits of trial 0 differ")
 
 
@@ -120,25 +142,26 @@ def digests(case: Case) -> None:
     """There is one digest for each key, in the order of the keys."""
     for name, rows in case.lists():
         keys = rows.keys[: case.images]
-        found, backwards = (case.dataset.digests(some, root=case.root) for some in (keys, keys[::-1]))
+        order = another_order(len(keys))
+        found, moved = (case.digests(some) for some in (keys, keys[order]))
         require(found.shape == (len(keys),), f"{name}: digests have shape {found.shape}, expected ({len(keys)},)")
-        require(bool(np.array_equal(backwards[::-1], found)), f"{name}: digests do not follow the order of the keys")
+        require(bool(np.array_equal(moved, found[order])), f"{name}: digests do not follow the order of the keys")
 
 
 def digest_of_what_is_read(case: Case) -> None:
     """The digest that comes with an image is that of digests."""
     for name, key in case.first_keys():
         found = case.read(key).digest
-        listed = str(case.dataset.digests(np.array([key]), root=case.root)[0])
+        listed = str(case.digests(np.array([key]))[0])
         require(found == listed, f"{name}: image {key} is read with digest {found}, but digests gives {listed}")
 
 
 def global_state(case: Case) -> None:
     """Splits, images and digests leave seeds, threads and other settings of the process as they are."""
     dataset = case.factory()
-    for name, protocol in dataset.protocols.items():
+    for name, protocol in case.protocols.items():
         with no_global_change(f"{name}: split"):
-            split = dataset.split(protocol, 0, root=case.root)
+            split = case.split(dataset, protocol)
         key = str(split.train.keys[0]) if len(split.train) else None
         if key is not None:
             with no_global_change("read"):

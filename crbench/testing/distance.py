@@ -14,7 +14,7 @@ from crbench.arrays import Array
 from crbench.records import NEEDS, Features, TestFeatures
 from crbench.registry.contract import close, other_companions
 from crbench.testing.fakes import random_features
-from crbench.testing.require import no_global_change, require, same
+from crbench.testing.require import another_order, no_global_change, require, same
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -36,13 +36,22 @@ class Case:
     @cached_property
     def distance(self) -> Callable[[TestFeatures, TestFeatures], Array]:
         """Built once."""
-        made = self.factory()
-        require(callable(made), f"{made!r} cannot be called")
+        try:
+            made: object = self.factory()
+        except TypeError as error:
+            raise AssertionError(
+                f"a distance needs a target that is called without arguments and gives the distance: {error}"
+            ) from error
+        if not callable(made):
+            raise AssertionError(f"{made!r} cannot be called")
         return made
 
     def measure(self, query: Features, gallery: Features) -> Tensor:
         """Distances [q, g]; the distance sees all that it can ask for."""
-        return torch.as_tensor(self.distance(TestFeatures.of(query, NEEDS), TestFeatures.of(gallery, NEEDS)))
+        found: object = self.distance(TestFeatures.of(query, NEEDS), TestFeatures.of(gallery, NEEDS))
+        if not hasattr(found, "shape"):
+            raise AssertionError(f"the distance returned {type(found).__name__}, not an array")
+        return torch.as_tensor(found)
 
     @cached_property
     def found(self) -> Tensor:
@@ -57,8 +66,9 @@ def interface(case: Case) -> None:
 
 def shape(case: Case) -> None:
     """There is one row for each query and one column for each gallery item."""
-    expected = (len(case.query), len(case.gallery))
-    require(tuple(case.found.shape) == expected, f"distances have shape {tuple(case.found.shape)}, not {expected}")
+    some, gallery = case.query.take(np.arange(7)), case.gallery
+    found, expected = tuple(case.measure(some, gallery).shape), (len(some), len(gallery))
+    require(found == expected, f"distances have shape {found}, not {expected}")
 
 
 def dtype(case: Case) -> None:
@@ -106,10 +116,16 @@ def repeatable(case: Case) -> None:
 
 
 def permutation(case: Case) -> None:
-    """The distance to an item does not depend on the item's place in the gallery."""
-    backwards = np.arange(len(case.gallery))[::-1].copy()
-    found = case.measure(case.query, case.gallery.take(backwards))
-    require(close(found.flip(1), case.found), "another order of the gallery gives other distances")
+    """The distance of two rows does not depend on their places."""
+    rows, columns = len(case.query), len(case.gallery)
+    if case.found.shape != (rows, columns):
+        return  # the check `shape` reports it
+    order = another_order(columns)
+    moved = case.measure(case.query, case.gallery.take(order))
+    require(close(moved, case.found[:, order]), "another order of the gallery gives other distances")
+    order = another_order(rows)
+    moved = case.measure(case.query.take(order), case.gallery)
+    require(close(moved, case.found[order]), "another order of the queries gives other distances")
 
 
 def companions(case: Case) -> None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from crbench.registry.settings import undoing_changes
@@ -23,6 +24,11 @@ def same(left: Tensor, right: Tensor) -> bool:
     if left.shape != right.shape or not torch.equal(left.isnan(), right.isnan()):
         return False
     return torch.equal(left[~left.isnan()], right[~right.isnan()])
+
+
+def another_order(count: int) -> NDArray[np.int64]:
+    """A drawn order of `count` rows, which reversing or shifting them does not undo."""
+    return np.random.default_rng(0).permutation(count)
 
 
 def are_tensors(state: Mapping[str, object]) -> bool:

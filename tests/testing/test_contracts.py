@@ -125,6 +125,12 @@ def as_directions(feats: TestFeatures) -> TestFeatures:
     return attrs.evolve(feats, x=feats.x / feats.x.norm(dim=1, keepdim=True))
 
 
+def as_directions_of_gallery(feats: TestFeatures) -> TestFeatures:
+    """LR rows are moved away from zero first."""
+    moved = torch.from_numpy(feats.rows.rates > 1).float().unsqueeze(1)
+    return as_directions(attrs.evolve(feats, x=feats.x + moved))
+
+
 def standardises(train: TrainFeatures) -> Map:
     if float(train.source.x.std()) == 0:
         raise ValueError("no spread")
@@ -231,6 +237,7 @@ class Forgetful(Fitting):
         ("global-state", "the transform sets torch's number of threads to", fixed(takes_threads)),
         ("global-state", "the fit sets torch's seed to 7 for the whole process", lambda: Fitting(seeds)),
         ("zero-features", "features that are all zero: .* not finite", fixed(as_directions)),
+        ("zero-features", "HR features that are all zero: .* not finite", fixed(as_directions_of_gallery)),
         (
             "zero-training",
             "features that are all zero: fit raised ValueError: no spread",
@@ -353,6 +360,7 @@ def with_luck(x: torch.Tensor) -> torch.Tensor:
         ("input-kept", "extract changed its input", Eating),
         ("repeatable", "two extractions differ", Drifting),
         ("permutation", "keep their order", odd(lambda x: x * torch.arange(len(x)).unsqueeze(1))),
+        ("permutation", "keep their order", odd(lambda x: torch.cat([x[:1], x[1:].flip(0)]))),
         ("batch-independence", "depends on the others of its batch", odd(lambda x: x - x.mean(dim=0))),
         (
             "flat-images",
@@ -408,6 +416,21 @@ class Noisy(TinyDataset):
 class Sorted(TinyDataset):
     def digests(self, keys: Any, *, root: Path) -> Any:
         return np.sort(TinyDataset.digests(self, keys, root=root))
+
+
+class Backwards(TinyDataset):
+    def digests(self, keys: Any, *, root: Path) -> Any:
+        return TinyDataset.digests(self, keys, root=root)[::-1]
+
+
+class Silent(TinyDataset):
+    def digests(self, keys: Any, *, root: Path) -> Any:
+        return None
+
+
+class Splitless(TinyDataset):
+    def split(self, protocol: Any, index: int, *, root: Path) -> Any:
+        return None
 
 
 class Changed(TinyDataset):
@@ -469,6 +492,7 @@ class Positional(TinyDataset):
         ("rgb", "is L, not RGB", Grey),
         ("repeatable-read", "differs when read again", Noisy),
         ("digests", "digests do not follow the order", Sorted),
+        ("digests", "digests do not follow the order", Backwards),
         ("digest-of-what-is-read", "is read with digest another, but digests gives", Undigested),
         ("global-state", "mlr: split sets the filters of warnings", Quiet),
         ("verify-arguments", r"verify\(root=\.\.\., track=\.\.\.\)", Positional),
@@ -523,6 +547,11 @@ def muted(distances: torch.Tensor) -> torch.Tensor:
         ("input-kept", "changed its input", lambda q, g: euclidean(attrs.evolve(q, x=q.x.mul_(2)), g)),
         ("repeatable", "two calls differ", lambda q, g: euclidean(q, g) + 1e-6 * torch.rand(1)),
         ("permutation", "another order of the gallery", lambda q, g: euclidean(q, g) + 0.01 * torch.arange(len(g))),
+        (
+            "permutation",
+            "another order of the queries",
+            lambda q, g: euclidean(q, g) + 0.01 * torch.arange(len(q))[:, None],
+        ),
         ("companions", "depends on the other rows", lambda q, g: euclidean(q, g) / euclidean(q, g).mean()),
         ("smaller-is-closer", "smaller must mean closer", lambda q, g: -euclidean(q, g)),
     ],
@@ -531,6 +560,28 @@ def test_distances(name: str, message: str, distance: Any) -> None:
     assert_alone("distance", name, message, lambda: distance)
     with pytest.raises(AssertionError, match=message):
         check_distance(lambda: distance)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message", "factory"),
+    [
+        ("distance", "shape", "the distance returned NoneType, not an array", lambda: lambda q, g: None),
+        ("distance", "shape", r"have shape \(24, 7\), not \(7, 24\)", lambda: lambda q, g: euclidean(q, g).T),
+        ("distance", "permutation", "another order of the gallery", lambda: lambda q, g: euclidean(q, g).flip(1)),
+        ("distance", "interface", "needs a target that is called without arguments", euclidean),
+        ("backbone", "permutation", "keep their order", odd(lambda x: x.flip(0))),
+        ("dataset", "repeatable-split", "split gives a NoneType, not a crbench.api.Split", Splitless),
+        ("dataset", "rows-in-every-role", "split gives a NoneType, not a crbench.api.Split", Splitless),
+        ("dataset", "digests", "digests gives a NoneType, not an array", Silent),
+        ("dataset", "digest-of-what-is-read", "digests gives a NoneType, not an array", Silent),
+        ("dataset", "protocols", "protocols is a list, not a mapping", lambda: TinyDataset(protocols=[3])),  # type: ignore[arg-type]
+        ("dataset", "repeatable-split", "protocols is a list, not a mapping", lambda: TinyDataset(protocols=[3])),  # type: ignore[arg-type]
+    ],
+)
+def test_what_breaks_several_rules_is_named_in_the_words_of_the_contract(
+    kind: Kind, name: str, message: str, factory: Callable[[], Any], tmp_path: Path
+) -> None:
+    assert re.search(message, caught(kind, factory, **({"root": tmp_path} if kind == "dataset" else {}))[name])
 
 
 def test_a_distance_that_keeps_the_contract_passes() -> None:
