@@ -10,7 +10,7 @@ import click
 
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import NUMBER
-from crbench.cli.options import FILE, FILE_OR_FOLDER, FOLDER
+from crbench.cli.options import FILE, FILE_OR_FOLDER, FOLDER, log_options
 
 if TYPE_CHECKING:
     from crbench.harness.verify import Verified
@@ -39,17 +39,16 @@ if TYPE_CHECKING:
 @click.option("--weights", type=FILE_OR_FOLDER, help="Weights of the backbone, as in crbench run.")
 @click.option("--data-root", type=FOLDER, help="Folder of your data sets.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1.")
+@log_options
 def verify(
     results: tuple[Path, ...],
     features: tuple[Path, ...],
     meta_file: Path | None,
     rerun: bool,
     within: float,
-    dataset: str | None,
-    backbone: str | None,
-    weights: Path | None,
-    data_root: Path | None,
-    device: str,
+    quiet: int,
+    verbose: int,
+    **own: Any,
 ) -> int:
     """Verify RESULTS (files or folders of them) and note on this machine what was shown.
 
@@ -67,6 +66,7 @@ def verify(
     crbench verify results/mine.json --features q.npz --features g.npz
     crbench verify their/result.json --rerun --data-root ~/reid-data --within 0.1
     """
+    from crbench.cli.cell import context
     from crbench.cli.guard import EXIT_CODES
     from crbench.errors import CrbenchError, DataError, SystemFaultError
     from crbench.results import load_results
@@ -77,8 +77,9 @@ def verify(
     files, codes = result_files(results), []
     if not files:
         raise no_results(results)
-    own = {"dataset": dataset, "backbone": backbone, "weights": weights, "data_root": data_root, "device": device}
     run_options = {name: value for name, value in own.items() if value is not None}
+    if rerun or features:
+        run_options["context"] = context(quiet, verbose)
     for file in files:
         try:
             (result,) = load_results([file.path])

@@ -93,7 +93,7 @@ def verify_features(
 
 
 def verify_run(
-    result: Result, spec: RunSpec, *, within: float = 0.0, from_cache: bool = False, context: RunContext | None = None
+    result: Result, spec: RunSpec, *, within: float, from_cache: bool, context: RunContext | None
 ) -> Verified:
     """Run the cell of a result again.
 
@@ -101,6 +101,7 @@ def verify_run(
         spec: as `spec_of` gives it; its output folder is used for the run.
         within: the largest difference of a score that is taken for the same, as a fraction.
         from_cache: all features come from the cache folder, which stays as it is; no image goes through the network.
+        context: as of `crbench.run`.
 
     Raises:
         ComparisonError: other rules, rows, images or scores; features that the cache lacks.
@@ -160,7 +161,9 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
     return RunSpec(**{**fields, "output": output, **changes})
 
 
-def rerun(result: Result, *, within: float, features: Path | None = None, **changes: Any) -> Verified:
+def rerun(
+    result: Result, *, within: float, features: Path | None = None, context: RunContext | None = None, **changes: Any
+) -> Verified:
     """`verify_run` in a folder of its own, with the features in a cache folder or without any cache.
 
     Raises:
@@ -171,7 +174,7 @@ def rerun(result: Result, *, within: float, features: Path | None = None, **chan
         raise DataError(f"{features}: no such folder")
     with tempfile.TemporaryDirectory(prefix="crbench-verify-") as folder:
         spec = spec_of(result, output=Path(folder), cache=features is not None, cache_dir=features, **changes)
-        return verify_run(result, spec, within=within, from_cache=features is not None)
+        return verify_run(result, spec, within=within, from_cache=features is not None, context=context)
 
 
 def _request(part: Component) -> str:

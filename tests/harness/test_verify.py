@@ -89,6 +89,13 @@ def test_a_run_again(ran, capsys, fakes):
     assert len(list(ran.parents[3].joinpath("evidence").rglob("*.json"))) == 1, "the second run leaves none of its own"
 
 
+def test_a_run_again_says_what_it_does(ran, capsys):
+    assert invoke(["verify", str(ran), "--rerun"]) == 0
+    assert "crbench: pairs=auto: image pairs" in capsys.readouterr().err, "a note of the fit"
+    assert invoke(["verify", str(ran), "--rerun", "-q"]) == 0
+    assert capsys.readouterr().err == "crbench: 1 result, 0 refused\n"
+
+
 def test_hashed_keys_are_those_of_the_run(spec, tmp_path, capsys):
     run(spec(aligner="none", output=tmp_path / "runs", hash_keys=True))
     assert "run here" in verify("runs", capsys, "--rerun")
