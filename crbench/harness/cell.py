@@ -164,22 +164,26 @@ class CellRunner:
 
     def fit(self, rows: TrialRows) -> Fitted:
         """The aligner fitted on the training rows of a trial, from the cache where it is there."""
-        table = self.encoded.fitting
-        key = fit_key(self.aligner, table.origin, rows.training_digest, self.facts.run)
+        key = fit_key(self.aligner, self.encoded.fitting.origin, rows.training_digest, self.facts.run)
         if key not in self._fitted:
             seen = rows.train if learns(self.aligner) else rows.train.take(np.arange(0))
-            rates, device = seen.rows.rates, self.facts.run.device
-            source, target = (seen.take(mask).features(table, device) for mask in (rates > 1, rates == 1))
-            timed = source if len(source) else rows.queries.features(self.encoded.table, device)
-            train = TrainFeatures(source=source, target=target)
-            with Clock(device) as clock:
-                content = table.content(seen.ids)
-                self._fitted[key] = self._restored(key, content, timed) or self._fresh(
-                    key, content, train, timed, rows.trial
-                )
-            step = "restore" if self._fitted[key].cached else "fit"
-            self.facts.paces.add(step, fitting(self.aligner, self.ready.backbone.dim), len(seen.rows), clock.seconds)
+            with Clock(self.facts.run.device) as clock:
+                self._fitted[key] = self._made(key, seen, rows)
+            self._note("restore" if self._fitted[key].cached else "fit", len(seen.rows), clock.seconds)
         return self._fitted[key]
+
+    def _made(self, key: str, seen: IdentifiedRows, rows: TrialRows) -> Fitted:
+        """The fit of this key on the features of `seen`, restored where it is kept."""
+        table, device, rates = self.encoded.fitting, self.facts.run.device, seen.rows.rates
+        source, target = (seen.take(mask).features(table, device) for mask in (rates > 1, rates == 1))
+        timed = source if len(source) else rows.queries.features(self.encoded.table, device)
+        content = table.content(seen.ids)
+        if (restored := self._restored(key, content, timed)) is not None:
+            return restored
+        return self._fresh(key, content, TrainFeatures(source=source, target=target), timed, rows.trial)
+
+    def _note(self, step: str, count: int, seconds: float) -> None:
+        self.facts.paces.add(step, fitting(self.aligner, self.ready.backbone.dim), count, seconds)
 
     @property
     def _owner(self) -> Owner:
@@ -229,7 +233,10 @@ class CellRunner:
             cache.keep(lambda: write_card(path, card))
             cache.keep(lambda: save_state(path, state, {**kept, "card": seen_digest(card)}))
         unfinished.delete()
-        return self._timed(key, transform, timed, clock.seconds, cached=False)
+        with Clock(self.facts.run.device) as timing:
+            fitted = self._timed(key, transform, timed, clock.seconds, cached=False)
+        self._note("time", len(train.source) + len(train.target), timing.seconds)
+        return fitted
 
     def _timed(self, key: str, transform: Transform, feats: Features, seconds: float, *, cached: bool) -> Fitted:
         some = feats.take(np.arange(min(len(feats), _TIMED_ROWS)))

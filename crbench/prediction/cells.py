@@ -108,7 +108,9 @@ class CellSteps:
             found = path is not None and path.exists() and isinstance(self.aligner.build(), Restorable)
             count = len(trial.train.rows) if learning else 0
             kept, new, rows = kept + found, new + (not found), rows + count
-            figure = self.figures.near(count, ("restore" if found else "fit", fitting(self.aligner, group.dim)))
+            of = fitting(self.aligner, group.dim)
+            # what is restored is timed anew, which takes most of it and is known of every fit
+            figure = self.figures.near(count, *((("restore", of), ("time", of)) if found else (("fit", of),)))
             one = figure.seconds(count)
             seconds, longest = _plus(seconds, one), max(longest, one or 0.0)
             bases.add(figure.basis)

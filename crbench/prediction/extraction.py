@@ -13,7 +13,7 @@ from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.facts import JobFacts
 from crbench.harness.paces import decoding, looking_up, network
 from crbench.harness.rows import TrialRows
-from crbench.prediction.figures import HERE, Figure, Figures
+from crbench.prediction.figures import Figure, Figures
 from crbench.prediction.memory import extraction_bytes
 from crbench.prediction.network import NetworkNeeds
 from crbench.prediction.rows import Lacking
@@ -68,8 +68,8 @@ def extraction_steps(
     """
     kept = f"{lacking.asked - len(lacking):,} of {lacking.asked:,} rows" if len(lacking) < lacking.asked else ""
     if not len(lacking):
-        yield Step(key=key, name="extract", of=of, kept=kept, images=0, macs=0, seconds=lacking.found_s,
-                   longest_s=lacking.found_s, basis=HERE, needs=needs)  # fmt: skip
+        yield Step(key=key, name="extract", of=of, kept=kept, images=0, macs=0, seconds=0.0, longest_s=0.0,
+                   needs=needs)  # fmt: skip
         return
     written = lacking.bytes(group.dim, varies=group.varies)
     if isinstance(group.ready.backbone, Precomputed):

@@ -62,10 +62,8 @@ class Figures:
             samples = self.paces.find(step, of)
             nearest = min((_ratio(one.count, count) for one in samples), default=REACH + 1.0)
             if nearest <= REACH:
-                return _figure(
-                    [one for one in samples if _ratio(one.count, count) == nearest],
-                    "of another aligner, " if place else "",
-                )
+                what = "" if not place else "of another aligner, " if step == known[0][0] else f"{step}, "
+                return _figure([one for one in samples if _ratio(one.count, count) == nearest], what)
         return Figure(None, UNKNOWN)
 
 

@@ -106,12 +106,18 @@ class JobSteps:
             trained = self._train(group, trial)
             yield trained
             before = trained.key
+        started, learning = time.perf_counter(), any(learns(aligner) for aligner in aligners)
+        asked = asked_rows(facts, group.rows, self.opened.readers, learning=learning)
+        lacking = [self.known.lacking(one, group.ready, group.trained) for one in asked]
+        for rows in group.rows:
+            _ = rows.training_digest  # of which the keys of fits are made
+        of = facts.job.dataset.name
+        listed = Step(key=f"{group.key}.list", name="list", of=of, macs=0, basis=HERE, needs=(before,))
+        yield _measured(listed, time.perf_counter() - started)
         extracted: list[str] = []
-        learning = any(learns(aligner) for aligner in aligners)
-        for number, asked in enumerate(asked_rows(facts, group.rows, self.opened.readers, learning=learning)):
-            lacking, key = self.known.lacking(asked, group.ready, group.trained), f"{group.key}.rows {number}"
-            name = asked.facts.job.dataset.name
-            yield from extraction_steps(group, lacking, self.figures, key=key, of=name, needs=(before,))
+        for number, (one, some) in enumerate(zip(asked, lacking, strict=True)):
+            key, of = f"{group.key}.rows {number}", one.facts.job.dataset.name
+            yield from extraction_steps(group, some, self.figures, key=key, of=of, needs=(listed.key,))
             extracted.append(key)
         for cell in cells:
             yield from cell.trials(group, tuple(extracted))

@@ -63,7 +63,7 @@ def predict(spec: RunSpec, plan: Plan, *, context: RunContext, started_s: float 
         steps.append(_table(table_of, steps, Figures(paces)))
     whole = not left_out and all(step.seconds is not None for step in steps)
     prediction = Prediction(steps=tuple(steps), whole=whole, notes=tuple(notes))
-    return attrs.evolve(prediction, notes=(*prediction.notes, *_commands(plan, prediction)))
+    return attrs.evolve(prediction, notes=(*prediction.notes, *_remedy(plan, prediction)))
 
 
 def _table(rows: int, steps: Sequence[Step], figures: Figures) -> Step:
@@ -83,16 +83,15 @@ def _notes(spec: RunSpec) -> list[str]:
     return notes
 
 
-def _commands(plan: Plan, prediction: Prediction) -> list[str]:
-    """For each job the benchmark that measures what is not known of it."""
-    commands = []
-    for number, job in enumerate(plan.jobs):
-        lacking = {step.of for step in prediction.unknown if step.key.partition(".")[0] == str(number)}
-        if lacking:
-            first, *others = [one.name for one in job.aligners if one.name in lacking] or [job.aligners[-1].name]
-            more = f" (and for {', '.join(others)})" if others else ""
-            commands.append(
-                f"seconds of {len(lacking)} parts of {job.dataset.name} are unknown: run `crbench bench --stage run "
-                f"--dataset {job.dataset.name} --backbone {job.backbone.name} --aligner {first}`{more}"
-            )
-    return commands
+def _remedy(plan: Plan, prediction: Prediction) -> list[str]:
+    """How to measure what is not known: the same run of one trial, as it is longer than that."""
+    if not prediction.unknown:
+        return []
+    told = f"seconds of {len(prediction.unknown)} of {len(prediction.steps)} steps are unknown, and known once"
+    trials = {trial for job in plan.jobs for trial in job.trials}
+    if len(trials) < 2:
+        return [f"{told} such a run was made"]
+    return [
+        f"{told} one trial has run: give the same command with `--trial {min(trials)} -o pilot` in place of --dry-run; "
+        "features, fits and weights that it makes are kept"
+    ]

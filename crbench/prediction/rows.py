@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,14 +31,12 @@ class Lacking:
         asked: how many different rows are needed.
         again: their images were read before by this process.
         batch: images that go through the network together.
-        found_s: seconds that looking for the others took.
     """
 
     rows: Samples
     asked: int
     again: bool
     batch: int
-    found_s: float = 0.0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,7 +69,6 @@ class KnownRows:
         Args:
             trained: names a training that is due, so that nothing is kept of the backbone; None = there is none.
         """
-        started = time.perf_counter()
         facts, ordered = asked.facts, asked.ordered()
         if trained is None:
             table = self._table(facts, ready, asked.table)
@@ -86,7 +82,7 @@ class KnownRows:
         rows = ordered.rows.take(left)
         again = facts.paces.read_before(facts.job, rows.keys.tolist())
         batch = 1 if isinstance(ready.backbone, Precomputed) else facts.extraction.batch_size
-        return Lacking(rows, len(ordered.ids), again, batch, time.perf_counter() - started)
+        return Lacking(rows, len(ordered.ids), again, batch)
 
     def _table(
         self, facts: JobFacts, ready: ReadyBackbone, make: Callable[[ReadyBackbone], FeatureTable]

@@ -15,8 +15,8 @@ class Step:
 
     Attributes:
         key: names it among all; others need it by this name.
-        name: what is done: ``start``, ``open``, ``load``, ``train``, ``prepare``, ``look up``, ``decode``, ``extract``,
-            ``fit``, ``evaluate`` or ``table``.
+        name: what is done: ``start``, ``open``, ``prepare``, ``load``, ``train``, ``list``, ``look up``, ``decode``,
+            ``extract``, ``fit``, ``evaluate`` or ``table``.
         of: what it is done for: a job, a backbone or an aligner.
         tasks: how many pieces of it there are that workers may do at once.
         kept: how much of it need not be done, as it was found, in words.

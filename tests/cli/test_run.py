@@ -45,6 +45,7 @@ def test_a_dry_run_prints_cells_and_does_nothing(capsys, tmp_path):
         "prepare",
         "load",
         "train",
+        "list",
         "decode",
         "extract",
         "fit",
@@ -55,7 +56,7 @@ def test_a_dry_run_prints_cells_and_does_nothing(capsys, tmp_path):
     assert "one process: at least" in sums
     assert "longest chain: at least" in sums
     assert "not known (train, decode, extract, fit none, " in sums.replace("train resnet-tiny", "train")
-    assert "unknown: run `crbench bench --stage run --dataset mlr-synthetic --backbone resnet-tiny" in captured.err
+    assert "known once one trial has run: give the same command with `--trial 0 -o pilot`" in captured.err
     assert not (tmp_path / "results").exists()
 
 

@@ -174,11 +174,38 @@ def test_seconds_are_not_invented(spec):
     assert {step.name for step in prediction.unknown} == {"decode", "extract", "fit", "evaluate"}
     assert {step.basis for step in prediction.unknown} == {UNKNOWN}
     (note,) = prediction.notes
-    assert "unknown: run `crbench bench --stage run --dataset tiny --backbone random --aligner none`" in note
-    run(made)
+    unknown, steps = len(prediction.unknown), len(prediction.steps)
+    assert note.startswith(f"seconds of {unknown} of {steps} steps are unknown, and known once one trial has run: ")
+    assert "`--trial 0 -o pilot` in place of --dry-run" in note
+    run(attrs.evolve(made, trial=(0,), output=made.output / "pilot"))
     again = _predicted(attrs.evolve(made, resume=False, cache=False))
     assert not again.unknown
     assert (again.whole, prediction.whole) == (True, False)
+
+
+def test_of_one_trial_nothing_shorter_is_run_first(spec):
+    (note,) = _predicted(spec(aligner="ridge", trial=(1,))).notes
+    assert note.endswith("steps are unknown, and known once such a run was made")
+
+
+def test_a_fit_that_was_never_restored_is_told_from_its_timing(spec):
+    made = spec(aligner="ridge", trial=(0,))
+    run(made)
+    prediction = _predicted(attrs.evolve(made, resume=False))
+    kept = {step.of: step for step in _steps(prediction, "fit") if step.kept}
+    assert kept["ridge"].basis.startswith("time, run: ")
+    assert kept["ridge"].seconds > 0
+    run(attrs.evolve(made, resume=False))
+    restored = {step.of: step for step in _steps(_predicted(attrs.evolve(made, resume=False)), "fit")}
+    assert restored["ridge"].basis.startswith("run: ")
+
+
+def test_rows_are_listed_once_for_each_backbone_before_anything_is_read(spec):
+    prediction = _predicted(spec(aligner="ridge", backbone="learner"))
+    listed = _steps(prediction, "list")
+    assert len(listed) == len(_steps(prediction, "load")) == 2  # one for each trial, as the backbone has no weights
+    assert all(step.seconds > 0 for step in listed)
+    assert {key for step in _steps(prediction, "decode") for key in step.needs} == {step.key for step in listed}
 
 
 def test_seconds_are_those_of_the_kept_paces(spec, tmp_path):
