@@ -186,8 +186,11 @@ class Registry:
         message = f"unknown {kind} {name!r}{hint}"
         suspects = [plugin for plugin in self.broken if _may_own(plugin.owner, name)]
         likely = max(suspects, key=lambda plugin: _likeness(plugin.owner, name), default=None)
-        if likely is not None and ("did you mean" not in hint or name in _names(likely.owner)):
-            error = PluginError(f"{message}; it may belong to {likely}")
+        named = likely is not None and name in _names(likely.owner)
+        if likely is not None and (named or "did you mean" not in hint):
+            unknown = f"unknown {kind} {name!r}" if named else message
+            fault = f"{likely.stage}: {one_line(likely.error)}"
+            error = PluginError(f"{unknown}; it may belong to {likely.owner}, which failed at {fault}")
             error.__cause__ = likely.error
             return error
         return ConfigError(message)

@@ -91,7 +91,8 @@ def call_arguments(registered: Registered[Entry], values: Mapping[str, Any]) -> 
 def _arguments(registered: Registered[Entry]) -> dict[str, Field]:
     """Type and default of each argument of a target, without those that the run gives."""
     target = load_target(registered)
-    hints = _hints(target)
+    with plugin_stage(registered.owner, "its types"):
+        hints = _hints(target)
     return {
         name: (hints.get(name, Any), _default(target, name, parameter.default))
         for name, parameter in inspect.signature(target).parameters.items()

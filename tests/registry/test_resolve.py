@@ -30,6 +30,16 @@ class Tunable:
         return lambda feats: feats
 
 
+@attrs.frozen
+class MistypedRecord:
+    width: Nope = 8  # noqa: F821
+
+
+class Mistyped:
+    def __init__(self, width: Nope = 8):  # noqa: F821
+        raise NotImplementedError
+
+
 class Needy:
     def __init__(self, *, size: int, weights=None, device="cpu"):
         self.size = size
@@ -130,6 +140,8 @@ def registry(monkeypatch):
         ("aligner", Entry("tunable", Tunable, presets={"wide": {"width": 64}, "narrow": {"width": 2}})),
         ("aligner", Entry("plain", lambda: "not an aligner")),
         ("aligner", Entry("fails", fails)),
+        ("aligner", Entry("mistyped", Mistyped)),
+        ("aligner", Entry("mistyped-record", MistypedRecord)),
         ("backbone", Entry("needy", Needy)),
         ("backbone", Entry("filed", Filed, presets={"a": {}, "b": {"size": 4}}, argument="file")),
         ("backbone", Entry("trained", Trained, presets={"slow": {"lr": 0.01, "width": 2}})),
@@ -205,6 +217,11 @@ class TestResolve:
         with pytest.raises(PluginError, match="failed at construction: KeyError") as caught:
             load_module.load_aligner("fails")
         assert isinstance(caught.value.__cause__, KeyError)
+
+    @pytest.mark.parametrize("name", ["mistyped", "mistyped-record"])
+    def test_types_that_there_are_not_are_about_the_plugin(self, name):
+        with pytest.raises(PluginError, match=r"\(plugin 'p'\) failed at its types: NameError: name 'Nope'"):
+            resolve_module.resolve("aligner", name)
 
     def test_what_is_built_must_be_of_its_kind(self):
         with pytest.raises(PluginError, match="gave a str, not a Aligner"):
