@@ -200,7 +200,7 @@ def export(
     from crbench.images.export import export as write
 
     dataset = _load(name, settings)
-    rules = _choose_protocol(dataset, protocol, settings)
+    rules = _choose_protocol(name, dataset, protocol, settings)
     split = write(dataset, rules, trial, root=find_root(data_root), output=output, track=progress)
     counts = ", ".join(f"{len(getattr(split, role))} {role}" for role in ("train", "query", "gallery"))
     click.echo(f"crbench: wrote {counts} images of {name}, protocol {rules.name}, trial {trial}", err=True)
@@ -237,7 +237,7 @@ def preview(
     from crbench.store.files import write_whole
 
     dataset = _load(name, settings)
-    rules = _choose_protocol(dataset, protocol, settings)
+    rules = _choose_protocol(name, dataset, protocol, settings)
     sheet = contact_sheet(dataset, rules, root=find_root(data_root), people=people, seed=seed)
     form = PIL.Image.registered_extensions().get(output.suffix.lower())
     if form not in PIL.Image.SAVE:
@@ -270,7 +270,7 @@ def _parsed(settings: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     return parts
 
 
-def _choose_protocol(dataset: Dataset, request: str | None, settings: tuple[str, ...]) -> EvalProtocol:
+def _choose_protocol(name: str, dataset: Dataset, request: str | None, settings: tuple[str, ...]) -> EvalProtocol:
     from crbench.harness.plan import choose_protocol
 
-    return choose_protocol(dataset, request, _parsed(settings).get("protocol", {}))
+    return choose_protocol(name, dataset, request, _parsed(settings).get("protocol", {}))

@@ -82,7 +82,7 @@ def make_plan(spec: RunSpec) -> Plan:
     for name in spec.dataset:
         dataset = resolve("dataset", name, _changes(spec, "dataset", name))
         source = dataset.build()
-        protocol = choose_protocol(source, spec.protocol, _part(spec, "protocol"))
+        protocol = choose_protocol(dataset.name, source, spec.protocol, _part(spec, "protocol"))
         Selection.of(protocol, spec.metric)
         distance = choose_distance(protocol.scoring.distance)
         if spec.protocol is None:
@@ -187,15 +187,18 @@ def _bounds(jobs: Sequence[Job], notes: list[str]) -> list[Job]:
     ]
 
 
-def choose_protocol(source: Dataset, request: str | None, changes: Mapping[str, Any]) -> EvalProtocol:
+def choose_protocol(dataset: str, source: Dataset, request: str | None, changes: Mapping[str, Any]) -> EvalProtocol:
     """A protocol of a data set (its first by default) with fields changed.
+
+    Args:
+        dataset: what the user asked for.
 
     Raises:
         ConfigError: no such protocol or field, or a value that is out of range or of the wrong type.
     """
     name = request or next(iter(source.protocols))
     if name not in source.protocols:
-        raise ConfigError(f"data set {source.info.name!r} has no protocol {name!r}{suggestion(name, source.protocols)}")
+        raise ConfigError(f"data set {dataset!r} has no protocol {name!r}{suggestion(name, source.protocols)}")
     return change_protocol(source.protocols[name], changes)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import builders
 import pytest
 
-from crbench.errors import DataError
+from crbench.errors import ConfigError, DataError
 from crbench.harness.run import run
 from crbench.results import to_json
 from crbench.results.labels import component_label, dataset_label
@@ -59,6 +59,11 @@ def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_
     changed = only(spec, moved)
     assert changed.dataset != first.dataset
     assert changed.fingerprint != first.fingerprint
+
+
+def test_messages_call_it_as_it_was_asked_for(spec, people):
+    with pytest.raises(ConfigError, match=rf"data set 'folder:{people}' has no protocol 'none-such'"):
+        only(spec, people, protocol="none-such")
 
 
 def test_a_folder_that_is_not_there(spec, tmp_path):
