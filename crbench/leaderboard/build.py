@@ -110,7 +110,7 @@ def _grouped(results: Iterable[Result]) -> list[list[Result]]:
 
 def _order(block: Block) -> tuple[object, ...]:
     """Of one fingerprint the largest set of trials first; bounds below what they are bounds of."""
-    group = block.dataset, block.protocol, block.rate_source, block.bound, block.fingerprint
+    group = block.title, block.dataset, block.protocol, block.rate_source, block.bound, block.fingerprint
     return *group, -len(block.trials), block.trials, block.data
 
 
