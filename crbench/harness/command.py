@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from crbench.config.paths import weights_root
 from crbench.harness.brought import brought_file
 from crbench.harness.facts import JobFacts
 from crbench.registry.resolve import Resolved
@@ -25,9 +26,10 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         words += ["--amp", facts.extraction.amp]
     if facts.extraction.compile:
         words += ["--compile"]
-    weights = spec.weights or facts.weights
-    if weights is not None and weights != brought_file(job):  # whose folder differs from machine to machine
-        words += ["--weights", str(weights)]
+    if spec.weights is not None:
+        words += ["--weights", str(spec.weights)]
+    elif facts.weights is not None and facts.weights != brought_file(job):  # whose folder, too, is another elsewhere
+        words += ["--weights", str(facts.weights.relative_to(weights_root()))]
     if spec.weights_sha256 is not None:
         words += ["--weights-sha256", spec.weights_sha256]
     if spec.limit is not None:
