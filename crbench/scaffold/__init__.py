@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from crbench.api.entry import KINDS, Entry, Kind
 from crbench.api.metric import Metric
 from crbench.errors import ConfigError
+from crbench.ranking.distance import DISTANCES
 from crbench.registry.discovery import installed
 from crbench.store.files import write_folder
 
@@ -90,6 +91,8 @@ def _check(name: str, kind: Kind, module: str) -> None:
         raise ConfigError(f"{kind} {name!r}: {error.args[0]}") from error
     if not re.match("[a-z]", module) or keyword.iskeyword(module):
         raise ConfigError(f"{kind} {name!r}: {module!r} cannot be the name of a Python module; choose another name")
+    if kind == "distance" and name in DISTANCES:
+        raise ConfigError(f"{kind} {name!r} is crbench's own; choose another name")
     if taken := installed().claims(kind, name):
         raise ConfigError(f"{kind} {name!r} is offered by {taken[0].owner} already; choose another name")
     if find_spec(module) is not None:

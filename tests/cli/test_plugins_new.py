@@ -81,6 +81,7 @@ def test_the_package_says_how_to_go_on(made, capsys, tmp_path):
         ("class", "aligner", "'class' cannot be the name of a Python module"),
         ("3d", "aligner", "'3d' cannot be the name of a Python module"),
         ("ridge", "aligner", "aligner 'ridge' is offered by crbench"),
+        ("cosine", "distance", "distance 'cosine' is crbench's own; choose another name"),
         ("torch", "aligner", "a module 'torch' is installed already"),
         ("long" * 75, "aligner", "has a name of 300 characters; expected at most 100"),
     ],
