@@ -25,6 +25,7 @@ from crbench.protocol import EVALUATION_VERSION, EvalProtocol
 from crbench.records import Features
 from crbench.results import Component, Level, RateScores, Result, TrialScores
 from crbench.results.evidence import drop_evidence
+from crbench.results.labels import dataset_name, is_by_content
 from crbench.results.outcomes import TrialOutcomes, check_outcomes, outcomes_sha256, read_outcomes
 from crbench.statistics import check_intervals, numbers_of
 
@@ -131,10 +132,15 @@ def spec_of(result: Result, *, output: Path, **changes: Any) -> RunSpec:
         changes: further fields of `RunSpec`, such as weights and folders.
 
     Raises:
-        ConfigError: it was not made by a run.
+        ConfigError: it was not made by a run, or of a folder of the user's that `changes` do not name.
     """
     if result.given:
         raise ConfigError(f"{result.origin}: made of given features, so there is nothing to run; give --features")
+    if "dataset" not in changes and is_by_content(result.dataset):
+        kind = result.dataset.partition(":")[0]
+        raise ConfigError(
+            f"{result.origin}: of {dataset_name(result)}, whose place here is not known; give --dataset {kind}:PATH"
+        )
     method, rules = result.method, {name: value for name, value in result.protocol.rules.items() if name != "name"}
     parts = {"dataset": result.data.changed, "protocol": rules}
     parts |= {"backbone": method.backbone.changed, "aligner": method.aligner.changed}

@@ -56,6 +56,11 @@ def dataset_name(result: Result) -> str:
     return clean(_with_folder(result.dataset, result.data.folder))
 
 
+def is_by_content(dataset: str) -> bool:
+    """Whether results name a data set by its content, as a folder of the user's: ``folder:51938184fc88``."""
+    return _CONTENT.fullmatch(dataset) is not None
+
+
 def dataset_label(result: Result) -> str:
     """`dataset_name` with the parameters that were changed: ``mlr-cuhk03 [boxes=labeled]``."""
     return with_changes(dataset_name(result), result.data.changed)

@@ -11,6 +11,7 @@ import pytest
 
 from crbench.errors import ConfigError, DataError
 from crbench.harness.run import run
+from crbench.harness.verify import rerun
 from crbench.results import to_json
 from crbench.results.labels import component_label, dataset_label
 
@@ -59,6 +60,15 @@ def test_a_moved_folder_is_the_same_and_a_changed_one_another(spec, people, tmp_
     changed = only(spec, moved)
     assert changed.dataset != first.dataset
     assert changed.fingerprint != first.fingerprint
+
+
+def test_a_result_of_it_is_verified_where_it_is_said_to_be(spec, people):
+    result = only(spec, people)
+    with pytest.raises(
+        ConfigError, match=r"of folder:people, whose place here is not known; give --dataset folder:PATH"
+    ):
+        rerun(result, within=0.0)
+    assert rerun(result, within=0.0, dataset=f"folder:{people}").level == "run here"
 
 
 def test_messages_call_it_as_it_was_asked_for(spec, people):
