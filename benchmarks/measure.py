@@ -1,6 +1,7 @@
 """All that the page docs/benchmarks.md shows, measured in one run, then written and drawn.
 
     python benchmarks/measure.py --peers ~/checkouts        about twelve minutes on two cores; nothing else should run
+    GOMP_SPINCOUNT=1000 python benchmarks/measure.py        threads wait as those of the command line do
     python benchmarks/measure.py --scale 0.02 --results /tmp/x --page /tmp/x.md    a try: half a minute
 
 Writes ``benchmarks/results/<part>.json``, each with its hardware, the page and the image of the memory.
@@ -28,6 +29,7 @@ import peers
 import torch
 import workload
 from course import course, denormal_cost
+from extraction import shares
 from ways import NETWORKS, ways
 
 from crbench import EvalProtocol, evaluate, load_aligner
@@ -212,7 +214,7 @@ def arithmetic(request: Request) -> dict:
 
 
 def extraction(request: Request) -> dict:
-    """Stages of extraction by a ResNet-50 of random weights; the share is that of the network's own pace."""
+    """Stages of extraction by networks of random weights; the share of the network's own pace is measured in turns."""
     size = 16
     rows, read = noise_images(size * max(2, int(8 * request.scale)))
     found = {}
@@ -220,7 +222,8 @@ def extraction(request: Request) -> dict:
         backbone = load_backbone(name, pretrained="none")
         extractor = Extractor(backbone, read, Extraction(batch_size=size), flip=False, workers=2)
         stages = measure_stages(extractor, rows, device="cpu", repeats=3)
-        found[name] = {**attrs.asdict(stages), "share": stages.share}
+        share, _ = shares(extractor, rows, "cpu", turns=5)
+        found[name] = {**attrs.asdict(stages), "share": share}
     return {"batch": size, "images": len(rows), "seconds_per_image": found}
 
 

@@ -174,8 +174,9 @@ def _extraction(record: dict) -> str:
     told = (
         f"Decoding and resizing are timed in one thread, the network in {threads}. As far as it keeps all processors "
         "busy, images are decoded in time that it loses, however well the two overlap: the most possible is forward / "
-        f"(forward + (decode + resize) / {threads}), before images are handed over and features kept. Decoding is "
-        "free only where there are more processors than the network uses, or a GPU."
+        f"(forward + (decode + resize) / {threads}), before images are handed over and features kept. The share is "
+        "that of rounds in which the network alone and all of it took turns. Decoding is free only where there are "
+        "more processors than the network uses, or a GPU."
     )
     return f"## Extraction, batches of {record['batch']}, per image\n\n{told}\n\n" + _table(rows, headers)
 
@@ -203,7 +204,7 @@ def _arithmetic(record: dict) -> str:
     told = (
         "Scores are those of images of `mlr-synthetic`, multi-shot; cosines and nearest images are beside the first "
         "line of each network. Random weights find nobody; they show what roundings change. Times are the fastest of "
-        "several rounds in which the lines took turns, as other jobs ran, too: load average "
+        "several rounds in which the lines took turns; the load average of the machine, this process included, was "
         f"{record['load']:.1f} at the start. Where a share is above 100 %, they took more from the network alone."
     )
     return f"## Folding, bf16 and decoding beside the network\n\n{told}\n\n{_table(rows, headers)}"

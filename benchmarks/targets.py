@@ -278,7 +278,7 @@ def _extraction(records: Records) -> list[Target]:
         Target(
             work=f"extraction from JPEG by {name}, batches of {records['extraction']['batch']}",
             reach="at least 90 % of the network's own pace",
-            measured=f"{1 / one['whole']:.0f} of {1 / one['forward']:.0f} images/s",
+            measured=f"{100 * one['share']:.0f} %, in turns; {1 / one['whole']:.0f} images/s",
             ratio=one["share"],
             unit="x",
             holds=one["share"] >= 0.9,
