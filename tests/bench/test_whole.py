@@ -27,7 +27,7 @@ def test_a_whole_run_keeps_what_its_steps_took_and_nothing_else(fakes, tmp_path)
     whole_run(BenchSpec(dataset="tiny", backbone="random", aligner="shift"), "cpu")()
     (file,) = (tmp_path / "cache" / FOLDER).iterdir()
     kept = {entry["step"]: entry["samples"] for entry in json.loads(file.read_text())["paces"].values()}
-    assert kept.keys() == {"decode", "network", "fit", "evaluate", "record"}
+    assert kept.keys() == {"decode", "network", "fit", "time", "evaluate", "record"}
     assert {sample["by"] for samples in kept.values() for sample in samples} == {"bench"}
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [FOLDER]
 
