@@ -201,6 +201,18 @@ def _speed(shown: Speed) -> Callable[[Row], float | None]:
     return lambda row: next((speed.per_second for speed in row.speeds if speed.key == shown.key), None)
 
 
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic axis of costs, whose labels stand apart also where all costs are of one size."""
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
+
+    axes.set_xscale("log")
+    span = max(values) / min(values)
+    in_decades = LogLocator(subs=(1, 2, 5) if span < 100 else (1,), numticks=6)
+    axes.xaxis.set_major_locator(MaxNLocator(4) if span < 10 else in_decades)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.minorticks_off()
+
+
 def _cost(
     block: Block, series: Sequence[Series], name: str, title: str, unit: str, get: Callable[[Row], float | None]
 ) -> Drawn | None:
@@ -208,8 +220,6 @@ def _cost(
     points = [(row, cost) for row in block.rows if (cost := get(row))]
     if len({cost for _, cost in points}) < _FEWEST:
         return None
-    from matplotlib.ticker import LogLocator
-
     places = {id(one.row): one.place for one in series}
     with _style(name):
         figure, axes = _axes()
@@ -217,10 +227,7 @@ def _cost(
             place = places.get(id(row))
             look = {"color": SOFT, "marker": ".", "alpha": 0.6} if place is None else {**_line(place), "linestyle": ""}
             axes.plot([cost], [100 * row.scores["R1"].mean], **look, clip_on=False)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-        axes.xaxis.set_major_formatter(lambda value, _: short(value).replace(".0", ""))
-        axes.minorticks_off()
+        _logarithmic(axes, [cost for _, cost in points])
         axes.set(xlabel=unit)
         _per_cent(axes)
         words = " ".join(

@@ -81,6 +81,15 @@ def test_one_rate_makes_no_figure(make: Make, rates: dict[str, float]) -> None:
     assert by_rate(chosen(block_of([make("ridge", (0.5,), rates=rates)])), "a") is None
 
 
+@pytest.mark.parametrize("most", [500, 3_000, 2 * 10**5, 10**6, 10**7, 10**10])
+def test_labels_of_costs_stand_apart(make: Make, most: int) -> None:
+    block = block_of([make("ridge", (0.6,), count=10), make("vpfa", (0.5,), cell=2, count=most)])
+    labels = re.findall(r">([\d.]+[kMG]?)</text>", costs(block, chosen(block), "c")[0].svg.partition("learned")[0])
+    costs_shown = [label for label in labels if label.endswith(("k", "M", "G"))]
+    assert 2 <= len(costs_shown) <= 6
+    assert len(set(costs_shown)) == len(costs_shown)
+
+
 def test_equal_or_unknown_costs_make_no_figure(make: Make) -> None:
     equal = [make("ridge", (0.5,)), make("coral", (0.4,), cell=2)]
     unknown = [make("ridge", (0.5,), count=None), make("coral", (0.4,), cell=2, count=None)]
