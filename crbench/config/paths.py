@@ -61,8 +61,8 @@ def evidence_root() -> Path:
 def _folder(option: Path | None, variable: str, name: str, default: Callable[[], Path]) -> Path:
     chosen = option or os.environ.get(variable) or getattr(_configured(), name)
     try:
-        return expanded(chosen or default())
-    except RuntimeError as error:  # of platformdirs, which knows no home folder either
+        return expanded(chosen) if chosen else default().expanduser()
+    except RuntimeError as error:  # of pathlib or, where it is newer, of platformdirs: neither knows a home folder
         raise SystemFaultError(f"the home folder is not known; set HOME or {variable}") from error
 
 

@@ -28,7 +28,8 @@ def command_line(facts: JobFacts, aligner: Resolved) -> str:
         words += ["--compile"]
     if spec.weights is not None:
         words += ["--weights", str(spec.weights)]
-    elif facts.weights is not None and facts.weights != brought_file(job):  # whose folder, too, is another elsewhere
+    # A file that the data set brings is found by itself. Others that nobody named lie in the weights folder.
+    elif facts.weights is not None and facts.weights != brought_file(job):
         words += ["--weights", str(facts.weights.relative_to(weights_root()))]
     if spec.weights_sha256 is not None:
         words += ["--weights-sha256", spec.weights_sha256]

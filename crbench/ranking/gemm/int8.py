@@ -88,7 +88,8 @@ def _split_int8(start, stop, columns, x, bits, high, low, scale, rest, low_norms
 def split_int8(x: torch.Tensor, workers: Workers) -> Int8Split:
     """Two digits for each element of f32[n, D], relative to the largest element of its row."""
     x = x.contiguous()
-    high, low = torch.empty(2, *x.shape, dtype=torch.int8)
+    # torch 2.6 multiplies int8 rows of one element wrongly, so a zero stands beside it.
+    high, low = torch.zeros(2, len(x), max(2, x.shape[1]), dtype=torch.int8)
     scale, rest, low_norms = torch.empty(3, len(x), dtype=torch.float64)
     arrays = [part.numpy() for part in (x, x.view(torch.int32), high, low, scale, rest, low_norms)]
     workers.share(lambda start, stop: _split_int8(start, stop, x.shape[1], *arrays), len(x), x.shape[1])
