@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from crbench.cli.options import format_option
+from crbench.cli.terminal import table_width, wide_option
 from crbench.leaderboard import TEXT_FORMATS
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only of this data set, e.g. mlr-caviar.")
 @click.option("--method", "methods", multiple=True, metavar="TEXT", help="Only methods with this in their name.")
 @click.option("--ablations", is_flag=True, help="Variants of methods, further settings and single trials too.")
+@wide_option
 @format_option(TEXT_FORMATS)
-def published(datasets: tuple[str, ...], methods: tuple[str, ...], ablations: bool, form: str) -> None:
+def published(datasets: tuple[str, ...], methods: tuple[str, ...], ablations: bool, wide: bool, form: str) -> None:
     """Print the numbers of the papers of VPFA and LRAR, with remarks where they print different values.
 
     What several tables print alike is one line. None of these numbers was measured here; `crbench leaderboard
@@ -33,7 +35,8 @@ def published(datasets: tuple[str, ...], methods: tuple[str, ...], ablations: bo
     from crbench.leaderboard.board import Board, View
 
     lines = _chosen(datasets, methods, ("main", "ablation", "trial") if ablations else ("main",))
-    click.echo(as_text(Board(blocks=(), partial=(), failed=()), View(published=lines), form), nl=False)
+    view = View(published=lines, width=table_width(wide))
+    click.echo(as_text(Board(blocks=(), partial=(), failed=()), view, form), nl=False)
 
 
 def _chosen(datasets: Sequence[str], methods: Sequence[str], kinds: Sequence[Kind]) -> tuple[Published, ...]:

@@ -42,7 +42,12 @@ def published_columns(scores: Iterable[Score]) -> list[Column[Published]]:
     """The columns of published numbers, from left to right; CSV puts them below measured ones of the same key."""
     return [
         Column(
-            key="aligner", title="method", numeric=False, get=lambda row: row.method, label=lambda r: f"{r.method}†"
+            key="aligner",
+            title="method",
+            numeric=False,
+            kept=True,
+            get=lambda row: row.method,
+            label=lambda row: f"{row.method}†",
         ),
         Column(key="backbone", title="backbone", numeric=False, get=lambda row: row.backbone or None),
         Column(key="year", title="year", get=lambda row: row.year),
@@ -75,6 +80,7 @@ def _published_score(score: Score) -> Column[Published]:
         key=score.key,
         title=score.title,
         better="higher",
+        kept=score.key == "R1",
         get=lambda row: row.scores.get(score.key),
         text=as_printed,
         footnotes=("Published scores in per cent, as the source prints them.",),

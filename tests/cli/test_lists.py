@@ -32,16 +32,18 @@ def test_nothing_to_list_is_a_table_too():
 
 
 @pytest.mark.parametrize(
-    "command", ["plugins", "data list", "plugins check ridge", "plugins show vpfa", "plugins show lrar"]
+    "command",
+    ["plugins", "data list", "plugins check ridge", "plugins show vpfa", "plugins show lrar", "published", "doctor"],
 )
 def test_commands_fit_a_terminal_of_80_columns(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert invoke(command.split()) == 0
+    # a machine may have faults of its own, which `doctor` ends with
+    assert invoke(command.split()) == 0 or command == "doctor"
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("command", [["plugins", "--wide"], ["data", "list", "--wide"]])
+@pytest.mark.parametrize("command", [["plugins", "--wide"], ["data", "list", "--wide"], ["published", "--wide"]])
 def test_all_is_shown_where_that_is_asked(command, capsys, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert invoke(command) == 0
