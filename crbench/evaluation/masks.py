@@ -133,7 +133,7 @@ def camera_groups(query: Samples, protocol: EvalProtocol) -> list[tuple[NDArray[
 
 def _only_itself(pairs: int) -> str:
     return (
-        f"no query has a match: the {pairs} pairs of one person are each a query and the same image in the gallery; "
+        f"no query has a match: all pairs of one person ({pairs}) are a query and the same image in the gallery; "
         "give other images of these persons as the gallery"
     )
 
@@ -147,10 +147,10 @@ def _why_no_match(query: Samples, seen: Seen, protocol: EvalProtocol) -> str:
     if protocol.scoring.ignored_cameras != "none":
         return (
             f"no query has a match: the camera rules (same_camera={protocol.scoring.same_camera}, "
-            f"ignored_cameras={protocol.scoring.ignored_cameras}) remove all {seen.same_person} pairs of one person"
+            f"ignored_cameras={protocol.scoring.ignored_cameras}) remove all pairs of one person ({seen.same_person})"
         )
     return (
-        f"no query has a match: the same-camera rule removes all {seen.same_person} pairs of one person, as the "
+        f"no query has a match: the same-camera rule removes all pairs of one person ({seen.same_person}), as the "
         f"cameras are equal (query camids {_few(query.camids)}, gallery camids {_few(seen.camids)}); "
         "give the true camids, -1 for unknown, or evaluate with same_camera=keep"
     )

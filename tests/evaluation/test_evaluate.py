@@ -203,13 +203,13 @@ BAD_INPUT = {
         _features([[1, 2]]),
         _features([[1, 2]]),
         {},
-        "the 1 pairs of one person are each a query and the same image in the gallery",
+        r"all pairs of one person \(1\) are a query and the same image in the gallery",
     ),
     "one camera": (
         _features([[1, 2]], camids=0, named=False),
         _features([[1, 2]], camids=0),
         {},
-        "same-camera rule removes all 1 pairs .*same_camera=keep",
+        r"same-camera rule removes all pairs of one person \(1\).*same_camera=keep",
     ),
     "query pid": (_features([[1, 2]], pids=[-1]), GOOD, {}, "query row 0 has pid -1; expected 0 or more"),
     "gallery pid": (GOOD, _features([[1, 2]], pids=[-2]), {}, "gallery row 0 has pid -2; expected -1 or more"),
@@ -267,7 +267,9 @@ def test_sysu_mm01_queries_of_camera_3_do_not_meet_camera_2(engine):
 
 def test_camera_rules_that_leave_no_match_are_named():
     query, gallery = line([0], pids=[1], camids=[3]), line([1], pids=[1], camids=[2])
-    with pytest.raises(EvaluationError, match=r"same_camera=ignore, ignored_cameras=3:2\) remove all 1 pairs"):
+    with pytest.raises(
+        EvaluationError, match=r"same_camera=ignore, ignored_cameras=3:2\) remove all pairs of one person \(1\)"
+    ):
         score(query, gallery, ignored_cameras="3:2")
 
 
