@@ -13,6 +13,7 @@ from click.shell_completion import shell_complete
 
 from crbench._version import __version__
 from crbench.cli.guard import guarded
+from crbench.cli.lasting import collector_kept
 
 _COMMANDS = {
     "run": "crbench.cli.run:run",
@@ -124,7 +125,8 @@ def wait_briefly() -> None:
 
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    return guarded(lambda: _call(sys.argv[1:] if arguments is None else arguments))
+    with collector_kept():
+        return guarded(lambda: _call(sys.argv[1:] if arguments is None else arguments))
 
 
 def _call(arguments: list[str]) -> object:

@@ -20,3 +20,18 @@ def lasting() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def collector_kept() -> Iterator[None]:
+    """At the end, the garbage collector visits again what `lasting` froze meanwhile.
+
+    For programs that call a command and go on: while objects are frozen, ``gc.get_referrers`` does not find them. What
+    was frozen before stays so.
+    """
+    frozen = gc.get_freeze_count()
+    try:
+        yield
+    finally:
+        if not frozen:
+            gc.unfreeze()
