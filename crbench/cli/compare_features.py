@@ -11,6 +11,7 @@ import click
 
 from crbench.cli.cell import context
 from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
+from crbench.cli.lasting import lasting
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
 from crbench.cli.options import FOLDER, format_option, log_options
@@ -63,9 +64,9 @@ def compare_features(
     crbench compare-features onnx:net.onnx torchscript:net.pt --dataset mlr-viper
     crbench compare-features before.npz after.npz
     """
-    from crbench.files.feature_files import FEATURE_SUFFIXES
-    from crbench.harness.beside import features_beside, files_beside
-
+    with lasting():  # modules
+        from crbench.files.feature_files import FEATURE_SUFFIXES
+        from crbench.harness.beside import features_beside, files_beside
     files = [Path(name) for name in (first, second) if name and name.lower().endswith(FEATURE_SUFFIXES)]
     if len(files) == 2:
         _print(files_beside(*files), form)

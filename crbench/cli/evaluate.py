@@ -10,6 +10,7 @@ import click
 
 from crbench.cli.evaluate_options import EvaluateRequest, evaluate_options
 from crbench.cli.given_features import notes, sides
+from crbench.cli.lasting import lasting
 from crbench.cli.per_query import write_outcomes
 from crbench.cli.replaced import check_result_replaced
 from crbench.cli.scores import groups, show
@@ -49,9 +50,9 @@ def evaluate(**options: Any) -> None:
     """
     import time
 
-    from crbench.evaluation.verification import verification
-    from crbench.harness.given import GivenFeatures
-
+    with lasting():  # modules
+        from crbench.evaluation.verification import verification
+        from crbench.harness.given import GivenFeatures
     asked = EvaluateRequest(**options)
     protocol, shard, cluster = asked.protocol(), asked.shard(), asked.cluster()
     asked.check_files()

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
+from crbench.cli.lasting import lasting
 from crbench.cli.numbers import rates
 from crbench.cli.options import FILE, FOLDER, format_option
 from crbench.cli.terminal import table_width
@@ -41,10 +42,11 @@ def sweep(
     crbench sweep --dataset mlr-synthetic --aligner ridge --aligner vpfa --figure sweep.png
     crbench sweep --dataset mlr-synthetic --aligner ridge --rates 2-4 --matrix
     """
-    from crbench.analysis import sweep as swept
     from crbench.analysis.figures.style import check_drawable
     from crbench.store.files import check_writable
 
+    with lasting():  # modules
+        from crbench.analysis import sweep as swept
     spec = trial_spec("sweep", **options)
     if figure is not None:  # before the work, which may take long
         check_drawable()

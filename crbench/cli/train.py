@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
+from crbench.cli.lasting import lasting
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, IntegerRange
 from crbench.cli.options import FOLDER, log_options
@@ -75,8 +76,9 @@ def train(
 
     from crbench.api.context import RunContext
     from crbench.cli.progress import configure_logging, progress
-    from crbench.harness.train import train as train_backbone
 
+    with lasting():  # modules
+        from crbench.harness.train import train as train_backbone
     configure_logging(-1 if quiet else verbose)
     settings = settings if amp is None else (*settings, f"backbone.amp={amp}")
     spec = _spec(options, settings)
