@@ -66,15 +66,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crbench.api.capabilities import BringsWeights as BringsWeights
-    from crbench.api.capabilities import CountsImages as CountsImages
     from crbench.api.capabilities import CountsParameters as CountsParameters
     from crbench.api.capabilities import DigestsContent as DigestsContent
     from crbench.api.capabilities import GalleryByRate as GalleryByRate
     from crbench.api.capabilities import HasInferenceForm as HasInferenceForm
     from crbench.api.capabilities import HoldsNetwork as HoldsNetwork
     from crbench.api.capabilities import KnowsWeights as KnowsWeights
-    from crbench.api.capabilities import LocatesFolder as LocatesFolder
     from crbench.api.capabilities import MayLearnNothing as MayLearnNothing
     from crbench.api.capabilities import Restorable as Restorable
     from crbench.api.capabilities import StartsFromFile as StartsFromFile
@@ -82,7 +79,6 @@ if TYPE_CHECKING:
     from crbench.api.capabilities import TakesAnyLength as TakesAnyLength
     from crbench.api.capabilities import Trainable as Trainable
     from crbench.api.capabilities import VariesInLength as VariesInLength
-    from crbench.api.capabilities import VerifiesFiles as VerifiesFiles
     from crbench.api.context import Epoch as Epoch
     from crbench.api.context import FitCheckpoint as FitCheckpoint
     from crbench.api.context import Progress as Progress
@@ -90,6 +86,10 @@ if TYPE_CHECKING:
     from crbench.api.context import Tracker as Tracker
     from crbench.api.context import TrainingSession as TrainingSession
     from crbench.api.context import no_progress as no_progress
+    from crbench.api.data_capabilities import BringsWeights as BringsWeights
+    from crbench.api.data_capabilities import CountsImages as CountsImages
+    from crbench.api.data_capabilities import LocatesFolder as LocatesFolder
+    from crbench.api.data_capabilities import VerifiesFiles as VerifiesFiles
     from crbench.api.datasets import ImageFile as ImageFile
     from crbench.api.datasets import ImageFiles as ImageFiles
     from crbench.api.datasets import ImageSource as ImageSource
@@ -190,8 +190,8 @@ _ROOMS = {
     "Assign": "data.rates",
     "Backbone": "api.interfaces",
     "Batch": "records",
-    "BringsWeights": "api.capabilities",
-    "CountsImages": "api.capabilities",
+    "BringsWeights": "api.data_capabilities",
+    "CountsImages": "api.data_capabilities",
     "CountsParameters": "api.capabilities",
     "Dataset": "api.interfaces",
     "DatasetInfo": "data.info",
@@ -213,7 +213,7 @@ _ROOMS = {
     "Index": "data.splits",
     "KERNELS": "protocol",
     "KnowsWeights": "api.capabilities",
-    "LocatesFolder": "api.capabilities",
+    "LocatesFolder": "api.data_capabilities",
     "MayLearnNothing": "api.capabilities",
     "Distance": "api.interfaces",
     "Metric": "api.metric",
@@ -248,7 +248,7 @@ _ROOMS = {
     "Transform": "api.interfaces",
     "VariesInLength": "api.capabilities",
     "Verification": "data.info",
-    "VerifiesFiles": "api.capabilities",
+    "VerifiesFiles": "api.data_capabilities",
     "Flattened": "api.parameters",
     "by_scope": "api.pairing",
     "check_alignable": "api.pairing",

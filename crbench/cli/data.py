@@ -75,7 +75,7 @@ def list_datasets(data_root: Path | None, form: str, wide: bool) -> None:
 
 def _on_disk(record: PluginRecord, root: Path) -> tuple[str, str | None]:
     """``found``, ``not found``, what must be set before the data are looked for, or nothing; and the folder."""
-    from crbench.api.capabilities import LocatesFolder
+    from crbench.api.data_capabilities import LocatesFolder
     from crbench.errors import CrbenchError, DataError
     from crbench.registry.load import load_dataset
 
@@ -146,7 +146,7 @@ def verify(ctx: click.Context, name: str, settings: tuple[str, ...], data_root: 
     """
     import attrs
 
-    from crbench.api.capabilities import VerifiesFiles
+    from crbench.api.data_capabilities import VerifiesFiles
     from crbench.cli.progress import progress
     from crbench.config.paths import data_root as find_root
 
@@ -172,7 +172,7 @@ def path(name: str | None, settings: tuple[str, ...], data_root: Path | None) ->
     crbench data path
     crbench data path mlr-viper
     """
-    from crbench.api.capabilities import LocatesFolder
+    from crbench.api.data_capabilities import LocatesFolder
     from crbench.config.paths import data_root as find_root
 
     root = find_root(data_root)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from crbench.api.capabilities import CountsImages, LocatesFolder
+from crbench.api.data_capabilities import CountsImages, LocatesFolder
 from crbench.config.paths import data_root as find_root
 from crbench.config.paths import data_root_source, weights_root
 from crbench.data.info import deviations

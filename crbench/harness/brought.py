@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crbench.api.capabilities import BringsWeights
 from crbench.api.context import RunContext
+from crbench.api.data_capabilities import BringsWeights
 from crbench.errors import PluginError
 from crbench.harness.cards import read_card
 from crbench.harness.plan import Job

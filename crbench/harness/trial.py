@@ -13,8 +13,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.capabilities import CountsImages
 from crbench.api.context import RunContext
+from crbench.api.data_capabilities import CountsImages
 from crbench.api.interfaces import Reader
 from crbench.config.paths import data_root
 from crbench.config.run_spec import RunSpec

@@ -11,8 +11,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.api.capabilities import CountsImages, VerifiesFiles
 from crbench.api.context import no_progress
+from crbench.api.data_capabilities import CountsImages, VerifiesFiles
 from crbench.api.interfaces import Dataset
 from crbench.data.decode import StoredImage
 from crbench.data.info import DatasetInfo

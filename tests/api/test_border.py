@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import crbench.api
-from crbench.api import capabilities, hooks, interfaces
+from crbench.api import capabilities, data_capabilities, hooks, interfaces
 
 SOURCE = Path(inspect.getfile(crbench.api)).read_text(encoding="utf-8")
 OVERVIEW = crbench.api.__doc__ or ""
@@ -53,6 +53,7 @@ def test_classes_and_functions_are_documented(name: str) -> None:
     [
         *protocols(interfaces),
         *protocols(capabilities),
+        *protocols(data_capabilities),
         *(name for name in vars(hooks) if name.startswith("crbench_")),
     ],
 )

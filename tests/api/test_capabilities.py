@@ -15,14 +15,18 @@ from crbench_osnet.backbone import OSNetBackbone
 from crbench_synthetic.dataset import SyntheticPedestrians
 from crbench_timm.backbone import TimmBackbone
 
-from crbench.api import capabilities
+from crbench.api import capabilities, data_capabilities
 from crbench.api.context import RunContext
 from crbench.harness.cell import parameter_count
 from crbench.registry.guard import UNKNOWN
 from crbench.testing import RandomBackbone, train_features
 
-ALL = {name: value for name, value in vars(capabilities).items() if value.__class__.__name__ == "_ProtocolMeta"}
-OWN = {name: value for name, value in ALL.items() if value.__module__ == capabilities.__name__}
+OWN = {
+    name: value
+    for module in (capabilities, data_capabilities)
+    for name, value in vars(module).items()
+    if value.__class__.__name__ == "_ProtocolMeta" and value.__module__ == module.__name__
+}
 
 
 @pytest.mark.parametrize(
