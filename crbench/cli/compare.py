@@ -11,8 +11,9 @@ from crbench.cli.names import PluginName
 from crbench.cli.options import FILE_OR_FOLDER, format_option
 
 if TYPE_CHECKING:
-    from crbench.leaderboard.compare import GroupBy, Trainings
+    from crbench.leaderboard.compare import GroupBy
     from crbench.leaderboard.comparison_text import Format
+    from crbench.leaderboard.sides import Trainings
 
 first_argument = click.argument("first", metavar="A", type=FILE_OR_FOLDER)
 second_argument = click.argument("second", metavar="B", type=FILE_OR_FOLDER)
@@ -21,7 +22,7 @@ FORMATS = ("table", "github", "latex", "json")
 
 def read_row(path: Path) -> Trainings:
     """The one row that the results of a file or folder make."""
-    from crbench.leaderboard.compare import one_row
+    from crbench.leaderboard.sides import one_row
     from crbench.results import load_results
 
     return one_row(load_results([path]), str(path))

@@ -27,9 +27,9 @@ def diff(first: Path, second: Path, form: Format) -> None:
     \b
     crbench diff here/results there/results
     """
-    from crbench.leaderboard.compare import sides_of
     from crbench.leaderboard.comparison_text import render_differences
     from crbench.leaderboard.differences import differences
+    from crbench.leaderboard.sides import sides_of
 
     rows = read_row(first), read_row(second)
     one, other = rows[0][0], rows[1][0]

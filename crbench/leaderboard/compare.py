@@ -9,47 +9,27 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from crbench.errors import ComparisonError, ConfigError, DataError
+from crbench.errors import ComparisonError, ConfigError
 from crbench.leaderboard.board import trial_list
 from crbench.leaderboard.choice import why_undefined
 from crbench.leaderboard.differences import differences as unlike
 from crbench.leaderboard.differences import shared_trials
-from crbench.leaderboard.joined import Joined, join
-from crbench.leaderboard.labels import distinct_labels
+from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.scores import Score, in_order
-from crbench.leaderboard.trainings import by_recipe
+from crbench.leaderboard.sides import Side, Trainings, sides_of
 from crbench.protocol import EVALUATION_VERSION
-from crbench.results import Interval, MetricFacts, Result
-from crbench.results.labels import clean, dataset_label, failure_reason
+from crbench.results import Interval, MetricFacts
+from crbench.results.labels import clean, dataset_label
 from crbench.statistics import TrialQueries, aligned, averaged, differences, read_joined, recomputable
 from crbench.statistics.bootstrap import LEVEL
 
 GroupBy = Literal["rate", "camid"]
-
-Trainings = tuple[Joined, ...]
-"""A row: the trials of each of its trainings."""
 
 _SAME = 1e-9
 """Values of a query that are closer are equal but for rounding."""
 
 _MOST_CHANGED = 10
 _SHOWN_FACTS = 3
-
-
-@attrs.frozen
-class Side:
-    """One of the two rows.
-
-    Attributes:
-        files: that it comes from.
-        trainings: over which scores are means.
-        between: sample standard deviation of the score between them; None of a single one, or where no score is asked.
-    """
-
-    label: str
-    files: tuple[str, ...]
-    trainings: int
-    between: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -132,30 +112,6 @@ class Comparison:
     changes: tuple[Change, ...]
 
 
-def one_row(results: Sequence[Result], name: str) -> Trainings:
-    """The trainings of the one row that some results make, in each its trials.
-
-    Args:
-        name: of file or folder, for messages.
-
-    Raises:
-        DataError: there are none, or they failed.
-        ConfigError: they make several rows.
-    """
-    done = [result for result in results if result.status == "ok"]
-    if not done:
-        reasons = [f"it failed: {failure_reason(result)}" for result in results]
-        raise DataError(
-            f"{clean(name)}: no finished result ({(reasons or ['none at all'])[0]}); `crbench run` makes one"
-        )
-    rows = by_recipe(join(done).rows)
-    if len(rows) > 1:
-        labels = ", ".join(" + ".join(label) for label in distinct_labels(rows)[:3])
-        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-        raise ConfigError(f"{clean(name)}: results of {len(rows)} rows ({labels}{more}); name the file of one")
-    return rows[0]
-
-
 def compare(first: Trainings, second: Trainings, metric: str = "R1", by: GroupBy | None = None) -> Comparison:
     """Compare two rows over the queries that they share: same image, same rate, same trial.
 
@@ -231,16 +187,6 @@ def _check_comparable(first: Joined, second: Joined) -> None:
     if not shared_trials(first.trials, second.trials):
         numbers = [trial_list([trial.index for trial in row.trials]) for row in (first, second)]
         raise ComparisonError(f"no trial in common: one has {numbers[0]}, the other {numbers[1]}")
-
-
-def sides_of(first: Trainings, second: Trainings) -> tuple[Side, Side]:
-    """Two rows with labels that tell them apart."""
-    labels = distinct_labels([first, second])
-    one, other = (
-        Side(" + ".join(label), tuple(clean(r.origin or r.cell_id) for one in row for r in one.results), len(row))
-        for label, row in zip(labels, (first, second), strict=True)
-    )
-    return one, other
 
 
 def _between(trainings: Sequence[Sequence[TrialQueries]], metric: str) -> float | None:

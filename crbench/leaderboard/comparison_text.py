@@ -10,10 +10,11 @@ import attrs
 from tabulate import tabulate
 
 from crbench.leaderboard.board import trial_list
-from crbench.leaderboard.compare import Change, Comparison, Group, Side
+from crbench.leaderboard.compare import Change, Comparison, Group
 from crbench.leaderboard.differences import NONE, Difference
 from crbench.leaderboard.formats import number, per_cent, signed
 from crbench.leaderboard.markup import PREAMBLE, escape_latex, escape_markdown, finish_latex, guard_latex
+from crbench.leaderboard.sides import Side
 from crbench.results import Interval
 
 Format = Literal["table", "github", "latex", "json"]

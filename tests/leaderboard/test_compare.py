@@ -17,10 +17,11 @@ from scipy import stats
 from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError
 from crbench.evaluation import Outcomes, Ranks
-from crbench.leaderboard.compare import Comparison, compare, one_row
+from crbench.leaderboard.compare import Comparison, compare
 from crbench.leaderboard.comparison_text import render_comparison
 from crbench.leaderboard.differences import differences
 from crbench.leaderboard.joined import Joined
+from crbench.leaderboard.sides import one_row
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.results import Interval, load_results, to_json

@@ -22,7 +22,8 @@ from crbench.leaderboard import paired
 from crbench.leaderboard.board import Block
 from crbench.leaderboard.build import build
 from crbench.leaderboard.choice import Choice
-from crbench.leaderboard.compare import compare, one_row
+from crbench.leaderboard.compare import compare
+from crbench.leaderboard.sides import one_row
 from crbench.protocol import EvalProtocol
 from crbench.records import Samples
 from crbench.report import FORMATS, render
