@@ -20,12 +20,12 @@ second_argument = click.argument("second", metavar="B", type=FILE_OR_FOLDER)
 FORMATS = ("table", "github", "latex", "json")
 
 
-def read_row(path: Path) -> Trainings:
-    """The one row that the results of a file or folder make."""
-    from crbench.leaderboard.sides import one_row
+def read_rows(first: Path, second: Path) -> tuple[Trainings, Trainings]:
+    """The one row that the results of each of two files or folders make."""
+    from crbench.leaderboard.sides import two_rows
     from crbench.results import load_results
 
-    return one_row(load_results([path]), str(path))
+    return two_rows(load_results([first]), load_results([second]), (str(first), str(second)))
 
 
 @click.command()
@@ -44,9 +44,10 @@ def read_row(path: Path) -> Trainings:
 def compare(first: Path, second: Path, metric: str, by: GroupBy | None, form: Format) -> None:
     """Say which of two results is better, by how much, and whether the queries tell them apart.
 
-    A and B are result files with their outcomes beside them, or folders with the trials and trainings of one method.
-    Queries are paired by trial, image and rate; people are what is drawn and exchanged, as the queries of one person
-    are alike. Results whose numbers answer different questions are refused (exit code 5), with what differs.
+    A and B are result files with their outcomes beside them, or folders with the trials and trainings of one method;
+    where a folder holds results of several protocols, those count whose protocol the other side has, too. Queries are
+    paired by trial, image and rate; people are what is drawn and exchanged, as the queries of one person are alike.
+    Results whose numbers answer different questions are refused (exit code 5), with what differs.
 
     \b
     crbench compare results/mlr-synthetic-mlr/resnet-tiny__ridge results/mlr-synthetic-mlr/resnet-tiny__none --by rate
@@ -54,4 +55,4 @@ def compare(first: Path, second: Path, metric: str, by: GroupBy | None, form: Fo
     from crbench.leaderboard.compare import compare as compared
     from crbench.leaderboard.comparison_text import render_comparison
 
-    click.echo(render_comparison(compared(read_row(first), read_row(second), metric, by), form), nl=False)
+    click.echo(render_comparison(compared(*read_rows(first, second), metric, by), form), nl=False)

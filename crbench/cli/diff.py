@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from crbench.cli.compare import FORMATS, first_argument, read_row, second_argument
+from crbench.cli.compare import FORMATS, first_argument, read_rows, second_argument
 from crbench.cli.options import format_option
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 def diff(first: Path, second: Path, form: Format) -> None:
     """List why the numbers of two results may differ: rules, data, weights, method, code, versions, environment.
 
-    A and B are result files, or folders with the trials of one method, of whose trainings the first counts. Scores,
-    times and file names are left out.
+    A and B are result files, or folders with the trials of one method, of whose trainings the first counts; where a
+    folder holds results of several protocols, those count whose protocol the other side has, too. Scores, times and
+    file names are left out.
 
     \b
     crbench diff here/results there/results
@@ -31,7 +32,7 @@ def diff(first: Path, second: Path, form: Format) -> None:
     from crbench.leaderboard.differences import differences
     from crbench.leaderboard.sides import sides_of
 
-    rows = read_row(first), read_row(second)
+    rows = read_rows(first, second)
     one, other = rows[0][0], rows[1][0]
     found = differences(one.result, other.result, (one.trials, other.trials))
     click.echo(render_differences(sides_of(*rows), found, form), nl=False)

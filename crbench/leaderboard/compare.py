@@ -13,7 +13,7 @@ from crbench.errors import ComparisonError, ConfigError
 from crbench.leaderboard.board import trial_list
 from crbench.leaderboard.choice import why_undefined
 from crbench.leaderboard.differences import differences as unlike
-from crbench.leaderboard.differences import shared_trials
+from crbench.leaderboard.differences import first_few, shared_trials
 from crbench.leaderboard.joined import Joined
 from crbench.leaderboard.scores import Score, in_order
 from crbench.leaderboard.sides import Side, Trainings, sides_of
@@ -29,7 +29,6 @@ _SAME = 1e-9
 """Values of a query that are closer are equal but for rounding."""
 
 _MOST_CHANGED = 10
-_SHOWN_FACTS = 3
 
 
 @attrs.frozen(kw_only=True)
@@ -178,10 +177,8 @@ def _check_comparable(first: Joined, second: Joined) -> None:
         raise ComparisonError("evaluated by a newer crbench than this one; compare them with it")
     found = [one for one in unlike(*results, (first.trials, second.trials)) if one.forbids]
     if found:
-        texts = [f"{one.name} ({one.first} and {one.second})" for one in found[:_SHOWN_FACTS]]
-        more = f" and {len(found) - _SHOWN_FACTS} more" if len(found) > _SHOWN_FACTS else ""
         raise ComparisonError(
-            f"not comparable, as their numbers answer different questions; they differ in {', '.join(texts)}{more}; "
+            f"not comparable, as their numbers answer different questions; they differ in {first_few(found)}; "
             "`crbench diff` lists all"
         )
     if not shared_trials(first.trials, second.trials):

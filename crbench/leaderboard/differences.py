@@ -20,6 +20,8 @@ Part = Literal["protocol", "data", "weights", "method", "code", "environment"]
 NONE = "-"
 """Stands for what one of two results does not have, or does not tell."""
 
+_SHOWN_FACTS = 3
+
 _SHORT = 12
 """Digits of a digest that are shown."""
 
@@ -67,6 +69,12 @@ def differences(
         *_unlike("code", _code(first), _code(second)),
         *_unlike("environment", _environment(first), _environment(second)),
     )
+
+
+def first_few(found: Sequence[Difference]) -> str:
+    """Some differences in one line, the first three with both values."""
+    more = f" and {len(found) - _SHOWN_FACTS} more" if len(found) > _SHOWN_FACTS else ""
+    return ", ".join(f"{one.name} ({one.first} and {one.second})" for one in found[:_SHOWN_FACTS]) + more
 
 
 def shared_trials(first: Sequence[TrialScores], second: Sequence[TrialScores]) -> list[tuple[TrialScores, TrialScores]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from crbench.errors import ConfigError, DataError
+from crbench.leaderboard.differences import differences, first_few
 from crbench.leaderboard.joined import Joined, join
 from crbench.leaderboard.labels import distinct_labels
 from crbench.leaderboard.trainings import by_recipe
@@ -33,6 +35,19 @@ class Side:
     between: float | None = None
 
 
+def two_rows(first: Sequence[Result], second: Sequence[Result], names: tuple[str, str]) -> tuple[Trainings, Trainings]:
+    """The row that each of two files or folders makes, see `one_row`.
+
+    The folder of a method holds results of several protocols after ``--bound``, ``--limit`` or another value of a rule.
+    Where both sides have one protocol in common, its results count.
+    """
+    sides = _by_protocol(first), _by_protocol(second)
+    common = [fingerprint for fingerprint in sides[0] if fingerprint in sides[1]]
+    if len(common) == 1:
+        first, second = (side[common[0]] for side in sides)
+    return one_row(first, names[0]), one_row(second, names[1])
+
+
 def one_row(results: Sequence[Result], name: str) -> Trainings:
     """The trainings of the one row that some results make, in each its trials.
 
@@ -41,15 +56,21 @@ def one_row(results: Sequence[Result], name: str) -> Trainings:
 
     Raises:
         DataError: there are none, or they failed.
-        ConfigError: they make several rows.
+        ConfigError: they are of several protocols, or make several rows.
     """
-    done = [result for result in results if result.status == "ok"]
-    if not done:
+    protocols = list(_by_protocol(results).values())
+    if not protocols:
         reasons = [f"it failed: {failure_reason(result)}" for result in results]
         raise DataError(
             f"{clean(name)}: no finished result ({(reasons or ['none at all'])[0]}); `crbench run` makes one"
         )
-    rows = by_recipe(join(done).rows)
+    if len(protocols) > 1:
+        found = [one for one in differences(protocols[0][0], protocols[1][0]) if one.part == "protocol"]
+        raise ConfigError(
+            f"{clean(name)}: results of {len(protocols)} protocols, which differ in {first_few(found)}; "
+            "name the file of one"
+        )
+    rows = by_recipe(join(protocols[0]).rows)
     if len(rows) > 1:
         labels = ", ".join(" + ".join(label) for label in distinct_labels(rows)[:3])
         more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
@@ -65,3 +86,12 @@ def sides_of(first: Trainings, second: Trainings) -> tuple[Side, Side]:
         for label, row in zip(labels, (first, second), strict=True)
     )
     return one, other
+
+
+def _by_protocol(results: Iterable[Result]) -> dict[str, list[Result]]:
+    """Finished results by fingerprint: that of data set, rules, limit and version of the evaluation."""
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        if result.status == "ok":
+            groups[result.fingerprint].append(result)
+    return groups

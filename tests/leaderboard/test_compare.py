@@ -158,6 +158,26 @@ def test_a_folder_with_several_methods_is_told_from_one(tmp_path: Path, pair: tu
         one_row(load_results([tmp_path]), str(tmp_path))
 
 
+def test_of_a_folder_with_several_protocols_the_one_of_the_other_side_counts(
+    tmp_path: Path, pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `crbench run --bound` and ``--set protocol.NAME=VALUE`` leave it: a protocol is no training of another."""
+    folder = pair[1].parent
+    keep(folder / "other", "none", trials=(0, 1), rules={"kernel": "bicubic"})
+    code, out, err = said(capsys, "compare", pair[0], folder)
+    assert (code, err) == (0, "")
+    assert f"none ({pair[1]})" in out
+    code, out, _ = said(capsys, "diff", folder, pair[0].parent)
+    assert code == 0
+    assert f"none ({pair[1]})" in out
+    assert "kernel" not in out
+    for command in ("compare", "diff"):
+        code, out, err = said(capsys, command, folder, folder)
+        assert (code, out) == (2, "")
+        assert "results of 2 protocols, which differ in kernel (" in err
+        assert err.endswith("; name the file of one\n")
+
+
 def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
     code = invoke([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
