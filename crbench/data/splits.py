@@ -121,9 +121,10 @@ def with_drawn_rates(rows: Samples, protocol: EvalProtocol, stream: str) -> Samp
 
 
 def _with_gallery_rates(rows: Samples, rates: tuple[float, ...], stream: str) -> Samples:
-    """The rows with a rate drawn uniformly for each image; none becomes finer than it is stored."""
+    """The rows with a rate drawn uniformly for each image or tracklet; none becomes finer than it is stored."""
+    images = rows.keys if rows.groups is None else rows.groups
     options = np.array(rates, dtype=np.float32)
-    drawn = options[choices(f"{stream}|gallery rates {rates}", rows.keys, len(options))]
+    drawn = options[choices(f"{stream}|gallery rates {rates}", images, len(options))]
     return attrs.evolve(rows, rates=np.maximum(drawn, rows.native_rates))
 
 

@@ -156,3 +156,13 @@ def test_no_gallery_image_becomes_finer_than_it_is_stored():
     native = attrs.evolve(index, rows=attrs.evolve(index.rows, rates=np.full(len(index.rows), 3), native_rates=3.0))
     gallery = draw_split(native, EvalProtocol.of(gallery_rates=(1, 4), query_rates=()), 0).gallery
     assert set(gallery.rates.tolist()) == {3.0, 4.0}
+
+
+def test_all_images_of_a_gallery_tracklet_have_one_drawn_rate():
+    index = make_index(people=40)
+    groups = [f"{pid} seen by {camid}" for pid, camid in zip(index.rows.pids, index.rows.camids, strict=True)]
+    tracklets = attrs.evolve(index, rows=attrs.evolve(index.rows, groups=groups))
+    gallery = draw_split(tracklets, EvalProtocol.of(gallery_rates=(1, 2, 4)), 0).gallery
+    items, _ = gallery.items()  # refuses a tracklet of two rates
+    assert len(items) < len(gallery)
+    assert set(items.rates.tolist()) == {1.0, 2.0, 4.0}
