@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import math
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -24,16 +26,38 @@ if TYPE_CHECKING:
 
 _POINT_KERNELS = ("nearest", "bilinear", "bicubic")
 
+_SIMPLE = 1000
+"""Denominator, at most, of a factor that is taken for a fraction."""
 
-def lr_size(size: tuple[int, int], rate: float, rounding: str) -> tuple[int, int]:
-    """Size of the LR copy, each side divided by `rate`, rounded by `rounding` and at least 1.
+_ROUNDING = 2.0**-21
+"""More than the roundings of a quotient of rates, which are float32."""
+
+
+@lru_cache(maxsize=1024)
+def exact_factor(factor: float) -> Fraction:
+    """The fraction that a factor stands for: 5/3 of an image at rate 3 that is shown at 5, 11/5 of the rate 2.2.
+
+    In floating point 100 / (5 / 3) may come out below 60, and an image would lose a line.
+
+    Example:
+        >>> exact_factor(1.6666666), exact_factor(2.200000047)
+        (Fraction(5, 3), Fraction(11, 5))
+    """
+    simple = Fraction(factor).limit_denominator(_SIMPLE)
+    return simple if abs(simple - Fraction(factor)) <= factor * _ROUNDING else Fraction(factor)
+
+
+def lr_size(size: tuple[int, int], factor: float, rounding: str) -> tuple[int, int]:
+    """Size of the LR copy, each side divided by the `exact_factor`, rounded by `rounding` and at least 1.
 
     Example:
         >>> lr_size((48, 128), 3, "floor")
         (16, 42)
     """
-    rounded = {"floor": math.floor, "ceil": math.ceil, "round": lambda x: math.floor(x + 0.5)}[rounding]
-    return max(1, rounded(size[0] / rate)), max(1, rounded(size[1] / rate))
+    half = Fraction(1, 2)
+    rounded = {"floor": math.floor, "ceil": math.ceil, "round": lambda x: math.floor(x + half)}[rounding]
+    exact = exact_factor(factor)
+    return max(1, rounded(size[0] / exact)), max(1, rounded(size[1] / exact))
 
 
 def resample(image: Image, size: tuple[int, int], kernel: str, *, antialias: bool = True) -> Image:
@@ -85,10 +109,11 @@ def degrade(image: Image, factor: float, rules: ImageRules, name: str = "") -> I
     The result keeps its small size; up-sampling to a network's input is the backbone's preprocessing.
 
     Args:
+        factor: rate over native rate, as float32 rates give it, see `exact_factor`.
         name: the digest of the stored image; with `factor` it decides the draws of noise, so that whatever is found
             again by the content of an image was made of the same pixels.
     """
-    if factor == 1:
+    if exact_factor(factor) == 1:
         return through_codec(image, rules.codec) if rules.encode_hr else image
     if rules.full_size is not None:
         height, width = rules.full_size
@@ -100,7 +125,7 @@ def degrade(image: Image, factor: float, rules: ImageRules, name: str = "") -> I
         elif step.kind == "blur":
             image = blurred(image, step.amount)
         elif step.kind == "noise":
-            image = noisy(image, step.amount, f"{name}|x{factor:g}")
+            image = noisy(image, step.amount, f"{name}|x{float(exact_factor(factor)):g}")
         else:
             image = through_codec(image, Codec("jpeg", int(step.amount)))
     return through_codec(image, rules.codec)

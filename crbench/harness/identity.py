@@ -43,12 +43,12 @@ from crbench.protocol.hashing import digest, sha256_file
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
-EXTRACTION_VERSION = 3
+EXTRACTION_VERSION = 4
 """Raised when crbench makes another feature of the same stored image by the same rules and network: in decoding,
 degrading, resizing, normalising or mirroring, in `crbench.harness.extract`, `crbench.linear` or `crbench.denormals`, or
 in the form of a network that extracts (`crbench.folding`)."""
 
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """Raised when crbench trains other weights from the same images and recipe: in `crbench.training`, in the LR copies of
 training rows, in degrading and decoding, or in `crbench.denormals`."""
 

@@ -162,8 +162,7 @@ def make_reader(job: Job, digest_of: Mapping[str, str], root: Path) -> Reader:
     def read(row: Row) -> Image:
         with locks[hash(row.key) % len(locks)]:
             image = stored(row.key)
-        # Rates are float32: without rounding, 3 could become 2.9999998.
-        return degrade(image, round(row.rate / row.native_rate, 5), job.protocol.images, digest_of[row.key])
+        return degrade(image, row.rate / row.native_rate, job.protocol.images, digest_of[row.key])
 
     return read
 

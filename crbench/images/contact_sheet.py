@@ -88,7 +88,7 @@ def _cells(dataset: Dataset, protocol: EvalProtocol, query: Row, others: Sequenc
     yield f"id {query.pid} cam {query.camid}{stored}", image
     for rate in protocol.split.query_rates or _PLAIN_RATES:
         if rate > query.native_rate:
-            yield f"x{rate:g}", degrade(image, round(rate / query.native_rate, 5), protocol.images, stored_image.digest)
+            yield f"x{rate:g}", degrade(image, rate / query.native_rate, protocol.images, stored_image.digest)
     for row in others:
         yield f"cam {row.camid}", dataset.read(row.key, root=root).image
 

@@ -109,9 +109,7 @@ def _write_images(
 
     def write(item: _Item) -> None:
         stored = dataset.read(item.row.key, root=root)
-        # as runs do: rates are float32, and without rounding 3 could become 2.9999998
-        factor = round(item.row.rate / item.row.native_rate, 5)
-        shown = degrade(stored.image, factor, without_codec, stored.digest)
+        shown = degrade(stored.image, item.row.rate / item.row.native_rate, without_codec, stored.digest)
         write_image(shown, folder / item.path, _file_codec(item.row, rules))
 
     pool = ThreadPoolExecutor(_THREADS)

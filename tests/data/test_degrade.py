@@ -165,6 +165,28 @@ def test_halves_are_rounded_up(rounding: str, expected: int) -> None:
     assert lr_size((25, 50), 2, rounding)[0] == expected
 
 
+@pytest.mark.parametrize("rounding", ["floor", "round", "ceil"])
+def test_sizes_are_those_of_exact_fractions(rounding: str) -> None:
+    """By whole numbers alone: rates of one decimal, and those of images that are stored at another whole rate."""
+    rates = [(tenths, 10, 1) for tenths in range(11, 81)] + [(r, 1, n) for n in range(2, 9) for r in range(n + 1, 9)]
+    for above, below, native in rates:
+        factor = float(np.float32(above / below)) / float(np.float32(native))  # as rows have them
+        num, den = above, below * native
+        for side in range(1, 257):
+            expected = {
+                "floor": side * den // num,
+                "ceil": -(-side * den // num),
+                "round": (2 * side * den + num) // (2 * num),
+            }[rounding]
+            assert lr_size((side, 1), factor, rounding)[0] == max(1, expected), (side, above, den)
+
+
+def test_an_image_stored_at_a_rate_is_shrunk_by_the_quotient() -> None:
+    assert degrade(_image(50, 100), 5 / 3, RULES).size == (30, 60)
+    assert degrade(_image(33, 110), float(np.float32(1.1)), RULES).size == (30, 100)
+    assert degrade(image := _image(9, 9), 1 + 2**-23, RULES) is image
+
+
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(1.0, 50.0), st.sampled_from(["floor", "round", "ceil"]))
 def test_lr_size_is_at_least_one_pixel(width: int, height: int, rate: float, rounding: str) -> None:
     small = lr_size((width, height), rate, rounding)

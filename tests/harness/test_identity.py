@@ -38,12 +38,12 @@ def test_digests_are_those_of_earlier_versions(spec, tmp_path, monkeypatch):
     assert result.cell_id == "71495dfc5623"
     assert result.fingerprint == "9cb23230176b"
     assert result.trials[0].data == "979daa92dcb0"
-    assert only(tmp_path / "cache" / "features", "*") == "bc23c3ddda52"
-    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-615a60a8df32.safetensors"
+    assert only(tmp_path / "cache" / "features", "*") == "a24c58059ff7"
+    assert only(tmp_path / "cache" / "transforms", "*.safetensors") == "shift-6376d1cb78f1.safetensors"
     for backbone in ("learner", "learner-all"):
         run(spec(backbone=backbone, trial=0, device="cpu"))
     names = {path.name for path in (tmp_path / "weights" / "trained").glob("*.safetensors")}
-    assert names == {"learner-3995a3340103.safetensors", "learner-all-4b8755c80864.safetensors"}
+    assert names == {"learner-576d47eacfad.safetensors", "learner-all-925d1ba6fd2d.safetensors"}
 
 
 def job_and_trial(request):
