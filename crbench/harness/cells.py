@@ -53,7 +53,7 @@ class _Wanted:
         spec = self.facts.spec
         scores = {one.name: one.code_sha256 for one in Selection.of(self.facts.job.protocol, spec.metric).metrics}
         cell_id, warn = self.facts.cell_id(self.aligner), self.facts.run.logger.warning
-        return find_result(spec.output, cell_id, scores, outcomes=spec.outcomes, warn=warn)
+        return find_result(spec.output, cell_id, scores, outcomes=spec.outcomes, hashed=spec.hash_keys, warn=warn)
 
 
 def finished_cell(facts: JobFacts, aligner: Resolved) -> Result | None:

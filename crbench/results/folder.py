@@ -89,14 +89,21 @@ def noted_as_made(result: Result, level: Level, made_by: str, warn: Callable[[st
 
 
 def find_result(
-    output: Path, cell_id: str, scores: Mapping[str, str | None], *, outcomes: bool, warn: Callable[[str], None]
+    output: Path,
+    cell_id: str,
+    scores: Mapping[str, str | None],
+    *,
+    outcomes: bool,
+    hashed: bool = False,
+    warn: Callable[[str], None],
 ) -> Result | None:
     """The newest finished result of a cell that will do, if there is one; failed ones are tried again.
 
     Args:
         scores: those that it must have, with the `MetricFacts.code_sha256` of each.
         outcomes: it must have outcomes, and they must be whole.
-        warn: is told of results that are damaged, and of outcomes that are damaged or missing.
+        hashed: no names of images may be in these.
+        warn: is told of results that are damaged, and of outcomes that are damaged, missing or hold names.
     """
     finished = [
         (result, path)
@@ -110,11 +117,16 @@ def find_result(
         if result.outcomes is None:
             continue
         try:
-            read_outcomes(path.parent, result)
+            found = read_outcomes(path.parent, result)
         except DataError as error:
             warn(f"{error}; the cell is run again")
-        else:
+            continue
+        if not hashed or all(trial.is_hashed for trial in found):
             return result
+        warn(
+            f"{path.parent / result.outcomes.file}: an earlier run kept names of images there; the cell is run again "
+            "with --hash-keys, and this file and its result stay: delete both before you share the folder"
+        )
     return None
 
 

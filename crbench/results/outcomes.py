@@ -18,6 +18,7 @@ and where a single-shot protocol asks for AP over the whole gallery.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from crbench.results.records import OutcomesFacts, Result
 from crbench.results.scores import RateScores, TrialScores
 from crbench.store.files import write_whole
 
+_HASH = re.compile("[0-9a-f]{16}")
 _COLUMNS = ("keys", "pids", "camids", "rates", "native_rates")
 
 
@@ -65,6 +67,11 @@ class TrialOutcomes:
         Whoever has the images can still find each one by its name.
         """
         return attrs.evolve(self, queries=attrs.evolve(self.queries, keys=hashed_keys(self.queries.keys.tolist())))
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether each key is a hash, as far as its form tells."""
+        return all(map(_HASH.fullmatch, self.queries.keys.tolist()))
 
 
 def hashed_keys(keys: Iterable[str]) -> list[str]:

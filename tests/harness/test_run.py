@@ -551,3 +551,18 @@ def test_names_of_images_are_hashed_on_request(spec, tmp_path):
     folder = result_path(tmp_path / "results", result).parent
     check_outcomes(folder, result)
     assert all(len(key) == 16 for key in read_outcomes(folder, result)[0].queries.keys)
+
+
+def test_a_cell_that_kept_names_is_run_again_where_hashes_are_asked_for(spec, tmp_path, caplog):
+    """Else names of images would leave the machine in a folder that was made with --hash-keys."""
+    (named,) = run(spec())
+    named_file = result_path(tmp_path / "results", named).with_suffix(".npz")
+    told = []
+    for _ in range(2):
+        (hashed,) = run(spec(hash_keys=True), on_result=lambda result, earlier: told.append(earlier))
+    assert told == [False, True]
+    assert hashed.trials == named.trials
+    assert read_outcomes(named_file.parent, hashed)[0].is_hashed
+    assert not read_outcomes(named_file.parent, named)[0].is_hashed
+    (line,) = {record.getMessage() for record in caplog.records if "names of images" in record.getMessage()}
+    assert line.startswith(f"{named_file}: an earlier run kept names of images there")
