@@ -34,7 +34,7 @@ Cells = Mapping[str, Mapping[str, Estimate]]
 
 @attrs.frozen
 class MixedReport:
-    """Rank-1 by the rates of query and match, by aligner; `images` counts gallery images by rate."""
+    """Rank-1 by the rates of query and match, by aligner; `images` counts gallery images (or tracklets) by rate."""
 
     subject: Subject
     images: Mapping[str, int]
@@ -73,7 +73,7 @@ def mixed_of(spec: RunSpec, *, context: RunContext | None = None) -> MixedReport
         CrbenchError: see `crbench.harness.run.run`.
     """
     opened = OpenedTrial.of(spec, context=context or RunContext())
-    rates, counts = np.unique(opened.trial.split.gallery.rates, return_counts=True)
+    rates, counts = np.unique(opened.trial.split.ranked.gallery.rates, return_counts=True)
     _check(opened.job.protocol, len(rates))
     return MixedReport(
         subject=Subject.of(opened, tuple(aligner.name for aligner in opened.job.aligners)),
@@ -93,7 +93,7 @@ def _check(protocol: EvalProtocol, rates: int) -> None:
 
 def by_gallery_rate(trial: RankedTrial) -> Cells:
     """Rank-1 of the queries of each rate, by the rate of the gallery images of their person."""
-    rates = trial.trial.split.gallery.rates
+    rates = trial.split.gallery.rates
     found: dict[str, dict[str, Estimate]] = {}
     for column, mask in (
         (ALL, np.ones(len(rates), dtype=np.bool_)),
@@ -115,7 +115,7 @@ def _queries(trial: RankedTrial, matches: NDArray[np.bool_]) -> TrialQueries | N
     """The queries that have a match among some gallery images, with their scores where it has no others; None = none.
 
     Args:
-        matches: bool[g], in the order of the split's gallery.
+        matches: bool[g], in the order of the gallery that is ranked.
     """
     rules = trial.protocol.changed(same_camera="ignore", unmatched="ignore")
     parts = [

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import crbench
+from crbench.analysis.mixed import ALL, mixed_of
 from crbench.harness import pooling
 from crbench.harness.pooling import pooled
 from crbench.records import Features, Samples
@@ -128,3 +129,19 @@ def test_pooled_results_are_others_than_those_of_images(folder):
     assert pooled_result.cell_id != images.cell_id
     assert pooled_result.trials[0].split != images.trials[0].split
     assert images.trials[0].n_query == 3 * pooled_result.trials[0].n_query // 2
+
+
+def test_rates_of_a_gallery_of_tracklets_have_a_table(folder):
+    spec = crbench.RunSpec(
+        dataset=f"folder:{folder / 'people'}",
+        backbone="random",
+        protocol="mlr",
+        trial=0,
+        output=folder / "results",
+        set={"protocol.gallery_rates": [1, 2], "protocol.shot": "multi"},
+    )
+    (result,) = crbench.run(spec)
+    found = mixed_of(spec)
+    assert sum(found.images.values()) == result.trials[0].n_gallery
+    for rate, scores in result.by_rate.items():
+        assert found.methods["none"][rate][ALL].value == scores["R1"].mean
