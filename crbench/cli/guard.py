@@ -44,6 +44,9 @@ SIGNAL_BASE = 128
 _RESERVE = 1 << 22
 """Bytes that are given back where memory has run out, as the words about it need some."""
 
+_STDERR = 2
+"""The number of the standard error."""
+
 _BROKEN_PIPE = 13
 """The number of SIGPIPE, also where there is no such signal."""
 
@@ -67,6 +70,7 @@ def guarded(command: Callable[[], object]) -> int:
         Exception: a fault of ours, whose traceback is wanted.
     """
     _print_any_name()
+    _occupy_stderr()
     reserve = bytearray(_RESERVE)
     try:
         if sys.stdout is None:  # what is printed would go into the next file that is opened, which gets its number
@@ -82,10 +86,10 @@ def guarded(command: Callable[[], object]) -> int:
         number = stop.number if isinstance(stop, Stopped) else signal.SIGINT.value
         _say(f"stopped by {signal.Signals(number).name}; what is finished is kept, run again to continue")
         return SIGNAL_BASE + number
-    except BrokenPipeError:
-        _leave(sys.stdout)  # the reader, such as head, has enough; a message would only disturb
-        return SIGNAL_BASE + _BROKEN_PIPE
     except (CrbenchError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__cause__, BrokenPipeError):
+            _leave(sys.stdout)  # the reader, such as head, has enough; a message would only disturb
+            return SIGNAL_BASE + _BROKEN_PIPE
         reserve.clear()
         expected = _expected(error)
         if expected is None:
@@ -126,6 +130,21 @@ def _print_any_name() -> None:
     codecs.register_error("crbench", spelled)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="crbench")
+
+
+def _occupy_stderr() -> None:
+    """Let messages go nowhere where the standard error is closed.
+
+    Else the next file that is opened gets its number, and with it what libraries print.
+    """
+    if sys.stderr is not None:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.fstat(_STDERR)
+    except OSError:
+        os.dup2(nowhere, _STDERR)
+    sys.stderr = os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def _leave(stream: TextIO) -> None:

@@ -16,6 +16,7 @@ from crbench.cli import invoke
 from crbench.cli.guard import guarded
 from crbench.errors import PluginError, SystemFaultError
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "result-2.json"
 CRBENCH = [sys.executable, "-m", "crbench"]
 
 
@@ -39,6 +40,42 @@ def test_an_output_that_nobody_reads_is_no_word_and_exit_code_141(arguments):
     done = run(*arguments, stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_output_by_name_that_nobody_reads_is_no_fault_of_the_system():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = run("leaderboard", GOLDEN, "--output", "/dev/stdout", stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_closed_error_output_loses_no_run():
+    """As a job without a terminal may have it; progress and notes have nowhere to go then."""
+    small = ["--set", "dataset.train_identities=4", "--set", "dataset.test_identities=4", "--trial", "0"]
+    done = run(
+        *("run", "--dataset", "mlr-synthetic", "--backbone", "random", *small, "--dry-run"),
+        stderr=None,
+        preexec_fn=lambda: os.close(2),
+    )
+    assert done.returncode == 0
+    assert "mlr-synthetic" in done.stdout
+
+
+def test_a_closed_error_output_gives_its_number_to_no_file(tmp_path):
+    """What libraries print to it would go into a result."""
+    program = (
+        "import os; from pathlib import Path; from crbench.cli.guard import guarded\n"
+        f"guarded(lambda: (open({str(tmp_path / 'file')!r}, 'w').fileno() > 2 and print('apart'), os.write(2, b'x')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=lambda: os.close(2),
+    )
+    assert (done.returncode, done.stdout) == (0, "apart\n")
 
 
 def test_a_closed_output_is_refused_before_the_work():
