@@ -37,7 +37,7 @@ capability          of           the user gets                                  
 `Restorable`        aligner      fits that are kept, with `Stateful`               fitted again in every run
 `Stateful`          transform    fits that are kept, with `Restorable`             fitted again in every run
 `DigestsContent`    its class    results that follow what is read of a file        all of its bytes count
-`CountsParameters`  transform    learned parameters in the leaderboard             size of its state, or unknown
+`CountsParameters`  both         learned parameters in the leaderboard             size of state or network
 `LocatesFolder`     data set     its folder from ``crbench data path``             the data root
 `VerifiesFiles`     data set     ``crbench data verify``                           cannot be verified
 `CountsImages`      data set     copies that differ from the published set marked  nobody is told

@@ -240,10 +240,11 @@ class Restorable(Protocol):
 
 @runtime_checkable
 class CountsParameters(Protocol):
-    """A transform that says how many values it learned.
+    """A transform or backbone that says how many values it learned.
 
-    The user sees the number in the leaderboard. Without it, the values of its state count (see `Stateful`); without a
-    state the table says that the number is not known.
+    The user sees the number in the leaderboard. Without it, the values of a transform's state count (see `Stateful`)
+    and all parameters of a backbone's network (see `HoldsNetwork`), also those that features do not depend on, such as
+    a classifier's; without these the table says that the number is not known.
 
     Example:
         >>> class Shift:

@@ -30,6 +30,7 @@ from crbench.harness.extract.pipeline import Loaded, Pipeline, worker_count
 from crbench.harness.source import read_image, read_split
 from crbench.protocol.presets import OWN_FEATURES
 from crbench.records import Features, Row, Samples, TestFeatures, blind_order
+from crbench.registry.guard import UNKNOWN
 from crbench.registry.resolve import Resolved
 from crbench.results import Extraction
 
@@ -164,7 +165,7 @@ class Stages:
                 batch=count,
                 unit="images",
                 call=call,
-                parameters=network_parameters(self.backbone),
+                parameters=network_parameters(self.backbone, UNKNOWN),
                 bytes=moved,
             )
 
@@ -188,7 +189,7 @@ class Stages:
         rows = synthetic.noise_images(size)[0]
         rows = attrs.evolve(rows, camids=np.zeros(size, dtype=np.int64))
         batch = Loaded(index=np.arange(size), count=size, images=images)
-        moved = images.nbytes + 4 * size * self.dim + 4 * (network_parameters(self.backbone) or 0)
+        moved = images.nbytes + 4 * size * self.dim + 4 * (network_parameters(self.backbone, UNKNOWN) or 0)
         return partial(forward, batch, rows), moved
 
     def _fit(self) -> Iterator[Work]:

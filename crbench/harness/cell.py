@@ -8,16 +8,16 @@ from pathlib import Path
 import attrs
 import numpy as np
 
-from crbench.api.capabilities import CountsParameters, Restorable, Stateful
+from crbench.api.capabilities import Restorable, Stateful
 from crbench.api.interfaces import Aligner, Transform
 from crbench.api.pairing import TrainFeatures
 from crbench.config.run_spec import RunSpec
 from crbench.denormals import denormals_flushed
-from crbench.errors import PluginError, SystemFaultError
+from crbench.errors import SystemFaultError
 from crbench.evaluation import Evaluation, evaluate, joined, prepare
 from crbench.harness.backbone import ReadyBackbone
 from crbench.harness.cards import make_fit_card, seen_digest, write_card
-from crbench.harness.costs import transform_macs
+from crbench.harness.costs import said_parameters, transform_macs
 from crbench.harness.distance import check_distance, guarded, naming
 from crbench.harness.facts import JobFacts
 from crbench.harness.features import Encoded, add_features
@@ -291,15 +291,10 @@ def parameter_count(transform: Transform, owner: Owner) -> int | None:
     Raises:
         PluginError: it fails, or says something else than a whole number from 0.
     """
-    with plugin_stage(owner, "parameter_count", passing=()):
-        count: object = transform.parameter_count if isinstance(transform, CountsParameters) else None
-    if count is None:
-        if not isinstance(transform, Stateful):
-            return None
-        return sum(int(tensor.numel()) for tensor in plugin_state(transform, owner).values())
-    if type(count) is not int or count < 0:
-        raise PluginError(f"{owner} failed at parameter_count: expected a whole number from 0, got {count!r}")
-    return count
+    count = said_parameters(transform, owner)
+    if count is not None or not isinstance(transform, Stateful):
+        return count
+    return sum(int(tensor.numel()) for tensor in plugin_state(transform, owner).values())
 
 
 def transform_timing(fitted: Fitted) -> Timing:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from crbench import linear
-from crbench.api.capabilities import HoldsNetwork
+from crbench.api.capabilities import CountsParameters, HoldsNetwork
 from crbench.api.interfaces import Backbone, Precomputed, Transform
 from crbench.denormals import denormals_flushed
 from crbench.errors import PluginError
@@ -35,8 +35,11 @@ class NetworkCost:
 
         Args:
             rows: the first one gives the image's rate and camera.
+
+        Raises:
+            PluginError: it counts its parameters wrongly.
         """
-        if isinstance(backbone, Precomputed) or (parameters := network_parameters(backbone)) is None:
+        if isinstance(backbone, Precomputed) or (parameters := network_parameters(backbone, owner)) is None:
             return cls()
         batch = Batch(
             inputs=torch.zeros(1, 3, *backbone.preprocess.size, device=device),
@@ -52,11 +55,29 @@ class NetworkCost:
         return cls(parameters=parameters, macs=flops // 2 or None)
 
 
-def network_parameters(backbone: Backbone | None) -> int | None:
-    """Parameters of a backbone's torch network; None where it has none that is known."""
-    if isinstance(backbone, HoldsNetwork) and isinstance(backbone.model, nn.Module):
-        return sum(parameter.numel() for parameter in backbone.model.parameters())
-    return None
+def network_parameters(backbone: Backbone | None, owner: Owner) -> int | None:
+    """Parameters of a backbone's torch network: what it says, else all; None where it has no network that is known.
+
+    Raises:
+        PluginError: see `said_parameters`.
+    """
+    if not (isinstance(backbone, HoldsNetwork) and isinstance(backbone.model, nn.Module)):
+        return None
+    count = said_parameters(backbone, owner)
+    return sum(parameter.numel() for parameter in backbone.model.parameters()) if count is None else count
+
+
+def said_parameters(part: object, owner: Owner) -> int | None:
+    """Learned parameters of a transform or backbone as it says; None where it says nothing.
+
+    Raises:
+        PluginError: it fails, or says something else than a whole number from 0.
+    """
+    with plugin_stage(owner, "parameter_count", passing=()):
+        count: object = part.parameter_count if isinstance(part, CountsParameters) else None
+    if count is not None and (type(count) is not int or count < 0):
+        raise PluginError(f"{owner} failed at parameter_count: expected a whole number from 0, got {count!r}")
+    return count
 
 
 def transform_macs(transform: Transform, feats: TestFeatures, owner: Owner) -> int | None:

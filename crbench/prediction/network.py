@@ -40,7 +40,7 @@ class NetworkNeeds:
             rows: the first one gives the image's rate and camera.
             owner: the plugin that the backbone comes from.
         """
-        if isinstance(backbone, Precomputed) or network_parameters(backbone) is None or not len(rows):
+        if isinstance(backbone, Precomputed) or network_parameters(backbone, owner) is None or not len(rows):
             return cls()
         live = _Live()
         try:

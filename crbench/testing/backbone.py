@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from crbench.api.capabilities import HasInferenceForm, Trainable
+from crbench.api.capabilities import CountsParameters, HasInferenceForm, Trainable
 from crbench.api.interfaces import Backbone
 from crbench.data.preprocess import Preprocess
 from crbench.records import Batch, Encoded
@@ -156,6 +156,13 @@ def inference_form(case: Case) -> None:
         require(same(case.extract(case.batch).x, before), "for_inference changed the backbone")
 
 
+def parameter_count(case: Case) -> None:
+    """A backbone that counts its parameters gives a whole number."""
+    if isinstance(case.backbone, CountsParameters):
+        count: object = case.backbone.parameter_count
+        require(type(count) is int and count >= 0, f"parameter_count is {count!r}, not a whole number from 0")
+
+
 RULES: Sequence[Callable[[Case], None]] = (
     interface,
     preprocess,
@@ -173,4 +180,5 @@ RULES: Sequence[Callable[[Case], None]] = (
     global_state,
     state,
     inference_form,
+    parameter_count,
 )

@@ -14,7 +14,7 @@ from torch import Tensor
 from crbench.api import Batch, Encoded, Flattened, Preprocess, Reader, RunContext, Samples, module_state
 from crbench.errors import DataError, MissingWeightsError
 from crbench.training import Phase, Recipe, seeded, train_objective
-from crbench_transreid.checkpoint import Report, load, read_checkpoint
+from crbench_transreid.checkpoint import Report, is_idle, load, read_checkpoint
 from crbench_transreid.imagenet import imagenet_file, load_imagenet
 from crbench_transreid.network import Network, TransReID
 from crbench_transreid.objective import TransReIDObjective
@@ -210,6 +210,12 @@ class TransReIDBackbone:
             snapshot=lambda: self._trained(copy.deepcopy(model)),
         )
         return self._trained(model)
+
+    @property
+    def parameter_count(self) -> int:
+        """Parameters on which features depend: without classifiers, ImageNet's too, and what branches replaced."""
+        named = self.model.named_parameters()
+        return sum(parameter.numel() for name, parameter in named if not is_idle(name, self.model))
 
     def state(self) -> Mapping[str, Tensor]:
         """All parameters and buffers of `model` under the official keys, on the CPU."""

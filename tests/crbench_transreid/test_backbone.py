@@ -163,3 +163,16 @@ def test_preprocessing_belongs_to_the_preset(preset: str, preprocess: Preprocess
     backbone = transreid(weights=path, **chosen)
     assert backbone.preprocess == preprocess
     assert backbone.preprocess.interpolation == "bilinear"
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("jpm", [False, True])
+@pytest.mark.parametrize("classes", [0, 9])
+def test_parameters_are_those_that_features_depend_on(classes: int, jpm: bool, write: Write) -> None:
+    """By hand: no classifier, and with the jigsaw patch module neither the last block nor the norm that it replaces."""
+    backbone = transreid(weights=write(classes=classes, side=3, jpm=jpm), sie="camera", jpm=jpm, **SMALL)
+    width, depth, patches, norm = 16, 2, (64 // 16) * (32 // 16), 2 * 16
+    block = 2 * norm + (width + 1) * 3 * width + (width + 1) * width + (width + 1) * 4 * width + (4 * width + 1) * width
+    tokens = 3 * 16 * 16 * width + width + width * (1 + patches + 1) + 3 * width
+    branches = 2 * (block + norm) + 5 * norm if jpm else block + norm + norm
+    assert backbone.parameter_count == tokens + (depth - 1) * block + branches

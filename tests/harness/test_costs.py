@@ -10,6 +10,7 @@ import torch
 from crbench.api.context import RunContext
 from crbench.api.entry import Entry
 from crbench.data.preprocess import Preprocess
+from crbench.errors import PluginError
 from crbench.harness.costs import NetworkCost, transform_macs
 from crbench.harness.run import run
 from crbench.records import Encoded, Samples, TestFeatures
@@ -50,6 +51,16 @@ def test_a_network_is_counted_for_one_image():
     cost = NetworkCost.of(network, ROWS, "cpu", UNKNOWN)
     assert cost == NetworkCost(parameters=PARAMETERS, macs=MACS)
     assert network.seen == [(1, [2.0], [3])]
+
+
+def test_a_network_may_count_what_its_features_depend_on():
+    class WithHead(Network):
+        parameter_count = 7
+
+    assert NetworkCost.of(WithHead(), ROWS, "cpu", UNKNOWN) == NetworkCost(parameters=7, macs=MACS)
+    WithHead.parameter_count = -1
+    with pytest.raises(PluginError, match="parameter_count: expected a whole number from 0, got -1"):
+        NetworkCost.of(WithHead(), ROWS, "cpu", UNKNOWN)
 
 
 def test_without_a_network_of_torch_nothing_is_known():

@@ -328,6 +328,10 @@ class Learner(RandomBackbone):
         return {}
 
 
+class Overcounted(RandomBackbone):
+    parameter_count = -2
+
+
 class Reformed(RandomBackbone):
     def for_inference(self) -> RandomBackbone:
         return Odd(change=lambda x: 2 * x)
@@ -371,6 +375,7 @@ def with_luck(x: torch.Tensor) -> torch.Tensor:
         ("global-state", "extract sets Python's random generator", odd(with_luck)),
         ("state", "must hold named tensors", Learner),
         ("inference-form", "the form for inference gives other features", Reformed),
+        ("parameter-count", "parameter_count is -2", Overcounted),
     ],
 )
 def test_backbones(name: str, message: str, factory: Callable[[], Any]) -> None:
