@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from crbench.cli.cell import context
 from crbench.cli.completed import PROTOCOL, SETTING, WEIGHTS
@@ -21,6 +22,9 @@ from crbench.config.amp import AMP
 if TYPE_CHECKING:
     from crbench.config.run_spec import RunSpec
     from crbench.harness.beside import FeaturesBeside
+
+_OF_FILES_TOO = ("form", "quiet", "verbose")
+"""Options that say how the answer is printed."""
 
 _ARITHMETIC = {"off": "float32", None: "-"}
 
@@ -69,6 +73,7 @@ def compare_features(
         from crbench.harness.beside import features_beside, files_beside
     files = [Path(name) for name in (first, second) if name and name.lower().endswith(FEATURE_SUFFIXES)]
     if len(files) == 2:
+        _refuse_network_options()
         _print(files_beside(*files), form)
         return
     if files:
@@ -77,6 +82,15 @@ def compare_features(
     if specs[0] == specs[1]:
         raise click.UsageError("A would stand beside itself; give B, or --amp or --weights twice")
     _print(features_beside(specs, images, batch=batch_size, context=context(quiet, verbose)), form)
+
+
+def _refuse_network_options() -> None:
+    """Options that say how networks compute features play no role for files of features."""
+    ctx = click.get_current_context()
+    for option in ctx.command.params:
+        given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and isinstance(option, click.Option) and option.name not in _OF_FILES_TOO:
+            raise click.UsageError(f"{option.opts[0]} is for networks, and plays no role for two files of features")
 
 
 def _specs(

@@ -106,7 +106,7 @@ def files_beside(one: Path, other: Path) -> FeaturesBeside:
 
     Raises:
         ComparisonError: other numbers of rows or columns, or other images by their keys.
-        DataError: no such files, or fewer than two rows.
+        DataError: no such files, fewer than two rows, or a row that is zero or not finite.
     """
     both = [load_arrays(path, meta=None, role=None) for path in (one, other)]
     sides = [Side(name=str(path), columns=arrays.x.shape[1]) for path, arrays in zip((one, other), both, strict=True)]
@@ -127,6 +127,10 @@ def files_beside(one: Path, other: Path) -> FeaturesBeside:
     for path, features in zip((one, other), x, strict=True):
         if len(bad := torch.nonzero(~torch.isfinite(features).all(dim=1))):
             raise DataError(f"{path}: row {int(bad[0])} holds NaN or infinite values")
+        if len(bad := torch.nonzero((features == 0).all(dim=1))):
+            raise DataError(
+                f"{path}: row {int(bad[0])} is zero, so it has no direction and no cosine; leave its image out"
+            )
     return FeaturesBeside(
         sides=(sides[0], sides[1]), fidelity=Fidelity.of(x[0], x[1]), rows=rows, images="given features"
     )

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
+_LEAST = float(torch.finfo(torch.float64).tiny)
+"""Shorter features count as zero; those of float32 are longer."""
+
 _ROWS = 1024
 """Rows whose similarities to all others are held at once."""
 
@@ -47,7 +50,7 @@ class Fidelity:
         """
         if one.shape != other.shape or one.ndim != 2 or len(one) < 2:
             raise ValueError(f"features {tuple(one.shape)} and {tuple(other.shape)}; expected twice the same (n, D)")
-        sides = [normalize(side.double().cpu()) for side in (one, other)]
+        sides = [normalize(side.double().cpu(), eps=_LEAST) for side in (one, other)]
         generator = torch.Generator().manual_seed(0)
         others = torch.randint(len(one), (2, len(one), -(-_TRIPLES // len(one))), generator=generator)
         seen = [_seen(x, *others) for x in sides]

@@ -121,3 +121,6 @@ def test_files_are_compared_row_by_row(tmp_path):
     x[5, 1] = np.nan
     with pytest.raises(DataError, match="row 5 holds NaN or infinite values"):
         files_beside(one, npz(tmp_path / "h.npz", x))
+    x[5] = 0
+    with pytest.raises(DataError, match="row 5 is zero, so it has no direction and no cosine"):
+        files_beside(one, npz(tmp_path / "i.npz", x))

@@ -49,6 +49,13 @@ def test_length_does_not_count(x, factor):
     assert (exact.flips, exact.swapped) == (0, 0.0)
 
 
+def test_features_near_the_least_number_of_float32_have_their_cosines():
+    x = torch.randn(20, 8, generator=torch.Generator().manual_seed(0))
+    found = Fidelity.of(x, 1e-38 * x)
+    assert found.cosines == pytest.approx(1)
+    assert found.flips == 0
+
+
 def test_the_other_way_round_it_is_as_far():
     one, other = torch.randn(2, 40, 8, generator=torch.Generator().manual_seed(0))
     here, there = Fidelity.of(one, other), Fidelity.of(other, one)
