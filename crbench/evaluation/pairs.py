@@ -29,7 +29,8 @@ class PairBlock:
 
     Attributes:
         queries: intp[b].
-        distances: f64[b, g]: 1 - cosine, the Euclidean distance or its square, as the protocol says.
+        distances: f64[b, g]: 1 - cosine, the Euclidean distance or its square, as the protocol says; from products,
+            so that equal distances may differ in their last digits.
         valid: bool[b, g], whether the pair counts.
         same: bool[b, g], whether both show one person.
     """
@@ -103,7 +104,7 @@ def _distances(inputs: RankInputs, rows: NDArray[np.intp]) -> NDArray[np.float64
             g = _rows(inputs.gallery, items, length, inputs.unit)
             products = q @ g.T
             if inputs.dot:
-                found[np.ix_(at, items)] = 1 - products
+                found[np.ix_(at, items)] = (1 - products).clip(min=0)
             else:
                 squares = (q**2).sum(axis=1)[:, None] + (g**2).sum(axis=1)
                 found[np.ix_(at, items)] = (squares - 2 * products).clip(min=0)

@@ -54,3 +54,12 @@ def test_euclidean_distances_of_unit_features_follow_from_cosines():
     (cosine,) = pair_blocks(query, gallery, EvalProtocol.of(distance="cosine"))
     (euclidean,) = pair_blocks(query, gallery, EvalProtocol.of(distance="euclidean", normalise="l2"))
     assert euclidean.distances**2 == pytest.approx(2 * cosine.distances, abs=1e-9)
+
+
+@pytest.mark.parametrize("distance", ["cosine", "euclidean", "sqeuclidean"])
+def test_no_distance_of_copies_is_below_zero(distance):
+    """The cosine of a row and its copy may round to more than 1."""
+    feats = random_features(persons=20, dim=256)
+    (block,) = pair_blocks(feats, feats, EvalProtocol.of(distance=distance))
+    assert block.distances.min() >= 0
+    assert np.diag(block.distances) == pytest.approx(0, abs=1e-6)
