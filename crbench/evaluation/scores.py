@@ -137,6 +137,7 @@ class Evaluation:
     Attributes:
         scores: over all queries that count.
         by_rate: over the queries of each down-sampling rate, lowest first; rates of which no query counts are left out.
+            Rates that are equal in six digits, by which results name them, are one.
         per_query: the scores of each query.
         outcomes: what these follow from.
         selection: the metrics.
@@ -174,7 +175,7 @@ class Evaluation:
             PluginError: a metric fails.
         """
         per_query = QueryScores.of(outcomes, protocol, selection)
-        masks = {domain.rate: mask for domain, mask in queries.domains() if np.any(per_query.counted & mask)}
+        masks = {rate: mask for rate, mask in _rate_masks(queries).items() if np.any(per_query.counted & mask)}
         scores = per_query.scores()
         return cls(
             scores=scores,
@@ -237,6 +238,15 @@ def names(values: Iterable[str]) -> str:
         'numba, torch'
     """
     return ", ".join(sorted(set(values)))
+
+
+def _rate_masks(queries: Samples) -> dict[float, NDArray[np.bool_]]:
+    """The queries bool[q] of each rate, lowest first; of rates that share a name, the lowest stands for all."""
+    found: dict[str, tuple[float, NDArray[np.bool_]]] = {}
+    for domain, mask in queries.domains():
+        rate, known = found.get(name := f"{domain.rate:g}", (domain.rate, np.zeros_like(mask)))
+        found[name] = rate, known | mask
+    return dict(found.values())
 
 
 def _mean(values: NDArray[np.float64]) -> float:

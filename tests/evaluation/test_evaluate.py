@@ -93,6 +93,13 @@ def test_queries_without_match_are_counted_and_left_out(engine):
     assert (result.by_rate[2.0].n_query, result.by_rate[2.0].n_valid) == (2, 1)
 
 
+def test_rates_that_results_name_alike_are_one(engine):
+    query = line([0, 10, 10], pids=[1, 1, 1], rates=[2.333333, 2.3333333, 3])
+    result = score(query, line([1, 9], pids=[1, 2]), engine)
+    assert [f"{rate:g}" for rate in result.by_rate] == ["2.33333", "3"]
+    assert [(scores.rank(1), scores.n_valid) for scores in result.by_rate.values()] == [(0.5, 2), (0, 1)]
+
+
 def test_curve_goes_on_flat_beyond_the_gallery(engine):
     result = score(line([0], pids=[1]), line([2, 1], pids=[1, 2]), engine)
     np.testing.assert_array_equal(result.scores.cmc, curve(0, 1))
