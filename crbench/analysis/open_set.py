@@ -106,7 +106,8 @@ def identified(distances: PersonDistances, share: float, *, seed: int = 0) -> Id
     def rates(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         own = np.stack([draw.rates(weights, share) for draw in draws])
         known = ~np.isnan(own)
-        means: NDArray[np.float64] = np.where(known, own, 0).sum(axis=0) / known.sum(axis=0)
+        means = np.full(len(weights), np.nan)  # stays so where no draw has somebody known and somebody unknown
+        np.divide(np.where(known, own, 0).sum(axis=0), known.sum(axis=0), out=means, where=known.any(axis=0))
         return means[:, None]
 
     counts = np.bincount(np.searchsorted(people, distances.pids)).astype(float)

@@ -174,6 +174,13 @@ def test_people_who_are_far_from_all_others_are_told_from_strangers():
     assert found.threshold == pytest.approx(0.9)
 
 
+def test_replicates_of_few_people_in_which_nobody_is_unknown_are_left_out():
+    """Of four people one is drawn four times in one of 64 replicates; NumPy warned of a division by zero."""
+    nearest = np.where(np.eye(4, dtype=bool), 0.1, 0.9).repeat(3, axis=0)
+    distances = PersonDistances(np.arange(4).repeat(3), np.full(12, 2, np.float32), np.arange(4), nearest)
+    assert identified(distances, 0.5).rate == Estimate(1.0, 1.0, 1.0)
+
+
 def test_without_a_false_alarm_that_is_allowed_there_is_no_interval():
     found = identified(person_distances(ranked()), 0.01)
     assert np.isnan(found.rate.low)
