@@ -82,6 +82,15 @@ def test_rank1_of_heights_is_that_of_their_queries(evaluated):
     assert large.rank1.value == pytest.approx(evaluated.evaluation.by_rate[2.0].rank(1))
 
 
+def test_a_single_size_shows_its_intervals_too():
+    """A band between two sizes has no width there, and the legend spoke of bands that nobody saw."""
+    one = sizes.Size(64, "32-64", 18, Estimate(0.4, 0.2, 0.7))
+    (axes,) = sizes.draw({"none": [one], "ridge": [one]}, "height", rising=False).axes
+    bars = [path.vertices for collection in axes.collections for path in collection.get_paths()]
+    assert [bar[:, 1].tolist() for bar in bars] == 2 * [pytest.approx([20, 70])]
+    assert axes.get_legend().get_title().get_text().startswith("bars: 95 %")
+
+
 @given(st.lists(st.integers(20, 200), min_size=1, max_size=600))
 def test_bins_of_heights_rise_and_hold_enough(heights):
     groups = sizes.height_bins(np.array(heights))

@@ -116,7 +116,7 @@ def draw(
     least: float | None = None,
     references: Sequence[str] = (),
 ) -> Figure:
-    """Rank-1 with bands, a line for each method.
+    """Rank-1 with bands, a line for each method; with bars where there is a single size.
 
     Args:
         rising: sizes grow to the right; else they shrink.
@@ -127,6 +127,8 @@ def draw(
     figure = new_figure(6.8 if many else 5.2, 3.4)
     axes = figure.add_subplot()
     numbers = iter(range(len(methods)))
+    shown = next(iter(methods.values()))
+    single = len(shown) == 1  # a band between two sizes has no width there
     for name, sizes in methods.items():
         reference = name in references
         place = references.index(name) if reference else next(numbers)
@@ -137,15 +139,18 @@ def draw(
             100 * np.array([getattr(size.rank1, end) for size in sizes]) for end in ("value", "low", "high")
         )
         axes.plot(at, values, color=colour, markersize=5, label=name, **line)
-        axes.fill_between(at, low, high, color=colour, alpha=0.14, linewidth=0)
-    sizes = next(iter(methods.values()))
-    axes.set_xticks([size.at for size in sizes], [f"{size.label}\n{size.queries}" for size in sizes])
+        if single:
+            axes.vlines(at, low, high, color=colour, linewidth=1.5, alpha=0.6)
+        else:
+            axes.fill_between(at, low, high, color=colour, alpha=0.14, linewidth=0)
+    axes.set_xticks([size.at for size in shown], [f"{size.label}\n{size.queries}" for size in shown])
     if not rising:
         axes.invert_xaxis()
     if least is not None:
         axes.axhline(100 * least, color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set(xlabel=xlabel, ylabel="Rank-1, per cent", ylim=(0, 100))
-    about: dict[str, Any] = {"title": "bands: 95 %\nintervals over people", "title_fontsize": 7}
+    shape = "bars" if single else "bands"
+    about: dict[str, Any] = {"title": f"{shape}: 95 %\nintervals over people", "title_fontsize": 7}
     if many:
         figure.legend(loc="outside right center", **about)
     else:
