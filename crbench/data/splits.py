@@ -161,7 +161,7 @@ def _official(index: Index, test_ids: NDArray[np.int64]) -> tuple[NDArray[np.boo
 def _by_camera(
     index: Index, protocol: EvalProtocol, trial: int, test_ids: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Queries: LR-camera images of test identities; gallery: all other cameras' test images."""
+    """Queries: LR-camera images of test identities; gallery: all other cameras' test images, and who else is there."""
     rows = index.rows
     test = np.isin(rows.pids, test_ids) & (index.roles != "train")
     if protocol.split.lr_camera == "smaller":
@@ -175,7 +175,9 @@ def _by_camera(
             f"the test rows: {np.unique(rows.camids[test]).tolist()}"
         )
     others = (index.roles == "gallery") & ~np.isin(rows.pids, test_ids)
-    return query, (test | others) & (rows.camids != cameras)
+    seen = rows.camids != cameras
+    # A camera that is drawn per identity is LR for that identity; nobody draws one for distractors and junk.
+    return query, (test & seen) | (others if protocol.split.lr_camera == "per-id" else others & seen)
 
 
 def _admit(

@@ -35,17 +35,33 @@ def folder_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
 def one_query_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     """One random first-camera image per test identity as query, all test images as gallery (the CAVIAR script).
 
+    Where images are of tracklets, a tracklet is drawn. Whom the first camera did not see is not asked for, and neither
+    are junk and distractors that the gallery keeps.
+
     Raises:
         ConfigError, DataError: as `crbench.api.draw_split`.
     """
     split = draw_split(index, protocol, trial)
-    pool = Samples.concat([split.query, split.gallery])
-    pool = pool.take(np.argsort(pool.keys, kind="stable"))
+    pool = _pooled(split)
+    items, item = pool.items()
+    people = _pooled(draw_split(index, protocol.changed(junk="drop", distractors="drop"), trial)).pids
+    first_camera = items.camids == items.camids[np.isin(items.pids, people)].min()
     picks = []
-    for pid in np.unique(pool.pids):
-        first_camera = np.flatnonzero((pool.pids == pid) & (pool.camids == pool.camids.min()))
-        picks.append(first_camera[choices(f"{index.name}|trial {trial}|query picture", [pid], len(first_camera))[0]])
-    return attrs.evolve(split, query=pool.take(np.array(picks, dtype=np.intp)), gallery=pool)
+    for pid in np.unique(people):
+        seen = np.flatnonzero((items.pids == pid) & first_camera)
+        if len(seen):
+            picks.append(seen[choices(f"{index.name}|trial {trial}|query picture", [pid], len(seen))[0]])
+    order = [row for pick in picks for row in np.flatnonzero(item == pick)]
+    return attrs.evolve(split, query=pool.take(np.array(order, dtype=np.intp)), gallery=pool)
+
+
+def _pooled(split: Split) -> Samples:
+    """All test rows, in the order of their keys."""
+    sides = split.query, split.gallery
+    pool = Samples.concat(sides)
+    if all(side.groups is not None for side in sides):
+        pool = attrs.evolve(pool, groups=np.concatenate([side.groups for side in sides if side.groups is not None]))
+    return pool.take(np.argsort(pool.keys, kind="stable"))
 
 
 def _shrink(rows: Samples, protocol: EvalProtocol, stream: str, *, lone_cameras: bool) -> Samples:

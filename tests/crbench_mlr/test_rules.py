@@ -13,9 +13,11 @@ import builders
 import numpy as np
 import pytest
 from crbench_mlr import caviar, cuhk03, market1501, msmt17, viper
-from crbench_mlr.base import ImageDataset
+from crbench_mlr.base import ImageDataset, draw
 
 from crbench.api.interfaces import Dataset
+from crbench.data.splits import Index
+from crbench.protocol import EvalProtocol
 from crbench.records import Samples, Split
 
 MLR = ["mlr", "mlrpro", "mlr-unseen", "mlr-unseen-6", "mlr-vpfa-code"]
@@ -206,6 +208,41 @@ def test_vpfa_code_caviar_asks_with_one_first_camera_image(root: Path) -> None:
     assert len(np.unique(split.query.pids)) == 3
     assert set(split.query.camids.tolist()) == {1}
     assert _rates(split.query) == {1}
+
+
+def _few_seen_by_the_first_camera(groups: bool = False) -> Index:
+    """Eight people, of whom 5 to 8 are found; camera 1 sees two images of those of even number, camera 2 of all."""
+    seen = [(pid, camid, n) for pid in range(1, 9) for camid in (1, 2) for n in range(2) if camid == 2 or pid % 2 == 0]
+    seen += [(pid, 1, n) for pid in (-1, 0, 99) for n in range(2)]
+    rows = Samples(
+        keys=[f"{pid}_{camid}_{n}" for pid, camid, n in seen],
+        pids=[pid for pid, _, _ in seen],
+        camids=[camid for _, camid, _ in seen],
+        groups=[f"{pid}-{camid}" for pid, camid, _ in seen] if groups else None,
+    )
+    roles = ["train" if 0 < pid < 5 else "query" if n == 0 and 5 <= pid < 9 else "gallery" for pid, _, n in seen]
+    return Index("toy", rows, np.array(roles))
+
+
+@pytest.mark.parametrize("rule", ["drop", "keep"])
+@pytest.mark.parametrize("lr_camera", ["fixed:1", "per-id"])
+def test_one_query_per_test_identity_that_the_first_camera_saw(rule: str, lr_camera: str) -> None:
+    """It ended in an error for the others, and asked for junk and distractors that the gallery keeps."""
+    protocol = EvalProtocol.of(
+        query="one-per-id", lr_camera=lr_camera, query_rates=(), shot="multi", junk=rule, distractors=rule
+    )
+    split = draw(_few_seen_by_the_first_camera(), protocol, 0)
+    assert split.query.pids.tolist() == [6, 8]
+    assert set(split.query.camids.tolist()) == {1}
+    assert len(split.gallery) == 4 * 2 + 2 * 2 + (6 if rule == "keep" and lr_camera == "per-id" else 0)
+
+
+def test_the_one_query_of_a_test_identity_may_be_a_tracklet() -> None:
+    protocol = EvalProtocol.of(query="one-per-id", query_rates=(), shot="multi")
+    split = draw(_few_seen_by_the_first_camera(groups=True), protocol, 0)
+    assert split.query.keys.tolist() == ["6_1_0", "6_1_1", "8_1_0", "8_1_1"]
+    assert split.ranked.query.pids.tolist() == [6, 8]
+    assert len(split.ranked.gallery) == 4 + 2
 
 
 def test_vpfa_code_cuhk03_is_one_gallery_draw() -> None:

@@ -166,3 +166,17 @@ def test_all_images_of_a_gallery_tracklet_have_one_drawn_rate():
     items, _ = gallery.items()  # refuses a tracklet of two rates
     assert len(items) < len(gallery)
     assert set(items.rates.tolist()) == {1.0, 2.0, 4.0}
+
+
+@pytest.mark.parametrize("trial", range(5))
+def test_an_lr_camera_per_identity_hides_no_distractor(trial):
+    """One was drawn for pid 0 and pid -1, too: all of theirs that it saw were left out, though they should be kept."""
+    index = make_index(distractors=4, junk=3)
+    strangers = np.arange(len(index.rows)) >= len(index.rows) - 7
+    camids = np.where(strangers, 1 + np.arange(len(index.rows)) % 3, index.rows.camids)
+    spread = attrs.evolve(index, rows=attrs.evolve(index.rows, camids=camids))
+    protocol = EvalProtocol.of(lr_camera="per-id", distractors="keep", junk="keep")
+    gallery = draw_split(spread, protocol, trial).gallery
+    assert [(gallery.pids == pid).sum() for pid in (0, -1)] == [4, 3]
+    fixed = draw_split(spread, protocol.changed(lr_camera="fixed:1"), trial).gallery
+    assert 1 not in fixed.camids
