@@ -97,7 +97,7 @@ def _load(job: Job, splits: list[Split], spec: RunSpec, run: RunContext) -> list
     keys = np.unique(np.concatenate([rows.keys for split in splits for rows in _roles(split)]))
     skips, workers = spec.on_bad_image == "skip", worker_count(spec.num_workers)
     bad = _unreadable(job, keys, root, run, workers) if skips else frozenset()
-    digests = _digests(job, keys, root, run)
+    digests = _digests(job, keys[~np.isin(keys, list(bad))], root, run)  # what cannot be opened has no digest
     trials = []
     for index, split in zip(job.trials, splits, strict=True):
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))

@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import attrs
 import builders
 import numpy as np
 import PIL.Image
@@ -20,6 +21,7 @@ from crbench_mlr.own.pattern import Pattern
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crbench import RunSpec, run
 from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.images.export import export
 from crbench.registry.resolve import resolve
@@ -192,6 +194,26 @@ def test_results_written_into_the_folder_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "results" / "a").mkdir(parents=True)
     (tmp_path / "results" / "a" / "one.json").write_text("{}")
     assert OwnFolder.content_sha256(path=folder.path) == before
+
+
+def test_an_image_that_cannot_be_opened_is_skipped_where_that_is_asked_for(tmp_path: Path) -> None:
+    """A link to nothing and a FIFO have no bytes to digest, which stopped a run that had just said to skip them."""
+    folder = by_name(tmp_path / "images")
+    spec = RunSpec(
+        dataset=(f"folder:{folder.path}",),
+        backbone=("random",),
+        trial=0,
+        output=tmp_path / "results",
+        cache_dir=tmp_path / "cache",
+        set={"dataset.pattern": folder.pattern},
+        on_bad_image="skip",
+    )
+    (folder.path / "ann_door_9.png").symlink_to("nowhere.png")
+    os.mkfifo(folder.path / "bob_door_9.png")
+    (found,) = run(spec)
+    assert (found.status, found.data.folder) == ("ok", "images")
+    with pytest.raises(DataError, match=r"(ann|bob)_door_9\.png: "):
+        run(attrs.evolve(spec, on_bad_image="error"))
 
 
 def test_an_exported_split_is_a_folder(tmp_path: Path) -> None:

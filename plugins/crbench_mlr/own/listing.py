@@ -121,12 +121,21 @@ class Listing:
     def content_sha256(self) -> str:
         """64 hex digits that stand for all names and the bytes of all images, wherever the folder is.
 
-        Raises:
-            DataError: an image cannot be opened.
+        Of an image that cannot be opened they say so; a run stops at it, or skips it where it is told to.
         """
         keys = [image.key for image in self.images]
-        digests = dict(zip(keys, digest_images(self.files, keys).tolist(), strict=True))
-        return self._digest(lambda image: digests[image.key])
+        try:
+            digests = digest_images(self.files, keys).tolist()
+        except DataError:
+            digests = [self._digest_of(key) for key in keys]
+        found = dict(zip(keys, digests, strict=True))
+        return self._digest(lambda image: found[image.key])
+
+    def _digest_of(self, key: str) -> str:
+        try:
+            return self.files.digest(key)
+        except DataError:
+            return "cannot be opened"
 
     def _digest(self, pixels: Callable[[OwnImage], str]) -> str:
         groups = [[i.group] if i.group else [] for i in self.images]
