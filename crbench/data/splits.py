@@ -47,6 +47,11 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     if not 0 <= trial < protocol.split.trials:
         raise ConfigError(f"trial {trial} is not one of 0 to {protocol.split.trials - 1} of protocol {protocol.name!r}")
     if protocol.split.identities != "official":
+        if protocol.split.query == "official":
+            raise ConfigError(
+                f"{index.name}: protocol.query=official is the data set's list of queries, but identities are drawn "
+                f"({protocol.split.identities}); set query=lr-camera, or identities=official"
+            )
         index = _without_roles(index)
     train_ids, test_ids = draw_identities(index, protocol, trial)
     rows = index.rows

@@ -122,6 +122,7 @@ def test_per_id_camera_is_one_that_sees_the_person():
         ({}, 10, ConfigError, "trial 10 is not one of 0 to 9"),
         ({"lr_camera": "fixed:9"}, 0, DataError, "no test identity has an image in the LR camera"),
         ({"identities": "random:5/5"}, 0, DataError, "there are 6 identities"),
+        ({"identities": "random:2/2", "query": "official"}, 0, ConfigError, r"drawn .random:2/2.; set query=lr-camera"),
         ({"lr_camera": "smaller"}, 0, ConfigError, "needs image sizes"),
     ],
 )
