@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from crbench.cli.numbers import NUMBER
+from crbench.cli.numbers import NumberRange
 from crbench.cli.options import FOLDER
 from crbench.cli.terminal import shown
 
@@ -26,6 +26,17 @@ def cache() -> None:
     """
 
 
+def _folder(asked: Path | None) -> Path:
+    """The cache folder; one that was asked for must be there, as a misspelt one would look empty and sound."""
+    from crbench.config.paths import cache_root
+    from crbench.errors import DataError
+
+    folder = cache_root(asked)
+    if asked is not None and not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the cache folder of a run with --cache-dir")
+    return folder
+
+
 @cache.command("ls")
 @_OPTION
 def ls(cache_dir: Path | None) -> None:
@@ -36,10 +47,9 @@ def ls(cache_dir: Path | None) -> None:
     """
     from tabulate import tabulate
 
-    from crbench.config.paths import cache_root
     from crbench.store.upkeep import list_cache
 
-    root = cache_root(cache_dir)
+    root = _folder(cache_dir)
     rows = [
         (entry.path.relative_to(root), entry.what, entry.rows or "", f"{entry.bytes / 1e6:.1f} MB", f"{entry.days:.1f}")
         for entry in list_cache(root)
@@ -64,13 +74,12 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
     \b
     crbench cache verify
     """
-    from crbench.config.paths import cache_root
     from crbench.results.folder import damaged_results, written_results
     from crbench.results.search import no_results
     from crbench.statistics import check_intervals
     from crbench.store.upkeep import damaged_files, stored_files
 
-    files = stored_files(cache_root(cache_dir))
+    files = stored_files(_folder(cache_dir))
     found = [path for folder in results or (Path("results"),) for path in written_results(folder)]
     if results and not found:
         raise no_results(results)
@@ -84,7 +93,9 @@ def verify(cache_dir: Path | None, results: tuple[Path, ...]) -> int:
 
 @cache.command("prune")
 @_OPTION
-@click.option("--older-than", type=NUMBER, metavar="DAYS", help="Delete entries unchanged for so many days.")
+@click.option(
+    "--older-than", type=NumberRange(min=0), metavar="DAYS", help="Delete entries unchanged for so many days."
+)
 @click.option("--all", "everything", is_flag=True, help="Delete all features, transforms and states of fits.")
 @click.option("--bad", is_flag=True, help="Delete damaged files, trained weights included.")
 @click.option("--stale", is_flag=True, help="Delete what no run asks for any more, as its key or its code has changed.")
@@ -95,13 +106,12 @@ def prune(cache_dir: Path | None, older_than: float | None, everything: bool, ba
     crbench cache prune --stale
     crbench cache prune --older-than 30
     """
-    from crbench.config.paths import cache_root
     from crbench.harness.stale import stale_entries
     from crbench.store.upkeep import list_cache, prune_cache
 
     if not (everything or bad or stale or older_than is not None):
         raise click.UsageError("say what to delete: --older-than DAYS, --bad, --stale or --all")
-    root = cache_root(cache_dir)
+    root = _folder(cache_dir)
     named: list[Path] = []
     if everything:
         named = [entry.path for entry in list_cache(root)]

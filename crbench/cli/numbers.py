@@ -37,6 +37,10 @@ class Number(click.types.FloatParamType):
             self.fail(str(error), param, ctx)
 
 
+class NumberRange(Number, click.FloatRange):
+    """A finite number within bounds."""
+
+
 INTEGER = Integer()
 NUMBER = Number()
 

@@ -321,6 +321,10 @@ CASES = {
     "seed-not-a-number": (nothing, [*RUN, "--seed", "x"], 2, "'x' is not an integer"),
     "seed-with-underscore": (nothing, [*RUN, "--seed", "1_2"], 2, "'1_2' is not an integer"),
     "bench-spread-no-number": (nothing, ["bench", "--spread", "nan"], 2, "'nan' is not a number"),
+    "cache-age-negative": (nothing, ["cache", "prune", "--older-than", "-1"], 2, "-1.0 is not in the range x>=0"),
+    "cache-ls-elsewhere": (nothing, ["cache", "ls", "--cache-dir", "nowhere"], 3, "nowhere: no such folder; give the"),
+    "cache-verify-elsewhere": (nothing, ["cache", "verify", "--cache-dir", "nowhere"], 3, "nowhere: no such folder;"),
+    "cache-prune-elsewhere": (nothing, ["cache", "prune", "--all", "--cache-dir", "nowhere"], 3, "no such folder;"),
     "cache-age-no-number": (nothing, ["cache", "prune", "--older-than", "1_0"], 2, "'1_0' is not a number"),
     "people-with-underscore": (nothing, [*SHEET, "--people", "1_0"], 2, "'1_0' is not an integer"),
     "setting-not-finite": (
