@@ -509,6 +509,23 @@ def test_a_tracklet_stays_whole_and_has_one_rate(cameras: bool, tmp_path: Path) 
     assert seen == {1.0, 2.0, 3.0, 4.0}
 
 
+def test_a_name_in_query_and_gallery_is_two_tracklets_with_rates_of_their_own(tmp_path: Path) -> None:
+    lines = ["path,pid,role,group,height"]
+    for name, role, number in product(("ann", "bob", "cem"), ("query", "gallery"), range(2)):
+        lines.append(f"{name}_{role}_{number}.png,{name},{role},{name}-1,{64 if role == 'query' else 250}")
+    lines.append("dan.png,dan,train,,256")
+    save_all(tmp_path, [line.partition(",")[0] for line in lines[1:]])
+    (tmp_path / "manifest.csv").write_text("\n".join(lines), encoding="utf-8")
+    folder = OwnFolder(tmp_path)
+    split = folder.split(folder.protocols["native"], 0, root=ANYWHERE)
+    assert (set(split.query.rates.tolist()), set(split.gallery.rates.tolist())) == ({4.0}, {1.0})
+    for name in ("mlr", "native"):
+        export(folder, folder.protocols[name], 0, root=ANYWHERE, output=tmp_path / f"out-{name}")
+        again = OwnFolder(tmp_path / f"out-{name}")
+        ranked = again.split(again.protocols["native"], 0, root=ANYWHERE).ranked
+        assert (len(ranked.query), len(ranked.gallery)) == (3, 3)
+
+
 def test_a_column_of_groups_changes_lists_and_content(tmp_path: Path) -> None:
     def made(name: str, column: Callable[[str], str]) -> OwnFolder:
         folder = by_tracklet(tmp_path / name).path

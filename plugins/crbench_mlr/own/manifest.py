@@ -21,6 +21,9 @@ _HEIGHT_RATES = tuple(range(2, 9))
 
 _MOST = 100_000
 
+Tracklet = tuple[str, str]
+"""What rows of a tracklet have in common: its name and their role."""
+
 
 def find_manifest(folder: Path, name: str) -> Path | None:
     """The manifest of a folder: the one that is named, or the one that is there.
@@ -85,12 +88,15 @@ def read_manifest(folder: Path, path: Path, full_height: int) -> Listing:
 class _Groups:
     """What the rows of each tracklet have in common; found row by row.
 
+    Rows of one name in two roles are two tracklets of one person and camera, so each has a rate of its own: an export
+    holds LR queries beside gallery images that were recorded with them.
+
     Args:
         keys: of all images; a tracklet is not called like one.
     """
 
     keys: set[str]
-    _known: dict[str, tuple[int, tuple[str, str, float]]] = attrs.field(factory=dict, init=False)
+    _known: dict[tuple[str, Tracklet], tuple[int, str | float]] = attrs.field(factory=dict, init=False)
 
     def fault(self, row: Mapping[str, str], rate: float, line: int) -> str | None:
         """Why the row of this line cannot be of its group, if so."""
@@ -99,9 +105,13 @@ class _Groups:
             return None
         if group in self.keys:
             return f"column 'group': {group!r} is the path of an image; give the tracklet another name"
-        own = row["pid"], row.get("camid", ""), rate
-        first, known = self._known.setdefault(group, (line, own))
-        for name, mine, other in zip(("pid", "camid", "rate"), own, known, strict=True):
+        anywhere, here = (group, ""), (group, row.get("role", ""))
+        for name, whose, mine in (
+            ("pid", anywhere, row["pid"]),
+            ("camid", anywhere, row.get("camid", "")),
+            ("rate", here, rate),
+        ):
+            first, other = self._known.setdefault((name, whose), (line, mine))
             if mine != other:
                 return (
                     f"column {name!r}: {mine!r}, but line {first} of the same group {group!r} has {other!r}; "
@@ -128,25 +138,29 @@ def _rates(table: Meta, columns: Mapping[str, list[str]], full_height: int) -> l
     if "rate" in columns:
         return _numbers(table, "rate", columns["rate"], least=1)
     if "height" in columns:
-        heights = _tracklet_means(_numbers(table, "height", columns["height"], least=1), columns.get("group"))
+        tracklets = _tracklets(columns, len(table.lines))
+        heights = _tracklet_means(_numbers(table, "height", columns["height"], least=1), tracklets)
         return [float(rate) for rate in from_heights(heights, full_height, _HEIGHT_RATES)]
     return [1.0] * len(table.lines)
 
 
-def _tracklet_means(values: list[float], groups: list[str] | None) -> list[float]:
+def _tracklets(columns: Mapping[str, list[str]], count: int) -> list[Tracklet]:
+    """The tracklet of each row: its name and role."""
+    none = [""] * count
+    return list(zip(columns.get("group", none), columns.get("role", none), strict=True))
+
+
+def _tracklet_means(values: list[float], tracklets: list[Tracklet]) -> list[float]:
     """The values, those of a tracklet replaced by their mean.
 
     Example:
-        >>> _tracklet_means([1.0, 2.0, 5.0], ["", "t", "t"])
-        [1.0, 3.5, 3.5]
+        >>> _tracklet_means([1.0, 2.0, 5.0, 7.0], [("", "query"), ("t", "query"), ("t", "query"), ("t", "gallery")])
+        [1.0, 3.5, 3.5, 7.0]
     """
-    members: dict[str, list[float]] = {}
-    for value, group in zip(values, groups or (), strict=False):
-        members.setdefault(group, []).append(value)
-    return [
-        mean(members[group]) if group else value
-        for value, group in zip(values, groups or [""] * len(values), strict=True)
-    ]
+    members: dict[Tracklet, list[float]] = {}
+    for value, tracklet in zip(values, tracklets, strict=True):
+        members.setdefault(tracklet, []).append(value)
+    return [mean(members[one]) if one[0] else value for value, one in zip(values, tracklets, strict=True)]
 
 
 def _numbers(table: Meta, name: str, column: list[str], *, least: float) -> list[float]:
