@@ -52,7 +52,8 @@ class MixedReport:
             "in the gallery; of all others, all are."
         )
         for name, cells in self.methods.items():
-            columns = list(dict.fromkeys(column for line in cells.values() for column in line))
+            known = {column for line in cells.values() for column in line}
+            columns = [column for column in (ALL, *self.images) if column in known]
             heads = (f"match as it is ({self.images[c]})" if c == "1" else _head(c, self.images) for c in columns)
             rows = tuple(
                 (f"query x{rate}", *(per_cent(line[column]) if column in line else "-" for column in columns))

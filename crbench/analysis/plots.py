@@ -14,6 +14,7 @@ from crbench.analysis.distances import RatePairs, pairs_by_rate
 from crbench.analysis.figures import histograms, ranked_lists, sizes, tsne
 from crbench.analysis.figures.style import check_drawable, style, write_figure
 from crbench.analysis.subject import Subject
+from crbench.analysis.tables import per_cent
 from crbench.api.context import RunContext
 from crbench.config.run_spec import RunSpec
 from crbench.errors import ConfigError, EvaluationError
@@ -175,10 +176,9 @@ def _usable(name: str, found: Sequence[sizes.Size], least: float) -> str:
     size = sizes.usable_down_to(found, least)
     if size is None:
         return f"{name}: no height has a Rank-1 of {100 * least:g} %"
-    value, low, high = (100 * end for end in (size.rank1.value, size.rank1.low, size.rank1.high))
     return (
         f"{name}: usable (Rank-1 from {100 * least:g} % on) down to a height of {size.label} pixels, where it is "
-        f"{value:.1f} [{low:.1f}, {high:.1f}]"
+        f"{per_cent(size.rank1)}"
     )
 
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from crbench.analysis import plots
 from crbench.analysis.distances import pairs_by_rate
 from crbench.analysis.figures import histograms, ranked_lists, sizes, style, tsne
 from crbench.analysis.offsets import Estimate
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, EvaluationError
 from crbench.evaluation import evaluate
 from crbench.harness.ranked import RankedTrial
 from crbench.harness.trial import TrialData
@@ -113,6 +114,12 @@ def test_a_method_is_usable_down_to_where_it_falls_below_for_the_first_time():
     assert sizes.usable_down_to(found, 0.95) is None
 
 
+def test_a_usable_height_without_an_interval_is_said_without_one():
+    one_person = sizes.Size(64, "64", 3, Estimate(1.0, float("nan"), float("nan")))
+    assert plots._usable("none", [one_person], 0.5).endswith("where it is 100.0")
+    assert plots._usable("none", [size(64, 0.7)], 0.5).endswith("where it is 70.0 [70.0, 70.0]")
+
+
 def test_the_share_of_pairs_in_order_is_the_area_under_the_curve():
     pairs = pairs_by_rate(ranked(), kept=1.0)[2.0]
     plain = (pairs.true[:, None] < pairs.false).mean()
@@ -120,6 +127,18 @@ def test_the_share_of_pairs_in_order_is_the_area_under_the_curve():
     true, false = histograms.shares(pairs, np.linspace(0, 2, 9))
     assert true.sum() == pytest.approx(1)
     assert false == pytest.approx(np.histogram(pairs.false, np.linspace(0, 2, 9))[0] / len(pairs.false), abs=2e-3)
+
+
+def test_distances_of_one_person_alone_are_refused_and_a_rate_without_other_people_is_drawn():
+    pairs = pairs_by_rate(ranked())[2.0]
+    alone = attrs.evolve(pairs, counts=np.zeros_like(pairs.counts))
+    with pytest.raises(EvaluationError, match="no pair of two people is compared"):
+        histograms.draw({"none": {2.0: alone}}, "cosine")
+    figure = histograms.draw({"none": {2.0: pairs, 3.0: alone}}, "cosine")
+    assert [axes.texts[0].get_text().rpartition("\n")[2] for axes in figure.axes] == [
+        f"{100 * histograms.nearer(pairs):.1f} %",
+        "not known",
+    ]
 
 
 def drawings():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from crbench.analysis.mixed import ALL, by_gallery_rate, mixed_of
+from crbench.analysis.mixed import ALL, MixedReport, by_gallery_rate, mixed_of
+from crbench.analysis.offsets import Estimate
 from crbench.api.context import RunContext
 from crbench.cli import invoke
 from crbench.errors import ConfigError
@@ -114,3 +115,13 @@ def test_a_rate_that_only_others_have_is_left_out(spec):
         compared=[(asked, attrs.evolve(features, rows=split.gallery))],
     )
     assert {column for line in by_gallery_rate(alone).values() for column in line} == {ALL, "1", "2"}
+
+
+def test_columns_are_in_order_of_rates_whatever_the_first_line_lacks(spec):
+    subject = mixed_of(spec(set=MIXED, trial=0)).subject
+    value = Estimate(0.5, 0.25, 0.75)
+    cells = {"2": {ALL: value, "4": value}, "3": {ALL: value, "1": value, "2": value, "4": value}}
+    text = MixedReport(subject, {"1": 3, "2": 4, "4": 5}, {"none": cells}).render()
+    heads = next(line for line in text.splitlines() if "any match" in line)
+    places = [heads.index(head) for head in ("any match", "as it is (3)", "x2 (4)", "x4 (5)")]
+    assert places == sorted(places)

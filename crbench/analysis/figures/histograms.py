@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from crbench.analysis.distances import RatePairs
 from crbench.analysis.figures.style import FALSE, SOFT, TRUE, new_figure
+from crbench.errors import EvaluationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +40,15 @@ def shares(pairs: RatePairs, edges: NDArray[np.float64]) -> tuple[NDArray[np.flo
 
 
 def draw(methods: Mapping[str, Mapping[float, RatePairs]], distance: str) -> Figure:
-    """A panel for each method and rate."""
+    """A panel for each method and rate.
+
+    Raises:
+        EvaluationError: there are no false pairs, as with a single person.
+    """
     everything = [pairs for rates in methods.values() for pairs in rates.values()]
     filled = np.flatnonzero(np.sum([pairs.counts for pairs in everything], axis=0))
+    if not len(filled):
+        raise EvaluationError("no pair of two people is compared, so their distances cannot be drawn")
     edges = everything[0].edges
     top = max(float(edges[filled[-1] + 1]), *(float(pairs.true.max(initial=0)) for pairs in everything))
     bins = np.linspace(0, top, _BINS + 1)
@@ -63,6 +71,7 @@ def _panel(axes: Axes, pairs: RatePairs, bins: NDArray[np.float64], title: str) 
     axes.set_title(title)
     axes.set_ylabel("% of pairs")
     axes.label_outer()
-    text = f"same nearer\nthan other:\n{100 * nearer(pairs):.1f} %"
+    share = nearer(pairs)
+    text = f"same nearer\nthan other:\n{'not known' if math.isnan(share) else f'{100 * share:.1f} %'}"
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     axes.text(0.98, 0.97, text, transform=axes.transAxes, ha="right", va="top", fontsize=7, color=SOFT, bbox=ground)
