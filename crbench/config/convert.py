@@ -41,8 +41,17 @@ def convert(value: Any, wanted: Any, where: str) -> Any:
     try:
         return value if wanted is Any else strict_converter().structure(value, wanted)
     except (BaseValidationError, StructureHandlerNotFoundError, ValueError, TypeError) as error:
+        if all(isinstance(one, ValueError) for one in _leaves(error)):
+            raise ConfigError(f"{where}: {_leaves(error)[0]}") from error
         name = str(wanted).replace("typing.", "") if typing.get_args(wanted) else wanted.__name__
         raise ConfigError(f"{where} = {value!r} is not of type {name}") from error
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """What a group of errors is of: a `ValueError` has the type that is wanted and another fault."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for one in error.exceptions for leaf in _leaves(one)]
+    return [error]
 
 
 def plain(value: Any) -> Any:

@@ -30,7 +30,9 @@ def change_protocol(protocol: EvalProtocol, changes: Mapping[str, Any]) -> EvalP
     for key, value in changes.items():
         if key not in fields:
             raise ConfigError(f"protocol has no rule {key!r}{suggestion(key, sorted(fields))}")
-        values[key] = convert(value, fields[key].type, f"protocol.{key}")
+        words = fields[key].type is str and isinstance(value, int | float)
+        # TOML reads 2 as a number; the rule knows the texts that it takes, and names them
+        values[key] = str(value) if words else convert(value, fields[key].type, f"protocol.{key}")
     try:
         return protocol.changed(**values)
     except ValueError as error:

@@ -129,7 +129,7 @@ def test_an_inner_aligner_that_cannot_be_kept_is_fitted_again(spec, offer):
         ({"inner": "ridge", "inner.alpa": 3}, "aligner 'ridge' has no parameter 'alpa'"),
         ({"inner": "match-rate"}, "inner: match-rate cannot hold itself"),
         ({"inner": "ridge", "halves": "matched"}, "inner: halves=matched leaves the query as it is"),
-        ({"halves": "none"}, "halves = 'none' is not of type"),
+        ({"halves": "none"}, "halves: none is not one of both, matched"),
         ({"weights": "learned", "halves": "matched"}, "weights: learned ones are of two halves, by rate"),
         ({"weights": "learned", "rates": "all"}, "weights: learned ones are of two halves, by rate"),
     ],
