@@ -9,14 +9,14 @@ import click
 
 from crbench.cli.cell import cell_options, context, trial_spec
 from crbench.cli.numbers import NUMBER, IntegerRange, shares
-from crbench.cli.options import FILE, FOLDER, format_option
+from crbench.cli.options import FOLDER, OUTPUT, format_option
 from crbench.cli.terminal import table_width
 
 if TYPE_CHECKING:
     from crbench.analysis import DirectionsReport, MixedReport, ThresholdsReport
 
 _FORMATS = ("table", "github", "latex", "json")
-_OUTPUT = click.option("-o", "--output", type=FILE, help="Write to a file instead of the standard output.")
+_OUTPUT = click.option("-o", "--output", type=OUTPUT, help="Write to a file instead of the standard output.")
 
 
 @click.group()

@@ -10,7 +10,7 @@ import click
 from crbench.cli.completed import SETTING, STAGE, WEIGHTS
 from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER, NUMBER
-from crbench.cli.options import FILE, FOLDER, format_option
+from crbench.cli.options import FILE, FOLDER, OUTPUT, format_option
 from crbench.cli.terminal import command_text
 from crbench.config.amp import AMP
 
@@ -46,7 +46,7 @@ _NOT_FIT = 1
 @click.option("--budget", "budget_s", type=NUMBER, default=5.0, show_default=True, help="Seconds per measurement.")
 @click.option("--apart", "apart_s", type=NUMBER, default=10.0, show_default=True, help="Seconds between both blocks.")
 @format_option()
-@click.option("-o", "--output", type=FILE, help="Write the JSON to a file too.")
+@click.option("-o", "--output", type=OUTPUT, help="Write the JSON to a file too.")
 @click.pass_context
 def bench(ctx: click.Context, /, form: str, output: Path | None, settings: tuple[str, ...], **options: Any) -> int:
     """Measure the throughput of a method's stages, apart, on synthetic data of given size or on a data set.

@@ -10,7 +10,8 @@ import click
 from click.core import ParameterSource
 
 from crbench.cli.board import board_options, read_board
-from crbench.cli.options import FILE
+from crbench.cli.options import OUTPUT
+from crbench.cli.replaced import check_inputs_kept
 from crbench.cli.terminal import table_width, wants_colour, wide_option
 from crbench.report import FORMATS, render
 
@@ -29,7 +30,7 @@ _ENDINGS = {".html": "html", ".csv": "csv", ".json": "json", ".tex": "latex", ".
 @click.option(
     "--output",
     "-o",
-    type=FILE,
+    type=OUTPUT,
     help="Write to a file instead of the standard output.",
 )
 @wide_option
@@ -62,6 +63,7 @@ def leaderboard(
     asked = click.get_current_context().get_parameter_source("form") is not ParameterSource.DEFAULT
     if output is not None and not asked:
         form = _ENDINGS.get(output.suffix.lower(), form)
+    check_inputs_kept([output], benches)
     found, measured = read_board(results, benches, strict=strict)
     colour = output is None and wants_colour()
     width = table_width(wide or output is not None)

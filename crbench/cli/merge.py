@@ -8,6 +8,7 @@ import click
 
 from crbench.cli.options import FILE
 from crbench.cli.per_query import write_outcomes
+from crbench.cli.replaced import check_inputs_kept
 from crbench.cli.scores import groups, output_options, show
 
 
@@ -35,6 +36,7 @@ def merge(
     from crbench.records import Samples
     from crbench.store.shards import load_part
 
+    check_inputs_kept([per_query], parts)
     loaded = complete([load_part(path) for path in parts])
     found, protocol = merged(loaded, metric), loaded[0].protocol
     queries = Samples.concat([part.queries for part in loaded])

@@ -5,13 +5,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+
+class _Output(click.Path):
+    """A file to write that holds no result: a table or a page in its place would lose it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if path.suffix == ".json" and path.is_file() and _holds_result(path):
+            self.fail(f"{path} holds a result, which would be lost; choose another name", param, ctx)
+        return path
+
+
+def _holds_result(path: Path) -> bool:
+    from crbench.errors import CrbenchError
+    from crbench.results.files import read_content
+    from crbench.results.search import read_text
+
+    try:
+        found = read_content(read_text(path, "result"), str(path), kind="result")
+    except CrbenchError:
+        return False
+    return isinstance(found, dict) and found.keys() >= {"cell_id", "trials"}
+
+
 FILE = click.Path(path_type=Path, dir_okay=False)
+OUTPUT = _Output(path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE_OR_FOLDER = click.Path(path_type=Path)
 

@@ -10,7 +10,8 @@ import click
 
 from crbench.cli.board import board_options, read_board
 from crbench.cli.numbers import IntegerRange
-from crbench.cli.options import FILE, FOLDER
+from crbench.cli.options import FOLDER, OUTPUT
+from crbench.cli.replaced import check_inputs_kept
 from crbench.errors import ConfigError
 from crbench.report import render
 from crbench.report.strips import LONGEST, Request
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output",
     "-o",
-    type=FILE,
+    type=OUTPUT,
     default=Path("report.html"),
     show_default=True,
     help="Where to write the page.",
@@ -72,6 +73,7 @@ def report(
     """
     from crbench.store.files import write_text
 
+    check_inputs_kept([output], benches)
     found, measured = read_board(results, benches, strict=strict)
     request = None
     if strips is not None:

@@ -19,6 +19,7 @@ from crbench.cli.names import PluginName
 from crbench.cli.numbers import INTEGER
 from crbench.cli.options import FOLDER, format_option, log_options, option_group
 from crbench.cli.per_query import write_all_outcomes
+from crbench.cli.replaced import check_inputs_kept
 from crbench.cli.scores import metric_option, per_query_option, ranks_option
 from crbench.cli.terminal import command_text, table_width, wants_colour, wide_option
 from crbench.config.amp import AMP_REQUESTS
@@ -170,6 +171,7 @@ def run(
     if dry_run:
         print_plan(specs, table.form)
         return 0
+    check_inputs_kept([table.per_query], [Path(config)] if config is not None else [])
     if table.per_query is not None and not all(spec.outcomes for spec in specs):
         raise ConfigError("--per-query shows the outcomes of queries; leave --no-outcomes out")
     for spec in specs[1:]:

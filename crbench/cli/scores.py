@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crbench.cli.names import PluginName
-from crbench.cli.options import FILE, Decorator, format_option, option_group
+from crbench.cli.options import OUTPUT, Decorator, format_option, option_group
 from crbench.numerals import parse_integer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ metric_option = click.option(
 
 
 per_query_option = click.option(
-    "--per-query", "per_query", type=FILE, help="Write the scores of each query to this CSV file."
+    "--per-query", "per_query", type=OUTPUT, help="Write the scores of each query to this CSV file."
 )
 
 

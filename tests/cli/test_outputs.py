@@ -99,3 +99,38 @@ def test_a_folder_is_no_page(capsys):
     for command in ("leaderboard", "report"):
         assert invoke([command, "-o", "results"]) == 2
         assert "is a directory" in capsys.readouterr().err
+
+
+NO_OUTPUT = {name: make for name, make in OUTPUTS.items() if name in ("per-query", "merge", "leaderboard")} | {
+    "report": lambda path: ["report", "-o", path],
+    "directions": lambda path: ["analyze", "directions", "--dataset", "mlr-synthetic", "-o", path],
+    "bench": lambda path: ["bench", "--stage", "ranking", "-o", path],
+    "run": lambda path: ["run", "--dataset", "mlr-synthetic", "--per-query", path],
+}
+
+
+@pytest.mark.parametrize("name", NO_OUTPUT)
+def test_no_result_is_written_over(name, tmp_path, capsys):
+    """The table of a folder of results went into the place of one of them."""
+    result = tmp_path / "results" / "a.json"
+    assert invoke(NO_OUTPUT[name](str(result))) == 2
+    assert "a.json holds a result, which would be lost; choose another name" in capsys.readouterr().err
+    assert result.read_bytes() == GOLDEN.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["merge", "part.npz", "--per-query", "part.npz"],
+        ["run", "--config", "run.toml", "--per-query", "run.toml"],
+        ["leaderboard", "--bench", "bench.json", "-o", "bench.json"],
+        ["report", "--bench", "bench.json", "-o", "bench.json"],
+    ],
+)
+def test_no_input_is_written_over(arguments, tmp_path, capsys):
+    (tmp_path / "run.toml").write_text("dataset = 'mlr-synthetic'")
+    (tmp_path / "bench.json").write_text("{}")
+    before = (tmp_path / arguments[-1]).read_bytes()
+    assert invoke(arguments) == 2
+    assert "this file is read, and would be written over; choose another name" in capsys.readouterr().err
+    assert (tmp_path / arguments[-1]).read_bytes() == before
