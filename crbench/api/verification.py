@@ -76,7 +76,7 @@ def verify_images(
         folder: named in the result.
         track: shows the progress.
     """
-    keys = index.rows.keys.tolist()
+    keys = list(dict.fromkeys(index.rows.keys.tolist()))  # an image of two roles is no copy of itself
     unreadable, by_digest = [], defaultdict(list)
     with (
         track(len(keys), f"verify {info.name}", "image") as tracker,

@@ -198,12 +198,15 @@ def export(
     from crbench.cli.progress import progress
     from crbench.config.paths import data_root as find_root
     from crbench.images.export import export as write
+    from crbench.images.export import itself_note
 
     dataset = _load(name, settings)
     rules = _choose_protocol(name, dataset, protocol, settings)
     split = write(dataset, rules, trial, root=find_root(data_root), output=output, track=progress)
     counts = ", ".join(f"{len(getattr(split, role))} {role}" for role in ("train", "query", "gallery"))
     click.echo(f"crbench: wrote {counts} images of {name}, protocol {rules.name}, trial {trial}", err=True)
+    if (note := itself_note(split, rules)) is not None:
+        click.echo(f"crbench: {note}", err=True)
     click.echo(output)
 
 

@@ -143,7 +143,25 @@ def _manifest(items: list[_Item]) -> str:
 
 
 def _statement(dataset: Dataset, protocol: EvalProtocol, index: int, split: Split) -> str:
+    note = itself_note(split, protocol)
     return (
         f"data set: {dataset.info.name}\ntrial: {index}\nprotocol: {protocol.describe()}\n"
         f"fingerprint: {protocol.fingerprint()}\nsplit checksum: {split.checksum}\n"
+    ) + (f"note: {note}\n" if note else "")
+
+
+def itself_note(split: Split, protocol: EvalProtocol) -> str | None:
+    """What to say where an exported query would find the file of its own image; None = nothing.
+
+    An image that is query and gallery does not meet itself in a run. Its two files no longer say that they are one,
+    and no camera rule keeps them apart where cameras do not count.
+    """
+    rows = split.query
+    unseen = (rows.camids == -1) | (protocol.scoring.same_camera == "keep")
+    count = int((np.isin(rows.keys, split.gallery.keys) & unseen).sum())
+    if not count:
+        return None
+    return (
+        f"{count} of {len(rows)} query images are in the gallery, too, as other files; whoever scores this folder has "
+        "to leave them out, or a query finds its own image"
     )

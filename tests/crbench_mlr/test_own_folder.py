@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crbench import RunSpec, run
+from crbench.cli import invoke
 from crbench.errors import ComparisonError, ConfigError, DataError
 from crbench.images.export import export
 from crbench.registry.resolve import resolve
@@ -524,6 +525,37 @@ def test_a_name_in_query_and_gallery_is_two_tracklets_with_rates_of_their_own(tm
         again = OwnFolder(tmp_path / f"out-{name}")
         ranked = again.split(again.protocols["native"], 0, root=ANYWHERE).ranked
         assert (len(ranked.query), len(ranked.gallery)) == (3, 3)
+
+
+def in_two_roles(folder: Path, *, cameras: bool) -> OwnFolder:
+    """Two tracklets of two images of each person in the gallery, one of which is asked for, too."""
+    lines = ["path,pid,camid,role,group"]
+    for name, camera, number in product(("ann", "bob", "cem"), (1, 2), range(2)):
+        row = f"{name}_{camera}_{number}.png,{name},{camera if cameras else ''}"
+        lines += [f"{row},{role},{name}-{camera}" for role in ("query", "gallery")[camera - 1 :]]
+    lines.append(f"dan.png,dan,{1 if cameras else ''},train,")
+    save_all(folder, sorted({line.partition(",")[0] for line in lines[1:]}))
+    (folder / "manifest.csv").write_text("\n".join(lines), encoding="utf-8")
+    return OwnFolder(folder)
+
+
+def test_an_image_of_two_roles_is_one_on_the_card_and_no_copy_of_itself(tmp_path: Path) -> None:
+    found = in_two_roles(tmp_path, cameras=True).verify(root=ANYWHERE)
+    assert found.duplicate == ()
+    assert found.card["exact duplicates"] == 0
+    assert found.card["images per person"] == "1 to 4, median 4"
+    assert found.card["tracklets"] == "10, of 1 to 2, median 2 images"
+
+
+@pytest.mark.parametrize("cameras", [True, False])
+def test_an_export_says_where_a_query_would_find_its_own_image(
+    cameras: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_two_roles(tmp_path / "a", cameras=cameras)
+    assert invoke(["data", "export", f"folder:{tmp_path / 'a'}", "-o", str(tmp_path / "b")]) == 0
+    note = "6 of 6 query images are in the gallery, too"
+    assert (note in capsys.readouterr().err) is not cameras
+    assert (note in (tmp_path / "b" / "protocol.txt").read_text(encoding="utf-8")) is not cameras
 
 
 def test_a_column_of_groups_changes_lists_and_content(tmp_path: Path) -> None:

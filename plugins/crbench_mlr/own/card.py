@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ def data_card(
         near: pairs of near copies.
     """
     rows = listing.index.rows
+    rows = rows.take(np.unique(rows.keys, return_index=True)[1])  # an image of two roles is one
     people, per_person = np.unique(rows.pids[rows.pids >= 0], return_counts=True)
     card = {
         "layout": listing.layout,
@@ -39,8 +41,8 @@ def data_card(
     if not listing.has_cameras:
         del card["persons seen by two cameras"]
     if listing.has_groups:
-        _, lengths = np.unique([image.group or image.key for image in listing.images], return_counts=True)
-        card["tracklets"] = f"{len(lengths)}, of {_spread(lengths.tolist())} images"
+        lengths = list(Counter((image.group or image.key, image.role) for image in listing.images).values())
+        card["tracklets"] = f"{len(lengths)}, of {_spread(lengths)} images"
     if listing.has_rates:
         card["images below rate 1"] = int((rows.rates > 1).sum())
     if looks:
