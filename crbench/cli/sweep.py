@@ -13,6 +13,18 @@ from crbench.cli.numbers import rates
 from crbench.cli.options import FILE, FOLDER, format_option
 from crbench.cli.terminal import table_width
 
+_DRAWN = (".png", ".svg")
+_NOT_DRAWN = (".jpg", ".jpeg", ".pdf", ".eps", ".ps", ".tif", ".tiff", ".gif", ".webp")
+
+
+def _figure(_: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """The NAME of NAME.png or NAME.svg, in its folder; a dot in a name is no ending."""
+    if path is None:
+        return None
+    if not path.name or path.name.lower() in _DRAWN or path.suffix.lower() in _NOT_DRAWN:
+        raise click.BadParameter(f"{str(path)!r}: expected NAME.png, beside which NAME.svg is written")
+    return path.with_suffix("") if path.suffix.lower() in _DRAWN else path
+
 
 @click.command()
 @cell_options
@@ -27,7 +39,7 @@ from crbench.cli.terminal import table_width
 )
 @click.option("--matrix", is_flag=True, help="Fit at each of these rates alone, too, and test at all of them.")
 @click.option("-o", "--output", type=FOLDER, help="Folder for results; default: results.")
-@click.option("--figure", type=FILE, help="Draw it: NAME.png and NAME.svg.")
+@click.option("--figure", type=FILE, callback=_figure, help="Draw it: NAME.png and NAME.svg.")
 @format_option(("table", "github", "latex", "json"))
 def sweep(
     tested: tuple[float, ...], matrix: bool, figure: Path | None, form: str, quiet: int, verbose: int, **options: Any
@@ -54,6 +66,6 @@ def sweep(
     found = swept(spec, tested, "matrix" if matrix else "rates", context=context(quiet, verbose))
     click.echo(found.render(form, table_width(wide=False)), nl=False)
     if figure is not None:
-        for path in found.draw(figure.parent, figure.stem):
+        for path in found.draw(figure.parent, figure.name):
             click.echo(path, err=True)
     return 1 if found.failures else 0

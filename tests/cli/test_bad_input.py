@@ -314,6 +314,13 @@ CASES = {
         2,
         "has no protocol 'mrl'; did you mean 'mlr'? known: mlr",
     ),
+    "figure-of-another-kind": (
+        nothing,
+        ["sweep", "--dataset", "mlr-synthetic", "--figure", "a.pdf"],
+        2,
+        "'a.pdf': expected NAME.png, beside which NAME.svg is written",
+    ),
+    "figure-without-name": (nothing, ["sweep", "--dataset", "mlr-synthetic", "--figure", ""], 2, "expected NAME.png"),
     "trial-out-of-range": (nothing, [*RUN, "--trial", "10"], 2, "trial 10 is not one of 0-9"),
     "trial-not-a-number": (nothing, [*RUN, "--trial", "all"], 2, "not a list of trials"),
     "trial-backwards": (nothing, [*RUN, "--trial", "5-2"], 2, "not a list of trials"),

@@ -100,6 +100,9 @@ def test_the_command_prints_a_table_and_draws(spec, tmp_path, capsys, monkeypatc
     assert [line.split()[0] for line in lines[5:8]] == ["none", "ridge", "bound"]
     assert (tmp_path / "figures" / "sweep.svg").is_file()
     assert "sweep.png" in said.err
+    assert invoke([*words, "--figure", "figures/sweep.v2"]) == 0
+    assert (tmp_path / "figures" / "sweep.v2.svg").is_file()
+    capsys.readouterr()
     assert invoke([*words, "--format", "json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["rank1"]["ridge"].keys() == {"1", "2"}
