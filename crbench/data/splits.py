@@ -70,7 +70,7 @@ def draw_split(index: Index, protocol: EvalProtocol, trial: int) -> Split:
     gallery = rows.take(gallery_mask)
     if protocol.split.gallery_rates:
         gallery = _with_gallery_rates(gallery, protocol.split.gallery_rates, f"{index.name}|trial {trial}")
-    return Split(train=train, query=query, gallery=gallery, notes=notes)
+    return Split(train=train, query=query, gallery=gallery, notes={**_of_nobody(index), **notes})
 
 
 def draw_identities(index: Index, protocol: EvalProtocol, trial: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -183,6 +183,12 @@ def _by_camera(
     seen = rows.camids != cameras
     # A camera that is drawn per identity is LR for that identity; nobody draws one for distractors and junk.
     return query, (test & seen) | (others if protocol.split.lr_camera == "per-id" else others & seen)
+
+
+def _of_nobody(index: Index) -> dict[str, int]:
+    """How many rows are listed to train on or to ask for, but show no person: junk and distractors."""
+    counts = {role: int(((index.roles == role) & (index.rows.pids <= 0)).sum()) for role in ("train", "query")}
+    return {f"{role} images of no person": count for role, count in counts.items() if count}
 
 
 def _admit(

@@ -470,6 +470,12 @@ def test_names_that_are_alike_are_pointed_out(tmp_path: Path) -> None:
     assert shown == "Ann and ann, zoe\u0308 and zo\u00eb, Door and door; they count as different"
 
 
+def test_numbers_with_and_without_zeros_before_them_are_pointed_out(tmp_path: Path) -> None:
+    save_all(tmp_path, [f"{pid}_{camera}_1.png" for pid in ("0002", "2", "0000", "0", "5") for camera in ("1", "01")])
+    shown = OwnFolder(tmp_path, pattern="{pid}_{camid}_{any}").verify(root=ANYWHERE).card["names that are alike"]
+    assert shown == "0 and 0000, 0002 and 2, 01 and 1; they count as different"
+
+
 @pytest.mark.parametrize("build", [by_role, by_manifest, market])
 def test_who_is_trained_on_and_tested_is_named(build: Build, tmp_path: Path) -> None:
     folder = build(tmp_path).path

@@ -42,6 +42,16 @@ def test_fixed_camera_is_asked_and_the_others_are_searched():
     assert split.notes == {"junk images": 2, "distractor images": 2}
 
 
+@pytest.mark.parametrize("query", ["official", "lr-camera"])
+def test_listed_images_of_no_person_are_counted(query):
+    index = make_index()
+    roles = index.roles.copy()
+    roles[np.flatnonzero(index.rows.pids == -1)] = "query"
+    roles[np.flatnonzero(index.rows.pids == 0)[0]] = "train"
+    split = draw_split(attrs.evolve(index, roles=roles), EvalProtocol.of(query=query), 0)
+    assert split.notes == {"train images of no person": 1, "query images of no person": 2, "distractor images": 1}
+
+
 def test_distractors_are_kept_on_request():
     split = draw_split(make_index(), EvalProtocol.of(distractors="keep"), 0)
     assert (split.gallery.pids == 0).sum() == 2

@@ -75,7 +75,8 @@ def _alike(listing: Listing) -> dict[str, str]:
     for names in ({image.person for image in listing.images}, {image.camera for image in listing.images}):
         folded: dict[str, list[str]] = {}
         for name in sorted(names):
-            folded.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+            same = unicodedata.normalize("NFKC", name).casefold()
+            folded.setdefault(same.lstrip("0") or "0" if same.isdecimal() else same, []).append(name)
         found += [" and ".join(group) for group in folded.values() if len(group) > 1]
     return {"names that are alike": f"{', '.join(found)}; they count as different"} if found else {}
 
