@@ -69,6 +69,7 @@ class TrainFeatures:
             DataError: no such pairs exist (CAVIAR has no image pairs).
             ValueError: unknown `how`.
         """
+        self._check_sides()
         if how == "image":
             return self._image_pairs()
         if how == "id_mean":
@@ -76,6 +77,18 @@ class TrainFeatures:
         if how == "id_mean_pooled":
             return self._mean_pairs(min_count, self._one_domain())
         raise ValueError(f"unknown pairing {how!r}; expected 'image', 'id_mean' or 'id_mean_pooled'")
+
+    def _check_sides(self) -> None:
+        if not len(self.target):
+            raise DataError(
+                f"pairs: there are no target (HR) training rows beside {len(self.source)} source (LR) rows; a map "
+                "to HR features needs training images of rate 1"
+            )
+        if not len(self.source):
+            raise DataError(
+                f"pairs: there are no source (LR) training rows beside {len(self.target)} target (HR) rows; a map from "
+                "LR features needs a protocol that shrinks training images, such as --set protocol.train_rates=[2,3,4]"
+            )
 
     def _one_domain(self) -> list[tuple[Domain, NDArray[np.bool_]]]:
         """All source rows as one domain."""
@@ -86,8 +99,6 @@ class TrainFeatures:
     def _image_pairs(self) -> Pairs:
         order = np.argsort(self.target.rows.keys, kind="stable")
         keys = self.target.rows.keys[order]
-        if len(keys) == 0:
-            raise DataError("pairs: there are no target (HR) training rows")
         position = np.minimum(np.searchsorted(keys, self.source.rows.keys), len(keys) - 1)
         found = np.flatnonzero(keys[position] == self.source.rows.keys)
         if len(found) == 0:

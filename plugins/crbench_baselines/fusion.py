@@ -118,6 +118,11 @@ def learned_weights(train: TrainFeatures, fit: Fit, *, centre: bool, generator: 
     Raises:
         DataError: no image is there in HR and in LR, or nobody is seen by two cameras.
     """
+    if not np.isin(train.source.rows.keys, train.target.rows.keys).any():
+        raise DataError(
+            "match-rate: weights=learned needs training images that are there in HR and in LR, so a protocol that "
+            "shrinks HR training images, such as --set protocol.train_rates=[2,3,4]"
+        )
     people = np.unique(train.target.rows.pids)
     order = people[torch.randperm(len(people), generator=generator).numpy()]
     sums: dict[float, Tensor] = {}

@@ -54,6 +54,14 @@ def test_persons_with_too_few_rows_are_left_out(train):
         train.pairs("id_mean", min_count=9)
 
 
+@pytest.mark.parametrize("how", ["image", "id_mean", "id_mean_pooled"])
+def test_a_side_without_rows_is_named(train, how):
+    with pytest.raises(DataError, match=r"no target \(HR\) training rows beside 4 source .* images of rate 1"):
+        TrainFeatures(source=train.source, target=train.target.take([])).pairs(how)
+    with pytest.raises(DataError, match=r"no source \(LR\) training rows beside 3 target .* protocol.train_rates="):
+        TrainFeatures(source=train.source.take([]), target=train.target).pairs(how)
+
+
 def test_domains_of_pairs_keep_rows_together(train):
     for domain, source, target in train.pairs("image").domains():
         assert len(source) == len(target) == {2.0: 3, 4.0: 1}[domain.rate]
