@@ -41,6 +41,7 @@ class Sweep:
         fitted: the same by the one rate at which the method was fitted; empty unless this was asked for.
         queries: of each rate, in a trial.
         failures: a line for each cell that failed.
+        as_stored: rates at which some queries are not shown, as they are stored at a higher one.
     """
 
     head: str
@@ -48,16 +49,22 @@ class Sweep:
     fitted: Mapping[str, Mapping[float, Mapping[float, Estimate]]]
     queries: int
     failures: tuple[str, ...] = ()
+    as_stored: tuple[float, ...] = ()
 
     def render(self, form: str = "table", width: int | None = None) -> str:
         """As text or JSON, see `FORMATS` and `as_text` of `crbench.analysis.tables`."""
         if form == "json":
-            return as_json({"head": self.head, "rank1": self.lines, "fitted": self.fitted, "queries": self.queries})
+            found = {"head": self.head, "rank1": self.lines, "fitted": self.fitted, "queries": self.queries}
+            return as_json({**found, "as_stored": self.as_stored})
         return as_text(self.head, list(self._tables()), self.failures, form, width)
 
     def _tables(self) -> Iterator[Table]:
         rates = sorted({rate for line in self.lines.values() for rate in line})
-        note = "In per cent, with 95 % intervals over people; every query is shown at every rate."
+        note = "In per cent, with 95 % intervals over people; every query is shown at every rate"
+        if self.as_stored:
+            columns = ", ".join(f"x{rate:g}" for rate in self.as_stored)
+            note += f", but for those that are stored at a higher one: at {columns} they are as they are stored"
+        note += "."
         rows = tuple((name, *(_cell(line, rate) for rate in rates)) for name, line in self.lines.items())
         yield Table("Rank-1 by the rate of the queries", ("", *(f"x{rate:g}" for rate in rates)), rows, note)
         for name, table in self.fitted.items():
@@ -105,8 +112,11 @@ def sweep(spec: RunSpec, rates: Sequence[float], kind: Kind = "rates", *, contex
     lines: dict[str, dict[float, Estimate]] = {}
     fitted: dict[str, dict[float, dict[float, Estimate]]] = {}
     results: list[Result] = []
+    as_stored: list[float] = []
     for rate in sorted(set(rates)):
         results += (found := run(_at(spec, rate), context=context))
+        if any(float(shown) > float(f"{rate:g}") for result in found for shown in result.by_rate):
+            as_stored.append(rate)
         for result in found:
             lines.setdefault(_name(result, several), {}).update(_rank1(result, rate))
     for at in sorted({rate for rate in rates if rate > 1}) if kind == "matrix" else ():
@@ -123,6 +133,7 @@ def sweep(spec: RunSpec, rates: Sequence[float], kind: Kind = "rates", *, contex
         fitted={name: table for name, table in fitted.items() if name != BASELINE},
         queries=max((trial.n_query for result in done for trial in result.trials), default=0),
         failures=tuple(dict.fromkeys(_failed(one, several) for one in results if one.error)),
+        as_stored=tuple(as_stored),
     )
 
 

@@ -564,6 +564,21 @@ def test_an_export_says_where_a_query_would_find_its_own_image(
     assert (note in (tmp_path / "b" / "protocol.txt").read_text(encoding="utf-8")) is not cameras
 
 
+def test_a_sweep_says_where_queries_stay_as_they_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CRBENCH_CACHE", str(tmp_path / "cache"))
+    folder = by_manifest(tmp_path / "people").path  # whose queries are stored at rate 2
+    words = ["sweep", "--dataset", f"folder:{folder}", "--protocol", "mlr", "--backbone", "random", "-q"]
+    assert invoke([*words, "--rates", "1,2,3", "-o", str(tmp_path / "results")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert (
+        "shown at every rate, but for those that are stored at a higher one: at x1 they are as they are stored." in told
+    )
+    assert invoke([*words, "--rates", "2-3", "-o", str(tmp_path / "results")]) == 0
+    assert "every query is shown at every rate." in capsys.readouterr().out
+
+
 def test_a_column_of_groups_changes_lists_and_content(tmp_path: Path) -> None:
     def made(name: str, column: Callable[[str], str]) -> OwnFolder:
         folder = by_tracklet(tmp_path / name).path
