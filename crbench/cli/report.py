@@ -12,7 +12,7 @@ from crbench.cli.board import board_options, read_board
 from crbench.cli.numbers import IntegerRange
 from crbench.cli.options import FOLDER, OUTPUT
 from crbench.cli.replaced import check_inputs_kept
-from crbench.errors import ConfigError
+from crbench.errors import ConfigError, DataError
 from crbench.report import render
 from crbench.report.strips import LONGEST, Request
 
@@ -95,6 +95,13 @@ def _ranked(result: Result, data_root: Path | None, cache_dir: Path | None) -> R
     from crbench.cli.progress import progress
     from crbench.cli.run import spec_of
     from crbench.harness.ranked import ranked_trial
+    from crbench.results.labels import dataset_name, is_by_content
 
     spec = attrs.evolve(spec_of(result.command), data_root=data_root, cache_dir=cache_dir)
+    for place in [name.partition(":")[2] for name in spec.dataset] if is_by_content(result.dataset) else ():
+        if not Path(place).exists():  # results name a folder without its path
+            raise DataError(
+                f"{result.origin}: of {dataset_name(result)}, whose place here is not known; "
+                f"for --strips, call crbench report from the folder that holds {place}"
+            )
     return ranked_trial(spec, context=RunContext(logger=logging.getLogger("crbench"), progress=progress))

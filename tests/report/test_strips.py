@@ -91,6 +91,26 @@ def test_a_single_method_has_no_queries_in_images(here: Path, capsys: pytest.Cap
     assert "no queries in images, as no table has two ranked methods" in capsys.readouterr().err
 
 
+def test_where_the_images_of_a_folder_are_looked_for_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("CRBENCH_WEIGHTS", "CRBENCH_CACHE", "CRBENCH_EVIDENCE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "data").mkdir()
+    for number in range(12):
+        place = tmp_path / "data" / "people" / f"p{number // 3}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 16), (20 * number, 90, 9)).save(place / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    run = ["run", "-q", "--dataset", "folder:data/people", "--backbone", "random", "--aligner", "ridge", "--trial", "0"]
+    assert invoke(run) == 0
+    asked = ["report", str(tmp_path / "results"), "--strips", "1", "--i-may-publish-these-images"]
+    assert invoke(asked) == 3
+    assert "for --strips, call crbench report from the folder that holds people" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path / "data")
+    assert invoke(asked) == 0
+
+
 def test_without_strips_the_policy_allows_no_image(here: Path) -> None:
     assert invoke(["report", "-o", "plain-page.html"]) == 0
     text = (here / "plain-page.html").read_text(encoding="utf-8")
