@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from crbench.data.degrade import degrade
 from crbench.data.info import deviations
 from crbench.data.rates import from_heights
 from crbench.errors import ComparisonError, DataError
+from crbench.evaluation.masks import UNKNOWN_CAMERA
 from crbench.harness.extract.pipeline import worker_count
 from crbench.harness.plan import Job
 from crbench.harness.source import read_digests, read_image, read_split
@@ -103,6 +104,7 @@ def _load(job: Job, splits: list[Split], spec: RunSpec, run: RunContext) -> list
         skipped = sum(int(np.isin(rows.keys, list(bad)).sum()) for rows in (split.query, split.gallery))
         kept = _without(split, bad)
         _check_leakage(kept, digests, f"{job.dataset.name}, trial {index}")
+        _check_tracklets(kept, job.protocol, f"{job.dataset.name}, trial {index}")
         if (height := job.protocol.split.full_height) is not None:
             kept = _with_estimated_rates(kept, job.protocol, height, make_reader(job, digests, root), run)
         train_all = with_lr_copies(kept.train, job.protocol)
@@ -277,3 +279,28 @@ def _check_leakage(split: Split, digests: Mapping[str, str], where: str) -> None
             f"{where}: {len(leaked)} test images are also training images (first: {leaked[0]}); "
             "remove the copies from the training folder"
         )
+
+
+def _check_tracklets(split: Split, protocol: EvalProtocol, where: str) -> None:
+    """Refuse a query that is in a gallery tracklet of another name: it would find itself.
+
+    A tracklet goes by its first image (`Samples.items`), and by that name a query is known in the gallery. Where both
+    are of one camera, the same-camera rule keeps them apart.
+    """
+    if split.query.groups is None and split.gallery.groups is None:
+        return
+    asked = {key: (first, camera) for key, first, camera in _first_images(split.query)}
+    for key, first, camera in _first_images(split.gallery):
+        own, seen_by = asked.get(key, (first, camera))
+        apart = protocol.scoring.same_camera == "ignore" and UNKNOWN_CAMERA != camera == seen_by
+        if own != first and not apart:
+            raise DataError(
+                f"{where}: the query image {key} is in a gallery tracklet whose first image is {first}, so that it "
+                "would find itself; take it out of query or tracklet, or give cameras and keep same_camera=ignore"
+            )
+
+
+def _first_images(rows: Samples) -> Iterator[tuple[str, str, int]]:
+    """Each image with the first of its tracklet, and its camera."""
+    items, item = rows.items()
+    return zip(rows.keys.tolist(), items.keys[item].tolist(), rows.camids.tolist(), strict=True)

@@ -145,3 +145,35 @@ def test_rates_of_a_gallery_of_tracklets_have_a_table(folder):
     assert sum(found.images.values()) == result.trials[0].n_gallery
     for rate, scores in result.by_rate.items():
         assert found.methods["none"][rate][ALL].value == scores["R1"].mean
+
+
+@pytest.mark.parametrize(("camera", "refused"), [(-1, True), (1, False)])
+def test_a_query_inside_a_gallery_tracklet_is_refused_where_no_camera_keeps_them_apart(tmp_path, camera, refused):
+    """A tracklet goes by the name of its first image, so that nothing else would tell that the query is in it."""
+    lines = []
+    for pid in PEOPLE:
+        for number in range(4):
+            builders.save(tmp_path / "people" / f"{pid}_{number}.png")
+        train = pid > 4
+        place = {0: ("gallery", "t"), 1: ("gallery", "t"), 2: ("gallery", "u"), 3: ("query", "")}
+        for number, (role, group) in place.items():
+            # the image of the second tracklet is from elsewhere, so that every query has a match
+            of = -1 if camera < 0 else camera + (number == 2)
+            named = f"{pid}{group}" if group and not train else ""
+            lines.append(f"{pid}_{number}.png,{pid},{of},{'train' if train else role},{named}")
+        if not train:
+            lines.append(f"{pid}_1.png,{pid},{camera},query,")
+    (tmp_path / "people" / "manifest.csv").write_text("\n".join(["path,pid,camid,role,group", *lines]))
+    spec = crbench.RunSpec(
+        dataset=f"folder:{tmp_path / 'people'}",
+        backbone="resnet-tiny",
+        aligner="none",
+        protocol="standard",
+        trial=0,
+        output=tmp_path / "results",
+    )
+    if not refused:
+        assert crbench.run(spec)[0].status == "ok"
+        return
+    with pytest.raises(crbench.errors.DataError, match=r"1_1\.png .*first image is 1_0\.png.*find itself"):
+        crbench.run(spec)
