@@ -77,7 +77,9 @@ output_options = option_group(
 
 
 def groups(queries: Samples, name: str | None, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Rows of each value of a column, bool[q]; none without a column.
+    """Rows of each value of a column, bool[q], in order of the values; none without a column.
+
+    Rates are named by six digits, as in results.
 
     Args:
         more: further columns by name.
@@ -94,7 +96,10 @@ def groups(queries: Samples, name: str | None, more: Mapping[str, Any] | None = 
     columns = {"pid": queries.pids, "camid": queries.camids, "rate": queries.rates, **(more or {})}
     if name not in columns:
         raise ConfigError(f"--group-by {name}: the queries have no such column; known: {', '.join(columns)}")
-    return {str(value): columns[name] == value for value in np.unique(columns[name]).tolist()}
+    column = columns[name]
+    labels = np.array([f"{value:g}" if name == "rate" else str(value) for value in column.tolist()])
+    in_order = labels[np.argsort(column, kind="stable")]
+    return {label: labels == label for label in dict.fromkeys(in_order.tolist())}
 
 
 def show(

@@ -235,6 +235,15 @@ def test_shards_and_merge_print_what_the_whole_prints(shot, tmp_path, capsys):
     assert (tmp_path / "merged.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 
+def test_groups_of_rates_are_named_as_in_results(tmp_path, capsys):
+    """float32 holds 7/3 as 2.3333332538604736."""
+    np.savez(tmp_path / "q.npz", **{**QUERY, "rates": np.array([10, 7 / 3, 2.3333334])})
+    np.savez(tmp_path / "g.npz", **GALLERY)
+    found = json.loads(run(["q.npz", "g.npz", "--group-by", "rate", "--format", "json"], capsys).out)
+    # the third query, at 2.3333334, has no match
+    assert {name: group["n_query"] for name, group in found["by_group"].items()} == {"2.33333": 2, "10": 1}
+
+
 def test_a_missing_part_is_refused(tmp_path, capsys):
     run([*as_npz(tmp_path), "--shard", "1/2", "-o", "part1.npz"], capsys)
     assert invoke(["merge", "part1.npz"]) == 5
