@@ -60,6 +60,7 @@ def verify(
     The leaderboard shows the level of each row; other machines, and files that are edited later, know nothing of it.
     Version, date, what was compared and the largest difference are kept in the folder CRBENCH_EVIDENCE. A result that
     is refused keeps the level that it had; exit code 3: it contradicts itself or its files, 5: it was not confirmed.
+    Failed cells among others are passed over.
 
     \b
     crbench verify results
@@ -74,7 +75,7 @@ def verify(
     from crbench.results.search import no_results, result_files
 
     _check_options(features, meta_file, rerun, within)
-    files, codes = result_files(results), []
+    files, codes, failed = result_files(results), [], 0
     if not files:
         raise no_results(results)
     run_options = {name: value for name, value in own.items() if value is not None}
@@ -83,6 +84,10 @@ def verify(
     for file in files:
         try:
             (result,) = load_results([file.path])
+            if result.status == "failed":
+                failed += 1
+                click.echo(f"{file.path}: passed over: a failed cell, which states no scores")
+                continue
             for shown in _shown(result, features, meta_file, rerun, within / 100, run_options):
                 result = noted(result, shown.level, shown.compared, shown.largest_difference)
                 points = f"{100 * shown.largest_difference:.3g} points"
@@ -93,7 +98,10 @@ def verify(
         except CrbenchError as error:
             codes.append(EXIT_CODES.get(type(error), EXIT_CODES[DataError]))
             click.echo(f"{file.path}: refused: {str(error).removeprefix(f'{file.path}: ')}")
-    click.echo(f"crbench: {len(files)} result{'s' * (len(files) != 1)}, {len(codes)} refused", err=True)
+    if failed == len(files):
+        raise DataError(f"{', '.join(map(str, results))}: failed cells alone; `crbench run` tries them again")
+    passed_over = f", {failed} passed over" if failed else ""
+    click.echo(f"crbench: {len(files)} result{'s' * (len(files) != 1)}, {len(codes)} refused{passed_over}", err=True)
     return max(codes, default=0)
 
 

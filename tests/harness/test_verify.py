@@ -253,6 +253,17 @@ def test_several_results_and_what_cannot_be_verified(given, ran, capsys, fakes):
     assert find_evidence(load(ran).content_sha256, given.parents[1] / "evidence") is None
 
 
+def test_failed_cells_are_passed_over_but_not_taken_for_verified(given, spec, tmp_path, capsys, fakes):
+    """A cell that failed once stays in its folder, also where it was run again since."""
+    run(spec(aligner="failing", baseline=False, output=tmp_path / "failed"))
+    assert invoke(["verify", "failed", "their"]) == 0
+    said = capsys.readouterr()
+    assert "passed over: a failed cell, which states no scores" in said.out
+    assert "2 results, 0 refused, 1 passed over" in said.err
+    assert invoke(["verify", "failed"]) == 3
+    assert "failed: failed cells alone; `crbench run` tries them again" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
