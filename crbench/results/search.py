@@ -123,7 +123,9 @@ def read_text(file: Path, kind: str) -> str:
     except OSError as error:
         raise DataError(f"{file}: cannot be read as a {kind} ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{file}: cannot be read as a {kind} ({error})") from error
+        record = file.with_suffix(".json")  # outcomes lie beside the result that they are of
+        meant = f"; did you mean {record.name}?" if record != file and record.is_file() else ""
+        raise DataError(f"{file}: cannot be read as a {kind}: it is no text{meant}") from error
 
 
 def _json_files(folder: Path) -> list[Path]:

@@ -412,8 +412,11 @@ def test_paths_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"missing: no such file or folder; `crbench run` writes results"):
         load_results([tmp_path / "missing"])
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"binary\.json: cannot be read as a result"):
+    with pytest.raises(DataError, match=r"binary\.json: cannot be read as a result: it is no text$"):
         load_results([tmp_path / "binary.json"])
+    (tmp_path / "binary.npz").write_bytes(b"PK\x03\x04\xff")
+    with pytest.raises(DataError, match=r"binary\.npz: .* no text; did you mean binary\.json\?"):
+        load_results([tmp_path / "binary.npz"])
 
 
 @given(values=st.lists(fractions, min_size=1, max_size=12))
