@@ -114,10 +114,16 @@ class Claim:
             path.parent.mkdir(parents=True, exist_ok=True)
             said = {**self.facts, **_owner()}
             try:
-                with path.open("xb") as file:
-                    file.write(json.dumps(said).encode())
+                file = path.open("xb")
             except FileExistsError:
                 return None  # somebody was faster
+            try:
+                with file:
+                    file.write(json.dumps(said).encode())
+            except OSError:
+                with suppress(OSError):  # half a lease would be taken for somebody's
+                    path.unlink()
+                raise
         before = _read(_numbered(self.place, number))
         if _last(self.place)[0] > number + 1 or before not in (found, None):
             path.unlink(missing_ok=True)  # it has changed hands since it was looked at
@@ -169,6 +175,8 @@ def holders(folder: Path) -> list[Holder]:
 def forget_dead(folder: Path, own: Lease) -> None:
     """Delete what processes left in a folder of leases that have died here, or said nothing for a day.
 
+    Who has not even written what the lease is for has died in that moment, if the file is not renewed.
+
     Args:
         own: a lease there that is new; its time is that of the file system.
     """
@@ -176,7 +184,7 @@ def forget_dead(folder: Path, own: Lease) -> None:
         now = own.path.stat().st_mtime
         for path in folder.glob("*.lease-*"):
             found = _read(path)
-            if found is not None and (found.dead or now - found.renewed > _DAY):
+            if found is not None and (found.dead or now - found.renewed > (_DAY if found.facts else LOST_S)):
                 path.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -183,6 +184,36 @@ def test_a_file_that_its_owner_did_not_finish_holds_for_a_while(place: Path, mon
     assert claim.attempt() is None
     monkeypatch.setattr(leases, "LOST_S", 0)
     assert claim.attempt() is not None
+
+
+def test_a_lease_that_cannot_be_written_is_nobody_s(place: Path, monkeypatch) -> None:
+    """Where the disk is full, the next run would wait for the half of a lease, and the status would list it."""
+    with pytest.MonkeyPatch.context() as full:
+        full.setattr(leases.json, "dumps", lambda _: Unwritable())
+        with pytest.raises(SystemFaultError, match=r"cannot write .*work\.lease-1: No space left"):
+            Claim(place).attempt()
+    assert list(place.parent.iterdir()) == []
+    assert Claim(place).attempt() is not None
+
+
+class Unwritable(str):
+    """Text that no disk has place for."""
+
+    def encode(self, *_: str) -> bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_was_never_written_is_deleted_soon(place: Path) -> None:
+    for name, age in (("new", 0), ("old", leases.LOST_S + 1)):
+        half = place.with_name(f"{name}.lease-1")
+        half.write_text('{"process": ')
+        then = half.stat().st_mtime - age
+        os.utime(half, (then, then))
+    own = Claim(place).attempt()
+    assert own is not None
+    forget_dead(place.parent, own)
+    assert sorted(path.name for path in place.parent.iterdir()) == ["new.lease-1", "work.lease-1"]
+    own.release()
 
 
 def test_who_waits_is_told_for_whom(place: Path, other) -> None:
