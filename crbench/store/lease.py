@@ -2,7 +2,8 @@
 
 A lease is a small file beside what is made. Its owner renews it, and whoever finds it unchanged for `LOST_S` of its own
 clock takes it over, so that clocks of machines need not agree; that its owner has died on this machine is seen at once.
-It asks of a file system only that a file can be made where none is, as network folders without locks do.
+It asks of a file system only that a file can be made where none is, as network folders without locks do; where it has
+hard links, a lease is there with all that it says, or not at all.
 
 The files of one lease are numbered. Who takes it over makes the next one, which only one process can; the owner is who
 made the last. A process that was stopped for so long that it lost its lease goes on beside the next one: both write the
@@ -26,7 +27,7 @@ import attrs
 from crbench.errors import SystemFaultError
 from crbench.faults import faults_of
 from crbench.store.files import write_text
-from crbench.store.temporaries import has_ended, this_process
+from crbench.store.temporaries import delete_temporary, has_ended, temporary_in, this_process
 
 RENEW_S = 5.0
 """Seconds between two renewals of a lease."""
@@ -113,17 +114,8 @@ class Claim:
         with faults_of(f"cannot write {path}"):
             path.parent.mkdir(parents=True, exist_ok=True)
             said = {**self.facts, **_owner()}
-            try:
-                file = path.open("xb")
-            except FileExistsError:
+            if not _made(path, json.dumps(said).encode()):
                 return None  # somebody was faster
-            try:
-                with file:
-                    file.write(json.dumps(said).encode())
-            except OSError:
-                with suppress(OSError):  # half a lease would be taken for somebody's
-                    path.unlink()
-                raise
         before = _read(_numbered(self.place, number))
         if _last(self.place)[0] > number + 1 or before not in (found, None):
             path.unlink(missing_ok=True)  # it has changed hands since it was looked at
@@ -186,6 +178,37 @@ def forget_dead(folder: Path, own: Lease) -> None:
             found = _read(path)
             if found is not None and (found.dead or now - found.renewed > (_DAY if found.facts else LOST_S)):
                 path.unlink(missing_ok=True)
+
+
+def _made(path: Path, content: bytes) -> bool:
+    """Make a file, unless one is there; it appears with its content, so that nobody finds the half of a lease."""
+    part = temporary_in(path.parent)
+    try:
+        part.write_bytes(content)
+        os.link(part, path)
+    except FileExistsError:
+        return False
+    except OSError:  # the disk is full, or the file system has no links
+        return _made_in_place(path, content)
+    finally:
+        delete_temporary(part)
+    return True
+
+
+def _made_in_place(path: Path, content: bytes) -> bool:
+    """The same where it may be found before it is written."""
+    try:
+        file = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with file:
+            file.write(content)
+    except OSError:
+        with suppress(OSError):
+            path.unlink()
+        raise
+    return True
 
 
 def _numbered(place: Path, number: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -186,21 +187,58 @@ def test_a_file_that_its_owner_did_not_finish_holds_for_a_while(place: Path, mon
     assert claim.attempt() is not None
 
 
+@pytest.fixture
+def without_links(monkeypatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refused)
+
+
+@pytest.mark.usefixtures("without_links")
+def test_a_file_system_without_links_will_do(place: Path, other) -> None:
+    claim = Claim(place)
+    assert claim.attempt() is None
+    other.kill()
+    other.wait()
+    lease = claim.attempt()
+    assert lease is not None
+    assert [path.name for path in place.parent.iterdir()] == [lease.path.name]
+    lease.release()
+
+
+@pytest.mark.usefixtures("without_links")
 def test_a_lease_that_cannot_be_written_is_nobody_s(place: Path, monkeypatch) -> None:
     """Where the disk is full, the next run would wait for the half of a lease, and the status would list it."""
-    with pytest.MonkeyPatch.context() as full:
-        full.setattr(leases.json, "dumps", lambda _: Unwritable())
-        with pytest.raises(SystemFaultError, match=r"cannot write .*work\.lease-1: No space left"):
+
+    def full(path: Path, mode: str, *_: object, **__: object) -> io.BufferedWriter:
+        assert mode == "xb"
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL)  # for reading, so that nothing can be written
+        return io.BufferedWriter(io.FileIO(descriptor, "wb"))
+
+    with pytest.MonkeyPatch.context() as disk:
+        disk.setattr(Path, "write_bytes", lambda *_: None)
+        disk.setattr(Path, "open", full)
+        with pytest.raises(SystemFaultError, match=r"cannot write .*work\.lease-1"):
             Claim(place).attempt()
     assert list(place.parent.iterdir()) == []
     assert Claim(place).attempt() is not None
 
 
-class Unwritable(str):
-    """Text that no disk has place for."""
+def test_a_lease_appears_with_what_it_says(place: Path, monkeypatch) -> None:
+    """Else who is killed before he wrote it would hold it for half a minute."""
+    found: list[bytes] = []
+    link = os.link
 
-    def encode(self, *_: str) -> bytes:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def noted(source: Path, target: Path) -> None:
+        found.append(source.read_bytes())
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", noted)
+    lease = Claim(place, {"name": "mine"}).attempt()
+    assert lease is not None
+    assert [json.loads(content)["name"] for content in found] == ["mine"]
+    assert lease.path.read_bytes() == found[0]
 
 
 def test_what_was_never_written_is_deleted_soon(place: Path) -> None:
