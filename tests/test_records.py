@@ -46,6 +46,7 @@ def test_columns_cannot_be_changed():
         ({"pids": [1, 2], "rates": [0.5, 1]}, "at least 1"),
         ({"pids": [1, 2], "rates": [np.nan, 1]}, "finite"),
         ({"pids": [1, 2], "rates": [1e39, 1]}, "finite"),
+        ({"pids": [1, 2], "rates": [10_000, 1]}, "at most 9999"),
         ({"pids": [1, 2], "rates": ["2_0", "1"]}, "rates are <U3; expected numbers"),
         ({"pids": ["1_2", "12"]}, "pids and camids are <U3; expected integers"),
         ({"pids": [1.7, 2]}, "are float64; expected integers"),

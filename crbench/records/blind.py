@@ -36,7 +36,7 @@ class TestRows:
         camids: i64[n], -1 where unknown; None unless the entry has ``needs=("camids",)``.
 
     Raises:
-        ValueError: columns of unequal length, a rate below 1 or not finite.
+        ValueError: columns of unequal length, a rate below 1, above 9,999 or not finite.
 
     Example:
         >>> rows = TestRows.of(Samples(keys=["a.png", "b.png"], pids=[1, 2], camids=3, rates=[1, 4]))

@@ -13,6 +13,9 @@ from crbench.arrays import as_int64
 
 RGB = "rgb"
 
+_MOST_RATE = 9999
+"""Results name rates by six digits, without an exponent."""
+
 
 @attrs.frozen(order=True)
 class Domain:
@@ -70,7 +73,8 @@ class Samples:
     each row is by itself.
 
     Raises:
-        ValueError: columns of unequal length, pids or camids that are no integers, a rate below 1 or not finite.
+        ValueError: columns of unequal length, pids or camids that are no integers, a rate below 1, above
+            9,999 or not finite.
 
     Example:
         >>> rows = Samples(keys=["a.png", "b.png"], pids=[1, 2], camids=[1, 1], rates=[1, 4])
@@ -184,7 +188,7 @@ def check_columns(rows: Any, count: int, names: Sequence[str]) -> None:
     """Repeat the scalars among the columns of a record of rows, make all read-only, and check them.
 
     Raises:
-        ValueError: a column has another length than `count`, or a rate is below 1 or not finite.
+        ValueError: a column has another length than `count`, or a rate is below 1, above 9,999 or not finite.
     """
     for name in names:
         column = getattr(rows, name)
@@ -196,8 +200,10 @@ def check_columns(rows: Any, count: int, names: Sequence[str]) -> None:
         if column.shape != (count,):
             raise ValueError(f"{name} has shape {column.shape}, expected ({count},) for so many rows")
         column.setflags(write=False)
-    if not np.all(np.isfinite(rows.rates) & (rows.rates >= 1) & (rows.native_rates > 0)):
-        raise ValueError("every rate must be finite and at least 1 (1 = HR), every native rate above 0")
+    if not np.all((rows.rates >= 1) & (rows.rates <= _MOST_RATE) & (rows.native_rates > 0)):
+        raise ValueError(
+            f"every rate must be finite and at least 1 (1 = HR), at most {_MOST_RATE}, every native rate above 0"
+        )
 
 
 def domain_masks(rates: NDArray[np.float32], modality: str) -> Iterator[tuple[Domain, NDArray[np.bool_]]]:

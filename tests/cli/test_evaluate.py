@@ -244,6 +244,13 @@ def test_groups_of_rates_are_named_as_in_results(tmp_path, capsys):
     assert {name: group["n_query"] for name, group in found["by_group"].items()} == {"2.33333": 2, "10": 1}
 
 
+def test_a_rate_that_results_cannot_name_is_refused(tmp_path, capsys):
+    as_npz(tmp_path)
+    np.savez(tmp_path / "far.npz", **{**QUERY, "rates": np.array([2.0, 4.0, 1e7])})
+    assert invoke(["evaluate", "--query", "far.npz", "--gallery", "g.npz", "--name", "far", "-o", "far.json"]) == 3
+    assert "far.npz: every rate must be finite and at least 1 (1 = HR), at most 9999" in capsys.readouterr().err
+
+
 def test_a_missing_part_is_refused(tmp_path, capsys):
     run([*as_npz(tmp_path), "--shard", "1/2", "-o", "part1.npz"], capsys)
     assert invoke(["merge", "part1.npz"]) == 5
